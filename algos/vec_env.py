@@ -1,0 +1,160 @@
+"""Environments for stable-baselines3: the batched environment as a ``VecEnv``, or one environment a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, get_args
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from stable_baselines3.common.env_util import make_vec_env as make_worker_vec_env
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.vector_env import ArmVectorEnv
+
+__all__ = ["BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env"]
+
+Vectorization = Literal["batched", "dummy", "subproc"]
+
+
+def make_vec_env(
+    env_id: str, num_envs: int = 1, *, vec: Vectorization = "batched", seed: int | None = None, **env_kwargs: Any
+) -> VecEnv:
+    """Make n environments of an id for stable-baselines3.
+
+    Args:
+        env_id: An id that ``gymnasium.make`` knows.
+        num_envs: Number of environments n.
+        vec: "batched", one backend that moves all arms (the fast path); "dummy", one environment after the other in this
+            process; "subproc", a process an environment.
+        seed: Environment i is seeded seed + i.
+        **env_kwargs: Keywords of ``gymnasium.make``.
+
+    Raises:
+        UnknownNameError: There is no such id or vectorization.
+        InvalidArgumentError: ``num_envs`` or ``seed`` cannot work, or the id has no batched form.
+    """
+    check_env_id(env_id)
+    if vec not in get_args(Vectorization):
+        raise UnknownNameError("vectorization", vec, get_args(Vectorization))
+    if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+        raise InvalidArgumentError("num_envs", num_envs, "a positive integer")
+    if seed is not None and (not isinstance(seed, int) or seed < 0):
+        raise InvalidArgumentError("seed", seed, "a non-negative integer or None")
+    if vec != "batched":
+        workers = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[vec]
+        return make_worker_vec_env(env_id, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
+    if gymnasium.spec(env_id).vector_entry_point is None:
+        raise InvalidArgumentError("vec", vec, f"'dummy' or 'subproc' for {env_id}, which has no batched form")
+    env = BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
+    env.seed(seed)
+    return env
+
+
+def check_env_id(env_id: str) -> None:
+    """Raise an UnknownNameError unless Gymnasium knows the id."""
+    if env_id not in gymnasium.registry:
+        from gym_gazebo2.registration import ENVIRONMENTS
+
+        raise UnknownNameError("environment id", env_id, ENVIRONMENTS)
+
+
+class BatchedVecEnv(VecEnv):
+    """The batched environment as a ``VecEnv``: episode statistics included, so that no Monitor is needed."""
+
+    def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> None:
+        """Wrap a batched environment.
+
+        Args:
+            env: An ``ArmVectorEnv`` with the autoreset mode SAME_STEP.
+
+        Raises:
+            InvalidArgumentError: Another environment or autoreset mode.
+        """
+        if not isinstance(env, ArmVectorEnv) or env.autoreset_mode != AutoresetMode.SAME_STEP:
+            raise InvalidArgumentError("env", env, "an ArmVectorEnv with AutoresetMode.SAME_STEP")
+        self.env = env
+        self.render_mode = env.render_mode
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        self.metadata = env.metadata
+        self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.int64)
+        self._start = time.monotonic()
+
+    def reset(self) -> VecEnvObs:
+        """Start an episode of every arm, seeded where ``seed`` was called before."""
+        seeds = None if all(seed is None for seed in self._seeds) else self._seeds
+        options = self._options[0] or None
+        observation, infos = self.env.reset(seed=seeds, options=options)
+        self.reset_infos = _split(infos, self.num_envs)
+        self._reset_seeds()
+        self._reset_options()
+        self._returns[:], self._lengths[:] = 0.0, 0
+        return observation
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Store the actions, (n, dof)."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Advance every arm by one control period."""
+        observation, reward, terminated, truncated, infos = self.env.step(self._actions)
+        done = terminated | truncated
+        self._returns += reward
+        self._lengths += 1
+        rows = _split(infos, self.num_envs)
+        if done.any():
+            self._end_episodes(np.flatnonzero(done), terminated, infos, rows)
+        return observation, reward.astype(np.float32), done, rows
+
+    def _end_episodes(
+        self, ended: NDArray[np.int64], terminated: NDArray[np.bool_], infos: dict[str, Any], rows: list[dict[str, Any]]
+    ) -> None:
+        """Write what SB3 expects of an episode's end into the infos of the arms that ended."""
+        final = _split(infos["final_info"], self.num_envs)
+        elapsed = round(time.monotonic() - self._start, 6)
+        for i in ended:
+            rows[i] = final[i]
+            rows[i]["terminal_observation"] = infos["final_obs"][i]
+            rows[i]["TimeLimit.truncated"] = not terminated[i]
+            rows[i]["episode"] = {"r": round(float(self._returns[i]), 6), "l": int(self._lengths[i]), "t": elapsed}
+        self._returns[ended], self._lengths[ended] = 0.0, 0
+
+    def close(self) -> None:
+        """Release the backend; closing twice is fine."""
+        self.env.close()
+
+    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+        """Return the picture of the first arm."""
+        frames = self.env.render()
+        return [] if frames is None else list(frames)
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """Return an attribute of the batched environment, once an arm asked for."""
+        return [getattr(self.env, attr_name) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Set an attribute of the batched environment, for all arms at once."""
+        setattr(self.env, attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        """Call a method of the batched environment, and return its result once an arm asked for."""
+        method: Callable[..., Any] = getattr(self.env, method_name)
+        result = method(*method_args, **method_kwargs)
+        return [result for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
+        """Tell that episodes are monitored, and nothing else is wrapped."""
+        return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]
+
+
+def _split(infos: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:
+    """Return one dictionary an arm from a dictionary of arrays, without Gymnasium's masks and final entries."""
+    names = [name for name in infos if not name.startswith(("_", "final_"))]
+    columns: Iterable[list[Any]] = (np.asarray(infos[name]).tolist() for name in names)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] or [{} for _ in range(num_envs)]

@@ -1,0 +1,43 @@
+"""gym_gazebo2: train robot arms in embedded physics, prove them in Gazebo over ROS 2, run them on the robot.
+
+``import gym_gazebo2`` registers the environment ids and imports neither a physics engine nor ROS.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from gym_gazebo2.registration import ENVIRONMENTS, EnvRow, register_env, register_envs
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "ROBOTS": "robots",
+    "RobotRow": "robots",
+    "RobotSpec": "robots",
+    "make_robot": "robots",
+    "register_robot": "robots",
+    "TASKS": "tasks",
+    "ReachTask": "tasks",
+    "register_task": "tasks",
+    "BACKENDS": "backends",
+    "Backend": "backends",
+    "register_backend": "backends",
+    "ArmState": "state",
+    "ArmEnv": "env",
+    "ArmVectorEnv": "vector_env",
+    "Kinematics": "kinematics",
+}
+
+__all__ = ["ENVIRONMENTS", "EnvRow", "__version__", "register_env", "register_envs", *_EXPORTS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'gym_gazebo2' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"gym_gazebo2.{_EXPORTS[name]}"), name)
+
+
+register_envs()

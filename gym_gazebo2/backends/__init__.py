@@ -1,0 +1,48 @@
+"""Backends: the places where an arm moves. A backend is a row of a table, imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from gym_gazebo2.backends.base import Backend
+from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.robots import RobotSpec
+
+__all__ = ["BACKENDS", "Backend", "BackendFactory", "make_backend", "register_backend"]
+
+BackendFactory = Callable[..., Backend]
+"""Called as factory(robot, num_envs=…, control_dt=…, **options)."""
+
+BACKENDS: dict[str, str | BackendFactory] = {
+    "fake": "gym_gazebo2.backends.fake:FakeBackend",
+    "mujoco": "gym_gazebo2.backends.mujoco:MujocoBackend",
+}
+
+
+def register_backend(name: str, factory: str | BackendFactory) -> None:
+    """Add a backend to the table: a factory, or its "module:attribute" to import when used."""
+    BACKENDS[name] = factory
+
+
+def make_backend(backend: str | BackendFactory, robot: RobotSpec, **options: Any) -> Backend:
+    """Make a backend of the table, or call a factory.
+
+    Args:
+        backend: Name of a row of ``BACKENDS``, or a factory.
+        robot: The arm.
+        **options: Passed on: ``num_envs``, ``control_dt``, and what the backend adds.
+
+    Raises:
+        UnknownNameError: The table has no such row.
+        MissingDependencyError: The backend's package is not installed.
+    """
+    if isinstance(backend, str):
+        if backend not in BACKENDS:
+            raise UnknownNameError("backend", backend, BACKENDS)
+        backend = BACKENDS[backend]
+    if isinstance(backend, str):
+        module, attribute = backend.split(":")
+        backend = getattr(importlib.import_module(module), attribute)
+    return backend(robot, **options)

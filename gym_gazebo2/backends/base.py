@@ -1,0 +1,179 @@
+"""The boundary: a backend moves a batch of arms by exactly one control period. No simulator type crosses it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.state import ArmState
+
+__all__ = ["NANOSECONDS", "OMEGA", "Backend", "count_substeps"]
+
+Array = NDArray[np.float64]
+
+NANOSECONDS = 1_000_000_000
+OMEGA = 40.0
+"""Natural frequency of every drive [rad/s]: τ = clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort limit)."""
+TOLERANCE = 1e-9
+ABSURD_POSITION = 0.5
+"""No soft limit gives way by this much [rad]."""
+ABSURD_SPEED = 1e3
+"""No arm turns this fast [rad/s]."""
+
+
+class Backend(ABC):
+    """Base class of backends; ``FakeBackend`` is the reference semantics, ``gym_gazebo2.testing`` the contract as a test.
+
+    Attributes:
+        robot: The arm.
+        num_envs: Number of arms n in the batch.
+        control_dt: Control period [s]; every step advances simulated time by exactly this.
+        lock_step: Whether time stands still between steps. Robots and free-running simulators: False.
+    """
+
+    lock_step: bool = True
+
+    def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = 0.05) -> None:
+        """Validate and store the sizes.
+
+        Raises:
+            InvalidArgumentError: ``num_envs`` is no positive integer, ``control_dt`` no positive whole nanoseconds.
+        """
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise InvalidArgumentError("num_envs", num_envs, "a positive integer")
+        if not (isinstance(control_dt, int | float) and 1e-6 <= control_dt < 10.0):
+            raise InvalidArgumentError("control_dt", control_dt, "a control period between 1e-6 and 10 s")
+        self.robot, self.num_envs, self.control_dt = robot, int(num_envs), float(control_dt)
+        self.control_dt_ns = round(self.control_dt * NANOSECONDS)
+        self.is_closed = False
+        self._was_reset, self._is_ready = np.zeros(self.num_envs, dtype=bool), False
+        self._lower, self._upper = robot.lower - TOLERANCE, robot.upper + TOLERANCE
+        self._max_step = robot.velocity_limit * self.control_dt + TOLERANCE
+
+    @abstractmethod
+    def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
+        """Put the masked arms at ``q``, at rest, set-point there, time zero; leave the others as they are.
+
+        Args:
+            mask: (n,) arms to reset.
+            q: (n, dof) joint positions inside the limits [rad]; rows outside the mask are ignored.
+
+        Returns:
+            The state of all arms.
+
+        Raises:
+            InvalidArgumentError: Wrong shape, NaN, or a masked row outside the limits.
+            UsageError: The backend is closed.
+        """
+
+    @abstractmethod
+    def step(self, q_setpoint: Array) -> ArmState:
+        """Ramp the set-points to ``q_setpoint`` over one control period and return the state at its end.
+
+        Args:
+            q_setpoint: (n, dof) set-points at the end of the period [rad].
+
+        Raises:
+            InvalidArgumentError: Wrong shape, NaN, outside the limits, or faster than the joints' velocity limit.
+            UsageError: The backend is closed, or an arm was never reset.
+            BackendError: The simulator died, hangs, or answered something absurd.
+        """
+
+    def close(self) -> None:
+        """Release everything; closing twice is fine."""
+        self.is_closed = True
+
+    def get_state(self) -> dict[str, Array]:
+        """Return everything that ``set_state`` needs to continue bit-equally, as arrays."""
+        self._refuse("save its state")
+
+    def set_state(self, state: dict[str, Array]) -> ArmState:
+        """Continue from what ``get_state`` returned."""
+        self._refuse("restore a state")
+
+    def camera(self, name: str, width: int, height: int) -> NDArray[np.uint8]:
+        """Return the pictures of a camera of every arm, (n, height, width, 3)."""
+        self._refuse("show a camera")
+
+    def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
+        """Draw the first arm: "rgb_array" returns a picture (height, width, 3), "human" shows a window."""
+        self._refuse("render")
+
+    def show_goal(self, goal: Array) -> None:
+        """Show goals (n, 7) in pictures. The default implementation is a no-op."""
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise UnsupportedError(f"The backend {type(self).__name__} cannot {what}. The 'mujoco' backend can.")
+
+    def _check_reset(self, mask: NDArray[np.bool_], q: Array) -> tuple[NDArray[np.bool_], Array]:
+        """Return validated arrays, and note that the masked arms are ready."""
+        self._check_open()
+        mask, q = np.asarray(mask), np.asarray(q, dtype=float)
+        if mask.shape != (self.num_envs,) or mask.dtype != bool:
+            raise InvalidArgumentError("mask", mask, f"{self.num_envs} booleans")
+        self._check_shape("q", q)
+        rows = q[mask]
+        if not _holds_everywhere((rows >= self._lower) & (rows <= self._upper)):
+            raise InvalidArgumentError("q", rows, f"finite positions from {self.robot.lower} to {self.robot.upper} rad")
+        self._was_reset |= mask
+        self._is_ready = bool(self._was_reset.all())
+        return mask, q
+
+    def _check_step(self, q_setpoint: Array, current: Array) -> Array:
+        """Return the validated set-point, given the set-point that the drives have reached."""
+        self._check_open()
+        if not self._is_ready:
+            raise UsageError("step() was called before reset() of every arm. Call reset() first.")
+        q_setpoint = np.asarray(q_setpoint, dtype=float)
+        self._check_shape("q_setpoint", q_setpoint)
+        inside = (q_setpoint >= self._lower) & (q_setpoint <= self._upper)
+        if not _holds_everywhere(inside & (np.abs(q_setpoint - current) <= self._max_step)):
+            robot = self.robot
+            limits = f"finite positions from {robot.lower} to {robot.upper} rad"
+            speed = f"at most {robot.velocity_limit} rad/s from the set-point {current}"
+            raise InvalidArgumentError("q_setpoint", q_setpoint, speed if inside.all() else limits)
+        return q_setpoint
+
+    def _check_shape(self, name: str, value: Array) -> None:
+        if value.shape != (self.num_envs, self.robot.dof):
+            raise InvalidArgumentError(f"shape of {name}", value.shape, f"{(self.num_envs, self.robot.dof)} (arms, joints)")
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise UsageError(f"The {type(self).__name__} is closed. Make a new one.")
+
+    def _check_sane(self, q: Array, dq: Array) -> None:
+        """Raise a BackendError where the simulator's answer cannot be true."""
+        sane = (q > self._lower - ABSURD_POSITION) & (q < self._upper + ABSURD_POSITION) & (np.abs(dq) < ABSURD_SPEED)
+        if not _holds_everywhere(sane):
+            robot = self.robot
+            arm, joint = np.argwhere(~sane)[0]
+            raise BackendError(
+                f"Arm {arm}, joint {robot.joint_names[joint]!r} reports q = {q[arm, joint]} rad, dq = {dq[arm, joint]} rad/s; "
+                f"expected {robot.lower[joint]} to {robot.upper[joint]} rad. The simulation is broken: reset, or use a smaller step."
+            )
+
+
+def _holds_everywhere(condition: NDArray[np.bool_]) -> bool:
+    """Return ``condition.all()``, in half the time on small arrays; NaN makes comparisons false."""
+    return bool(np.logical_and.reduce(condition, axis=None))
+
+
+def count_substeps(control_dt: float, physics_dt: float) -> int:
+    """Return how many physics steps make one control period.
+
+    Raises:
+        InvalidArgumentError: The period is not a whole number of physics steps.
+    """
+    if not (isinstance(physics_dt, int | float) and 0 < physics_dt <= control_dt):
+        raise InvalidArgumentError("physics_dt", physics_dt, f"a physics step between 0 and control_dt = {control_dt} s")
+    count = round(control_dt / physics_dt)
+    if abs(count * physics_dt - control_dt) > 1e-9:
+        nearest = count * physics_dt
+        raise InvalidArgumentError("control_dt", control_dt, f"a whole number of physics steps of {physics_dt} s, such as {nearest:g}")
+    return count

@@ -1,0 +1,73 @@
+"""The servo without physics: what every backend's drive does when nothing disturbs it, in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.backends.base import OMEGA, Backend
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.state import ArmState
+
+__all__ = ["FakeBackend"]
+
+Array = NDArray[np.float64]
+
+
+class FakeBackend(Backend):
+    """Reference semantics of a backend.
+
+    Over one period T the set-point ramps from s to s' in a straight line, ṡ = (s' − s)/T. A drive whose assumed
+    inertia is the true one, without effort limit, follows q̈ = ω²(s − q) + 2ω(ṡ − q̇). Its error e = q − s(t) therefore
+    obeys ë + 2ωė + ω²e = 0, solved exactly by e(t) = (e₀ + (ė₀ + ωe₀) t) e^(−ωt).
+
+    - ``step`` advances time by exactly ``control_dt`` and returns the state at that instant.
+    - ``reset`` puts the masked arms at ``q``, at rest, with the set-point there and time zero; other rows do not change.
+    - Nothing is ever hit: ``in_collision`` is always False.
+    - The same calls give bit-equal states; arms do not influence each other.
+    """
+
+    def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = 0.05) -> None:
+        """Make n arms, to be reset before the first step."""
+        super().__init__(robot, num_envs, control_dt)
+        self._time = np.zeros(self.num_envs, dtype=np.int64)
+        self._q = np.tile(robot.home, (self.num_envs, 1))
+        self._dq = np.zeros_like(self._q)
+        self._setpoint = self._q.copy()
+        self._decay = np.exp(-OMEGA * self.control_dt)
+
+    def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
+        """Put the masked arms at ``q``, at rest."""
+        mask, q = self._check_reset(mask, q)
+        self._time[mask], self._q[mask], self._dq[mask], self._setpoint[mask] = 0, q[mask], 0.0, q[mask]
+        return self._make_state()
+
+    def step(self, q_setpoint: Array) -> ArmState:
+        """Follow the ramp to ``q_setpoint`` over one period."""
+        goal = self._check_step(q_setpoint, self._setpoint)
+        dt = self.control_dt
+        speed = (goal - self._setpoint) / dt
+        error = self._q - self._setpoint
+        slope = self._dq - speed + OMEGA * error
+        error = (error + slope * dt) * self._decay
+        self._q = goal + error
+        self._dq = speed + slope * self._decay - OMEGA * error
+        self._setpoint = goal.copy()
+        self._time += self.control_dt_ns
+        return self._make_state()
+
+    def get_state(self) -> dict[str, Array]:
+        """Return copies of the arrays that determine the future."""
+        return {"time": self._time.copy(), "q": self._q.copy(), "dq": self._dq.copy(), "setpoint": self._setpoint.copy()}
+
+    def set_state(self, state: dict[str, Array]) -> ArmState:
+        """Continue from what ``get_state`` returned."""
+        self._check_open()
+        self._time, self._q = state["time"].copy(), state["q"].copy()
+        self._dq, self._setpoint = state["dq"].copy(), state["setpoint"].copy()
+        self._was_reset[:] = self._is_ready = True
+        return self._make_state()
+
+    def _make_state(self) -> ArmState:
+        free = np.zeros(self.num_envs, dtype=bool)
+        return ArmState(self._time.copy(), self._q.copy(), self._dq.copy(), self._setpoint.copy(), free)

@@ -1,0 +1,129 @@
+"""Pictures of a MuJoCo arm: off screen through EGL, or in a window."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.backends.mujoco.scene import CAMERAS, make_visual_model
+from gym_gazebo2.errors import RenderError, UnknownNameError
+from gym_gazebo2.robots import RobotSpec
+
+__all__ = ["Painter", "Window"]
+
+Array = NDArray[np.float64]
+
+NO_DRIVER = (
+    "No off-screen OpenGL here: {error}. Install an EGL driver, on Debian and Ubuntu: "
+    "apt-get install libegl1 libegl-mesa0 libgl1 (Mesa, also without a GPU); then unset MUJOCO_GL or set MUJOCO_GL=egl."
+)
+NO_DISPLAY = "No window can be opened here: {error}. Use render_mode='rgb_array', or start from a desktop session (DISPLAY)."
+
+
+class Painter:
+    """Draws poses of one robot off screen, in an OpenGL context of its own."""
+
+    def __init__(self, robot: RobotSpec, width: int, height: int) -> None:
+        """Make the OpenGL context.
+
+        Raises:
+            RenderError: The machine has no EGL driver.
+        """
+        self.model = make_visual_model(robot, width, height)
+        self.data = mujoco.MjData(self.model)
+        self._scene = mujoco.MjvScene(self.model, maxgeom=1000)
+        self._option, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
+        self._view = mujoco.MjrRect(0, 0, width, height)
+        try:
+            self._gl = _make_gl_context(width, height)
+            self._gl.make_current()
+            self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        except (RuntimeError, ImportError, AttributeError, OSError, mujoco.FatalError) as error:
+            raise RenderError(NO_DRIVER.format(error=error or type(error).__name__)) from error
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+
+    def draw(self, q: Array, p_goal: Array, camera: str) -> NDArray[np.uint8]:
+        """Return a picture (height, width, 3) of a pose (dof,) and a goal position (3,)."""
+        _pose(self.model, self.data, q, p_goal)
+        self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, self.model.camera(camera).id
+        everything = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self.model, self.data, self._option, None, self._camera, everything, self._scene)
+        picture = np.empty((self._view.height, self._view.width, 3), dtype=np.uint8)
+        self._gl.make_current()
+        mujoco.mjr_render(self._view, self._scene, self._context)
+        mujoco.mjr_readPixels(picture, None, self._view, self._context)
+        return np.ascontiguousarray(picture[::-1])
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        self._gl.make_current()
+        self._context.free()
+        self._gl.free()
+
+
+def _make_gl_context(width: int, height: int) -> Any:
+    """Return EGL on Linux, so that no display is needed, unless the user chose another with MUJOCO_GL."""
+    if sys.platform == "linux" and os.environ.get("MUJOCO_GL", "egl") == "egl":
+        from mujoco.egl import GLContext
+    else:
+        from mujoco.gl_context import GLContext
+    return GLContext(width, height)
+
+
+class Window:
+    """Shows one arm in MuJoCo's viewer, no faster than real time."""
+
+    def __init__(self, robot: RobotSpec, period: float) -> None:
+        """Open the window.
+
+        Args:
+            robot: The arm.
+            period: Least time between two pictures [s].
+
+        Raises:
+            RenderError: There is no display.
+        """
+        import glfw
+        from mujoco import viewer
+
+        if not glfw.init():  # the viewer would end the process
+            raise RenderError(NO_DISPLAY.format(error=f"DISPLAY is {os.environ.get('DISPLAY', 'not set')!r}"))
+        self.model = make_visual_model(robot, 640, 480)
+        self.data = mujoco.MjData(self.model)
+        self._handle: Any = viewer.launch_passive(self.model, self.data, show_left_ui=False, show_right_ui=False)
+        self._period, self._due, self._pacer = period, time.monotonic(), threading.Event()
+
+    def show(self, q: Array, p_goal: Array) -> None:
+        """Show a pose (dof,) and a goal position (3,); a window that the user closed stays closed."""
+        if not self._handle.is_running():
+            return
+        with self._handle.lock():
+            _pose(self.model, self.data, q, p_goal)
+        self._handle.sync()
+        self._pacer.wait(max(0.0, self._due - time.monotonic()))
+        self._due = max(self._due, time.monotonic()) + self._period
+
+    def close(self) -> None:
+        """Close the window."""
+        self._handle.close()
+
+
+def check_camera(name: str) -> None:
+    """Raise an UnknownNameError unless the camera exists."""
+    if name not in CAMERAS:
+        raise UnknownNameError("camera", name, CAMERAS)
+
+
+def _pose(model: mujoco.MjModel, data: mujoco.MjData, q: Array, p_goal: Array) -> None:
+    data.qpos[:] = q
+    data.mocap_pos[0] = p_goal
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    mujoco.mj_camlight(model, data)

@@ -1,0 +1,176 @@
+"""The MuJoCo model of one robot: its URDF plus drives, floor, lights, cameras and the goal marker."""
+
+from __future__ import annotations
+
+import itertools
+import xml.etree.ElementTree as ET
+
+import mujoco
+import numpy as np
+
+from gym_gazebo2.backends.base import OMEGA
+from gym_gazebo2.errors import RobotError
+from gym_gazebo2.robots import RobotSpec
+
+__all__ = ["CAMERAS", "make_physics_model", "make_visual_model"]
+
+CAMERAS = ("overview", "wrist")
+LOOK_ALONG_TOOL = (0.0, 1.0, 0.0, 0.0)
+"""A MuJoCo camera looks along its −z; half a turn about x points it along the tool's z (quaternion wxyz)."""
+
+
+def make_physics_model(robot: RobotSpec, physics_dt: float) -> mujoco.MjModel:
+    """Return the model to step: collision shapes and drives, nothing to look at.
+
+    Gravity is off: the drives of a real arm compensate its own weight, and the arm is all that moves here.
+
+    Args:
+        robot: The arm.
+        physics_dt: Physics step [s].
+
+    Raises:
+        RobotError: MuJoCo rejects the URDF.
+    """
+    spec = _load(robot)
+    spec.option.timestep = physics_dt
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    _add_floor(spec)
+    for joint, inertia, rotor, effort in zip(
+        robot.joint_names, robot.drive_inertia, robot.rotor_inertia, robot.effort_limit, strict=True
+    ):
+        spec.joint(joint).armature = rotor
+        _add_drive(spec, joint, inertia, effort)
+    return _compile(spec, robot)
+
+
+def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjModel:
+    """Return the model to draw, with the same joints as the physics model.
+
+    Args:
+        robot: The arm.
+        width: Width of the largest picture [px].
+        height: Height of the largest picture [px].
+
+    Raises:
+        RobotError: MuJoCo rejects the URDF.
+    """
+    spec = _load(robot, visual=True)
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
+    spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.35] * 3, [0.45] * 3
+    _add_floor(spec)
+    _add_surroundings(spec)
+    marker = spec.worldbody.add_body(name="goal", mocap=True, pos=[0.0, 0.0, -1.0])
+    marker.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.055, 0, 0], rgba=[0.9, 0.1, 0.15, 0.45], contype=0, conaffinity=0)
+    _add_cameras(spec, robot)
+    _paint(spec, robot)
+    return _compile(spec, robot)
+
+
+def _load(robot: RobotSpec, visual: bool = False) -> mujoco.MjSpec:
+    """Read the URDF; neighbouring links never collide, the fixed base and its first link included."""
+    try:
+        spec = mujoco.MjSpec.from_file(robot.urdf)
+    except ValueError as error:
+        raise RobotError(f"MuJoCo cannot read {robot.urdf!r}: {error}") from error
+    spec.compiler.fusestatic = False
+    spec.compiler.discardvisual = not visual
+    for body in spec.bodies[1:]:
+        if body.parent.name != "world":
+            spec.add_exclude(bodyname1=body.parent.name, bodyname2=body.name)
+    return spec
+
+
+def _compile(spec: mujoco.MjSpec, robot: RobotSpec) -> mujoco.MjModel:
+    try:
+        model = spec.compile()
+    except ValueError as error:
+        raise RobotError(f"MuJoCo cannot compile {robot.urdf!r}: {error}") from error
+    joints = tuple(model.joint(i).name for i in range(model.njnt))
+    if joints != robot.joint_names:
+        raise RobotError(f"MuJoCo reads the joints {joints} from {robot.urdf!r}, expected {robot.joint_names}.")
+    return model
+
+
+def _add_drive(spec: mujoco.MjSpec, joint: str, inertia: float, effort: float) -> None:
+    """Add the drive of the contract, with a ramp of its own.
+
+    The actuator's activation is u = s + 2ṡ/ω, which the engine integrates from the control ṡ; its force is
+    clip(M̂(ω²(u − q) − 2ωq̇), ±effort), the same as clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort).
+    """
+    spec.add_actuator(
+        name=joint,
+        target=joint,
+        trntype=mujoco.mjtTrn.mjTRN_JOINT,
+        dyntype=mujoco.mjtDyn.mjDYN_INTEGRATOR,
+        gaintype=mujoco.mjtGain.mjGAIN_FIXED,
+        biastype=mujoco.mjtBias.mjBIAS_AFFINE,
+        gainprm=np.array([inertia * OMEGA**2] + [0.0] * 9),
+        biasprm=np.array([0.0, -inertia * OMEGA**2, -2.0 * inertia * OMEGA] + [0.0] * 7),
+        forcelimited=1,
+        forcerange=[-effort, effort],
+    )
+
+
+def _add_floor(spec: mujoco.MjSpec) -> None:
+    spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1])
+
+
+def _add_surroundings(spec: mujoco.MjSpec) -> None:
+    """Add what only pictures need: sky, a floor pattern for the eye, a lamp with shadows."""
+    texture = mujoco.mjtTexture
+    spec.add_texture(
+        name="sky", type=texture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.75, 0.84, 0.93], rgb2=[0.98, 0.98, 1.0], width=256, height=256,
+    )  # fmt: skip
+    spec.add_texture(
+        name="floor", type=texture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        rgb1=[0.62, 0.66, 0.70], rgb2=[0.70, 0.74, 0.78], width=256, height=256,
+    )  # fmt: skip
+    material = spec.add_material(name="floor", texrepeat=[5, 5], texuniform=True, reflectance=0.05)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
+    spec.geom("floor").material = "floor"
+    spec.worldbody.add_light(
+        pos=[0.8, -1.2, 2.5], dir=[-0.3, 0.45, -0.85], diffuse=[0.7] * 3, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=True
+    )
+
+
+def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
+    """Add a camera that sees the whole arm and one beside the tool that looks along it."""
+    eye, target = [-0.95, -0.95, 0.85], [-0.05, 0.0, 0.4]
+    spec.worldbody.add_camera(name="overview", pos=eye, quat=_look_at(eye, target), fovy=50)
+    spec.body(robot.tool_frame).add_camera(name="wrist", pos=[0.0, 0.07, 0.0], quat=LOOK_ALONG_TOOL, fovy=75)
+
+
+def _paint(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
+    """Give each visual shape its own colour; the engine's URDF reader gives all shapes of a link the last one."""
+    root = ET.parse(robot.urdf).getroot()
+    colours = {m.attrib["name"]: m.find("color") for m in root.iter("material") if m.find("color") is not None}
+    for link in root.iter("link"):
+        names = [material.attrib["name"] for material in link.iterfind("visual/material")]
+        shapes = [g for g in spec.body(link.attrib["name"]).geoms if not g.contype]
+        if len(names) == len(shapes):
+            for shape, name in zip(shapes, names, strict=True):
+                shape.rgba = [float(value) for value in colours[name].attrib["rgba"].split()]
+
+
+def _look_at(position: list[float], target: list[float]) -> np.ndarray:
+    """Return the quaternion wxyz of a level camera at ``position`` that looks at ``target``."""
+    backward = np.subtract(position, target) / np.linalg.norm(np.subtract(position, target))
+    right = np.cross([0.0, 0.0, 1.0], backward)
+    right /= np.linalg.norm(right)
+    quat = np.empty(4)
+    mujoco.mju_mat2Quat(quat, np.column_stack([right, np.cross(backward, right), backward]).ravel())
+    return quat
+
+
+def list_collision_pairs(model: mujoco.MjModel) -> list[tuple[str, str]]:
+    """Return the pairs of bodies that may collide, by name; the floor counts as "world"."""
+    excluded = {int(signature) for signature in model.exclude_signature}
+    bodies = [i for i in range(model.nbody) if model.body_geomnum[i]]
+    moving = [i for i in bodies if model.body_weldid[i] != 0]
+    return [
+        (model.body(a).name, model.body(b).name)
+        for a, b in itertools.combinations(bodies, 2)
+        if (a in moving or b in moving) and ((a << 16) + b) not in excluded
+    ]

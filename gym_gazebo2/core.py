@@ -1,0 +1,248 @@
+"""The one implementation behind every environment: backend + robot + task, batched over n arms.
+
+``ArmEnv``, ``ArmVectorEnv`` and the SB3 bridge are thin faces of this class; here is everything that decides what an
+episode is like, and nothing of Gymnasium's interface.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import ArrayLike, NDArray
+
+from gym_gazebo2.backends import BackendFactory, make_backend
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
+from gym_gazebo2.kinematics import Kinematics, TcpState
+from gym_gazebo2.robots import RobotSpec, make_robot
+from gym_gazebo2.setpoint import Control, check_control, compute_setpoint, compute_target
+from gym_gazebo2.state import ArmState
+from gym_gazebo2.tasks import GOAL_DIM, Errors, Task, TaskState, make_task
+from gym_gazebo2.tasks.rotations import make_rotation
+
+__all__ = ["IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome"]
+
+Array = NDArray[np.float64]
+Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
+
+IMAGE_SIZE = 96
+"""Width and height of the wrist camera's image in observations [px]."""
+RESET_OPTIONS = ("q", "goal")
+"""What ``reset(options=…)`` understands, besides the vector environment's ``reset_mask``."""
+NANOSECOND = 1e-9
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one period, or a reset, led to.
+
+    Attributes:
+        observation: Batched observation, n rows.
+        reward: (n,) rewards.
+        info: Arrays (n,) by name: time [s], is_success, position_error [m], orientation_error [rad], in_collision.
+    """
+
+    observation: Observation
+    reward: Array
+    info: dict[str, NDArray[Any]]
+
+
+class ArmCore:
+    """A batch of n arms with a task each."""
+
+    def __init__(
+        self,
+        robot: str | RobotSpec,
+        task: str | Task,
+        backend: str | BackendFactory = "mujoco",
+        num_envs: int = 1,
+        control: Control = "delta",
+        control_dt: float = 0.05,
+        goal: ArrayLike | None = None,
+        start_noise: float = 0.0,
+        backend_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Compose backend, robot and task.
+
+        Args:
+            robot: Name of a row of ``ROBOTS``, or a specification.
+            task: Name of a row of ``TASKS``, or a task.
+            backend: Name of a row of ``BACKENDS``, or a factory.
+            num_envs: Number of arms n.
+            control: "delta" or "position", see ``setpoint.compute_target``.
+            control_dt: Control period [s].
+            goal: Fixed goal instead of the task's: (3,) position [m], or (7,) with a quaternion wxyz.
+            start_noise: Half-width of the uniform noise on the start pose [rad].
+            backend_options: Further keywords of the backend, such as ``physics_dt``.
+
+        Raises:
+            InvalidArgumentError: A value cannot work.
+            UnknownNameError: A name stands in no table.
+        """
+        check_control(control)
+        if not (isinstance(start_noise, int | float) and 0.0 <= start_noise < np.inf):
+            raise InvalidArgumentError("start_noise", start_noise, "a finite half-width of at least 0 rad")
+        self.robot, self.control, self.start_noise = make_robot(robot), control, float(start_noise)
+        self.kinematics = Kinematics(self.robot)
+        self.task = make_task(task)
+        if goal is not None:
+            self.task = self.task.with_goal(np.asarray(goal, dtype=float))
+            self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
+        self.backend = make_backend(
+            backend, self.robot, num_envs=num_envs, control_dt=control_dt, **dict(backend_options or {})
+        )
+        self.num_envs, self.control_dt = self.backend.num_envs, self.backend.control_dt
+        self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
+        self.arm: ArmState | None = None
+        self.tcp: TcpState | None = None
+        self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
+
+    def reset(
+        self, mask: NDArray[np.bool_], rngs: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        """Start a new episode of the masked arms.
+
+        Args:
+            mask: (n,) arms to reset.
+            rngs: One generator an arm; a masked arm draws its goal, then its start pose.
+            options: "q": start pose (dof,) or (n, dof) [rad]; "goal": (3,), (7,) or n rows of these.
+
+        Raises:
+            InvalidArgumentError: An option has a value that cannot work.
+            UnknownNameError: There is no such option.
+        """
+        options = dict(options or {})
+        for name in options:
+            if name not in RESET_OPTIONS:
+                raise UnknownNameError("reset option", name, RESET_OPTIONS)
+        goals = self._read_goals(options["goal"]) if "goal" in options else None
+        starts = self._read_poses(options["q"]) if "q" in options else None
+        q = np.tile(self.robot.home, (self.num_envs, 1))
+        for i in np.flatnonzero(mask):
+            self.goal[i] = self.task.sample_goal(rngs[i]) if goals is None else goals[i]
+            q[i] = self._sample_start(rngs[i]) if starts is None else starts[i]
+        self.arm = self.backend.reset(mask, q)
+        self.backend.show_goal(self.goal)
+        return self._look()
+
+    def step(self, action: ArrayLike) -> Outcome:
+        """Advance every arm by one control period.
+
+        Args:
+            action: (n, dof) between −1 and 1; values outside are clipped.
+
+        Raises:
+            InvalidArgumentError: Wrong shape or NaN.
+            UsageError: No reset yet, or closed.
+        """
+        if self.arm is None:
+            raise UsageError("step() was called before reset(). Call reset() first.")
+        action = self._check_action(action)
+        arm = self.arm
+        target = compute_target(action, arm.q_setpoint, self.robot, self.control, self.control_dt)
+        setpoint = compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self.control_dt)
+        self.arm = self.backend.step(setpoint)
+        return self._look()
+
+    def compute_reward(self, p_achieved: ArrayLike, p_desired: ArrayLike) -> Array:
+        """Return the rewards for tool positions and goal positions, (n, 3) each, free of collision."""
+        difference = np.asarray(p_achieved, dtype=float) - np.asarray(p_desired, dtype=float)
+        position = np.linalg.norm(np.atleast_2d(difference), axis=1)
+        errors = Errors(position, np.zeros_like(position))
+        return self.task.compute_reward(errors, np.zeros(len(position), dtype=bool))
+
+    def get_state(self) -> dict[str, Array]:
+        """Return everything that determines the future but for the random generators, as arrays."""
+        return {"goal": self.goal.copy(), **{f"backend.{key}": value for key, value in self.backend.get_state().items()}}
+
+    def set_state(self, state: Mapping[str, Array]) -> Outcome:
+        """Continue from what ``get_state`` returned."""
+        self.goal = np.array(state["goal"])
+        prefix = "backend."
+        self.arm = self.backend.set_state({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        self.backend.show_goal(self.goal)
+        return self._look()
+
+    def _look(self) -> Outcome:
+        """Return what the arms' present state means to the task."""
+        arm = self.arm
+        tcp = self.tcp = self.kinematics.compute_tcp_state(arm.q, arm.dq)
+        state = TaskState(arm, tcp)
+        errors = self.task.compute_errors(state, self.goal)
+        info = {
+            "time": arm.time * NANOSECOND,
+            "is_success": self.task.compute_success(errors),
+            "position_error": errors.position,
+            "orientation_error": errors.orientation,
+            "in_collision": arm.in_collision,
+        }
+        return Outcome(self._observe(state), self.task.compute_reward(errors, arm.in_collision), info)
+
+    def _observe(self, state: TaskState) -> Observation:
+        flat = self.task.compute_observation(state, self.goal).astype(np.float32)
+        if self.task.layout == "vector":
+            return flat
+        if self.task.layout == "camera":
+            return {"image": self.backend.camera("wrist", IMAGE_SIZE, IMAGE_SIZE), "proprioception": flat}
+        achieved, desired = state.tcp.position.astype(np.float32), self.goal[:, :3].astype(np.float32)
+        return {"observation": flat, "achieved_goal": achieved, "desired_goal": desired}
+
+    def _make_observation_space(self) -> spaces.Space[Any]:
+        low, high = self.task.compute_bounds(self.kinematics)
+        flat = spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+        if self.task.layout == "vector":
+            return flat
+        if self.task.layout == "camera":
+            image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+            return spaces.Dict({"image": image, "proprioception": flat})
+        reach = self.kinematics.compute_reach()
+        position = spaces.Box(-reach, reach, (3,), dtype=np.float32)
+        return spaces.Dict({"observation": flat, "achieved_goal": position, "desired_goal": position})
+
+    def _make_action_space(self) -> spaces.Box:
+        return spaces.Box(-1.0, 1.0, (self.robot.dof,), dtype=np.float32)
+
+    def _check_action(self, action: ArrayLike) -> Array:
+        action = np.asarray(action, dtype=float)
+        if action.shape != (self.num_envs, self.robot.dof):
+            raise InvalidArgumentError("shape of action", action.shape, f"{(self.num_envs, self.robot.dof)} (arms, joints)")
+        if np.isnan(action).any():
+            raise InvalidArgumentError("action", action, "numbers between -1 and 1, no NaN")
+        return np.minimum(np.maximum(action, -1.0), 1.0)
+
+    def _sample_start(self, rng: np.random.Generator) -> Array:
+        if self.start_noise == 0.0:
+            return self.robot.home
+        noise = rng.uniform(-self.start_noise, self.start_noise, self.robot.dof)
+        return np.clip(self.robot.home + noise, self.robot.lower, self.robot.upper)
+
+    def _read_poses(self, value: ArrayLike) -> Array:
+        q = np.asarray(value, dtype=float)
+        shape = (self.num_envs, self.robot.dof)
+        if q.shape not in (shape, shape[1:]):
+            raise InvalidArgumentError("shape of options['q']", q.shape, f"{shape[1:]} or {shape}")
+        return np.broadcast_to(q, shape)
+
+    def _read_goals(self, value: ArrayLike) -> Array:
+        rows = np.atleast_2d(np.asarray(value, dtype=float))
+        if len(rows) not in (1, self.num_envs):
+            raise InvalidArgumentError("rows of options['goal']", len(rows), f"1 or {self.num_envs}")
+        goals = [self.task.with_goal(row).sample_goal(np.random.default_rng(0)) for row in rows]
+        return np.broadcast_to(goals, (self.num_envs, GOAL_DIM))
+
+    def _warn_if_out_of_reach(self, goal: Array) -> None:
+        """Warn with the distance where no pose brings the tool to the goal."""
+        distance = self.kinematics.compute_distance_to_reach(goal[:3])
+        if distance > 1e-3:
+            warnings.warn(f"The goal {goal[:3]} is {1e3 * distance:.0f} mm out of reach of {self.robot.name!r}.", stacklevel=3)
+        elif self._asks_for_orientation(goal):
+            distance = self.kinematics.compute_distance_to_reach(goal[:3], make_rotation(goal[3:]))
+            if distance > 1e-3:
+                warnings.warn(f"The goal {goal} is out of reach of {self.robot.name!r} in that orientation.", stacklevel=3)
+
+    def _asks_for_orientation(self, goal: Array) -> bool:
+        return not np.allclose(goal[3:], (1.0, 0.0, 0.0, 0.0))

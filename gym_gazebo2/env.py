@@ -1,0 +1,168 @@
+"""THE environment: one ``gymnasium.Env`` for every robot, task and backend."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import logger
+from numpy.typing import ArrayLike, NDArray
+
+from gym_gazebo2.backends import BackendFactory
+from gym_gazebo2.core import ArmCore, Observation
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.setpoint import Control
+from gym_gazebo2.tasks import Task
+
+__all__ = ["RENDER_MODES", "RENDER_SIZE", "ArmEnv", "check_render_mode", "make_metadata"]
+
+Array = NDArray[np.float64]
+
+RENDER_MODES = ("human", "rgb_array")
+RENDER_SIZE = (640, 480)
+"""Width and height of rendered pictures [px]."""
+_ONE = np.ones(1, dtype=bool)
+
+
+class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """An arm with a task. It never truncates itself; ``gymnasium.make`` adds the time limit of the id.
+
+    See ``docs/semantics.md`` for time, frames, units and actions.
+    """
+
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 20}
+
+    def __init__(
+        self,
+        robot: str | RobotSpec,
+        task: str | Task,
+        *,
+        backend: str | BackendFactory = "mujoco",
+        control: Control = "delta",
+        control_dt: float = 0.05,
+        goal: ArrayLike | None = None,
+        start_noise: float = 0.0,
+        render_mode: str | None = None,
+        backend_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Compose an environment; the arguments are those of ``ArmCore``.
+
+        Args:
+            robot: Name of a row of ``ROBOTS``, or a specification.
+            task: Name of a row of ``TASKS``, or a task.
+            backend: Name of a row of ``BACKENDS``, or a factory.
+            control: "delta" or "position".
+            control_dt: Control period [s].
+            goal: Fixed goal instead of the task's: (3,) position [m], or (7,) with a quaternion wxyz.
+            start_noise: Half-width of the uniform noise on the start pose [rad].
+            render_mode: None, "rgb_array" or "human".
+            backend_options: Further keywords of the backend.
+
+        Raises:
+            InvalidArgumentError: A value cannot work.
+            UnknownNameError: A name stands in no table.
+        """
+        check_render_mode(render_mode)
+        self.core = ArmCore(
+            robot,
+            task,
+            backend,
+            control=control,
+            control_dt=control_dt,
+            goal=goal,
+            start_noise=start_noise,
+            backend_options=backend_options,
+        )
+        self.observation_space, self.action_space = self.core.observation_space, self.core.action_space
+        self.render_mode = render_mode
+        self.metadata = make_metadata(type(self).metadata, self.core.control_dt)
+        if self.core.task.layout == "goal":  # its presence is how SB3 knows a goal-conditioned environment
+            self.compute_reward = self._compute_goal_reward
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: Seed of the environment's generator; None goes on with it.
+            options: "q": start pose (dof,) [rad]; "goal": (3,) or (7,), for this episode.
+
+        Returns:
+            Observation and info.
+        """
+        super().reset(seed=seed)
+        outcome = self.core.reset(_ONE, [self.np_random], options)
+        if self.render_mode == "human":
+            self.render()
+        return _take_first(outcome.observation), _make_info(outcome.info)
+
+    def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Advance simulated time by exactly one control period.
+
+        Args:
+            action: (dof,) between −1 and 1; values outside are clipped, NaN is an error.
+
+        Returns:
+            Observation at the period's end, reward, terminated (never), truncated (never), info.
+        """
+        action = np.asarray(action)
+        if action.shape != self.action_space.shape:
+            raise InvalidArgumentError("shape of action", action.shape, f"{self.action_space.shape}, one value a joint")
+        outcome = self.core.step(action[None])
+        if self.render_mode == "human":
+            self.render()
+        return _take_first(outcome.observation), outcome.reward.item(), False, False, _make_info(outcome.info)
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Return a picture (480, 640, 3) in mode "rgb_array", show the window in mode "human"."""
+        if self.render_mode is None:
+            logger.warn("render() needs a render mode: gym.make(id, render_mode='rgb_array') or 'human'.")
+            return None
+        return self.core.backend.render(self.render_mode, *RENDER_SIZE)
+
+    def _compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> Any:
+        """Return rewards for other goals than the episode's, as hindsight experience replay asks for.
+
+        Args:
+            achieved_goal: (3,) or (n, 3) tool positions [m].
+            desired_goal: (3,) or (n, 3) goal positions [m].
+            info: Ignored.
+
+        Returns:
+            One reward, or (n,).
+        """
+        reward = self.core.compute_reward(achieved_goal, desired_goal)
+        return reward.item() if np.ndim(achieved_goal) == 1 else reward
+
+    def close(self) -> None:
+        """Release the backend; closing twice is fine."""
+        self.core.backend.close()
+
+
+def check_render_mode(render_mode: str | None) -> None:
+    """Raise an UnknownNameError unless the render mode exists."""
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise UnknownNameError("render mode", render_mode, RENDER_MODES)
+
+
+def make_metadata(metadata: Mapping[str, Any], control_dt: float) -> dict[str, Any]:
+    """Return an instance's metadata: its frame rate, and the render modes that this machine has a screen for."""
+    has_display = sys.platform != "linux" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    modes = [mode for mode in RENDER_MODES if has_display or mode != "human"]
+    return {**metadata, "render_modes": modes, "render_fps": round(1.0 / control_dt)}
+
+
+def _take_first(observation: Observation) -> Observation:
+    if isinstance(observation, dict):
+        return {key: value[0] for key, value in observation.items()}
+    return observation[0]
+
+
+def _make_info(info: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    return {key: value.item() for key, value in info.items()}

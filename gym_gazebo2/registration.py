@@ -1,0 +1,62 @@
+"""The table of environment ids; one row is one id."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from gymnasium.envs.registration import register, registry
+
+__all__ = ["ENVIRONMENTS", "EnvRow", "register_env", "register_envs"]
+
+MAX_EPISODE_STEPS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvRow:
+    """An environment id.
+
+    Attributes:
+        robot: Row of ``robots.ROBOTS``.
+        task: Row of ``tasks.TASKS``.
+        kwargs: Further defaults of the environment's keywords.
+        max_episode_steps: Steps of an episode.
+    """
+
+    robot: str
+    task: str
+    kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    max_episode_steps: int = MAX_EPISODE_STEPS
+
+
+ENVIRONMENTS: dict[str, EnvRow] = {
+    "MARA-v0": EnvRow("mara", "mara_reach"),
+    "MARAOrient-v0": EnvRow("mara", "mara_reach_orient"),
+    "MARACollision-v0": EnvRow("mara", "mara_reach_collision"),
+    "MARACollisionOrient-v0": EnvRow("mara", "mara_reach_collision_orient"),
+    "MARACamera-v0": EnvRow("mara", "mara_reach_camera"),
+    "MARARandomTarget-v0": EnvRow("mara", "mara_reach_random"),
+    "MARAReachGoal-v0": EnvRow("mara", "mara_reach_goal"),
+    "SCARA-v0": EnvRow("scara", "scara_reach"),
+    "SCARARandomTarget-v0": EnvRow("scara", "scara_reach_random"),
+    "SCARA4-v0": EnvRow("scara4", "scara4_reach"),
+}
+
+
+def register_env(env_id: str, row: EnvRow) -> None:
+    """Add an id to the table and to Gymnasium's registry; registering the same row again is fine."""
+    ENVIRONMENTS[env_id] = row
+    registry.pop(env_id, None)
+    register(
+        id=env_id,
+        entry_point="gym_gazebo2.env:ArmEnv",
+        vector_entry_point="gym_gazebo2.vector_env:ArmVectorEnv",
+        max_episode_steps=row.max_episode_steps,
+        kwargs={"robot": row.robot, "task": row.task, **row.kwargs},
+    )
+
+
+def register_envs() -> None:
+    """Register every id of the table; ``import gym_gazebo2`` does it."""
+    for env_id, row in list(ENVIRONMENTS.items()):
+        register_env(env_id, row)

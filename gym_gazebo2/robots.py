@@ -1,0 +1,297 @@
+"""Robots as data: a URDF and one row give a frozen specification.
+
+The URDF is the only place that holds a robot's numbers; a row of ``ROBOTS`` adds what a URDF cannot say (home pose,
+tool frame, the speed to train with). This module knows neither tasks nor simulators.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
+
+if TYPE_CHECKING:
+    import yourdfpy
+
+__all__ = ["ROBOTS", "RobotRow", "RobotSpec", "load_robot", "make_robot", "register_robot"]
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class RobotRow:
+    """What a URDF cannot say about an arm.
+
+    Attributes:
+        urdf: Path of the URDF; a bare name is looked up among the package's own.
+        tool_frame: Link whose origin is the tool centre point.
+        home: Joint positions at which episodes start [rad]; None is all zeros.
+        control_speed: Joint speed that the environment uses [rad/s]; None is the URDF's velocity limit.
+    """
+
+    urdf: str
+    tool_frame: str = "ee_link"
+    home: tuple[float, ...] | None = None
+    control_speed: float | None = None
+
+
+ROBOTS: dict[str, RobotRow] = {
+    "mara": RobotRow("mara.urdf"),
+    "scara": RobotRow("scara.urdf", control_speed=1.57),
+    "scara4": RobotRow("scara4.urdf", control_speed=1.57),
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RobotSpec:
+    """A serial arm of revolute joints, in the order from base to tool. Arrays are read-only; ``dof`` entries each.
+
+    Attributes:
+        name: Name, also its ROS namespace.
+        urdf: Path of the URDF.
+        base_link: Root link; "base" in names such as ``p_tcp_in_base``.
+        tool_frame: Link whose origin is the tool centre point (tcp).
+        joint_names: Names of the joints.
+        link_names: Names of the links that the joints move.
+        lower: Lower position limits [rad].
+        upper: Upper position limits [rad].
+        velocity_limit: Speed that the joint can do [rad/s]; backends refuse anything faster.
+        control_speed: Speed that the environment asks for, v_max [rad/s].
+        effort_limit: Torque limits [N·m].
+        home: Home pose [rad].
+        rotor_inertia: Inertia of the rotor as seen at the joint, reduction squared included [kg·m²].
+        drive_inertia: Apparent inertia that the drive assumes, M̂ [kg·m²]: rotor + mean of the links' over the workspace.
+        T_joint_to_parent: (dof, 4, 4) pose of each joint's frame in that of the joint before, all joints at zero.
+        axis: (dof, 3) unit joint axes in the joint's frame.
+        T_tcp_to_last: (4, 4) pose of the tool in the last joint's frame.
+    """
+
+    name: str
+    urdf: str
+    base_link: str
+    tool_frame: str
+    joint_names: tuple[str, ...]
+    link_names: tuple[str, ...]
+    lower: Array
+    upper: Array
+    velocity_limit: Array
+    control_speed: Array
+    effort_limit: Array
+    home: Array
+    rotor_inertia: Array
+    drive_inertia: Array
+    T_joint_to_parent: Array
+    axis: Array
+    T_tcp_to_last: Array
+
+    def __post_init__(self) -> None:
+        """Make every array read-only."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
+    @property
+    def dof(self) -> int:
+        """Number of joints."""
+        return len(self.joint_names)
+
+
+def register_robot(name: str, row: RobotRow) -> None:
+    """Add a robot to the table.
+
+    Args:
+        name: Name of the robot, also its ROS namespace.
+        row: The URDF and what it cannot say.
+
+    Raises:
+        InvalidArgumentError: The name is taken by another row.
+    """
+    if ROBOTS.setdefault(name, row) != row:
+        raise InvalidArgumentError("name", name, f"a name not yet in use (taken: {', '.join(sorted(ROBOTS))})")
+
+
+def make_robot(robot: str | RobotSpec) -> RobotSpec:
+    """Return the specification of a robot of the table; a specification passes through.
+
+    Raises:
+        UnknownNameError: The table has no such row.
+        RobotError: Its URDF does not describe a serial arm.
+    """
+    if isinstance(robot, RobotSpec):
+        return robot
+    if robot not in ROBOTS:
+        raise UnknownNameError("robot", robot, ROBOTS)
+    return load_robot(robot, ROBOTS[robot])
+
+
+@functools.cache
+def load_robot(name: str, row: RobotRow) -> RobotSpec:
+    """Read a URDF into a specification.
+
+    Raises:
+        RobotError: The URDF is missing, malformed, without the tool frame, or no serial arm of limited revolute joints.
+        InvalidArgumentError: ``home`` or ``control_speed`` of the row do not fit the URDF.
+    """
+    path = find_urdf(row.urdf)
+    urdf, reductions = _parse(path)
+    chain = _find_chain(urdf, row.tool_frame, path)
+    moving = [joint for joint in chain if joint.type != "fixed"]
+    _check_joints(urdf, moving, path)
+    offsets, T_tcp_to_last = _fold_fixed_joints(chain)
+    rotor = np.array([reductions.get(joint.name, 0.0) for joint in moving])
+    limits = {key: np.array([getattr(j.limit, key) for j in moving]) for key in ("lower", "upper", "velocity", "effort")}
+    return RobotSpec(
+        name=name,
+        urdf=str(path),
+        base_link=chain[0].parent,
+        tool_frame=row.tool_frame,
+        joint_names=tuple(joint.name for joint in moving),
+        link_names=tuple(joint.child for joint in moving),
+        lower=limits["lower"],
+        upper=limits["upper"],
+        velocity_limit=limits["velocity"],
+        control_speed=_check_speed(row.control_speed, limits["velocity"]),
+        effort_limit=limits["effort"],
+        home=_check_home(row.home, limits["lower"], limits["upper"]),
+        rotor_inertia=rotor,
+        drive_inertia=rotor + _compute_mean_inertia(urdf, moving, limits["lower"], limits["upper"]),
+        T_joint_to_parent=offsets,
+        axis=np.array([joint.axis / np.linalg.norm(joint.axis) for joint in moving]),
+        T_tcp_to_last=T_tcp_to_last,
+    )
+
+
+def find_urdf(urdf: str) -> Path:
+    """Return the path of a URDF; a bare name is looked up among the package's own.
+
+    Raises:
+        RobotError: There is no such file.
+    """
+    own = Path(str(resources.files("gym_gazebo2"))) / "urdf"
+    path = own / urdf if os.path.basename(urdf) == urdf and not os.path.exists(urdf) else Path(urdf)
+    if not path.is_file():
+        exists = ", ".join(sorted(p.name for p in own.glob("*.urdf")))
+        raise RobotError(f"The URDF {str(path)!r} does not exist. Give a path to a file, or one of: {exists}.")
+    return path.resolve()
+
+
+def _parse(path: Path) -> tuple[yourdfpy.URDF, dict[str, float]]:
+    """Return the parsed URDF and each joint's rotor inertia at the joint."""
+    import yourdfpy
+
+    try:
+        tree = ET.parse(path)
+        urdf = yourdfpy.URDF.load(str(path), load_meshes=False, build_collision_scene_graph=False)
+        rotor = {}
+        for transmission in tree.getroot().iter("transmission"):
+            joint = transmission.find("joint")
+            inertia = float(transmission.findtext(".//rotorInertia", "0"))
+            reduction = float(transmission.findtext(".//mechanicalReduction", "1"))
+            if joint is not None:
+                rotor[joint.attrib["name"]] = inertia * reduction**2
+    except (ET.ParseError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise RobotError(f"The URDF {str(path)!r} is malformed: {error}. Check it with check_urdf or an XML editor.") from error
+    return urdf, rotor
+
+
+def _find_chain(urdf: yourdfpy.URDF, tool_frame: str, path: Path) -> list[yourdfpy.Joint]:
+    """Return the joints from the root link to the tool frame."""
+    by_child = {joint.child: joint for joint in urdf.robot.joints}
+    if tool_frame not in by_child:
+        exists = ", ".join(link.name for link in urdf.robot.links)
+        raise RobotError(f"{str(path)!r} has no tool frame {tool_frame!r} behind a joint. Its links are: {exists}.")
+    chain: list[yourdfpy.Joint] = []
+    link = tool_frame
+    while link in by_child and len(chain) < len(by_child):
+        chain.insert(0, by_child[link])
+        link = by_child[link].parent
+    return chain
+
+
+def _check_joints(urdf: yourdfpy.URDF, moving: Sequence[yourdfpy.Joint], path: Path) -> None:
+    """Raise a RobotError unless the moving joints are those of a serial arm of limited revolute joints."""
+    if not moving:
+        raise RobotError(f"{str(path)!r} has no moving joint between its root and the tool frame.")
+    beside = [j.name for j in urdf.robot.joints if j.type != "fixed" and j not in moving]
+    if beside:
+        raise RobotError(f"{str(path)!r} has moving joints beside the chain to the tool: {', '.join(beside)}. Make them fixed.")
+    for joint in moving:
+        limit = joint.limit
+        if joint.type != "revolute":
+            raise RobotError(f"Joint {joint.name!r} of {str(path)!r} is {joint.type!r}, expected 'revolute' with limits.")
+        values = [getattr(limit, key, None) for key in ("lower", "upper", "velocity", "effort")]
+        if None in values or not (values[0] < values[1] and values[2] > 0 and values[3] > 0):
+            raise RobotError(
+                f"Joint {joint.name!r} of {str(path)!r} has lower, upper, velocity, effort = {values}, expected "
+                '<limit lower="…" upper="…" velocity="…" effort="…"/> with lower < upper and the others positive.'
+            )
+
+
+def _fold_fixed_joints(chain: Sequence[yourdfpy.Joint]) -> tuple[Array, Array]:
+    """Return each moving joint's pose in the frame of the one before, and the tool's in the last one's."""
+    offsets, T = [], np.eye(4)
+    for joint in chain:
+        T = T @ (np.eye(4) if joint.origin is None else joint.origin)
+        if joint.type != "fixed":
+            offsets.append(T)
+            T = np.eye(4)
+    return np.array(offsets), T
+
+
+def _check_home(home: tuple[float, ...] | None, lower: Array, upper: Array) -> Array:
+    q = np.clip(np.zeros_like(lower), lower, upper) if home is None else np.array(home, dtype=float)
+    if q.shape != lower.shape or not np.all((q >= lower) & (q <= upper)):
+        raise InvalidArgumentError("home", home, f"{len(lower)} joint positions between {lower} and {upper}")
+    return q
+
+
+def _check_speed(speed: float | None, velocity_limit: Array) -> Array:
+    if speed is None:
+        return velocity_limit.copy()
+    if not 0 < speed <= velocity_limit.min():
+        raise InvalidArgumentError("control_speed", speed, f"a speed up to the joints' limit {velocity_limit.min()} rad/s")
+    return np.full_like(velocity_limit, speed)
+
+
+def _compute_mean_inertia(urdf: yourdfpy.URDF, moving: Sequence[yourdfpy.Joint], lower: Array, upper: Array) -> Array:
+    """Return the inertia of all links outside each joint about its axis, averaged over the workspace [kg·m²]."""
+    poses = np.random.default_rng(0).uniform(lower, upper, (32, len(moving)))
+    inertia = np.zeros(len(moving))
+    for q in poses:
+        urdf.update_cfg(q)
+        for index, joint in enumerate(moving):
+            T_joint = urdf.get_transform(joint.child)
+            outside = [other.child for other in urdf.robot.joints if _is_outside(urdf, other.child, joint.child)]
+            inertia[index] += sum(_compute_inertia_about(urdf, link, T_joint, joint.axis) for link in outside)
+    return inertia / len(poses)
+
+
+def _is_outside(urdf: yourdfpy.URDF, link: str, of_link: str) -> bool:
+    """Tell whether a link is, or hangs on, another one."""
+    parents = {joint.child: joint.parent for joint in urdf.robot.joints}
+    while link != of_link and link in parents:
+        link = parents[link]
+    return link == of_link
+
+
+def _compute_inertia_about(urdf: yourdfpy.URDF, link: str, T_joint: Array, axis: Array) -> float:
+    """Return one link's inertia about a joint axis, by the parallel-axis theorem."""
+    inertial = urdf.link_map[link].inertial
+    if inertial is None or not inertial.mass:
+        return 0.0
+    T_com = urdf.get_transform(link) @ (np.eye(4) if inertial.origin is None else inertial.origin)
+    a = T_joint[:3, :3] @ axis / np.linalg.norm(axis)
+    r = T_com[:3, 3] - T_joint[:3, 3]
+    I_world = T_com[:3, :3] @ inertial.inertia @ T_com[:3, :3].T
+    return float(a @ I_world @ a + inertial.mass * (r @ r - (a @ r) ** 2))

@@ -1,0 +1,34 @@
+"""What crosses the boundary between a backend and the rest: one frozen, batched record."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ArmState"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ArmState:
+    """State of a batch of n arms at one instant of each arm's own time.
+
+    Attributes:
+        time: (n,) int64, simulated time since the arm's reset [ns].
+        q: (n, dof) measured joint positions [rad].
+        dq: (n, dof) measured joint velocities [rad/s].
+        q_setpoint: (n, dof) set-point that the drives have reached [rad].
+        in_collision: (n,) bool, contact between links or with the world at any physics step of the period.
+    """
+
+    time: NDArray[np.int64]
+    q: NDArray[np.float64]
+    dq: NDArray[np.float64]
+    q_setpoint: NDArray[np.float64]
+    in_collision: NDArray[np.bool_]
+
+    @property
+    def num_envs(self) -> int:
+        """Number of arms n."""
+        return len(self.time)

@@ -1,0 +1,48 @@
+"""Tasks: what an arm should do, as pure batched functions, and the table of those that ids refer to by name."""
+
+from __future__ import annotations
+
+from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.tasks.base import GOAL_DIM, Errors, Layout, Task, TaskState
+from gym_gazebo2.tasks.reach import ReachTask, compute_reach_reward
+
+__all__ = ["GOAL_DIM", "TASKS", "Errors", "Layout", "ReachTask", "Task", "TaskState", "compute_reach_reward", "make_task", "register_task"]
+
+_LOW = (-0.40028, 0.095615, 0.25)
+_HIGH = (-0.40028, 0.095615, 0.72466)
+_TOOL_DOWN = (0.0, 0.5**0.5, 0.5**0.5, 0.0)
+_MARA_BOX = ((-0.55, -0.25, 0.15), (-0.30, 0.25, 0.45))
+_SCARA_BOX = ((0.2852, -0.1747, 0.3746), (0.3884, 0.1702, 0.3746))
+_POSE = ("q", "position_error", "quat_error", "velocity")
+
+TASKS: dict[str, Task] = {
+    "mara_reach": ReachTask(_LOW, components=("q", "position_error", "velocity", "position", "rotation")),
+    "mara_reach_orient": ReachTask(_LOW, quat_goal=_TOOL_DOWN, components=_POSE),
+    "mara_reach_collision_orient": ReachTask(_LOW, quat_goal=_TOOL_DOWN, collision_penalty=True, components=_POSE),
+    "mara_reach_high": ReachTask(_HIGH),
+    "mara_reach_collision": ReachTask(_HIGH, collision_penalty=True),
+    "mara_reach_camera": ReachTask(_HIGH, layout="camera"),
+    "mara_reach_random": ReachTask(goal_box=_MARA_BOX),
+    "mara_reach_goal": ReachTask(goal_box=_MARA_BOX, reward="sparse", components=("q", "dq", "velocity"), layout="goal"),
+    "scara_reach": ReachTask((0.3325683, 0.0657366, 0.3746)),
+    "scara_reach_random": ReachTask(goal_box=_SCARA_BOX),
+    "scara4_reach": ReachTask((0.3325683, 0.0657366, 0.4868)),
+}
+
+
+def register_task(name: str, task: Task) -> None:
+    """Add a task to the table, or replace the one of that name."""
+    TASKS[name] = task
+
+
+def make_task(task: str | Task) -> Task:
+    """Return a task of the table; a task passes through.
+
+    Raises:
+        UnknownNameError: The table has no such row.
+    """
+    if not isinstance(task, str):
+        return task
+    if task not in TASKS:
+        raise UnknownNameError("task", task, TASKS)
+    return TASKS[task]

@@ -1,0 +1,73 @@
+"""The components an observation is made of, as rows of one table: a pure function and its finite bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.kinematics import Kinematics
+from gym_gazebo2.tasks.base import TaskState
+from gym_gazebo2.tasks.rotations import compute_quat_error, make_rotation
+
+__all__ = ["COMPONENTS", "Component"]
+
+Array = NDArray[np.float64]
+Bounds = tuple[Array, Array]
+
+POSITION_MARGIN = 0.1
+"""Soft limits let a joint pass its limit by less than this [rad]."""
+SPEED_MARGIN = 1.5
+"""Drives may overshoot the commanded speed by this factor."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """One component of an observation.
+
+    Attributes:
+        compute: (state, goal (n, 7)) → (n, size).
+        compute_bounds: (kinematics, farthest goal coordinate [m]) → lower and upper bounds, (size,) each.
+    """
+
+    compute: Callable[[TaskState, Array], Array]
+    compute_bounds: Callable[[Kinematics, float], Bounds]
+
+
+def _make_symmetric(bound: float, size: int) -> Bounds:
+    high = np.full(size, float(bound))
+    return -high, high
+
+
+def _compute_joint_bounds(kinematics: Kinematics, farthest_goal: float) -> Bounds:
+    return kinematics.robot.lower - POSITION_MARGIN, kinematics.robot.upper + POSITION_MARGIN
+
+
+def _compute_joint_speed_bounds(kinematics: Kinematics, farthest_goal: float) -> Bounds:
+    high = SPEED_MARGIN * kinematics.robot.control_speed
+    return -high, high
+
+
+def _compute_tool_speed_bounds(kinematics: Kinematics, farthest_goal: float) -> Bounds:
+    """Bound the tool's speed by every joint at full speed with the whole arm as its lever."""
+    bound = SPEED_MARGIN * kinematics.robot.control_speed.sum() * kinematics.compute_reach()
+    return _make_symmetric(bound, 3)
+
+
+def _compute_quat_error(state: TaskState, goal: Array) -> Array:
+    return compute_quat_error(state.tcp.rotation, make_rotation(goal[:, 3:]))
+
+
+COMPONENTS: dict[str, Component] = {
+    "q": Component(lambda s, goal: s.arm.q, _compute_joint_bounds),
+    "dq": Component(lambda s, goal: s.arm.dq, _compute_joint_speed_bounds),
+    "position_error": Component(
+        lambda s, goal: s.tcp.position - goal[:, :3], lambda k, far: _make_symmetric(k.compute_reach() + far, 3)
+    ),
+    "velocity": Component(lambda s, goal: s.tcp.velocity, _compute_tool_speed_bounds),
+    "position": Component(lambda s, goal: s.tcp.position, lambda k, far: _make_symmetric(k.compute_reach(), 3)),
+    "rotation": Component(lambda s, goal: s.tcp.rotation.reshape(-1, 9), lambda k, far: _make_symmetric(1.001, 9)),
+    "quat_error": Component(_compute_quat_error, lambda k, far: (np.array([-0.001] + 3 * [-1.001]), np.full(4, 1.001))),
+}

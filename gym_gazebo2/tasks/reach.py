@@ -1,0 +1,150 @@
+"""Reach: bring the tool to a point, where asked with an orientation, without touching anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.kinematics import Kinematics
+from gym_gazebo2.tasks.base import Errors, Layout, TaskState
+from gym_gazebo2.tasks.observations import COMPONENTS
+from gym_gazebo2.tasks.rotations import compute_angle, compute_quat_error, make_rotation
+
+__all__ = ["SUCCESS_ANGLE", "SUCCESS_DISTANCE", "ReachTask", "compute_reach_reward"]
+
+Array = NDArray[np.float64]
+Vec3 = tuple[float, float, float]
+
+SUCCESS_DISTANCE = 0.005
+"""An arm is at its goal within this distance [m]."""
+SUCCESS_ANGLE = float(np.deg2rad(5.0))
+"""And, where orientation is asked for, within this angle [rad]."""
+
+
+_RATES = np.array([[-5.0], [-250.0]])
+_WEIGHTS = np.array([1.0, 10.0])
+_SCALES = _WEIGHTS / (1.0 - np.exp(_RATES[:, 0]))
+_FLOOR = float(_SCALES @ np.exp(_RATES[:, 0]))
+
+
+def compute_reach_reward(position_error: Array, angle: Array | None = None, in_collision: NDArray[np.bool_] | None = None) -> Array:
+    """Return the reward of the 2019 gym-gazebo2, from −1 far away to 10 at the goal.
+
+    reward = D·O − 1 − C with d = error/√3,
+    D = (e^(−5d) − e^(−5))/(1 − e^(−5)) + 10 (e^(−250d) − e^(−250))/(1 − e^(−250)),
+    O = (2 − (angle/π)^1.5)/2, and in collision C = 3 (2 min(d, 0.5))^0.03.
+
+    Args:
+        position_error: (n,) distance of the tool to the goal [m].
+        angle: (n,) angle to the goal's orientation [rad]; None where none is asked for.
+        in_collision: (n,) arms in collision; None where that costs nothing.
+
+    Returns:
+        (n,) rewards.
+    """
+    d = position_error * (1.0 / math.sqrt(3.0))
+    reward = _SCALES @ np.exp(_RATES * d) - _FLOOR
+    if angle is not None:
+        reward *= 1.0 - 0.5 * (angle / np.pi) ** 1.5
+    reward -= 1.0
+    if in_collision is not None and in_collision.any():
+        reward -= np.where(in_collision, 3.0 * (2.0 * np.minimum(d, 0.5)) ** 0.03, 0.0)
+    return reward
+
+
+@dataclasses.dataclass(frozen=True)
+class ReachTask:
+    """Reach a goal.
+
+    Attributes:
+        goal: Goal position in the base frame [m].
+        goal_box: Lower and upper corner of the box from which each reset draws a goal; replaces ``goal``.
+        quat_goal: Orientation of the tool at the goal, wxyz, where it is asked for.
+        collision_penalty: Whether contact costs reward, as long as it lasts.
+        reward: "dense", the shaped reward; "sparse", 0 at the goal and −1 elsewhere (for hindsight replay).
+        components: Names of the observation's components, rows of ``observations.COMPONENTS``, in order.
+        layout: "vector", "goal" (dictionary for HER) or "camera" (dictionary with the wrist image).
+    """
+
+    goal: Vec3 | None = None
+    goal_box: tuple[Vec3, Vec3] | None = None
+    quat_goal: tuple[float, float, float, float] | None = None
+    collision_penalty: bool = False
+    reward: Literal["dense", "sparse"] = "dense"
+    components: tuple[str, ...] = ("q", "position_error", "velocity")
+    layout: Layout = "vector"
+
+    def __post_init__(self) -> None:
+        """Reject what cannot work."""
+        if (self.goal is None) == (self.goal_box is None):
+            raise InvalidArgumentError("goal, goal_box", (self.goal, self.goal_box), "exactly one of the two")
+        for name in self.components:
+            if name not in COMPONENTS:
+                raise UnknownNameError("observation component", name, COMPONENTS)
+        if self.reward not in ("dense", "sparse"):
+            raise UnknownNameError("reward", self.reward, ("dense", "sparse"))
+        if self.layout not in ("vector", "goal", "camera"):
+            raise UnknownNameError("observation layout", self.layout, ("vector", "goal", "camera"))
+
+    def compute_bounds(self, kinematics: Kinematics) -> tuple[Array, Array]:
+        """Return finite bounds of the flat observation, (size,) each."""
+        farthest = np.abs(np.array(self.goal_box or self.goal, dtype=float)).max()
+        high = [COMPONENTS[name].compute_bounds(kinematics, farthest) for name in self.components]
+        return np.concatenate([low for low, _ in high]), np.concatenate([up for _, up in high])
+
+    def compute_observation(self, state: TaskState, goal: Array) -> Array:
+        """Return the flat observations, (n, size)."""
+        return np.concatenate([COMPONENTS[name].compute(state, goal) for name in self.components], axis=1)
+
+    def compute_errors(self, state: TaskState, goal: Array) -> Errors:
+        """Return the distances to the goals; the angle is zero where no orientation is asked for."""
+        difference = state.tcp.position - goal[:, :3]
+        position = np.sqrt(np.add.reduce(difference * difference, axis=1))
+        if self.quat_goal is None:
+            return Errors(position, np.zeros(len(position)))
+        quat_error = compute_quat_error(state.tcp.rotation, make_rotation(goal[:, 3:]))
+        return Errors(position, compute_angle(quat_error))
+
+    def compute_reward(self, errors: Errors, in_collision: NDArray[np.bool_]) -> Array:
+        """Return the rewards, (n,)."""
+        if self.reward == "sparse":
+            return self.compute_success(errors) - 1.0
+        angle = None if self.quat_goal is None else errors.orientation
+        return compute_reach_reward(errors.position, angle, in_collision if self.collision_penalty else None)
+
+    def compute_success(self, errors: Errors) -> NDArray[np.bool_]:
+        """Return which arms are within 5 mm, and within 5° where an orientation is asked for."""
+        return (errors.position <= SUCCESS_DISTANCE) & (errors.orientation <= SUCCESS_ANGLE)
+
+    def sample_goal(self, rng: np.random.Generator) -> Array:
+        """Return one goal (7,); a fixed goal draws nothing."""
+        position = self.goal if self.goal_box is None else rng.uniform(*self.goal_box)
+        return np.concatenate([np.asarray(position), self.quat_goal or (1.0, 0.0, 0.0, 0.0)])
+
+    def with_goal(self, goal: Array) -> ReachTask:
+        """Return the same task with a fixed goal.
+
+        Args:
+            goal: (3,) position [m], or (7,) with a quaternion wxyz where the task asks for an orientation.
+
+        Raises:
+            InvalidArgumentError: The goal has another shape, is not finite, or has a quaternion without a length.
+        """
+        values = np.asarray(goal, dtype=float)
+        shapes = [(3,)] if self.quat_goal is None else [(3,), (7,)]
+        if values.shape not in shapes or not np.all(np.isfinite(values)):
+            raise InvalidArgumentError("goal", goal, f"finite numbers of shape {' or '.join(map(str, shapes))}")
+        quat = self.quat_goal
+        if len(values) == 7:
+            norm = np.linalg.norm(values[3:])
+            if norm < 1e-6:
+                raise InvalidArgumentError("goal[3:]", values[3:], "a quaternion wxyz of positive length")
+            w, x, y, z = (values[3:] / norm).tolist()
+            quat = (w, x, y, z)
+        px, py, pz = values[:3].tolist()
+        return dataclasses.replace(self, goal=(px, py, pz), goal_box=None, quat_goal=quat)

@@ -1,0 +1,67 @@
+"""Batched rotation errors. Quaternions are wxyz; one-off conversions elsewhere use transforms3d."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["compute_angle", "compute_quat_error", "make_rotation"]
+
+Array = NDArray[np.float64]
+
+
+def make_rotation(quat: Array) -> Array:
+    """Return the rotation matrices of unit quaternions.
+
+    Args:
+        quat: (..., 4) quaternions wxyz.
+
+    Returns:
+        (..., 3, 3) rotation matrices.
+    """
+    w, x, y, z = np.moveaxis(np.asarray(quat, dtype=float), -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def compute_quat_error(R_tcp: Array, R_goal: Array) -> Array:
+    """Return the rotation from goal to tool, in base axes, as quaternions with w ≥ 0.
+
+    The largest of the four components is computed first (Shepperd 1978), so that no pose is ill-conditioned.
+
+    Args:
+        R_tcp: (n, 3, 3) rotations of the tool in the base frame.
+        R_goal: (n, 3, 3) rotations of the goal in the base frame.
+
+    Returns:
+        (n, 4) unit quaternions wxyz.
+    """
+    R = R_tcp @ R_goal.swapaxes(-1, -2)
+    diagonal = R[:, [0, 1, 2], [0, 1, 2]]
+    trace = diagonal.sum(axis=1)
+    four_squares = np.column_stack([1.0 + trace, 1.0 - trace[:, None] + 2.0 * diagonal])
+    wx, wy, wz = R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]
+    xy, xz, yz = R[:, 0, 1] + R[:, 1, 0], R[:, 0, 2] + R[:, 2, 0], R[:, 1, 2] + R[:, 2, 1]
+    products = np.empty((len(R), 4, 4))
+    products[:, [0, 1, 2, 3], [0, 1, 2, 3]] = four_squares
+    for i, j, product in ((0, 1, wx), (0, 2, wy), (0, 3, wz), (1, 2, xy), (1, 3, xz), (2, 3, yz)):
+        products[:, i, j] = products[:, j, i] = product
+    quat = products[np.arange(len(R)), np.argmax(four_squares, axis=1)]
+    quat /= np.linalg.norm(quat, axis=1, keepdims=True)
+    return np.where(quat[:, :1] < 0.0, -quat, quat)
+
+
+def compute_angle(quat_error: Array) -> Array:
+    """Return the angles of quaternions with w ≥ 0.
+
+    Args:
+        quat_error: (n, 4) unit quaternions wxyz.
+
+    Returns:
+        (n,) angles from 0 to π [rad].
+    """
+    return 2.0 * np.arctan2(np.linalg.norm(quat_error[:, 1:], axis=1), quat_error[:, 0])

@@ -1,0 +1,222 @@
+"""The batched face of the environment: one ``gymnasium.vector.VectorEnv`` over the same core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from gym_gazebo2.backends import BackendFactory
+from gym_gazebo2.core import ArmCore, Observation
+from gym_gazebo2.env import RENDER_MODES, RENDER_SIZE, check_render_mode, make_metadata
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.setpoint import Control
+from gym_gazebo2.tasks import Task
+
+__all__ = ["ArmVectorEnv", "make_generators", "select"]
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+class ArmVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
+    """n arms in one backend; arm i seeded s + i moves as the single environment seeded s + i.
+
+    An arm that ends starts anew in the same step; ``info["final_obs"]`` and ``info["final_info"]`` keep its end.
+    """
+
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 20, "autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self,
+        robot: str | RobotSpec,
+        task: str | Task,
+        *,
+        num_envs: int = 1,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        backend: str | BackendFactory = "mujoco",
+        control: Control = "delta",
+        control_dt: float = 0.05,
+        goal: ArrayLike | None = None,
+        start_noise: float = 0.0,
+        render_mode: str | None = None,
+        backend_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Compose n environments; arguments as in ``ArmEnv``, and those of a batch.
+
+        Args:
+            robot: Name of a row of ``ROBOTS``, or a specification.
+            task: Name of a row of ``TASKS``, or a task.
+            num_envs: Number of arms n.
+            max_episode_steps: Steps after which an episode is truncated; None: never.
+            autoreset_mode: SAME_STEP, or DISABLED with ``reset(options={"reset_mask": …})``.
+            backend: Name of a row of ``BACKENDS``, or a factory.
+            control: "delta" or "position".
+            control_dt: Control period [s].
+            goal: Fixed goal instead of the task's.
+            start_noise: Half-width of the uniform noise on the start pose [rad].
+            render_mode: None, "rgb_array" or "human" (the first arm).
+            backend_options: Further keywords of the backend.
+
+        Raises:
+            InvalidArgumentError: A value cannot work.
+            UnknownNameError: A name stands in no table.
+        """
+        check_render_mode(render_mode)
+        self.core = ArmCore(robot, task, backend, num_envs, control, control_dt, goal, start_noise, backend_options)
+        self.num_envs = self.core.num_envs
+        self.max_episode_steps = _check_limit(max_episode_steps)
+        self.single_observation_space, self.single_action_space = self.core.observation_space, self.core.action_space
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.render_mode = render_mode
+        self.autoreset_mode = _check_autoreset(autoreset_mode)
+        self.metadata = make_metadata(type(self).metadata, self.core.control_dt) | {"autoreset_mode": self.autoreset_mode}
+        self._rngs, self._seeds = make_generators([None] * self.num_envs)
+        self._steps = np.zeros(self.num_envs, dtype=np.int64)
+        self._has_ended = np.zeros(self.num_envs, dtype=bool)
+
+    @property
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """The arms' random generators."""
+        return tuple(self._rngs)
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seeds of the arms' random generators."""
+        return tuple(self._seeds)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start episodes.
+
+        Args:
+            seed: s seeds arm i with s + i; a list seeds each arm; None goes on with the generators.
+            options: "reset_mask": (n,) bool, the arms to reset (default all); "q" and "goal" as in ``ArmEnv``, or n rows.
+
+        Returns:
+            Batched observation and info.
+        """
+        options = dict(options or {})
+        mask = _check_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)), self.num_envs)
+        self._seed(seed, mask)
+        self._steps[mask], self._has_ended[mask] = 0, False
+        outcome = self.core.reset(mask, self._rngs, options)
+        self._show()
+        return outcome.observation, _make_infos(outcome.info, mask)
+
+    def step(self, actions: ArrayLike) -> tuple[Observation, Array, Mask, Mask, dict[str, Any]]:
+        """Advance every arm by one control period.
+
+        Args:
+            actions: (n, dof) between −1 and 1; values outside are clipped, NaN is an error.
+
+        Returns:
+            Observation, reward, terminated (never), truncated, info.
+
+        Raises:
+            UsageError: An arm has ended and, without autoreset, was not reset.
+        """
+        if self._has_ended.any():
+            ended = np.flatnonzero(self._has_ended).tolist()
+            raise UsageError(f"Arms {ended} have ended. Reset them: reset(options={{'reset_mask': mask}}).")
+        outcome = self.core.step(actions)
+        self._steps += 1
+        terminated = np.zeros(self.num_envs, dtype=bool)
+        truncated = terminated.copy() if self.max_episode_steps is None else self._steps >= self.max_episode_steps
+        observation, infos = outcome.observation, _make_infos(outcome.info, ~terminated)
+        if truncated.any():
+            observation, infos = self._end(truncated, observation, infos)
+        self._show()
+        return observation, outcome.reward, terminated, truncated, infos
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Return a tuple with the picture of the first arm, or show its window."""
+        if self.render_mode is None:
+            return None
+        return (self.core.backend.render(self.render_mode, *RENDER_SIZE),)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release the backend."""
+        self.core.backend.close()
+
+    def _end(self, ended: Mask, final: Observation, infos: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
+        """Reset the arms that ended, keeping their last observation and info, or note that they wait for it."""
+        if self.autoreset_mode == AutoresetMode.DISABLED:
+            self._has_ended = ended.copy()
+            return final, infos
+        self._steps[ended] = 0
+        outcome = self.core.reset(ended, self._rngs)
+        last = np.full(self.num_envs, None, dtype=object)
+        for i in np.flatnonzero(ended):
+            last[i] = select(final, i)
+        kept = _make_infos({key: value for key, value in infos.items() if not key.startswith("_")}, ended)
+        new = _make_infos(outcome.info, np.ones(self.num_envs, dtype=bool))
+        return outcome.observation, {**new, "final_obs": last, "_final_obs": ended, "final_info": kept, "_final_info": ended}
+
+    def _seed(self, seed: int | Sequence[int | None] | None, mask: Mask) -> None:
+        if seed is None:
+            return
+        if isinstance(seed, int | np.integer):
+            seed = [int(seed) + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise InvalidArgumentError("number of seeds", len(seed), f"{self.num_envs}, one an arm")
+        rngs, seeds = make_generators(seed)
+        for i in np.flatnonzero(mask):
+            if seed[i] is not None:
+                self._rngs[i], self._seeds[i] = rngs[i], seeds[i]
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self.render()
+
+
+def make_generators(seeds: Sequence[int | None]) -> tuple[list[np.random.Generator], list[int]]:
+    """Return one generator a seed, the same that ``gymnasium.Env`` makes of it, and the seeds used."""
+    pairs = [seeding.np_random(seed) for seed in seeds]
+    return [rng for rng, _ in pairs], [seed for _, seed in pairs]
+
+
+def select(observation: Observation, i: int) -> Observation:
+    """Return a copy of arm i's row of a batched observation."""
+    if isinstance(observation, dict):
+        return {key: value[i].copy() for key, value in observation.items()}
+    return observation[i].copy()
+
+
+def _make_infos(info: Mapping[str, NDArray[Any]], mask: Mask) -> dict[str, Any]:
+    """Return arrays with Gymnasium's "_key" masks beside them."""
+    infos: dict[str, Any] = {}
+    for key, value in info.items():
+        infos[key], infos[f"_{key}"] = value, mask
+    return infos
+
+
+def _check_mask(mask: Any, num_envs: int) -> Mask:
+    if not isinstance(mask, np.ndarray) or mask.shape != (num_envs,) or mask.dtype != bool or not mask.any():
+        raise InvalidArgumentError("options['reset_mask']", mask, f"a NumPy array of {num_envs} booleans, at least one True")
+    return mask
+
+
+def _check_limit(max_episode_steps: int | None) -> int | None:
+    if max_episode_steps is not None and (isinstance(max_episode_steps, bool) or not max_episode_steps >= 1):
+        raise InvalidArgumentError("max_episode_steps", max_episode_steps, "a positive integer or None")
+    return max_episode_steps
+
+
+def _check_autoreset(mode: str | AutoresetMode) -> AutoresetMode:
+    offered = (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
+    known = {member.value: member for member in offered} | {member.name: member for member in offered}
+    if mode in offered:
+        return AutoresetMode(mode)
+    if mode not in known:
+        raise UnknownNameError("autoreset mode", mode, [member.name for member in offered])
+    return known[mode]
