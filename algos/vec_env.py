@@ -83,7 +83,7 @@ class BatchedVecEnv(VecEnv):
         self.render_mode = env.render_mode
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.metadata = env.metadata
-        self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.int64)
+        self.returns, self.lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.int64)
         self._start = time.monotonic()
 
     def reset(self) -> VecEnvObs:
@@ -94,7 +94,7 @@ class BatchedVecEnv(VecEnv):
         self.reset_infos = _split(infos, self.num_envs)
         self._reset_seeds()
         self._reset_options()
-        self._returns[:], self._lengths[:] = 0.0, 0
+        self.returns[:], self.lengths[:] = 0.0, 0
         return observation
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -105,8 +105,8 @@ class BatchedVecEnv(VecEnv):
         """Advance every arm by one control period."""
         observation, reward, terminated, truncated, infos = self.env.step(self._actions)
         done = terminated | truncated
-        self._returns += reward
-        self._lengths += 1
+        self.returns += reward
+        self.lengths += 1
         rows = _split(infos, self.num_envs)
         if done.any():
             self._end_episodes(np.flatnonzero(done), terminated, infos, rows)
@@ -122,8 +122,8 @@ class BatchedVecEnv(VecEnv):
             rows[i] = final[i]
             rows[i]["terminal_observation"] = infos["final_obs"][i]
             rows[i]["TimeLimit.truncated"] = not terminated[i]
-            rows[i]["episode"] = {"r": round(float(self._returns[i]), 6), "l": int(self._lengths[i]), "t": elapsed}
-        self._returns[ended], self._lengths[ended] = 0.0, 0
+            rows[i]["episode"] = {"r": round(float(self.returns[i]), 6), "l": int(self.lengths[i]), "t": elapsed}
+        self.returns[ended], self.lengths[ended] = 0.0, 0
 
     def close(self) -> None:
         """Release the backend; closing twice is fine."""

@@ -138,6 +138,14 @@ class ArmVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         self._show()
         return observation, outcome.reward, terminated, truncated, infos
 
+    def get_steps(self) -> NDArray[np.int64]:
+        """Return how many steps each arm's episode has had, (n,)."""
+        return self._steps.copy()
+
+    def set_steps(self, steps: NDArray[np.int64]) -> None:
+        """Continue episodes that have had so many steps, (n,)."""
+        self._steps[:] = steps
+
     def render(self) -> tuple[Any, ...] | None:
         """Return a tuple with the picture of the first arm, or show its window."""
         if self.render_mode is None:

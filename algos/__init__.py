@@ -1,0 +1,21 @@
+"""Algorithms: runners over a table of stable-baselines3 algorithms, and evaluation.
+
+Needs the extra ``train``: ``pip install 'gym_gazebo2[train]'``.
+"""
+
+from __future__ import annotations
+
+from gym_gazebo2.errors import MissingDependencyError
+
+try:
+    import stable_baselines3  # noqa: F401
+except ImportError as error:
+    raise MissingDependencyError("stable_baselines3", "train") from error
+
+from gym_gazebo2.algos.config import TrainConfig
+from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
+from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.train import resume, train
+from gym_gazebo2.algos.vec_env import BatchedVecEnv, make_vec_env
+
+__all__ = ["BatchedVecEnv", "EvaluateConfig", "Evaluation", "RunFolder", "TrainConfig", "evaluate", "make_vec_env", "resume", "train"]

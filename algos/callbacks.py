@@ -1,0 +1,176 @@
+"""What happens around the iterations of a training: checkpoints, evaluations, stopping, progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from stable_baselines3.common.callbacks import BaseCallback
+
+from gym_gazebo2.algos.checkpoint import save_checkpoint
+from gym_gazebo2.algos.config import TrainConfig
+from gym_gazebo2.algos.metrics import compute_rms
+from gym_gazebo2.algos.model_file import save_model
+from gym_gazebo2.algos.rollout import run_episodes
+from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.vec_env import BatchedVecEnv
+
+__all__ = ["EVAL_SEED", "RunCallback", "TrainingState", "get_action_meaning"]
+
+EVAL_SEED = 1_000_000
+"""Evaluations during training start from the same poses each time, away from the training's seeds."""
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """What the runner itself must remember over an interruption.
+
+    Attributes:
+        wall_s: Wall time spent training, evaluations included [s].
+        next_eval: Steps at which the next evaluation is due.
+        best_error_mm: Least tool error (RMS) of the evaluations [mm].
+        time_to_target_s: Wall time at which the target error was first reached [s].
+        steps_to_target: Steps at that time.
+        curve: Evaluations: steps, wall time [s], tool error [mm], mean reward, success rate.
+        stopped_by: Why training ended before its steps, if it did.
+    """
+
+    wall_s: float = 0.0
+    next_eval: int = 0
+    best_error_mm: float | None = None
+    time_to_target_s: float | None = None
+    steps_to_target: int | None = None
+    curve: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    stopped_by: str | None = None
+
+
+class RunCallback(BaseCallback):
+    """Evaluates, keeps the best model, writes checkpoints, stops where asked, and shows how far it is."""
+
+    def __init__(self, run: RunFolder, config: TrainConfig, state: TrainingState, eval_env: Any, num_eval_steps: int) -> None:
+        """Store the parts.
+
+        Args:
+            run: Where files go.
+            config: The resolved configuration.
+            state: The runner's memory, updated in place.
+            eval_env: Environments for evaluations, wrapped like the training's.
+            num_eval_steps: Steps of an evaluation's episodes.
+        """
+        super().__init__()
+        self.run, self.config, self.state = run, config, state
+        self.eval_env, self.num_eval_steps = eval_env, num_eval_steps
+        self._started = self._last_checkpoint = time.monotonic()
+        self._wall_before = state.wall_s
+        self._progress = _make_progress(config)
+
+    def _on_training_start(self) -> None:
+        self._progress.start()
+        self._task = self._progress.add_task(self._describe(), total=self.config.steps, completed=self.num_timesteps)
+
+    def _on_step(self) -> bool:
+        return self.state.stopped_by is None
+
+    def _on_rollout_start(self) -> None:
+        """Between two iterations: evaluate, then write the checkpoint, so that a resumed run does not repeat it."""
+        self.update_wall()
+        if self.num_timesteps >= self.state.next_eval:
+            self.evaluate()
+            self.state.next_eval = self.num_timesteps + self.config.eval_every
+        if time.monotonic() - self._last_checkpoint >= self.config.checkpoint_seconds:
+            self.write_checkpoint()
+
+    def _on_rollout_end(self) -> None:
+        self._progress.update(self._task, completed=self.num_timesteps, description=self._describe())
+        stop = self.config.stop_reward
+        if stop is not None and (reward := self._get_mean_reward()) >= stop:
+            self.state.stopped_by = f"mean reward {reward:.3f} reached {stop}"
+
+    def _on_training_end(self) -> None:
+        self._progress.stop()
+
+    def update_wall(self) -> None:
+        """Bring the wall time up to date."""
+        self.state.wall_s = self._wall_before + time.monotonic() - self._started
+
+    def write_checkpoint(self) -> None:
+        """Write a checkpoint, where the environments can be saved."""
+        if isinstance(self.training_env.unwrapped, BatchedVecEnv):
+            save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
+        self._last_checkpoint = time.monotonic()
+
+    def evaluate(self) -> None:
+        """Run the deterministic policy from perturbed starts; keep the best model and note when the target was met."""
+        self._copy_statistics()
+        episodes = run_episodes(self.eval_env, self._act, self.num_eval_steps, EVAL_SEED)
+        error_mm = 1e3 * compute_rms(episodes.error)
+        self.update_wall()
+        row = {
+            "steps": self.num_timesteps,
+            "wall_s": self.state.wall_s,
+            "error_mm": error_mm,
+            "reward": float(episodes.reward.mean()),
+            "success_rate": float(episodes.is_success.mean()),
+        }
+        self.state.curve.append(row)
+        self.run.write_json("curve.json", {"evaluations": self.state.curve})
+        for key in ("error_mm", "reward", "success_rate"):
+            self.logger.record(f"eval/{key}", row[key])
+        if self.state.best_error_mm is None or error_mm < self.state.best_error_mm:
+            self.state.best_error_mm = error_mm
+            save_model(self.run.best_model, self.model, self.config, get_action_meaning(self.training_env))
+        self._note_target(error_mm)
+        if not self._progress.console.is_terminal and self.config.progress:
+            print(self._describe_line(row), file=sys.stderr, flush=True)
+
+    def _note_target(self, error_mm: float) -> None:
+        state, config = self.state, self.config
+        if state.time_to_target_s is None and error_mm <= config.target_error_mm:
+            state.time_to_target_s, state.steps_to_target = state.wall_s, self.num_timesteps
+        if config.stop_error_mm is not None and error_mm <= config.stop_error_mm:
+            state.stopped_by = f"tool error {error_mm:.3f} mm reached {config.stop_error_mm} mm"
+
+    def _act(self, observation: Any) -> Any:
+        return self.model.predict(observation, deterministic=True)[0]
+
+    def _copy_statistics(self) -> None:
+        source, target = self.model.get_vec_normalize_env(), self.eval_env
+        if source is not None:
+            target.obs_rms, target.ret_rms = source.obs_rms, source.ret_rms
+
+    def _get_mean_reward(self) -> float:
+        infos = self.model.ep_info_buffer
+        return float(np.mean([info["r"] for info in infos])) if infos else -math.inf
+
+    def _describe(self) -> str:
+        error = f"tool error {self.state.curve[-1]['error_mm']:8.3f} mm" if self.state.curve else "tool error      … mm"
+        return f"{self.config.env} {self.config.algo}  {error}"
+
+    def _describe_line(self, row: dict[str, float]) -> str:
+        done = row["steps"] / self.config.steps
+        return f"{self._describe()}  {done:4.0%} of {self.config.steps} steps  {row['wall_s']:6.1f} s"
+
+
+def get_action_meaning(env: Any) -> dict[str, Any]:
+    """Return what a deployment must know of the actions that a policy was trained with."""
+    batched = env.unwrapped
+    core = batched.env.core if isinstance(batched, BatchedVecEnv) else batched.get_attr("unwrapped")[0].core
+    return {
+        "control": core.control,
+        "control_dt": core.control_dt,
+        "control_speed": core.robot.control_speed.tolist(),
+        "joint_names": list(core.robot.joint_names),
+        "robot": core.robot.name,
+    }
+
+
+def _make_progress(config: TrainConfig) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    progress = Progress(*columns)
+    progress.disable = not (config.progress and progress.console.is_terminal)
+    return progress

@@ -1,0 +1,145 @@
+"""Evaluate a run: how near, how repeatably, how often the trained arm reaches its goal."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from gym_gazebo2.algos.metrics import compute_accuracy
+from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.rollout import Episodes, make_eval_env, run_episodes
+from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+
+__all__ = ["EvaluateConfig", "Evaluation", "evaluate"]
+
+MODELS = ("model", "best_model")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """Evaluate the model of a run folder.
+
+    Attributes:
+        runs: Episodes, each from a start of its own.
+        seed: Episode i is seeded seed + i.
+        start_noise: Half-width of the noise on the start pose [rad]; None: the training's.
+        backend: Backend to run on; None: the training's.
+        model: "model", the one at the end of training, or "best_model".
+    """
+
+    runs: int = 30
+    seed: int = 10_000
+    start_noise: float | None = None
+    backend: str | None = None
+    model: str = "model"
+
+    def __post_init__(self) -> None:
+        """Reject what cannot work."""
+        for name, least in (("runs", 2), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidArgumentError(name, value, f"a whole number of at least {least}")
+        if self.model not in MODELS:
+            raise UnknownNameError("model", self.model, MODELS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The result of an evaluation; lengths in millimetres, times in seconds of wall time.
+
+    Attributes:
+        env: Environment id.
+        algo: Algorithm.
+        backend: Where it ran.
+        runs: Episodes.
+        success_rate: Share that ended within 5 mm, and 5° where an orientation is asked for.
+        accuracy_rms_mm: √mean‖eᵢ‖², eᵢ = tool − goal at the last state.
+        repeatability_rms_mm: √mean‖eᵢ − ē‖².
+        iso9283_ap_mm: ‖ē‖.
+        iso9283_rp_mm: l̄ + 3S.
+        orientation_error_rms_deg: RMS of the angle to the goal [°]; zero where none is asked for.
+        collision_rate: Share with contact at any step.
+        mean_reward: Mean sum of rewards.
+        median_steps_to_goal: Median of the steps until first success; None where none succeeded.
+        train_wall_s: Wall time of the training.
+        train_steps: Its environment steps.
+        time_to_target_s: Wall time at which it first met its target error; None where it did not.
+    """
+
+    env: str
+    algo: str
+    backend: str
+    runs: int
+    success_rate: float
+    accuracy_rms_mm: float
+    repeatability_rms_mm: float
+    iso9283_ap_mm: float
+    iso9283_rp_mm: float
+    orientation_error_rms_deg: float
+    collision_rate: float
+    mean_reward: float
+    median_steps_to_goal: float | None
+    train_wall_s: float
+    train_steps: int
+    time_to_target_s: float | None
+
+
+def evaluate(
+    path: str | os.PathLike[str], config: EvaluateConfig = EvaluateConfig(), json: str | os.PathLike[str] | None = None  # noqa: B008
+) -> Evaluation:
+    """Run the model of a run folder from perturbed starts, and write ``evaluation.json``.
+
+    Args:
+        path: The run's folder.
+        config: How to evaluate.
+        json: Also write the result to this file.
+
+    Raises:
+        RunError: There is no finished run, or its model is corrupt.
+        UnknownNameError: There is no such backend.
+    """
+    run = RunFolder.open(path)
+    training = run.read_json("training.json")
+    file = read_model_file(run.model if config.model == "model" else run.best_model)
+    kwargs = dict(file.config.env_kwargs)
+    if config.backend is not None:
+        kwargs["backend"] = config.backend
+    if config.start_noise is not None:
+        kwargs["start_noise"] = config.start_noise
+    num_steps = file.config.max_episode_steps or gymnasium.spec(file.config.env).max_episode_steps
+    with contextlib.closing(file.wrap(make_eval_env(file.config.env, config.runs, **kwargs))) as env:
+        model = file.build()
+        episodes = run_episodes(env, lambda o: model.predict(o, deterministic=True)[0], num_steps, config.seed)
+    result = Evaluation(
+        env=file.config.env,
+        algo=file.config.algo,
+        backend=kwargs["backend"],
+        runs=config.runs,
+        **_summarize(episodes),
+        train_wall_s=training["train_wall_s"],
+        train_steps=training["train_steps"],
+        time_to_target_s=training["time_to_target_s"],
+    )
+    run.write_json("evaluation.json", dataclasses.asdict(result))
+    if json is not None:
+        write_atomically(Path(json), (run.path / "evaluation.json").read_bytes())
+    return result
+
+
+def _summarize(episodes: Episodes) -> dict[str, Any]:
+    arrived = episodes.steps_to_goal[~np.isnan(episodes.steps_to_goal)]
+    return {
+        "success_rate": float(episodes.is_success.mean()),
+        **dataclasses.asdict(compute_accuracy(episodes.error)),
+        "orientation_error_rms_deg": float(np.rad2deg(np.sqrt(np.mean(np.square(episodes.orientation_error))))),
+        "collision_rate": float(episodes.has_collided.mean()),
+        "mean_reward": float(episodes.reward.mean()),
+        "median_steps_to_goal": float(np.median(arrived)) if len(arrived) else None,
+    }

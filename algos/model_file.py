@@ -1,0 +1,140 @@
+"""The model file: what a deployment needs in one zip, read without executing anything from it.
+
+The zip is stable-baselines3's own (its ``load`` opens it), with two entries added: ``config.json`` (how to build the
+model, and what its actions mean) and ``normalization.npz``. Loading here builds the model from ``config.json`` and
+reads the weights with ``weights_only``; the pickled entry that stable-baselines3 writes is never opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from gym_gazebo2.algos.config import TrainConfig, from_json
+from gym_gazebo2.algos.run_folder import write_atomically
+from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.vec_env import make_vec_env
+from gym_gazebo2.errors import InvalidArgumentError, RunError
+
+__all__ = ["ModelFile", "read_arrays", "read_model_file", "save_model", "write_arrays"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+    """The contents of a model file.
+
+    Attributes:
+        path: Where it was read.
+        config: The training's configuration.
+        action: What actions mean: control, control_dt [s], control_speed [rad/s], joint names.
+        weights: The policy's parameters by name.
+        normalization: Mean and variance of the observations by key ("" for a flat one); empty where not normalised.
+    """
+
+    path: Path
+    config: TrainConfig
+    action: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+    normalization: dict[str, NDArray[np.float64]]
+
+    def build(self) -> BaseAlgorithm:
+        """Return the trained model; the environment that gives it its spaces moves nothing.
+
+        Raises:
+            RunError: The weights do not fit the environment id.
+        """
+        config = self.config
+        env = make_vec_env(config.env, config.num_envs, **{**config.env_kwargs, "backend": "fake"})
+        with contextlib.closing(env):
+            model = make_model(config.algo, env, config.hyperparameters, config.seed)
+        try:
+            model.policy.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise RunError(f"{self.path} does not fit {config.env}: {error}") from error
+        return model
+
+    def wrap(self, env: VecEnv) -> VecEnv:
+        """Return the environment with the training's observation statistics in front, frozen."""
+        if not self.normalization:
+            return env
+        wrapped = VecNormalize(env, training=False, norm_reward=False)
+        set_statistics(wrapped, self.normalization)
+        return wrapped
+
+
+def save_model(path: Path, model: BaseAlgorithm, config: TrainConfig, action: Mapping[str, Any]) -> None:
+    """Write a model file.
+
+    Raises:
+        RunError: The folder cannot be written to.
+    """
+    buffer = io.BytesIO()
+    model.save(buffer)
+    normalization = get_statistics(model.get_vec_normalize_env())
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("config.json", json.dumps({"arguments": dataclasses.asdict(config), "action": dict(action)}, indent=2))
+        archive.writestr("normalization.npz", write_arrays(normalization))
+    write_atomically(path, buffer.getvalue())
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Read a model file, executing nothing from it.
+
+    Raises:
+        RunError: The file is missing, corrupt, or not written by ``save_model``.
+    """
+    if not path.is_file():
+        raise RunError(f"{path} does not exist: the training has not finished. Continue it with: gym-gazebo2 resume {path.parent}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            about = json.loads(archive.read("config.json"))
+            weights = torch.load(io.BytesIO(archive.read("policy.pth")), map_location="cpu", weights_only=True)
+            normalization = read_arrays(archive.read("normalization.npz"))
+        return ModelFile(path, from_json(about["arguments"]), about["action"], weights, normalization)
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, OSError, InvalidArgumentError) as error:
+        raise RunError(f"{path} is corrupt or no model of gym-gazebo2: {type(error).__name__}: {error}") from error
+
+
+def get_statistics(normalizer: VecNormalize | None) -> dict[str, NDArray[np.float64]]:
+    """Return the running statistics of a ``VecNormalize`` as arrays."""
+    if normalizer is None:
+        return {}
+    arrays = {"return": np.array([normalizer.ret_rms.mean, normalizer.ret_rms.var, normalizer.ret_rms.count])}
+    rms = normalizer.obs_rms
+    for key, value in (rms if isinstance(rms, dict) else {"": rms}).items():
+        arrays[f"mean.{key}"], arrays[f"var.{key}"], arrays[f"count.{key}"] = value.mean, value.var, np.array(value.count)
+    return arrays
+
+
+def set_statistics(normalizer: VecNormalize, arrays: Mapping[str, NDArray[np.float64]]) -> None:
+    """Put statistics of ``get_statistics`` into a ``VecNormalize``."""
+    returns = normalizer.ret_rms
+    returns.mean, returns.var, returns.count = arrays["return"][0], arrays["return"][1], float(arrays["return"][2])
+    rms = normalizer.obs_rms
+    for key, value in (rms if isinstance(rms, dict) else {"": rms}).items():
+        value.mean, value.var, value.count = arrays[f"mean.{key}"], arrays[f"var.{key}"], float(arrays[f"count.{key}"])
+
+
+def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return arrays as the bytes of an npz file."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(arrays))
+    return buffer.getvalue()
+
+
+def read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an npz file's bytes; nothing pickled is accepted."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

@@ -1,0 +1,78 @@
+"""Run a policy for one whole episode on many arms, and keep what an evaluation needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.algos.vec_env import BatchedVecEnv, check_env_id
+from gym_gazebo2.vector_env import ArmVectorEnv
+
+__all__ = ["Episodes", "Policy", "make_eval_env", "run_episodes"]
+
+Array = NDArray[np.float64]
+Policy = Callable[[Any], NDArray[Any]]
+"""Batched observation → batched action."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Episodes:
+    """One episode each of n arms.
+
+    Attributes:
+        error: (n, 3) tool minus goal at the last state, in the base frame [m].
+        orientation_error: (n,) angle at the last state [rad].
+        is_success: (n,) bool at the last state.
+        has_collided: (n,) bool, contact at any step.
+        reward: (n,) sums.
+        steps_to_goal: (n,) first step with success, NaN where there was none.
+    """
+
+    error: Array
+    orientation_error: Array
+    is_success: NDArray[np.bool_]
+    has_collided: NDArray[np.bool_]
+    reward: Array
+    steps_to_goal: Array
+
+
+def make_eval_env(env_id: str, num_envs: int, **env_kwargs: Any) -> BatchedVecEnv:
+    """Make n arms whose episodes never end by themselves, so that their last state can be read."""
+    check_env_id(env_id)
+    env_kwargs.pop("max_episode_steps", None)
+    return BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, max_episode_steps=None, **env_kwargs))
+
+
+def run_episodes(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes:
+    """Run one episode on every arm.
+
+    Args:
+        env: ``make_eval_env``'s, or a wrapper of it such as ``VecNormalize``.
+        policy: Maps batched observations to batched actions.
+        num_steps: Steps of the episode.
+        seed: Arm i is seeded seed + i.
+    """
+    arms: ArmVectorEnv = env.unwrapped.env
+    env.seed(seed)
+    observation = env.reset()
+    reward, has_collided = np.zeros(env.num_envs), np.zeros(env.num_envs, dtype=bool)
+    steps_to_goal = np.full(env.num_envs, np.nan)
+    for step in range(1, num_steps + 1):
+        observation, rewards, _, infos = env.step(policy(observation))
+        reward += rewards
+        has_collided |= [info["in_collision"] for info in infos]
+        arrived = np.array([info["is_success"] for info in infos]) & np.isnan(steps_to_goal)
+        steps_to_goal[arrived] = step
+    return Episodes(
+        error=arms.core.tcp.position - arms.core.goal[:, :3],
+        orientation_error=np.array([info["orientation_error"] for info in infos]),
+        is_success=np.array([info["is_success"] for info in infos]),
+        has_collided=has_collided,
+        reward=reward,
+        steps_to_goal=steps_to_goal,
+    )

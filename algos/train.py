@@ -1,0 +1,132 @@
+"""Train an algorithm on an environment id, into a run folder that can be resumed, evaluated and deployed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import gymnasium
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from gym_gazebo2.algos.callbacks import RunCallback, TrainingState, get_action_meaning
+from gym_gazebo2.algos.checkpoint import find_checkpoint, load_checkpoint
+from gym_gazebo2.algos.config import TrainConfig, resolve
+from gym_gazebo2.algos.model_file import save_model
+from gym_gazebo2.algos.rollout import make_eval_env
+from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.vec_env import make_vec_env
+from gym_gazebo2.errors import RunError
+
+__all__ = ["resume", "train"]
+
+
+def train(config: TrainConfig) -> RunFolder:
+    """Train from the beginning.
+
+    Args:
+        config: What to train; None values are filled from the preset.
+
+    Returns:
+        The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json`` and ``progress.csv``.
+
+    Raises:
+        UnknownNameError: There is no preset for the id and the algorithm.
+        InvalidArgumentError: A hyperparameter or environment keyword cannot work.
+        RunError: The folder exists already, or cannot be written to.
+    """
+    config = resolve(config)
+    env = _make_training_env(config)
+    with contextlib.closing(env), _torch_threads(config.torch_threads):
+        model = make_model(config.algo, env, config.hyperparameters, config.seed)
+        run = RunFolder.create(config)
+        return _learn(run, config, model, TrainingState())
+
+
+def resume(path: str | os.PathLike[str]) -> RunFolder:
+    """Continue a run from its newest checkpoint; a finished run is returned as it is.
+
+    Raises:
+        RunError: There is no run, or its checkpoint is corrupt.
+    """
+    run = RunFolder.open(path)
+    config = run.read_config()
+    if run.model.is_file():
+        return run
+    env = _make_training_env(config)
+    with contextlib.closing(env), _torch_threads(config.torch_threads):
+        model = make_model(config.algo, env, config.hyperparameters, config.seed)
+        return _learn(run, config, model, TrainingState(), find_checkpoint(run.checkpoints))
+
+
+def _learn(
+    run: RunFolder, config: TrainConfig, model: BaseAlgorithm, state: TrainingState, checkpoint: Path | None = None
+) -> RunFolder:
+    """Learn until the steps are done, and write the model and the training's summary."""
+    with contextlib.closing(_make_eval_env(config)) as eval_env:
+        if checkpoint is not None:
+            model.set_logger(Logger(str(run.path), []))
+            state = TrainingState(**load_checkpoint(checkpoint, model))
+        model.set_logger(_make_logger(run, model))
+        callback = RunCallback(run, config, state, eval_env, _get_episode_steps(config))
+        try:
+            model.learn(config.steps - model.num_timesteps, callback, reset_num_timesteps=checkpoint is None)
+        finally:
+            callback.on_training_end()
+            model.logger.close()
+        callback.evaluate()
+    save_model(run.model, model, config, get_action_meaning(model.get_env()))
+    summary = dataclasses.asdict(state) | {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps}
+    run.write_json("training.json", summary)
+    return run
+
+
+def _make_training_env(config: TrainConfig) -> VecEnv:
+    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **config.env_kwargs)
+    return VecNormalize(env, gamma=config.hyperparameters.get("gamma", 0.99)) if config.normalize else env
+
+
+def _make_eval_env(config: TrainConfig) -> VecEnv:
+    env = make_eval_env(config.env, config.eval_runs, **config.env_kwargs)
+    return VecNormalize(env, training=False, norm_reward=False) if config.normalize else env
+
+
+def _get_episode_steps(config: TrainConfig) -> int:
+    steps = config.max_episode_steps or gymnasium.spec(config.env).max_episode_steps
+    if steps is None:
+        raise RunError(f"{config.env} has no time limit. Give one with --max-episode-steps.")
+    return steps
+
+
+def _make_logger(run: RunFolder, model: BaseAlgorithm) -> Logger:
+    """Return a logger that appends to the rows up to the checkpoint, with what the checkpoint had pending."""
+    kept = [row for row in run.read_progress() if row["time/total_timesteps"] <= model.num_timesteps]
+    pending = dict(model.logger.name_to_value) if hasattr(model, "_logger") else {}
+    table = CSVOutputFormat(str(run.path / "progress.csv"))
+    for row in kept:
+        table.write(dict(row), {key: () for key in row})
+    outputs: list[KVWriter] = [table]
+    if importlib.util.find_spec("tensorboard") is not None:
+        outputs.append(TensorBoardOutputFormat(str(run.path)))
+    logger = Logger(str(run.path), outputs)
+    for key, value in pending.items():
+        logger.record(key, value)
+    return logger
+
+
+@contextlib.contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """Set the number of torch's threads for a while; results are bit-equal for equal numbers only."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
