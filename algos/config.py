@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
+import tyro
+
 from gym_gazebo2.algos.presets import get_preset
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.vec_env import Vectorization, check_env_id
@@ -60,7 +62,7 @@ class TrainConfig:
     control_dt: float = 0.05
     start_noise: float | None = None
     max_episode_steps: int | None = None
-    hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    hyperparameters: tyro.conf.Suppress[dict[str, Any]] = dataclasses.field(default_factory=dict)
     normalize: bool | None = None
     torch_threads: int = 1
     eval_every: int | None = None

@@ -137,18 +137,18 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
 
 def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
     """Add a camera that sees the whole arm and one beside the tool that looks along it."""
-    eye, target = [-0.95, -0.95, 0.85], [-0.05, 0.0, 0.4]
+    eye, target = [-0.9, -0.9, 0.8], [-0.05, 0.0, 0.38]
     spec.worldbody.add_camera(name="overview", pos=eye, quat=_look_at(eye, target), fovy=50)
     spec.body(robot.tool_frame).add_camera(name="wrist", pos=[0.0, 0.07, 0.0], quat=LOOK_ALONG_TOOL, fovy=75)
 
 
 def _paint(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
-    """Give each visual shape its own colour; the engine's URDF reader gives all shapes of a link the last one."""
+    """Give each shape the colour of its visual; the engine's URDF reader gives all shapes of a link the last one."""
     root = ET.parse(robot.urdf).getroot()
     colours = {m.attrib["name"]: m.find("color") for m in root.iter("material") if m.find("color") is not None}
     for link in root.iter("link"):
         names = [material.attrib["name"] for material in link.iterfind("visual/material")]
-        shapes = [g for g in spec.body(link.attrib["name"]).geoms if not g.contype]
+        shapes = spec.body(link.attrib["name"]).geoms
         if len(names) == len(shapes):
             for shape, name in zip(shapes, names, strict=True):
                 shape.rgba = [float(value) for value in colours[name].attrib["rgba"].split()]

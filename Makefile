@@ -1,0 +1,55 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up what it needs; a second call skips that.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Where torch comes from. Set it to PyTorch's CPU wheel index if your default registry only has CUDA builds.
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PEERS := .venv-peers
+DEMO := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system demo test check bench peers clean
+
+help:  ## Show this help
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## Make the virtual environment with everything that pip can give
+
+$(STAMP): setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+system:  ## Install the off-screen OpenGL driver (Debian, Ubuntu) where it is missing
+	@$(PYTHON) -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('EGL') is None)" || { \
+	  packages='libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri'; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y $$packages; \
+	  else echo "No EGL driver, so no pictures. Install one: sudo apt-get install $$packages"; fi; }
+
+demo: system $(STAMP)  ## Train MARA-v0 with PPO, evaluate it, write the report
+	@n=0; while [ -e $(DEMO)-$$n ]; do n=$$((n + 1)); done; \
+	  $(BIN)/gym-gazebo2 train --env MARA-v0 --algo ppo --seed 0 --out $(DEMO)-$$n && $(BIN)/gym-gazebo2 evaluate $(DEMO)-$$n --runs 30
+
+test: system $(STAMP)  ## Run every test
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+check: $(STAMP)  ## Lint and check types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: system $(STAMP)  ## Print the speeds that the README quotes
+	$(BIN)/python -m benchmarks.throughput $(if $(wildcard $(PEERS)/bin/python),--peers $(PEERS)/bin/python)
+
+peers: $(PEERS)/.installed  ## Install the packages that the benchmarks compare with, into an environment of their own
+
+$(PEERS)/.installed: benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
+	@touch $@
+
+clean:  ## Remove what make made, but for the runs
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

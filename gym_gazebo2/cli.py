@@ -1,0 +1,141 @@
+"""The command line: a table of commands, each a tyro interface over a configuration's dataclass.
+
+A command imports what it needs when it runs, so that ``gym-gazebo2 --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gym_gazebo2.errors import GymGazebo2Error
+
+if TYPE_CHECKING:
+    from gym_gazebo2.algos import Evaluation, RunFolder
+
+__all__ = ["COMMANDS", "main"]
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+PAPER = {
+    "mara": {"accuracy_rms_mm": "0.05 / 0.075", "repeatability_rms_mm": "0.02 / 0.016", "train_wall_s": "3000 / 2000"},
+    "scara": {"accuracy_rms_mm": "2.80 / 1.37", "repeatability_rms_mm": "4.52 / 3.57", "train_wall_s": "600 / 300"},
+}
+"""The 2019 paper's figures with one worker / with 8 (MARA's time: 4 or 8), by robot."""
+
+
+def _train(args: Sequence[str]) -> None:
+    from gym_gazebo2.algos import TrainConfig, train
+
+    config = tyro.cli(TrainConfig, args=args, prog="gym-gazebo2 train")
+    _show_paths(train(config))
+
+
+def _resume(args: Sequence[str]) -> None:
+    from gym_gazebo2.algos import resume
+
+    def command(path: Annotated[str, tyro.conf.Positional]) -> str:
+        """Continue an interrupted training from its newest checkpoint.
+
+        Args:
+            path: The run's folder.
+        """
+        return path
+
+    _show_paths(resume(tyro.cli(command, args=args, prog="gym-gazebo2 resume")))
+
+
+def _evaluate(args: Sequence[str]) -> None:
+    from gym_gazebo2.algos import EvaluateConfig, evaluate
+    from gym_gazebo2.algos.report import write_report
+
+    @dataclasses.dataclass(frozen=True)
+    class Arguments(EvaluateConfig):
+        """Run the model of a run folder from perturbed starts, and report how near it comes to its goal.
+
+        Attributes:
+            path: The run's folder.
+            json: Also write the result to this file.
+        """
+
+        path: tyro.conf.Positional[str] = dataclasses.field(kw_only=True)
+        json: str | None = None
+
+    given = tyro.cli(Arguments, args=args, prog="gym-gazebo2 evaluate")
+    values = {field.name: getattr(given, field.name) for field in dataclasses.fields(EvaluateConfig)}
+    result = evaluate(given.path, EvaluateConfig(**values), json=given.json)
+    show_evaluation(result)
+    for path in write_report(given.path):
+        Console(soft_wrap=True).print(f"  {path}", highlight=False)
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
+    "train": ("train an algorithm on an environment id", _train),
+    "resume": ("continue an interrupted training", _resume),
+    "evaluate": ("measure how near a trained arm comes to its goal", _evaluate),
+}
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        args: Arguments; None takes those of the process.
+
+    Returns:
+        Exit status: 0 done, 1 failed, 2 misused, 130 interrupted.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    if not args or args[0] in ("-h", "--help") or args[0] not in COMMANDS:
+        return _show_help(args)
+    try:
+        COMMANDS[args[0]][1](args[1:])
+    except GymGazebo2Error as error:
+        print(f"gym-gazebo2 {args[0]}: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("\ngym-gazebo2: interrupted. A training goes on from its last checkpoint with: gym-gazebo2 resume DIR", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def show_evaluation(result: Evaluation) -> None:
+    """Print an evaluation beside the 2019 paper's figures."""
+    from gym_gazebo2.algos.report import ROWS
+    from gym_gazebo2.registration import ENVIRONMENTS
+
+    row = ENVIRONMENTS.get(result.env)
+    paper = PAPER.get(row.robot, {}) if row else {}
+    table = Table(title=f"{result.env}, {result.algo}, {result.runs} runs on {result.backend}")
+    for column, justify in (("", "left"), ("here", "right"), ("2019 paper, 1 / 8 workers", "right")):
+        table.add_column(column, justify=justify)
+    for name, (label, form) in ROWS.items():
+        value = getattr(result, name)
+        table.add_row(escape(label), "never" if value is None else form.format(value), paper.get(name, ""))
+    Console().print(table)
+
+
+def _show_paths(run: RunFolder) -> None:
+    console = Console(soft_wrap=True)
+    console.print(f"Run folder: {run.path}", highlight=False)
+    console.print(f"Evaluate it with: gym-gazebo2 evaluate {run.path}", highlight=False)
+
+
+def _show_help(args: Sequence[str]) -> int:
+    lines = ["usage: gym-gazebo2 COMMAND [--help] …", "", *(f"  {name:10} {text}" for name, (text, _) in COMMANDS.items())]
+    asked = not args or args[0] in ("-h", "--help")
+    if not asked:
+        lines.insert(0, f"gym-gazebo2: there is no command {args[0]!r}.")
+    print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else MISUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

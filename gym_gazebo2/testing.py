@@ -1,0 +1,277 @@
+"""The backend contract as a test that anyone can run on a backend of their own.
+
+Three lines are enough, in any test runner or none::
+
+    from gym_gazebo2.testing import check_backend
+    from my_package import MyBackend
+    check_backend(lambda num_envs: MyBackend(make_robot("mara"), num_envs))
+
+A check raises an ``AssertionError`` that says what was expected and what came. ``CHECKS`` lists them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.backends.base import NANOSECONDS, Backend
+from gym_gazebo2.backends.fake import FakeBackend
+from gym_gazebo2.errors import InvalidArgumentError, UnsupportedError, UsageError
+from gym_gazebo2.setpoint import compute_setpoint, compute_target
+from gym_gazebo2.state import ArmState
+
+__all__ = ["CHECKS", "FAKE_TOLERANCE", "Factory", "check_backend", "drive_smoothly"]
+
+Array = NDArray[np.float64]
+Factory = Callable[[int], Backend]
+"""Number of arms → a new backend."""
+
+FAKE_TOLERANCE = 0.02
+"""Free of contact and with smooth actions, every backend stays this near to the fake one [rad]."""
+SMOOTH_CHANGE = 0.2
+"""Actions of the fidelity checks change by at most this a period."""
+ARMS, PERIODS = 3, 20
+
+
+def check_backend(factory: Factory) -> None:
+    """Run every check of the contract.
+
+    Args:
+        factory: Makes a new backend of so many arms of one robot.
+
+    Raises:
+        AssertionError: The backend breaks the contract; the message says where.
+    """
+    for name, check in CHECKS.items():
+        try:
+            check(factory)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {error}") from error
+
+
+def check_state(factory: Factory) -> None:
+    """Shapes and types are those of ``ArmState``, and later calls do not overwrite it."""
+    with _open(factory, ARMS) as backend:
+        shape = (ARMS, backend.robot.dof)
+        first = _reset_home(backend)
+        kept = [array.copy() for array in _get_arrays(first)]
+        second = backend.step(first.q_setpoint + _get_travel(backend) * 0.3)
+        for state in (first, second):
+            for name, dtype, expected in (
+                ("time", np.int64, (ARMS,)),
+                ("q", np.float64, shape),
+                ("dq", np.float64, shape),
+                ("q_setpoint", np.float64, shape),
+                ("in_collision", np.bool_, (ARMS,)),
+            ):
+                array = getattr(state, name)
+                _expect(array.dtype == dtype and array.shape == expected, f"{name} is {array.dtype} {array.shape}, not {dtype} {expected}")
+        unchanged = all(np.array_equal(a, b) for a, b in zip(_get_arrays(first), kept, strict=True))
+        _expect(unchanged, "a step changed the arrays of the state before")
+
+
+def check_time(factory: Factory) -> None:
+    """Every step advances simulated time by exactly one control period, in integer nanoseconds."""
+    with _open(factory, ARMS) as backend:
+        period = round(backend.control_dt * NANOSECONDS)
+        state = _reset_home(backend)
+        for k in range(PERIODS):
+            expected = k * period
+            exact = np.array_equal(state.time, np.full(ARMS, expected))
+            _expect(exact or not backend.lock_step, f"after {k} steps time is {state.time} ns, not {expected}")
+            _expect(bool(np.all(state.time >= expected)), f"after {k} steps time is only {state.time} ns of {expected}")
+            state = backend.step(state.q_setpoint)
+
+
+def check_setpoint(factory: Factory) -> None:
+    """The drives end each period at the set-point asked for; what is too fast or outside is refused, and changes nothing."""
+    with _open(factory, 1) as backend:
+        robot, state = backend.robot, _reset_home(backend)
+        goal = state.q_setpoint + 0.5 * _get_travel(backend)
+        state = backend.step(goal)
+        _expect(np.allclose(state.q_setpoint, goal, atol=1e-9), f"set-point is {state.q_setpoint}, not {goal}")
+        too_fast = goal + 1.01 * robot.velocity_limit * backend.control_dt
+        for what, bad in {
+            "too fast": too_fast,
+            "NaN": np.full_like(goal, np.nan),
+            "of another shape": goal[:, :-1],
+            "of another batch": np.vstack([goal, goal]),
+        }.items():
+            _expect_error(InvalidArgumentError, lambda bad=bad: backend.step(bad), f"a set-point that is {what}")
+        upper = robot.upper[None].copy()
+        state = backend.reset(np.ones(1, dtype=bool), upper)
+        _expect_error(InvalidArgumentError, lambda: backend.step(upper + 1e-3), "a set-point outside the limits")
+        state = backend.step(upper)
+        _expect(bool(np.all(state.time == backend.control_dt * NANOSECONDS) or not backend.lock_step), "a refused step moved time")
+
+
+def check_reset(factory: Factory) -> None:
+    """Any pose inside the limits resets, out of any motion: exactly there, at rest, time zero, and only the masked arms."""
+    rng = np.random.default_rng(0)
+    with _open(factory, ARMS) as backend:
+        robot, state = backend.robot, _reset_home(backend)
+        for _ in range(PERIODS):
+            state = backend.step(_move(backend, state, rng.uniform(-1, 1, state.q.shape)))
+            mask = rng.random(ARMS) < 0.5
+            q = rng.uniform(robot.lower, robot.upper, state.q.shape)
+            q[~mask] = np.nan
+            before, state = state, backend.reset(mask, q)
+            _expect(bool(np.allclose(state.q[mask], q[mask], atol=1e-6)), f"reset to {q[mask]} put the arm at {state.q[mask]}")
+            _expect(bool(np.all(np.abs(state.dq[mask]) < 1e-6)), f"after reset the arm moves: {state.dq[mask]} rad/s")
+            _expect(np.array_equal(state.q_setpoint[mask], state.q[mask]), "after reset the set-point is not the position")
+            _expect(not state.time[mask].any(), f"after reset time is {state.time[mask]} ns")
+            for old, new in zip(_get_arrays(before), _get_arrays(state), strict=True):
+                _expect(np.array_equal(old[~mask], new[~mask]), "reset changed an arm outside the mask")
+
+
+def check_determinism(factory: Factory) -> None:
+    """The same calls give bit-equal states, and an arm of a batch moves as a single one to 1e-9."""
+    with _open(factory, ARMS) as one, _open(factory, ARMS) as two, _open(factory, 1) as single:
+        first, second = list(drive_smoothly(one, seed=1)), list(drive_smoothly(two, seed=1))
+        for a, b in zip(first, second, strict=True):
+            equal = all(np.array_equal(x, y) for x, y in zip(_get_arrays(a), _get_arrays(b), strict=True))
+            _expect(equal, "two backends given the same calls differ")
+        state = single.reset(np.ones(1, dtype=bool), first[0].q[-1:])
+        for batch in first[1:]:
+            state = single.step(batch.q_setpoint[-1:])
+            difference = np.abs(state.q - batch.q[-1:]).max()
+            _expect(bool(difference <= 1e-9), f"the last arm of a batch differs from a single one by {difference} rad")
+
+
+def check_fidelity(factory: Factory) -> None:
+    """Free of contact and with smooth actions, the arm stays within 0.02 rad of the fake backend."""
+    with _open(factory, ARMS) as backend, closing(FakeBackend(backend.robot, ARMS, backend.control_dt)) as fake:
+        for state in drive_smoothly(backend, seed=2):
+            if not state.time.any():
+                expected = fake.reset(np.ones(ARMS, dtype=bool), state.q)
+                continue
+            expected = fake.step(state.q_setpoint)
+            difference = np.abs(state.q - expected.q).max()
+            _expect(bool(difference <= FAKE_TOLERANCE), f"{difference:.4f} rad from the fake backend, at most {FAKE_TOLERANCE} expected")
+
+
+def check_random_actions(factory: Factory) -> None:
+    """Under uniform random actions, contact included, states stay finite and inside the limits (0.1 rad of give)."""
+    rng = np.random.default_rng(3)
+    with _open(factory, ARMS) as backend:
+        robot, state = backend.robot, _reset_home(backend)
+        for _ in range(5 * PERIODS):
+            state = backend.step(_move(backend, state, rng.uniform(-1, 1, state.q.shape)))
+            inside = (state.q >= robot.lower - 0.1) & (state.q <= robot.upper + 0.1) & np.isfinite(state.dq)
+            _expect(bool(inside.all()), f"q is {state.q}, limits are {robot.lower} to {robot.upper}")
+
+
+def check_saved_state(factory: Factory) -> None:
+    """Where a backend saves its state, going on from it is bit-equal; where not, it says so."""
+    with _open(factory, ARMS) as backend:
+        *_, state = drive_smoothly(backend, seed=4)
+        try:
+            saved = backend.get_state()
+        except UnsupportedError:
+            return
+        robot, travel = backend.robot, _get_travel(backend)
+        goals = [np.clip(state.q_setpoint + k * 0.1 * travel, robot.lower, robot.upper) for k in range(1, 4)]
+        first = [backend.step(goal) for goal in goals]
+        with _open(factory, ARMS) as other:
+            for again in (backend, other):
+                again.set_state(saved)
+                for expected, goal in zip(first, goals, strict=True):
+                    came = again.step(goal)
+                    equal = all(np.array_equal(x, y) for x, y in zip(_get_arrays(expected), _get_arrays(came), strict=True))
+                    _expect(equal, "a restored state goes on differently")
+
+
+def check_misuse(factory: Factory) -> None:
+    """Calls in the wrong order or of the wrong shape are errors; closing twice is fine."""
+    backend = factory(1)
+    q, everyone = backend.robot.home[None], np.ones(1, dtype=bool)
+    with closing(backend):
+        _expect_error(UsageError, lambda: backend.step(q), "a step before the first reset")
+        for bad in (q[:, :-1], np.full_like(q, np.nan), backend.robot.upper[None] + 0.01):
+            _expect_error(InvalidArgumentError, lambda bad=bad: backend.reset(everyone, bad), f"a reset to {bad}")
+        _expect_error(InvalidArgumentError, lambda: backend.reset(np.ones(2, dtype=bool), q), "a mask of another length")
+        state = backend.reset(everyone, q)
+        _expect(not state.in_collision.any(), "the home pose reports a collision")
+    backend.close()
+    _expect_error(UsageError, lambda: backend.step(q), "a step after close")
+    _expect_error(UsageError, lambda: backend.reset(everyone, q), "a reset after close")
+
+
+CHECKS: dict[str, Callable[[Factory], None]] = {
+    check.__name__.removeprefix("check_"): check
+    for check in (
+        check_state,
+        check_time,
+        check_setpoint,
+        check_reset,
+        check_determinism,
+        check_fidelity,
+        check_random_actions,
+        check_saved_state,
+        check_misuse,
+    )
+}
+"""The contract's checks by name, in the order in which they run."""
+
+
+def drive_smoothly(backend: Backend, seed: int, periods: int = 100) -> Iterator[ArmState]:
+    """Reset near home and drive around it with actions that change by at most 0.2 a period; yield every state.
+
+    Args:
+        backend: The backend to drive.
+        seed: Seed of start poses and actions.
+        periods: Number of steps.
+    """
+    rng = np.random.default_rng(seed)
+    robot = backend.robot
+    start = np.clip(robot.home + rng.uniform(-0.3, 0.3, (backend.num_envs, robot.dof)), robot.lower, robot.upper)
+    state = backend.reset(np.ones(backend.num_envs, dtype=bool), start)
+    yield state
+    action = np.zeros_like(start)
+    for _ in range(periods):
+        homewards = np.where(np.abs(state.q_setpoint - robot.home) > 0.4, np.sign(robot.home - state.q_setpoint), 0.0)
+        change = SMOOTH_CHANGE * homewards + rng.uniform(-SMOOTH_CHANGE, SMOOTH_CHANGE, action.shape)
+        action = np.clip(action + np.clip(change, -SMOOTH_CHANGE, SMOOTH_CHANGE), -1.0, 1.0)
+        state = backend.step(_move(backend, state, action))
+        yield state
+
+
+def _move(backend: Backend, state: ArmState, action: Array) -> Array:
+    """Return the set-point that the environment would make of an action."""
+    target = compute_target(action, state.q_setpoint, backend.robot, "delta", backend.control_dt)
+    return compute_setpoint(state.q_setpoint, target, state.q, backend.robot, backend.control_dt)
+
+
+def _reset_home(backend: Backend) -> ArmState:
+    return backend.reset(np.ones(backend.num_envs, dtype=bool), np.tile(backend.robot.home, (backend.num_envs, 1)))
+
+
+def _get_travel(backend: Backend) -> Array:
+    return backend.robot.control_speed * backend.control_dt
+
+
+def _get_arrays(state: ArmState) -> tuple[NDArray[Any], ...]:
+    return state.time, state.q, state.dq, state.q_setpoint, state.in_collision
+
+
+@contextmanager
+def _open(factory: Factory, num_envs: int) -> Iterator[Backend]:
+    with closing(factory(num_envs)) as backend:
+        yield backend
+
+
+def _expect(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
+
+
+def _expect_error(error: type[Exception], call: Callable[[], object], what: str) -> None:
+    try:
+        call()
+    except error:
+        return
+    raise AssertionError(f"{what} was accepted, {error.__name__} expected")

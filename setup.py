@@ -1,0 +1,41 @@
+"""Packaging: what pip and colcon build, and what each extra brings. Tool settings live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "gym_gazebo2"
+HERE = Path(__file__).parent
+
+EXTRAS = {
+    "mujoco": ["mujoco>=4.0"],
+    "train": ["mujoco>=4.0", "stable-baselines3>=2.9", "torch>=2.3", "matplotlib>=3.8"],
+    "tensorboard": ["tensorboard>=2.15"],
+}
+EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+EXTRAS["dev"] = [*EXTRAS["all"], "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6", "ruff>=0.6", "mypy>=1.10", "psutil>=5.9"]
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Train robot arms in embedded physics, prove them in Gazebo over ROS 2, run them on the robot",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["py.typed"], f"{NAME}.urdf": ["*.urdf"]},
+    install_requires=["gymnasium>=1.2,<2", "numpy>=1.26", "yourdfpy>=0.0.56", "tyro>=0.9", "rich>=13"],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": ["gym-gazebo2 = gym_gazebo2.cli:main"],
+        "gymnasium.envs": ["__root__ = gym_gazebo2.registration:register_envs"],
+    },
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/urdf", sorted(str(path.relative_to(HERE)) for path in (HERE / "urdf").glob("*.urdf"))),
+    ],
+    zip_safe=False,
+)

@@ -1,0 +1,30 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from gym_gazebo2.backends import make_backend
+from gym_gazebo2.robots import ROBOTS, make_robot
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Oracle values of kinematics and reward, from an implementation of its own."""
+    return json.loads((Path(__file__).parent / "golden.json").read_text())
+
+
+@pytest.fixture(params=sorted(ROBOTS))
+def robot(request):
+    return make_robot(request.param)
+
+
+@pytest.fixture(params=["fake", "mujoco"])
+def backend_name(request):
+    return request.param
+
+
+@pytest.fixture
+def factory(backend_name, robot):
+    return lambda num_envs: make_backend(backend_name, robot, num_envs=num_envs)

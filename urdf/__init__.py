@@ -1,0 +1,1 @@
+"""The robots' URDFs, as package data."""
