@@ -40,7 +40,8 @@ _PPO = {
     "gae_lambda": 0.9,
     "policy_kwargs": {"log_std_init": -0.5},
 }
-_PPO_CAMERA = {"n_steps": 100, "batch_size": 100, "learning_rate": "lin_3e-4", "gamma": 0.95, "policy_kwargs": {"log_std_init": -0.5}}
+_PPO_PLANAR = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
+_PPO_CAMERA = {**_PPO, "batch_size": 100, "learning_rate": "lin_3e-4"}
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "MARA-v0": {"ppo": Preset(800_000, _PPO)},
@@ -50,9 +51,9 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "MARACamera-v0": {"ppo": Preset(20_000, _PPO_CAMERA, num_envs=4, eval_runs=4)},
     "MARARandomTarget-v0": {"ppo": Preset(3_000_000, _PPO)},
     "MARAReachGoal-v0": {"ppo": Preset(3_000_000, _PPO)},
-    "SCARA-v0": {"ppo": Preset(300_000, _PPO)},
-    "SCARARandomTarget-v0": {"ppo": Preset(1_000_000, _PPO)},
-    "SCARA4-v0": {"ppo": Preset(400_000, _PPO)},
+    "SCARA-v0": {"ppo": Preset(200_000, _PPO_PLANAR, num_envs=32, normalize=True)},
+    "SCARARandomTarget-v0": {"ppo": Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True)},
+    "SCARA4-v0": {"ppo": Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True)},
 }
 """Environment id → algorithm → preset."""
 

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env"]
@@ -49,7 +50,8 @@ def make_vec_env(
         raise InvalidArgumentError("seed", seed, "a non-negative integer or None")
     if vec != "batched":
         workers = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[vec]
-        return make_worker_vec_env(env_id, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
+        qualified = f"gym_gazebo2:{env_id}" if env_id in ENVIRONMENTS else env_id  # a new process must import us first
+        return make_worker_vec_env(qualified, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
     if gymnasium.spec(env_id).vector_entry_point is None:
         raise InvalidArgumentError("vec", vec, f"'dummy' or 'subproc' for {env_id}, which has no batched form")
     env = BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
@@ -60,8 +62,6 @@ def make_vec_env(
 def check_env_id(env_id: str) -> None:
     """Raise an UnknownNameError unless Gymnasium knows the id."""
     if env_id not in gymnasium.registry:
-        from gym_gazebo2.registration import ENVIRONMENTS
-
         raise UnknownNameError("environment id", env_id, ENVIRONMENTS)
 
 

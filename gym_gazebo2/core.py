@@ -148,12 +148,22 @@ class ArmCore:
         self.arm = self.backend.step(setpoint)
         return self._look()
 
-    def compute_reward(self, p_achieved: ArrayLike, p_desired: ArrayLike) -> Array:
-        """Return the rewards for tool positions and goal positions, (n, 3) each, free of collision."""
-        difference = np.asarray(p_achieved, dtype=float) - np.asarray(p_desired, dtype=float)
+    def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
+        """Return rewards for other goals than the episode's, as hindsight experience replay asks for.
+
+        Args:
+            achieved_goal: (3,) or (n, 3) tool positions [m].
+            desired_goal: (3,) or (n, 3) goal positions [m].
+            info: Ignored; the arm counts as free of contact.
+
+        Returns:
+            One reward, or (n,).
+        """
+        difference = np.asarray(achieved_goal, dtype=float) - np.asarray(desired_goal, dtype=float)
         position = np.linalg.norm(np.atleast_2d(difference), axis=1)
-        errors = Errors(position, np.zeros_like(position))
-        return self.task.compute_reward(errors, np.zeros(len(position), dtype=bool))
+        free = np.zeros(len(position), dtype=bool)
+        reward = self.task.compute_reward(Errors(position, np.zeros_like(position)), free)
+        return reward.item() if difference.ndim == 1 else reward
 
     def get_state(self) -> dict[str, Array]:
         """Return everything that determines the future but for the random generators, as arrays."""
@@ -183,7 +193,9 @@ class ArmCore:
         return Outcome(self._observe(state), self.task.compute_reward(errors, arm.in_collision), info)
 
     def _observe(self, state: TaskState) -> Observation:
+        """Return the observation; what a crash makes faster than the space's bounds is clipped to them."""
         flat = self.task.compute_observation(state, self.goal).astype(np.float32)
+        flat = np.minimum(np.maximum(flat, self._low), self._high)
         if self.task.layout == "vector":
             return flat
         if self.task.layout == "camera":
@@ -193,7 +205,8 @@ class ArmCore:
 
     def _make_observation_space(self) -> spaces.Space[Any]:
         low, high = self.task.compute_bounds(self.kinematics)
-        flat = spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+        self._low, self._high = low.astype(np.float32), high.astype(np.float32)
+        flat = spaces.Box(self._low, self._high, dtype=np.float32)
         if self.task.layout == "vector":
             return flat
         if self.task.layout == "camera":

@@ -82,7 +82,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.render_mode = render_mode
         self.metadata = make_metadata(type(self).metadata, self.core.control_dt)
         if self.core.task.layout == "goal":  # its presence is how SB3 knows a goal-conditioned environment
-            self.compute_reward = self._compute_goal_reward
+            self.compute_reward = self.core.compute_goal_reward
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -125,20 +125,6 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             logger.warn("render() needs a render mode: gym.make(id, render_mode='rgb_array') or 'human'.")
             return None
         return self.core.backend.render(self.render_mode, *RENDER_SIZE)
-
-    def _compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> Any:
-        """Return rewards for other goals than the episode's, as hindsight experience replay asks for.
-
-        Args:
-            achieved_goal: (3,) or (n, 3) tool positions [m].
-            desired_goal: (3,) or (n, 3) goal positions [m].
-            info: Ignored.
-
-        Returns:
-            One reward, or (n,).
-        """
-        reward = self.core.compute_reward(achieved_goal, desired_goal)
-        return reward.item() if np.ndim(achieved_goal) == 1 else reward
 
     def close(self) -> None:
         """Release the backend; closing twice is fine."""

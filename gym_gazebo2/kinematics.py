@@ -109,7 +109,9 @@ class Kinematics:
         T = self.compute_joint_poses(q)
         T_tcp = T[-1] @ self.robot.T_tcp_to_last
         axes, arms = self._compute_axes_and_arms(T, T_tcp)
-        velocity = np.add.reduce(_cross(axes, arms) * np.asarray(dq, dtype=float).T[..., None], axis=0)
+        spins = axes * np.asarray(dq, dtype=float).T[..., None]
+        sums = np.matmul(spins.transpose(1, 2, 0), arms.transpose(1, 0, 2))
+        velocity = sums.reshape(-1, 9) @ _LEVI_CIVITA  # Σ (dqᵢ zᵢ) × (p − pᵢ), summed before the cross product
         return TcpState(T_tcp[:, :3, 3], T_tcp[:, :3, :3], velocity)
 
     def _compute_axes_and_arms(self, T: Array, T_tcp: Array) -> tuple[Array, Array]:

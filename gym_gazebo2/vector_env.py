@@ -79,6 +79,8 @@ class ArmVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         self.render_mode = render_mode
         self.autoreset_mode = _check_autoreset(autoreset_mode)
         self.metadata = make_metadata(type(self).metadata, self.core.control_dt) | {"autoreset_mode": self.autoreset_mode}
+        if self.core.task.layout == "goal":
+            self.compute_reward = self.core.compute_goal_reward
         self._rngs, self._seeds = make_generators([None] * self.num_envs)
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
         self._has_ended = np.zeros(self.num_envs, dtype=bool)

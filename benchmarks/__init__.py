@@ -1,0 +1,1 @@
+"""Every speed that the README quotes comes from a command here."""
