@@ -13,7 +13,16 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.15"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
-EXTRAS["dev"] = [*EXTRAS["all"], "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6", "ruff>=0.6", "mypy>=1.10", "psutil>=5.9"]
+EXTRAS["dev"] = [
+    *EXTRAS["all"],
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "hypothesis>=6",
+    "ruff>=0.6",
+    "mypy>=1.10",
+    "psutil>=5.9",
+    "transforms3d>=0.4.2",
+]
 
 setup(
     name=NAME,

@@ -18,4 +18,14 @@ from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, make_vec_env
 
-__all__ = ["BatchedVecEnv", "EvaluateConfig", "Evaluation", "RunFolder", "TrainConfig", "evaluate", "make_vec_env", "resume", "train"]
+__all__ = [
+    "BatchedVecEnv",
+    "EvaluateConfig",
+    "Evaluation",
+    "RunFolder",
+    "TrainConfig",
+    "evaluate",
+    "make_vec_env",
+    "resume",
+    "train",
+]

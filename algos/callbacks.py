@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stable_baselines3.common.callbacks import BaseCallback
 
 from gym_gazebo2.algos.checkpoint import save_checkpoint
-from gym_gazebo2.algos.config import TrainConfig
+from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.metrics import compute_rms
 from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import run_episodes
@@ -52,7 +52,9 @@ class TrainingState:
 class RunCallback(BaseCallback):
     """Evaluates, keeps the best model, writes checkpoints, stops where asked, and shows how far it is."""
 
-    def __init__(self, run: RunFolder, config: TrainConfig, state: TrainingState, eval_env: Any, num_eval_steps: int) -> None:
+    def __init__(
+        self, run: RunFolder, config: ResolvedConfig, state: TrainingState, eval_env: Any, num_eval_steps: int
+    ) -> None:
         """Store the parts.
 
         Args:
@@ -169,7 +171,7 @@ def get_action_meaning(env: Any) -> dict[str, Any]:
     }
 
 
-def _make_progress(config: TrainConfig) -> Progress:
+def _make_progress(config: ResolvedConfig) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     progress = Progress(*columns)
     progress.disable = not (config.progress and progress.console.is_terminal)

@@ -87,7 +87,9 @@ def load_checkpoint(path: Path, model: OnPolicyAlgorithm) -> dict[str, Any]:
             torch_state = _load_tensors(archive.read("torch_random.pth"))
         _set_environment_state(model, arrays, counters["generators"])
     except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError) as error:
-        raise RunError(f"The checkpoint {path} is corrupt: {type(error).__name__}: {error}. Delete it to use the one before.") from error
+        raise RunError(
+            f"The checkpoint {path} is corrupt: {type(error).__name__}: {error}. Delete it to use the one before."
+        ) from error
     model.num_timesteps, model._n_updates = counters["num_timesteps"], counters["n_updates"]
     model._current_progress_remaining = counters["progress_remaining"]
     window = model._stats_window_size
@@ -104,7 +106,7 @@ def _get_environment_state(model: OnPolicyAlgorithm) -> tuple[dict[str, Any], li
     """Return arrays and generator states of the batched environment, and what the algorithm remembers of it."""
     env = _get_batched(model)
     observation = model._last_obs if isinstance(model._last_obs, dict) else {"": model._last_obs}
-    arrays = {f"env.{key}": value for key, value in env.env.core.get_state().items()}
+    arrays: dict[str, Any] = {f"env.{key}": value for key, value in env.env.core.get_state().items()}
     arrays |= {f"last_obs.{key}": value for key, value in observation.items()}
     arrays |= {f"normalization.{key}": value for key, value in get_statistics(model.get_vec_normalize_env()).items()}
     arrays |= {"last_starts": model._last_episode_starts, "steps": env.env.get_steps()}

@@ -18,7 +18,10 @@ from gym_gazebo2.algos.vec_env import Vectorization, check_env_id
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.setpoint import Control, check_control
 
-__all__ = ["TrainConfig", "collect_provenance", "resolve"]
+__all__ = ["ResolvedConfig", "TrainConfig", "collect_provenance", "from_json", "resolve"]
+
+EVALUATIONS = 20
+"""Evaluations during a training, where their interval is not given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +110,19 @@ class TrainConfig:
         return kwargs
 
 
-def resolve(config: TrainConfig) -> TrainConfig:
+@dataclasses.dataclass(frozen=True)
+class ResolvedConfig(TrainConfig):
+    """A configuration with every None filled that the preset can fill."""
+
+    steps: int = dataclasses.field(kw_only=True)
+    num_envs: int = dataclasses.field(kw_only=True)
+    start_noise: float = dataclasses.field(kw_only=True)
+    eval_runs: int = dataclasses.field(kw_only=True)
+    eval_every: int = dataclasses.field(kw_only=True)
+    normalize: bool = dataclasses.field(kw_only=True)
+
+
+def resolve(config: TrainConfig) -> ResolvedConfig:
     """Return the same configuration with the preset in place of every None that it can fill.
 
     Raises:
@@ -119,10 +134,9 @@ def resolve(config: TrainConfig) -> TrainConfig:
         for name in ("steps", "num_envs", "start_noise", "eval_runs", "normalize")
         if getattr(config, name) is None
     }
-    config = dataclasses.replace(config, hyperparameters={**preset.hyperparameters, **config.hyperparameters}, **filled)
-    if config.eval_every is None:
-        config = dataclasses.replace(config, eval_every=max(1, config.steps // 20))
-    return config
+    hyperparameters = {**preset.hyperparameters, **config.hyperparameters}
+    eval_every = config.eval_every or max(1, (config.steps or preset.steps) // EVALUATIONS)
+    return ResolvedConfig(**{**vars(config), **filled, "hyperparameters": hyperparameters, "eval_every": eval_every})
 
 
 def collect_provenance() -> dict[str, Any]:
@@ -136,14 +150,14 @@ def collect_provenance() -> dict[str, Any]:
     }
 
 
-def from_json(values: Mapping[str, Any]) -> TrainConfig:
+def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
     """Return a configuration from its JSON form.
 
     Raises:
         InvalidArgumentError: The values are not those of a configuration.
     """
     try:
-        return TrainConfig(**values)
+        return ResolvedConfig(**values)
     except TypeError as error:
         raise InvalidArgumentError("arguments", dict(values), f"the fields of a TrainConfig ({error})") from error
 

@@ -8,12 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 
 from gym_gazebo2.algos.metrics import compute_accuracy
 from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import Episodes, make_eval_env, run_episodes
+from gym_gazebo2.algos.rollout import Episodes, get_episode_steps, make_eval_env, run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
@@ -92,7 +91,9 @@ class Evaluation:
 
 
 def evaluate(
-    path: str | os.PathLike[str], config: EvaluateConfig = EvaluateConfig(), json: str | os.PathLike[str] | None = None  # noqa: B008
+    path: str | os.PathLike[str],
+    config: EvaluateConfig = EvaluateConfig(),
+    json: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Run the model of a run folder from perturbed starts, and write ``evaluation.json``.
 
@@ -113,7 +114,7 @@ def evaluate(
         kwargs["backend"] = config.backend
     if config.start_noise is not None:
         kwargs["start_noise"] = config.start_noise
-    num_steps = file.config.max_episode_steps or gymnasium.spec(file.config.env).max_episode_steps
+    num_steps = get_episode_steps(file.config.env, file.config.max_episode_steps)
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, config.runs, **kwargs))) as env:
         model = file.build()
         episodes = run_episodes(env, lambda o: model.predict(o, deterministic=True)[0], num_steps, config.seed)

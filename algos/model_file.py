@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from gym_gazebo2.algos.config import TrainConfig, from_json
+from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.run_folder import write_atomically
 from gym_gazebo2.algos.table import make_model
 from gym_gazebo2.algos.vec_env import make_vec_env
@@ -44,7 +44,7 @@ class ModelFile:
     """
 
     path: Path
-    config: TrainConfig
+    config: ResolvedConfig
     action: dict[str, Any]
     weights: dict[str, torch.Tensor]
     normalization: dict[str, NDArray[np.float64]]
@@ -74,7 +74,7 @@ class ModelFile:
         return wrapped
 
 
-def save_model(path: Path, model: BaseAlgorithm, config: TrainConfig, action: Mapping[str, Any]) -> None:
+def save_model(path: Path, model: BaseAlgorithm, config: ResolvedConfig, action: Mapping[str, Any]) -> None:
     """Write a model file.
 
     Raises:
@@ -96,7 +96,9 @@ def read_model_file(path: Path) -> ModelFile:
         RunError: The file is missing, corrupt, or not written by ``save_model``.
     """
     if not path.is_file():
-        raise RunError(f"{path} does not exist: the training has not finished. Continue it with: gym-gazebo2 resume {path.parent}")
+        raise RunError(
+            f"{path} does not exist: the training has not finished. Continue it with: gym-gazebo2 resume {path.parent}"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             about = json.loads(archive.read("config.json"))
@@ -130,7 +132,7 @@ def set_statistics(normalizer: VecNormalize, arrays: Mapping[str, NDArray[np.flo
 def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return arrays as the bytes of an npz file."""
     buffer = io.BytesIO()
-    np.savez(buffer, **dict(arrays))
+    np.savez(buffer, allow_pickle=False, **dict(arrays))
     return buffer.getvalue()
 
 

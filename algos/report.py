@@ -12,12 +12,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import make_eval_env
+from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
 from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
 from gym_gazebo2.errors import MissingDependencyError, RenderError
 
@@ -72,7 +71,9 @@ def _draw_curve(run: RunFolder) -> bytes:
     progress = [row for row in run.read_progress() if "rollout/ep_rew_mean" in row]
     figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
     steps = [row["steps"] / 1e3 for row in rows]
-    top.semilogy(steps, [row["error_mm"] for row in rows], "o-", markersize=3, color="#0072b2", label="tool error, deterministic policy")
+    top.semilogy(
+        steps, [row["error_mm"] for row in rows], "o-", markersize=3, color="#0072b2", label="tool error, deterministic policy"
+    )
     top.axhline(5.0, color="0.5", linewidth=1, linestyle="--", label="success (5 mm)")
     top.set_ylabel("tool error, RMS [mm]")
     top.legend()
@@ -91,7 +92,7 @@ def _draw_arm(run: RunFolder) -> bytes:
     plt = _import_pyplot()
     file = read_model_file(run.model)
     config = file.config
-    num_steps = config.max_episode_steps or gymnasium.spec(config.env).max_episode_steps
+    num_steps = get_episode_steps(config.env, config.max_episode_steps)
     env = file.wrap(make_eval_env(config.env, 1, render_mode="rgb_array", **{**config.env_kwargs, "backend": "mujoco"}))
     with contextlib.closing(env):
         model = file.build()

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, check_env_id
+from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["Episodes", "Policy", "make_eval_env", "run_episodes"]
+__all__ = ["Episodes", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
 
 Array = NDArray[np.float64]
 Policy = Callable[[Any], NDArray[Any]]
@@ -46,6 +47,18 @@ def make_eval_env(env_id: str, num_envs: int, **env_kwargs: Any) -> BatchedVecEn
     check_env_id(env_id)
     env_kwargs.pop("max_episode_steps", None)
     return BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, max_episode_steps=None, **env_kwargs))
+
+
+def get_episode_steps(env_id: str, max_episode_steps: int | None) -> int:
+    """Return the steps of an id's episode, or those given instead.
+
+    Raises:
+        InvalidArgumentError: The id has no time limit.
+    """
+    steps = max_episode_steps or gymnasium.spec(env_id).max_episode_steps
+    if steps is None:
+        raise InvalidArgumentError("max_episode_steps", None, f"a number of steps, as {env_id} has no time limit")
+    return steps
 
 
 def run_episodes(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gym_gazebo2.algos.config import TrainConfig, collect_provenance, from_json
+from gym_gazebo2.algos.config import ResolvedConfig, collect_provenance, from_json
 from gym_gazebo2.errors import InvalidArgumentError, RunError
 
 __all__ = ["RunFolder", "write_atomically"]
@@ -35,10 +35,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+            Path(temporary).unlink()
         raise
 
 
@@ -53,7 +53,7 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, config: TrainConfig) -> RunFolder:
+    def create(cls, config: ResolvedConfig) -> RunFolder:
         """Make the folder of a new run and write its configuration.
 
         Raises:
@@ -94,7 +94,7 @@ class RunFolder:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
-    def read_config(self) -> TrainConfig:
+    def read_config(self) -> ResolvedConfig:
         """Return the configuration of the run.
 
         Raises:
@@ -114,7 +114,9 @@ class RunFolder:
         try:
             return json.loads((self.path / name).read_text())
         except FileNotFoundError as error:
-            raise RunError(f"{self.path} is incomplete: it has no {name}. Continue it with: gym-gazebo2 resume {self.path}") from error
+            raise RunError(
+                f"{self.path} is incomplete: it has no {name}. Continue it with: gym-gazebo2 resume {self.path}"
+            ) from error
         except json.JSONDecodeError as error:
             raise RunError(f"{self.path / name} is corrupt: {error}") from error
 
@@ -131,6 +133,6 @@ class RunFolder:
         return [{key: float(value) for key, value in row.items() if value} for row in rows]
 
 
-def _name_folder(config: TrainConfig) -> Path:
+def _name_folder(config: ResolvedConfig) -> Path:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
     return Path("runs") / config.env / config.algo / f"{now}-seed{config.seed}"

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import gymnasium
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
@@ -17,13 +16,12 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from gym_gazebo2.algos.callbacks import RunCallback, TrainingState, get_action_meaning
 from gym_gazebo2.algos.checkpoint import find_checkpoint, load_checkpoint
-from gym_gazebo2.algos.config import TrainConfig, resolve
+from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
 from gym_gazebo2.algos.model_file import save_model
-from gym_gazebo2.algos.rollout import make_eval_env
+from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.table import make_model
 from gym_gazebo2.algos.vec_env import make_vec_env
-from gym_gazebo2.errors import RunError
 
 __all__ = ["resume", "train"]
 
@@ -67,7 +65,7 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
 
 
 def _learn(
-    run: RunFolder, config: TrainConfig, model: BaseAlgorithm, state: TrainingState, checkpoint: Path | None = None
+    run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, state: TrainingState, checkpoint: Path | None = None
 ) -> RunFolder:
     """Learn until the steps are done, and write the model and the training's summary."""
     with contextlib.closing(_make_eval_env(config)) as eval_env:
@@ -75,7 +73,7 @@ def _learn(
             model.set_logger(Logger(str(run.path), []))
             state = TrainingState(**load_checkpoint(checkpoint, model))
         model.set_logger(_make_logger(run, model))
-        callback = RunCallback(run, config, state, eval_env, _get_episode_steps(config))
+        callback = RunCallback(run, config, state, eval_env, get_episode_steps(config.env, config.max_episode_steps))
         try:
             model.learn(config.steps - model.num_timesteps, callback, reset_num_timesteps=checkpoint is None)
         finally:
@@ -88,21 +86,14 @@ def _learn(
     return run
 
 
-def _make_training_env(config: TrainConfig) -> VecEnv:
+def _make_training_env(config: ResolvedConfig) -> VecEnv:
     env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **config.env_kwargs)
     return VecNormalize(env, gamma=config.hyperparameters.get("gamma", 0.99)) if config.normalize else env
 
 
-def _make_eval_env(config: TrainConfig) -> VecEnv:
+def _make_eval_env(config: ResolvedConfig) -> VecEnv:
     env = make_eval_env(config.env, config.eval_runs, **config.env_kwargs)
     return VecNormalize(env, training=False, norm_reward=False) if config.normalize else env
-
-
-def _get_episode_steps(config: TrainConfig) -> int:
-    steps = config.max_episode_steps or gymnasium.spec(config.env).max_episode_steps
-    if steps is None:
-        raise RunError(f"{config.env} has no time limit. Give one with --max-episode-steps.")
-    return steps
 
 
 def _make_logger(run: RunFolder, model: BaseAlgorithm) -> Logger:

@@ -101,7 +101,10 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"gym-gazebo2 {args[0]}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("\ngym-gazebo2: interrupted. A training goes on from its last checkpoint with: gym-gazebo2 resume DIR", file=sys.stderr)
+        print(
+            "\ngym-gazebo2: interrupted. A training goes on from its last checkpoint with: gym-gazebo2 resume DIR",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     return 0
 
@@ -114,8 +117,9 @@ def show_evaluation(result: Evaluation) -> None:
     row = ENVIRONMENTS.get(result.env)
     paper = PAPER.get(row.robot, {}) if row else {}
     table = Table(title=f"{result.env}, {result.algo}, {result.runs} runs on {result.backend}")
-    for column, justify in (("", "left"), ("here", "right"), ("2019 paper, 1 / 8 workers", "right")):
-        table.add_column(column, justify=justify)
+    table.add_column("")
+    table.add_column("here", justify="right")
+    table.add_column("2019 paper, 1 / 8 workers", justify="right")
     for name, (label, form) in ROWS.items():
         value = getattr(result, name)
         table.add_row(escape(label), "never" if value is None else form.format(value), paper.get(name, ""))

@@ -59,6 +59,7 @@ class ArmCore:
         robot: str | RobotSpec,
         task: str | Task,
         backend: str | BackendFactory = "mujoco",
+        *,
         num_envs: int = 1,
         control: Control = "delta",
         control_dt: float = 0.05,
@@ -98,7 +99,7 @@ class ArmCore:
         self.num_envs, self.control_dt = self.backend.num_envs, self.backend.control_dt
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
         self.arm: ArmState | None = None
-        self.tcp: TcpState | None = None
+        self.tcp: TcpState
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
 
     def reset(
@@ -122,12 +123,11 @@ class ArmCore:
         goals = self._read_goals(options["goal"]) if "goal" in options else None
         starts = self._read_poses(options["q"]) if "q" in options else None
         q = np.tile(self.robot.home, (self.num_envs, 1))
-        for i in np.flatnonzero(mask):
+        for i in np.flatnonzero(mask).tolist():
             self.goal[i] = self.task.sample_goal(rngs[i]) if goals is None else goals[i]
             q[i] = self._sample_start(rngs[i]) if starts is None else starts[i]
-        self.arm = self.backend.reset(mask, q)
         self.backend.show_goal(self.goal)
-        return self._look()
+        return self._look(self.backend.reset(mask, q))
 
     def step(self, action: ArrayLike) -> Outcome:
         """Advance every arm by one control period.
@@ -145,8 +145,7 @@ class ArmCore:
         arm = self.arm
         target = compute_target(action, arm.q_setpoint, self.robot, self.control, self.control_dt)
         setpoint = compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self.control_dt)
-        self.arm = self.backend.step(setpoint)
-        return self._look()
+        return self._look(self.backend.step(setpoint))
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
         """Return rewards for other goals than the episode's, as hindsight experience replay asks for.
@@ -165,21 +164,20 @@ class ArmCore:
         reward = self.task.compute_reward(Errors(position, np.zeros_like(position)), free)
         return reward.item() if difference.ndim == 1 else reward
 
-    def get_state(self) -> dict[str, Array]:
+    def get_state(self) -> dict[str, NDArray[Any]]:
         """Return everything that determines the future but for the random generators, as arrays."""
         return {"goal": self.goal.copy(), **{f"backend.{key}": value for key, value in self.backend.get_state().items()}}
 
-    def set_state(self, state: Mapping[str, Array]) -> Outcome:
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> Outcome:
         """Continue from what ``get_state`` returned."""
         self.goal = np.array(state["goal"])
         prefix = "backend."
-        self.arm = self.backend.set_state({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         self.backend.show_goal(self.goal)
-        return self._look()
+        return self._look(self.backend.set_state({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}))
 
-    def _look(self) -> Outcome:
-        """Return what the arms' present state means to the task."""
-        arm = self.arm
+    def _look(self, arm: ArmState) -> Outcome:
+        """Return what the arms' state means to the task, and remember it."""
+        self.arm = arm
         tcp = self.tcp = self.kinematics.compute_tcp_state(arm.q, arm.dq)
         state = TaskState(arm, tcp)
         errors = self.task.compute_errors(state, self.goal)

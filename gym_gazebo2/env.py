@@ -29,13 +29,13 @@ RENDER_SIZE = (640, 480)
 _ONE = np.ones(1, dtype=bool)
 
 
-class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+class ArmEnv(gymnasium.Env[Any, Any]):
     """An arm with a task. It never truncates itself; ``gymnasium.make`` adds the time limit of the id.
 
     See ``docs/semantics.md`` for time, frames, units and actions.
     """
 
-    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 20}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 20}  # noqa: RUF012
 
     def __init__(
         self,
@@ -84,9 +84,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.core.task.layout == "goal":  # its presence is how SB3 knows a goal-conditioned environment
             self.compute_reward = self.core.compute_goal_reward
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         """Start an episode.
 
         Args:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,7 +178,7 @@ def find_urdf(urdf: str) -> Path:
         RobotError: There is no such file.
     """
     own = Path(str(resources.files("gym_gazebo2"))) / "urdf"
-    path = own / urdf if os.path.basename(urdf) == urdf and not os.path.exists(urdf) else Path(urdf)
+    path = own / urdf if Path(urdf).name == urdf and not Path(urdf).exists() else Path(urdf)
     if not path.is_file():
         exists = ", ".join(sorted(p.name for p in own.glob("*.urdf")))
         raise RobotError(f"The URDF {str(path)!r} does not exist. Give a path to a file, or one of: {exists}.")
@@ -230,7 +229,7 @@ def _check_joints(urdf: yourdfpy.URDF, moving: Sequence[yourdfpy.Joint], path: P
         limit = joint.limit
         if joint.type != "revolute":
             raise RobotError(f"Joint {joint.name!r} of {str(path)!r} is {joint.type!r}, expected 'revolute' with limits.")
-        values = [getattr(limit, key, None) for key in ("lower", "upper", "velocity", "effort")]
+        values: list[Any] = [getattr(limit, key, None) for key in ("lower", "upper", "velocity", "effort")]
         if None in values or not (values[0] < values[1] and values[2] > 0 and values[3] > 0):
             raise RobotError(
                 f"Joint {joint.name!r} of {str(path)!r} has lower, upper, velocity, effort = {values}, expected "

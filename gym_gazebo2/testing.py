@@ -11,6 +11,7 @@ A check raises an ``AssertionError`` that says what was expected and what came. 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -69,7 +70,10 @@ def check_state(factory: Factory) -> None:
                 ("in_collision", np.bool_, (ARMS,)),
             ):
                 array = getattr(state, name)
-                _expect(array.dtype == dtype and array.shape == expected, f"{name} is {array.dtype} {array.shape}, not {dtype} {expected}")
+                _expect(
+                    array.dtype == dtype and array.shape == expected,
+                    f"{name} is {array.dtype} {array.shape}, not {dtype} {expected}",
+                )
         unchanged = all(np.array_equal(a, b) for a, b in zip(_get_arrays(first), kept, strict=True))
         _expect(unchanged, "a step changed the arrays of the state before")
 
@@ -101,12 +105,14 @@ def check_setpoint(factory: Factory) -> None:
             "of another shape": goal[:, :-1],
             "of another batch": np.vstack([goal, goal]),
         }.items():
-            _expect_error(InvalidArgumentError, lambda bad=bad: backend.step(bad), f"a set-point that is {what}")
+            _expect_error(InvalidArgumentError, functools.partial(backend.step, bad), f"a set-point that is {what}")
         upper = robot.upper[None].copy()
         state = backend.reset(np.ones(1, dtype=bool), upper)
         _expect_error(InvalidArgumentError, lambda: backend.step(upper + 1e-3), "a set-point outside the limits")
         state = backend.step(upper)
-        _expect(bool(np.all(state.time == backend.control_dt * NANOSECONDS) or not backend.lock_step), "a refused step moved time")
+        _expect(
+            bool(np.all(state.time == backend.control_dt * NANOSECONDS) or not backend.lock_step), "a refused step moved time"
+        )
 
 
 def check_reset(factory: Factory) -> None:
@@ -151,7 +157,10 @@ def check_fidelity(factory: Factory) -> None:
                 continue
             expected = fake.step(state.q_setpoint)
             difference = np.abs(state.q - expected.q).max()
-            _expect(bool(difference <= FAKE_TOLERANCE), f"{difference:.4f} rad from the fake backend, at most {FAKE_TOLERANCE} expected")
+            _expect(
+                bool(difference <= FAKE_TOLERANCE),
+                f"{difference:.4f} rad from the fake backend, at most {FAKE_TOLERANCE} expected",
+            )
 
 
 def check_random_actions(factory: Factory) -> None:
@@ -192,7 +201,7 @@ def check_misuse(factory: Factory) -> None:
     with closing(backend):
         _expect_error(UsageError, lambda: backend.step(q), "a step before the first reset")
         for bad in (q[:, :-1], np.full_like(q, np.nan), backend.robot.upper[None] + 0.01):
-            _expect_error(InvalidArgumentError, lambda bad=bad: backend.reset(everyone, bad), f"a reset to {bad}")
+            _expect_error(InvalidArgumentError, functools.partial(backend.reset, everyone, bad), f"a reset to {bad}")
         _expect_error(InvalidArgumentError, lambda: backend.reset(np.ones(2, dtype=bool), q), "a mask of another length")
         state = backend.reset(everyone, q)
         _expect(not state.in_collision.any(), "the home pose reports a collision")

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.backends import BackendFactory
 from gym_gazebo2.core import ArmCore, Observation
-from gym_gazebo2.env import RENDER_MODES, RENDER_SIZE, check_render_mode, make_metadata
+from gym_gazebo2.env import RENDER_SIZE, ArmEnv, check_render_mode, make_metadata
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.setpoint import Control
@@ -25,13 +25,13 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-class ArmVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
+class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
     """n arms in one backend; arm i seeded s + i moves as the single environment seeded s + i.
 
     An arm that ends starts anew in the same step; ``info["final_obs"]`` and ``info["final_info"]`` keep its end.
     """
 
-    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 20, "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata = {**ArmEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
     def __init__(
         self,
@@ -70,7 +70,17 @@ class ArmVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
             UnknownNameError: A name stands in no table.
         """
         check_render_mode(render_mode)
-        self.core = ArmCore(robot, task, backend, num_envs, control, control_dt, goal, start_noise, backend_options)
+        self.core = ArmCore(
+            robot,
+            task,
+            backend,
+            num_envs=num_envs,
+            control=control,
+            control_dt=control_dt,
+            goal=goal,
+            start_noise=start_noise,
+            backend_options=backend_options,
+        )
         self.num_envs = self.core.num_envs
         self.max_episode_steps = _check_limit(max_episode_steps)
         self.single_observation_space, self.single_action_space = self.core.observation_space, self.core.action_space
@@ -85,12 +95,12 @@ class ArmVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
         self._has_ended = np.zeros(self.num_envs, dtype=bool)
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The arms' random generators."""
         return tuple(self._rngs)
 
-    @property
+    @property  # type: ignore[misc]
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
         """The seeds of the arms' random generators."""
         return tuple(self._seeds)
@@ -166,7 +176,7 @@ class ArmVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         self._steps[ended] = 0
         outcome = self.core.reset(ended, self._rngs)
         last = np.full(self.num_envs, None, dtype=object)
-        for i in np.flatnonzero(ended):
+        for i in np.flatnonzero(ended).tolist():
             last[i] = select(final, i)
         kept = _make_infos({key: value for key, value in infos.items() if not key.startswith("_")}, ended)
         new = _make_infos(outcome.info, np.ones(self.num_envs, dtype=bool))
@@ -180,7 +190,7 @@ class ArmVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         if len(seed) != self.num_envs:
             raise InvalidArgumentError("number of seeds", len(seed), f"{self.num_envs}, one an arm")
         rngs, seeds = make_generators(seed)
-        for i in np.flatnonzero(mask):
+        for i in np.flatnonzero(mask).tolist():
             if seed[i] is not None:
                 self._rngs[i], self._seeds[i] = rngs[i], seeds[i]
 

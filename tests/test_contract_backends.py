@@ -62,7 +62,9 @@ def test_unknown_backend_lists_those_that_exist():
         make_backend("bullet", make_robot("mara"))
 
 
-@pytest.mark.parametrize(("keyword", "value"), [("num_envs", 0), ("num_envs", 1.5), ("control_dt", 0.0), ("control_dt", float("nan"))])
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("num_envs", 0), ("num_envs", 1.5), ("control_dt", 0.0), ("control_dt", float("nan"))]
+)
 def test_sizes_that_cannot_work(keyword, value, backend_name):
     with pytest.raises(ValueError, match=keyword):
         make_backend(backend_name, make_robot("mara"), **{keyword: value})

@@ -78,8 +78,14 @@ BAD = {
     "no limits": (re.sub(r'<limit lower="-2.35"[^>]*/>', "", MARA), "Joint 'motor2'.*expected.*<limit"),
     "limits without effort": (MARA.replace('effort="69"', ""), "Joint 'motor3'"),
     "limits upside down": (MARA.replace('lower="-2.35" upper="2.35"', 'lower="2.35" upper="-2.35"'), "Joint 'motor2'"),
-    "continuous joint": (MARA.replace('name="motor1" type="revolute"', 'name="motor1" type="continuous"'), "'continuous'.*'revolute'"),
-    "sliding joint": (MARA.replace('name="motor1" type="revolute"', 'name="motor1" type="prismatic"'), "'prismatic'.*'revolute'"),
+    "continuous joint": (
+        MARA.replace('name="motor1" type="revolute"', 'name="motor1" type="continuous"'),
+        "'continuous'.*'revolute'",
+    ),
+    "sliding joint": (
+        MARA.replace('name="motor1" type="revolute"', 'name="motor1" type="prismatic"'),
+        "'prismatic'.*'revolute'",
+    ),
     "nothing that moves": (MARA.replace('type="revolute"', 'type="fixed"'), "no moving joint"),
 }
 
@@ -95,7 +101,10 @@ def test_bad_urdf_says_what_is_wrong(what, tmp_path):
         load_robot("bad", RobotRow(str(path)))
 
 
-@pytest.mark.parametrize("row", [RobotRow("mara.urdf", home=(0.0,)), RobotRow("mara.urdf", home=(9.0,) * 6), RobotRow("mara.urdf", control_speed=9.0)])
+@pytest.mark.parametrize(
+    "row",
+    [RobotRow("mara.urdf", home=(0.0,)), RobotRow("mara.urdf", home=(9.0,) * 6), RobotRow("mara.urdf", control_speed=9.0)],
+)
 def test_row_that_does_not_fit_its_urdf(row):
     with pytest.raises(ValueError, match="expected"):
         load_robot("bad", row)

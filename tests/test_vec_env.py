@@ -58,7 +58,9 @@ def test_wrappers_and_evaluation_of_sb3_work():
     env = VecNormalize(make_vec_env("SCARA-v0", 2, seed=0))
     model = PPO("MlpPolicy", env, n_steps=50, batch_size=50, device="cpu")
     model.learn(200)
-    rewards, lengths = evaluate_policy(model, make_vec_env("SCARA-v0", 2, seed=1), n_eval_episodes=3, return_episode_rewards=True)
+    rewards, lengths = evaluate_policy(
+        model, make_vec_env("SCARA-v0", 2, seed=1), n_eval_episodes=3, return_episode_rewards=True
+    )
     assert len(rewards) == 3 and set(lengths) == {100}
 
 

@@ -38,11 +38,14 @@ def make_backend(backend: str | BackendFactory, robot: RobotSpec, **options: Any
         UnknownNameError: The table has no such row.
         MissingDependencyError: The backend's package is not installed.
     """
-    if isinstance(backend, str):
-        if backend not in BACKENDS:
-            raise UnknownNameError("backend", backend, BACKENDS)
-        backend = BACKENDS[backend]
-    if isinstance(backend, str):
-        module, attribute = backend.split(":")
-        backend = getattr(importlib.import_module(module), attribute)
-    return backend(robot, **options)
+    if isinstance(backend, str) and backend not in BACKENDS:
+        raise UnknownNameError("backend", backend, BACKENDS)
+    factory = BACKENDS[backend] if isinstance(backend, str) else backend
+    if isinstance(factory, str):
+        module, attribute = factory.split(":")
+        factory = _import(module, attribute)
+    return factory(robot, **options)
+
+
+def _import(module: str, attribute: str) -> BackendFactory:
+    return getattr(importlib.import_module(module), attribute)

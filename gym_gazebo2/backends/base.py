@@ -88,11 +88,11 @@ class Backend(ABC):
         """Release everything; closing twice is fine."""
         self.is_closed = True
 
-    def get_state(self) -> dict[str, Array]:
+    def get_state(self) -> dict[str, NDArray[Any]]:
         """Return everything that ``set_state`` needs to continue bit-equally, as arrays."""
         self._refuse("save its state")
 
-    def set_state(self, state: dict[str, Array]) -> ArmState:
+    def set_state(self, state: dict[str, NDArray[Any]]) -> ArmState:
         """Continue from what ``get_state`` returned."""
         self._refuse("restore a state")
 
@@ -104,7 +104,7 @@ class Backend(ABC):
         """Draw the first arm: "rgb_array" returns a picture (height, width, 3), "human" shows a window."""
         self._refuse("render")
 
-    def show_goal(self, goal: Array) -> None:
+    def show_goal(self, goal: Array) -> None:  # noqa: B027
         """Show goals (n, 7) in pictures. The default implementation is a no-op."""
 
     def _refuse(self, what: str) -> NoReturn:
@@ -155,7 +155,7 @@ class Backend(ABC):
             arm, joint = np.argwhere(~sane)[0]
             raise BackendError(
                 f"Arm {arm}, joint {robot.joint_names[joint]!r} reports q = {q[arm, joint]} rad, dq = {dq[arm, joint]} rad/s; "
-                f"expected {robot.lower[joint]} to {robot.upper[joint]} rad. The simulation is broken: reset, or use a smaller step."
+                f"expected {robot.lower[joint]} to {robot.upper[joint]} rad. It broke: reset, or use a smaller physics step."
             )
 
 
@@ -175,5 +175,7 @@ def count_substeps(control_dt: float, physics_dt: float) -> int:
     count = round(control_dt / physics_dt)
     if abs(count * physics_dt - control_dt) > 1e-9:
         nearest = count * physics_dt
-        raise InvalidArgumentError("control_dt", control_dt, f"a whole number of physics steps of {physics_dt} s, such as {nearest:g}")
+        raise InvalidArgumentError(
+            "control_dt", control_dt, f"a whole number of physics steps of {physics_dt} s, such as {nearest:g}"
+        )
     return count

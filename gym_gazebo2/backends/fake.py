@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,11 +58,11 @@ class FakeBackend(Backend):
         self._time += self.control_dt_ns
         return self._make_state()
 
-    def get_state(self) -> dict[str, Array]:
+    def get_state(self) -> dict[str, NDArray[Any]]:
         """Return copies of the arrays that determine the future."""
         return {"time": self._time.copy(), "q": self._q.copy(), "dq": self._dq.copy(), "setpoint": self._setpoint.copy()}
 
-    def set_state(self, state: dict[str, Array]) -> ArmState:
+    def set_state(self, state: dict[str, NDArray[Any]]) -> ArmState:
         """Continue from what ``get_state`` returned."""
         self._check_open()
         self._time, self._q = state["time"].copy(), state["q"].copy()

@@ -6,7 +6,18 @@ from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.tasks.base import GOAL_DIM, Errors, Layout, Task, TaskState
 from gym_gazebo2.tasks.reach import ReachTask, compute_reach_reward
 
-__all__ = ["GOAL_DIM", "TASKS", "Errors", "Layout", "ReachTask", "Task", "TaskState", "compute_reach_reward", "make_task", "register_task"]
+__all__ = [
+    "GOAL_DIM",
+    "TASKS",
+    "Errors",
+    "Layout",
+    "ReachTask",
+    "Task",
+    "TaskState",
+    "compute_reach_reward",
+    "make_task",
+    "register_task",
+]
 
 _LOW = (-0.40028, 0.095615, 0.25)
 _HIGH = (-0.40028, 0.095615, 0.72466)

@@ -41,13 +41,12 @@ class Errors:
 
 
 class Task(Protocol):
-    """The interface of a task; ``ReachTask`` is the one to read first.
+    """The interface of a task; ``ReachTask`` is the one to read first."""
 
-    Attributes:
-        layout: "vector", one flat array; "goal", a dictionary for HER; "camera", image and proprioception.
-    """
-
-    layout: Layout
+    @property
+    def layout(self) -> Layout:
+        """Form of the observation: "vector", a flat array; "goal", a dictionary for HER; "camera", image and proprioception."""
+        ...
 
     def compute_bounds(self, kinematics: Kinematics) -> tuple[Array, Array]:
         """Return finite lower and upper bounds of the flat observation, (size,) each."""

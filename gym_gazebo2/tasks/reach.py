@@ -32,7 +32,9 @@ _SCALES = _WEIGHTS / (1.0 - np.exp(_RATES[:, 0]))
 _FLOOR = float(_SCALES @ np.exp(_RATES[:, 0]))
 
 
-def compute_reach_reward(position_error: Array, angle: Array | None = None, in_collision: NDArray[np.bool_] | None = None) -> Array:
+def compute_reach_reward(
+    position_error: Array, angle: Array | None = None, in_collision: NDArray[np.bool_] | None = None
+) -> Array:
     """Return the reward of the 2019 gym-gazebo2, from −1 far away to 10 at the goal.
 
     reward = D·O − 1 − C with d = error/√3,
@@ -113,7 +115,7 @@ class ReachTask:
     def compute_reward(self, errors: Errors, in_collision: NDArray[np.bool_]) -> Array:
         """Return the rewards, (n,)."""
         if self.reward == "sparse":
-            return self.compute_success(errors) - 1.0
+            return self.compute_success(errors).astype(float) - 1.0
         angle = None if self.quat_goal is None else errors.orientation
         return compute_reach_reward(errors.position, angle, in_collision if self.collision_penalty else None)
 

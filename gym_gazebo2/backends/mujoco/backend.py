@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -93,7 +94,7 @@ class MujocoBackend(Backend):
         self._in_collision = np.logical_or.reduce(self._contacts["ncon"], axis=1)
         return self._make_state()
 
-    def get_state(self) -> dict[str, Array]:
+    def get_state(self) -> dict[str, NDArray[Any]]:
         """Return copies of the arrays that determine the future, the solver's warm start included."""
         return {
             "time": self._time.copy(),
@@ -104,7 +105,7 @@ class MujocoBackend(Backend):
             "warmstart": self._warmstart.copy(),
         }
 
-    def set_state(self, state: dict[str, Array]) -> ArmState:
+    def set_state(self, state: dict[str, NDArray[Any]]) -> ArmState:
         """Continue from what ``get_state`` returned."""
         self._check_open()
         self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)

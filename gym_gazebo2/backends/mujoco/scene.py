@@ -61,7 +61,9 @@ def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjMod
     _add_floor(spec)
     _add_surroundings(spec)
     marker = spec.worldbody.add_body(name="goal", mocap=True, pos=[0.0, 0.0, -1.0])
-    marker.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.055, 0, 0], rgba=[0.9, 0.1, 0.15, 0.45], contype=0, conaffinity=0)
+    marker.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.055, 0, 0], rgba=[0.9, 0.1, 0.15, 0.45], contype=0, conaffinity=0
+    )
     _add_cameras(spec, robot)
     _paint(spec, robot)
     return _compile(spec, robot)
@@ -131,7 +133,11 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
     spec.geom("floor").material = "floor"
     spec.worldbody.add_light(
-        pos=[0.8, -1.2, 2.5], dir=[-0.3, 0.45, -0.85], diffuse=[0.7] * 3, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=True
+        pos=[0.8, -1.2, 2.5],
+        dir=[-0.3, 0.45, -0.85],
+        diffuse=[0.7] * 3,
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        castshadow=True,
     )
 
 
@@ -145,13 +151,13 @@ def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
 def _paint(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
     """Give each shape the colour of its visual; the engine's URDF reader gives all shapes of a link the last one."""
     root = ET.parse(robot.urdf).getroot()
-    colours = {m.attrib["name"]: m.find("color") for m in root.iter("material") if m.find("color") is not None}
+    colours = {material.attrib["name"]: color.attrib["rgba"] for material in root.iter("material") for color in material}
     for link in root.iter("link"):
         names = [material.attrib["name"] for material in link.iterfind("visual/material")]
         shapes = spec.body(link.attrib["name"]).geoms
         if len(names) == len(shapes):
             for shape, name in zip(shapes, names, strict=True):
-                shape.rgba = [float(value) for value in colours[name].attrib["rgba"].split()]
+                shape.rgba = [float(value) for value in colours[name].split()]
 
 
 def _look_at(position: list[float], target: list[float]) -> np.ndarray:

@@ -1,0 +1,48 @@
+"""What the README and the documents say is run, or at least exists."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import ROOT
+
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def get_blocks(path, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", [p for p in DOCUMENTS if get_blocks(p, "python")], ids=lambda p: p.name)
+def test_python_blocks_run_one_after_the_other(path, tmp_path):
+    code = "\n".join(get_blocks(path, "python"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_and_commands_exist(path):
+    text = path.read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (path.parent / target).exists(), target
+    for target in re.findall(r"\bmake ([a-z]+)\b", "\n".join(get_blocks(path, "(?:bash|sh)"))):
+        assert re.search(rf"^{target}:", MAKEFILE, flags=re.MULTILINE), target
+    for module in re.findall(r"python -m (benchmarks\.\w+)", text):
+        assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+
+
+def test_readme_lists_every_id():
+    from gym_gazebo2 import ENVIRONMENTS
+
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{env_id}`" in readme for env_id in ENVIRONMENTS)
+
+
+def test_every_dependency_has_its_reason():
+    setup = (ROOT / "setup.py").read_text()
+    names = {re.split(r"[><=]", requirement)[0] for requirement in re.findall(r'"([a-z0-9-]+[><=][^"]*)"', setup)} - {"python"}
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    assert {name for name in names if f"`{name}`" not in contributing} == set()

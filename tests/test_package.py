@@ -1,0 +1,106 @@
+"""The package as users get it: import, public names, wheel."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+import gym_gazebo2
+
+from .conftest import ROOT
+
+
+def run_python(code, cwd=None):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_brings_no_engine_no_ros_no_learning_library():
+    loaded = run_python("import gym_gazebo2, sys; print(' '.join(sys.modules))").split()
+    heavy = {"mujoco", "rclpy", "torch", "stable_baselines3", "yourdfpy", "matplotlib", "tyro"}
+    assert not heavy & {name.split(".")[0] for name in loaded}
+
+
+def test_the_engine_is_imported_in_one_place():
+    package = ROOT / "gym_gazebo2"
+    importers = {
+        path.relative_to(package).parts[:2]
+        for path in package.rglob("*.py")
+        if any(line.strip().startswith(("import mujoco", "from mujoco")) for line in path.read_text().splitlines())
+    }
+    assert importers == {("backends", "mujoco")}
+
+
+def test_gymnasium_alone_finds_an_id_by_its_module():
+    code = "import gymnasium; env = gymnasium.make('gym_gazebo2:MARA-v0'); env.reset(seed=0); print(env.spec.id)"
+    assert run_python(code).strip() == "MARA-v0"
+
+
+def test_the_entry_point_registers_the_ids():
+    code = (
+        "import gymnasium, importlib.metadata as m\n"
+        "[point] = [p for p in m.entry_points(group='gymnasium.envs') if p.value.startswith('gym_gazebo2')]\n"
+        "point.load()()\n"
+        "print('MARA-v0' in gymnasium.registry)"
+    )
+    assert run_python(code).strip() == "True"
+
+
+def list_modules():
+    return sorted(m.name for m in pkgutil.walk_packages(gym_gazebo2.__path__, "gym_gazebo2."))
+
+
+@pytest.mark.parametrize("name", list_modules())
+def test_every_public_name_exists(name):
+    module = importlib.import_module(name)
+    for public in getattr(module, "__all__", ()):
+        assert getattr(module, public, None) is not None, public
+
+
+def test_names_at_the_top():
+    for public in gym_gazebo2.__all__:
+        assert getattr(gym_gazebo2, public) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = gym_gazebo2.nothing
+
+
+def test_errors_survive_pickle():
+    import pickle
+
+    from gym_gazebo2 import errors
+
+    made = [errors.InvalidArgumentError("n", -1, "more"), errors.UnknownNameError("robot", "mra", ["mara"])]
+    made += [errors.MissingDependencyError("mujoco", "mujoco"), errors.BackendError("dead"), errors.RunError("gone")]
+    for error in made:
+        copied = pickle.loads(pickle.dumps(error))
+        assert str(copied) == str(error) and vars(copied) == vars(error)
+        assert isinstance(error, errors.GymGazebo2Error)
+        assert isinstance(error, ValueError | RuntimeError | ImportError)
+
+
+def test_wheel_holds_every_room(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    subprocess.run(command, check=True, timeout=300)
+    [wheel] = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for name in ("urdf/mara.urdf", "algos/train.py", "backends/mujoco/scene.py", "py.typed", "tasks/reach.py"):
+        assert f"gym_gazebo2/{name}" in names
+    unpacked = tmp_path / "unpacked"
+    zipfile.ZipFile(wheel).extractall(unpacked)
+    code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import gym_gazebo2; print(gym_gazebo2.make_robot('mara').urdf)"
+    assert run_python(code, cwd=tmp_path).strip().startswith(str(unpacked))

@@ -1,0 +1,253 @@
+"""Training learns, can be interrupted, and refuses what cannot work."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+
+from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, resume, train
+from gym_gazebo2.algos.callbacks import RunCallback
+from gym_gazebo2.algos.presets import PRESETS
+from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.errors import GymGazebo2Error, RunError
+from gym_gazebo2.registration import ENVIRONMENTS
+
+SHORT = {"num_envs": 8, "steps": 4_800, "hyperparameters": {"batch_size": 400}, "progress": False, "eval_runs": 4}
+
+
+def make_config(path, **kwargs):
+    return TrainConfig(**{"env": "SCARA-v0", "out": str(path), **SHORT, **kwargs})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short training, whole."""
+    return train(make_config(tmp_path_factory.mktemp("train") / "run"))
+
+
+def test_ppo_learns_scara_to_under_5_mm(tmp_path):
+    run = train(TrainConfig(env="SCARA-v0", steps=120_000, out=str(tmp_path / "run"), progress=False))
+    result = evaluate(run.path, EvaluateConfig(runs=30))
+    assert result.accuracy_rms_mm < 5.0 and result.success_rate > 0.9
+    assert run.read_json("training.json")["curve"][0]["error_mm"] > 50.0
+
+
+def test_run_folder_holds_what_is_promised(run):
+    names = {path.name for path in run.path.iterdir()}
+    assert names >= {"config.json", "progress.csv", "model.zip", "best_model.zip", "training.json"}
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    config = run.read_json("config.json")
+    assert config["arguments"]["seed"] == 0 and config["versions"]["torch"] == torch.__version__
+    rows = run.read_progress()
+    assert [row["time/total_timesteps"] for row in rows] == [800 * k for k in range(1, 7)]
+    assert {"rollout/ep_rew_mean", "train/approx_kl", "eval/error_mm"} <= set(rows[-1])
+    assert run.read_json("training.json")["train_steps"] == 4_800
+
+
+def interrupt_after(monkeypatch, rollouts):
+    original, count = RunCallback._on_rollout_end, 0
+
+    def stop(self):
+        nonlocal count
+        count += 1
+        if count == rollouts:
+            raise KeyboardInterrupt
+        original(self)
+
+    monkeypatch.setattr(RunCallback, "_on_rollout_end", stop)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, monkeypatch, normalize):
+    whole = train(make_config(tmp_path / "whole", normalize=normalize, start_noise=0.1))
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_config(tmp_path / "cut", normalize=normalize, start_noise=0.1, checkpoint_seconds=1e-9))
+    np.random.seed(1)
+    torch.manual_seed(1)
+    cut = resume(tmp_path / "cut")
+    for name, weights in PPO.load(whole.model).policy.state_dict().items():
+        assert torch.equal(weights, PPO.load(cut.model).policy.state_dict()[name]), name
+    columns = {"rollout/ep_rew_mean", "train/approx_kl", "train/value_loss", "eval/error_mm"}
+    for a, b in zip(whole.read_progress(), cut.read_progress(), strict=True):
+        assert a.keys() == b.keys()
+        for column in a.keys() & columns:
+            assert a[column] == pytest.approx(b[column], rel=1e-6), column
+    assert [row["error_mm"] for row in whole.read_json("curve.json")["evaluations"]] == [
+        row["error_mm"] for row in cut.read_json("curve.json")["evaluations"]
+    ]
+
+
+def test_same_seed_same_weights_other_seed_others(tmp_path, run):
+    again = train(make_config(tmp_path / "again"))
+    other = train(make_config(tmp_path / "other", seed=1))
+    states = [PPO.load(r.model).policy.state_dict() for r in (run, again, other)]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+def test_resuming_a_finished_run_does_nothing(run):
+    before = run.model.stat().st_mtime_ns
+    assert resume(run.path).path == run.path and run.model.stat().st_mtime_ns == before
+
+
+def test_training_stops_where_asked(tmp_path):
+    by_reward = train(make_config(tmp_path / "reward", stop_reward=-1e9))
+    assert "mean reward" in by_reward.read_json("training.json")["stopped_by"]
+    by_error = train(make_config(tmp_path / "error", stop_error_mm=1e6, target_error_mm=1e6))
+    summary = by_error.read_json("training.json")
+    assert "tool error" in summary["stopped_by"] and summary["steps_to_target"] == 0 and summary["train_steps"] < 4_800
+    assert evaluate(by_error.path, EvaluateConfig(runs=2)).time_to_target_s >= 0
+
+
+def test_training_in_workers_and_on_the_fake_backend(tmp_path):
+    run = train(
+        make_config(tmp_path / "run", vec="dummy", backend="fake", num_envs=2, steps=400, hyperparameters={"batch_size": 100})
+    )
+    assert evaluate(run.path, EvaluateConfig(runs=2, backend="mujoco")).backend == "mujoco"
+
+
+def test_every_id_has_a_preset_that_trains(tmp_path):
+    assert set(PRESETS) == set(ENVIRONMENTS)
+    for env_id in ENVIRONMENTS:
+        if "Camera" in env_id:
+            continue
+        steps = 200 if env_id != "MARA-v0" else 400
+        run = train(TrainConfig(env=env_id, num_envs=2, steps=steps, out=str(tmp_path / env_id), progress=False, eval_runs=2,
+                                hyperparameters={"batch_size": 100}))  # fmt: skip
+        assert run.model.is_file()
+
+
+def test_images_can_be_trained_on(tmp_path):
+    hyperparameters = {"n_steps": 10, "batch_size": 10, "n_epochs": 1}
+    sizes = {"num_envs": 1, "steps": 20, "max_episode_steps": 5, "eval_runs": 2}
+    run = train(make_config(tmp_path / "run", env="MARACamera-v0", hyperparameters=hyperparameters, **sizes))
+    assert evaluate(run.path, EvaluateConfig(runs=2)).runs == 2
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"env": "SCRA-v0"}, "Did you mean 'SCARA-v0'"),
+        ({"algo": "pppo"}, "Did you mean 'ppo'"),
+        ({"control": "torque"}, "Available: delta, position"),
+        ({"vec": "threads"}, "Available: batched"),
+        ({"steps": 0}, "steps is 0, expected a whole number of at least 1"),
+        ({"steps": -5}, "steps is -5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"num_envs": 0}, "num_envs is 0"),
+        ({"num_envs": 2.5}, "num_envs is 2.5"),
+        ({"stop_error_mm": 0.0}, "stop_error_mm"),
+        ({"backend": "bullet"}, "Available: fake, mujoco"),
+        ({"control_dt": 0.013}, "control_dt"),
+        ({"hyperparameters": {"n_stpes": 10}}, "n_stpes"),
+        ({"hyperparameters": {"learning_rate": "lin_fast"}}, "lin_"),
+    ],
+)
+def test_bad_configurations(tmp_path, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        train(make_config(tmp_path / "run", **kwargs))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_exists_is_not_touched(run, tmp_path):
+    with pytest.raises(RunError, match=r"exists already.*gym-gazebo2 resume .*--out"):
+        train(make_config(run.path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    with pytest.raises(RunError, match="exists already"):
+        train(make_config(tmp_path / "mine"))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="Cannot write.*--out"):
+        train(make_config(tmp_path / "file" / "run"))
+
+
+def test_incomplete_run_and_corrupt_files(run, tmp_path):
+    with pytest.raises(RunError, match=r"no run folder.*gym-gazebo2 train --out"):
+        evaluate(tmp_path)
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "config.json").write_text((run.path / "config.json").read_text())
+    with pytest.raises(RunError, match="incomplete.*gym-gazebo2 resume"):
+        evaluate(part)
+    (part / "training.json").write_text((run.path / "training.json").read_text())
+    with pytest.raises(RunError, match="does not exist"):
+        evaluate(part)
+    for content in (b"no zip", run.model.read_bytes()[:5000]):
+        (part / "model.zip").write_bytes(content)
+        with pytest.raises(RunError, match="corrupt or no model"):
+            evaluate(part)
+    (part / "config.json").write_text("{")
+    with pytest.raises(RunError, match="corrupt"):
+        resume(part)
+    (part / "config.json").write_text("{}")
+    with pytest.raises(RunError, match="not the configuration"):
+        resume(part)
+
+
+def test_corrupt_checkpoint_names_itself(run, tmp_path):
+    part = tmp_path / "part"
+    (part / "checkpoints").mkdir(parents=True)
+    (part / "config.json").write_text((run.path / "config.json").read_text())
+    (part / "checkpoints" / "000000000800.zip").write_bytes(b"half")
+    with pytest.raises(RunError, match=r"000000000800\.zip is corrupt"):
+        resume(part)
+
+
+def test_model_of_another_id_does_not_fit(run, tmp_path):
+    import zipfile
+
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("config.json", "training.json"):
+        (other / name).write_text((run.path / name).read_text())
+    with zipfile.ZipFile(run.model) as source, zipfile.ZipFile(other / "model.zip", "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, content.replace(b"SCARA-v0", b"MARA-v0") if name == "config.json" else content)
+    with pytest.raises(RunError, match="does not fit MARA-v0"):
+        evaluate(other)
+
+
+def test_loading_executes_nothing_from_the_file(run, tmp_path):
+    """The pickled entry that SB3 writes may hold anything: it is never opened."""
+    import zipfile
+
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("config.json", "training.json"):
+        (other / name).write_text((run.path / name).read_text())
+    with zipfile.ZipFile(run.model) as source, zipfile.ZipFile(other / "model.zip", "w") as target:
+        for name in source.namelist():
+            target.writestr(name, b"not json at all" if name == "data" else source.read(name))
+    assert dataclasses.asdict(evaluate(other))["accuracy_rms_mm"] == evaluate(run.path).accuracy_rms_mm
+
+
+def test_evaluation_file_and_best_model(run, tmp_path):
+    result = evaluate(run.path, EvaluateConfig(runs=5, model="best_model"), json=tmp_path / "result.json")
+    content = json.loads((tmp_path / "result.json").read_text())
+    assert content == dataclasses.asdict(result) == run.read_json("evaluation.json")
+    keys = ["success_rate", "accuracy_rms_mm", "repeatability_rms_mm", "iso9283_ap_mm", "iso9283_rp_mm"]
+    assert {*keys, "runs", "train_wall_s", "train_steps", "time_to_target_s"} <= set(content) and content["runs"] == 5
+
+
+@pytest.mark.parametrize("kwargs", [{"runs": 1}, {"runs": 0}, {"seed": -1}, {"model": "last"}])
+def test_bad_evaluations(kwargs):
+    with pytest.raises(ValueError, match=next(iter(kwargs))):
+        EvaluateConfig(**kwargs)
+
+
+def test_default_folder_names_id_algorithm_and_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder.create(TrainConfig(env="SCARA-v0", seed=7))
+    assert run.path.parts[:3] == ("runs", "SCARA-v0", "ppo") and run.path.name.endswith("-seed7")
+    assert isinstance(run.read_config(), TrainConfig)
+    with pytest.raises(GymGazebo2Error):
+        RunFolder.open(tmp_path)
