@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 NAME = "gym_gazebo2"
 HERE = Path(__file__).parent
@@ -24,6 +25,18 @@ EXTRAS["dev"] = [
     "transforms3d>=0.4.2",
 ]
 
+AUTOLOAD = "gym_gazebo2_autoload"
+
+
+class BuildWithAutoload(build_py):
+    """Put the .pth that registers the ids beside the packages, where Python reads it at start."""
+
+    def run(self) -> None:
+        super().run()
+        site = self.get_finalized_command("install").install_lib if self.editable_mode else self.build_lib
+        self.copy_file(f"{AUTOLOAD}.pth", site)
+
+
 setup(
     name=NAME,
     version="0.1.0",
@@ -34,6 +47,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    py_modules=[AUTOLOAD],
+    cmdclass={"build_py": BuildWithAutoload},
     package_data={NAME: ["py.typed"], f"{NAME}.urdf": ["*.urdf"]},
     install_requires=["gymnasium>=1.2,<2", "numpy>=1.26", "yourdfpy>=0.0.56", "tyro>=0.9", "rich>=13"],
     extras_require=EXTRAS,

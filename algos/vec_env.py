@@ -50,8 +50,7 @@ def make_vec_env(
         raise InvalidArgumentError("seed", seed, "a non-negative integer or None")
     if vec != "batched":
         workers = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[vec]
-        qualified = f"gym_gazebo2:{env_id}" if env_id in ENVIRONMENTS else env_id  # a new process must import us first
-        return make_worker_vec_env(qualified, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
+        return make_worker_vec_env(env_id, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
     if gymnasium.spec(env_id).vector_entry_point is None:
         raise InvalidArgumentError("vec", vec, f"'dummy' or 'subproc' for {env_id}, which has no batched form")
     env = BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))

@@ -97,6 +97,7 @@ class ArmCore:
             backend, self.robot, num_envs=num_envs, control_dt=control_dt, **dict(backend_options or {})
         )
         self.num_envs, self.control_dt = self.backend.num_envs, self.backend.control_dt
+        self._travel = self.robot.control_speed * self.control_dt
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
         self.arm: ArmState | None = None
         self.tcp: TcpState
@@ -143,8 +144,8 @@ class ArmCore:
             raise UsageError("step() was called before reset(). Call reset() first.")
         action = self._check_action(action)
         arm = self.arm
-        target = compute_target(action, arm.q_setpoint, self.robot, self.control, self.control_dt)
-        setpoint = compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self.control_dt)
+        target = compute_target(action, arm.q_setpoint, self.robot, self._travel, self.control)
+        setpoint = compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel)
         return self._look(self.backend.step(setpoint))
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:

@@ -25,25 +25,25 @@ def check_control(control: str) -> None:
         raise UnknownNameError("control mode", control, get_args(Control))
 
 
-def compute_target(action: Array, setpoint: Array, robot: RobotSpec, control: Control, control_dt: float) -> Array:
+def compute_target(action: Array, setpoint: Array, robot: RobotSpec, travel: Array, control: Control) -> Array:
     """Return the joint target that an action means.
 
     Args:
         action: (n, dof) between −1 and 1.
         setpoint: (n, dof) current set-point [rad].
         robot: The arm.
-        control: "delta": set-point + action · v_max · dt; "position": −1…1 spans the joint limits.
-        control_dt: Control period [s].
+        travel: (dof,) way of each joint in a period at full speed, v_max · dt [rad].
+        control: "delta": set-point + action · travel; "position": −1…1 spans the joint limits.
 
     Returns:
         (n, dof) targets [rad], not yet limited.
     """
     if control == "delta":
-        return setpoint + action * (robot.control_speed * control_dt)
+        return setpoint + action * travel
     return robot.lower + 0.5 * (action + 1.0) * (robot.upper - robot.lower)
 
 
-def compute_setpoint(setpoint: Array, target: Array, q: Array, robot: RobotSpec, control_dt: float) -> Array:
+def compute_setpoint(setpoint: Array, target: Array, q: Array, robot: RobotSpec, travel: Array) -> Array:
     """Return the next set-point: towards the target, no faster than v_max, inside the limits, near the arm.
 
     The target is first brought within three periods of travel of the measured position, so that an arm held by an
@@ -54,12 +54,11 @@ def compute_setpoint(setpoint: Array, target: Array, q: Array, robot: RobotSpec,
         target: (n, dof) where the action points [rad].
         q: (n, dof) measured joint positions [rad].
         robot: The arm.
-        control_dt: Control period [s].
+        travel: (dof,) way of each joint in a period at full speed, v_max · dt [rad].
 
     Returns:
         (n, dof) next set-point [rad].
     """
-    travel = robot.control_speed * control_dt
     window = WINDUP_PERIODS * travel
     near = np.minimum(np.maximum(target, q - window), q + window)
     step = np.minimum(np.maximum(near - setpoint, -travel), travel)

@@ -251,8 +251,9 @@ def drive_smoothly(backend: Backend, seed: int, periods: int = 100) -> Iterator[
 
 def _move(backend: Backend, state: ArmState, action: Array) -> Array:
     """Return the set-point that the environment would make of an action."""
-    target = compute_target(action, state.q_setpoint, backend.robot, "delta", backend.control_dt)
-    return compute_setpoint(state.q_setpoint, target, state.q, backend.robot, backend.control_dt)
+    travel = _get_travel(backend)
+    target = compute_target(action, state.q_setpoint, backend.robot, travel, "delta")
+    return compute_setpoint(state.q_setpoint, target, state.q, backend.robot, travel)
 
 
 def _reset_home(backend: Backend) -> ArmState:

@@ -32,11 +32,11 @@ def drive_to_the_limits(backend, seed=0, periods=100):
     """Random walk of the actions over the whole range of the joints; positions are NaN from an arm's first contact on."""
     robot, rng, n = backend.robot, np.random.default_rng(seed), backend.num_envs
     state, action, positions = backend.reset(everyone(n), np.tile(robot.home, (n, 1))), np.zeros((n, robot.dof)), []
-    has_collided = np.zeros(n, dtype=bool)
+    has_collided, travel = np.zeros(n, dtype=bool), robot.control_speed * backend.control_dt
     for _ in range(periods):
         action = np.clip(action + rng.uniform(-0.2, 0.2, action.shape), -1, 1)
-        target = compute_target(action, state.q_setpoint, robot, "delta", backend.control_dt)
-        state = backend.step(compute_setpoint(state.q_setpoint, target, state.q, robot, backend.control_dt))
+        target = compute_target(action, state.q_setpoint, robot, travel, "delta")
+        state = backend.step(compute_setpoint(state.q_setpoint, target, state.q, robot, travel))
         has_collided |= state.in_collision
         positions.append(np.where(has_collided[:, None], np.nan, state.q))
     return np.array(positions)
@@ -169,7 +169,7 @@ def test_an_arm_that_presses_on_the_floor_is_held_and_reports_it():
     contacts = []
     for _ in range(40):
         target = state.q_setpoint + np.array([0, 1.57 * 0.05, 0, 0, 0, 0])
-        state = backend.step(compute_setpoint(state.q_setpoint, target, state.q, robot, 0.05))
+        state = backend.step(compute_setpoint(state.q_setpoint, target, state.q, robot, robot.control_speed * 0.05))
         contacts.append(state.in_collision[0])
     assert not contacts[0] and all(contacts[-5:])
     lead = (state.q_setpoint - state.q)[0, 1]

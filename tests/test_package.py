@@ -35,19 +35,38 @@ def test_the_engine_is_imported_in_one_place():
     assert importers == {("backends", "mujoco")}
 
 
-def test_gymnasium_alone_finds_an_id_by_its_module():
-    code = "import gymnasium; env = gymnasium.make('gym_gazebo2:MARA-v0'); env.reset(seed=0); print(env.spec.id)"
+@pytest.mark.parametrize("env_id", ["MARA-v0", "gym_gazebo2:MARA-v0"])
+def test_importing_gymnasium_alone_is_enough(env_id):
+    code = f"import gymnasium; env = gymnasium.make({env_id!r}); env.reset(seed=0); print(env.spec.id)"
     assert run_python(code).strip() == "MARA-v0"
 
 
-def test_the_entry_point_registers_the_ids():
-    code = (
-        "import gymnasium, importlib.metadata as m\n"
-        "[point] = [p for p in m.entry_points(group='gymnasium.envs') if p.value.startswith('gym_gazebo2')]\n"
-        "point.load()()\n"
-        "print('MARA-v0' in gymnasium.registry)"
-    )
+def test_waiting_for_gymnasium_imports_nothing():
+    loaded = run_python("import sys; print(' '.join(sys.modules))").split()
+    assert "gym_gazebo2_autoload" in loaded and not {"gym_gazebo2", "gymnasium", "numpy"} & set(loaded)
+
+
+def test_sb3s_own_worker_processes_know_the_ids():
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import SubprocVecEnv
+
+    env = make_vec_env("SCARA-v0", 2, vec_env_cls=SubprocVecEnv, env_kwargs={"backend": "fake"})
+    assert env.reset().shape == (2, 9)
+    env.close()
+
+
+def test_a_broken_installation_does_not_break_gymnasium(tmp_path):
+    broken = "raise ImportError('half an installation')"
+    (tmp_path / "gym_gazebo2.py").write_text(broken)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import gymnasium; print('CartPole-v1' in gymnasium.registry)"
     assert run_python(code).strip() == "True"
+
+
+def test_the_entry_point_registers_the_ids():
+    from importlib import metadata
+
+    [point] = [p for p in metadata.entry_points(group="gymnasium.envs") if p.value.startswith("gym_gazebo2")]
+    assert point.load() is gym_gazebo2.register_envs
 
 
 def list_modules():
@@ -100,6 +119,7 @@ def test_wheel_holds_every_room(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in ("urdf/mara.urdf", "algos/train.py", "backends/mujoco/scene.py", "py.typed", "tasks/reach.py"):
         assert f"gym_gazebo2/{name}" in names
+    assert {"gym_gazebo2_autoload.py", "gym_gazebo2_autoload.pth"} <= names
     unpacked = tmp_path / "unpacked"
     zipfile.ZipFile(wheel).extractall(unpacked)
     code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import gym_gazebo2; print(gym_gazebo2.make_robot('mara').urdf)"

@@ -20,28 +20,28 @@ def in_limits(seed, n=8):
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0, 100))
 def test_whatever_is_asked_the_setpoint_is_inside_the_limits_and_no_faster_than_v_max(seed, scale):
     s, q = in_limits(seed), in_limits(seed + 1)
-    after = compute_setpoint(s, s + scale * in_limits(seed + 2), q, MARA, DT)
+    after = compute_setpoint(s, s + scale * in_limits(seed + 2), q, MARA, TRAVEL)
     assert np.all(np.abs(after - s) <= TRAVEL + 1e-12)
     assert np.all((after >= MARA.lower) & (after <= MARA.upper))
 
 
 def test_a_target_within_one_period_is_reached():
     s = np.zeros((1, 6))
-    np.testing.assert_allclose(compute_setpoint(s, 0.5 * TRAVEL[None], s, MARA, DT), 0.5 * TRAVEL[None])
+    np.testing.assert_allclose(compute_setpoint(s, 0.5 * TRAVEL[None], s, MARA, TRAVEL), 0.5 * TRAVEL[None])
 
 
 def test_an_arm_that_is_held_does_not_wind_up():
     s = q = np.zeros((1, 6))
     for _ in range(20):
-        s = compute_setpoint(s, s + TRAVEL, q, MARA, DT)
+        s = compute_setpoint(s, s + TRAVEL, q, MARA, TRAVEL)
     np.testing.assert_allclose(s, 3 * TRAVEL[None])
 
 
 def test_targets_of_both_control_modes():
     s = 0.1 * np.ones((1, 6))
-    np.testing.assert_allclose(compute_target(np.ones((1, 6)), s, MARA, "delta", DT), s + TRAVEL)
+    np.testing.assert_allclose(compute_target(np.ones((1, 6)), s, MARA, TRAVEL, "delta"), s + TRAVEL)
     for action, target in ((-1, MARA.lower), (1, MARA.upper), (0, 0.5 * (MARA.lower + MARA.upper))):
-        np.testing.assert_allclose(compute_target(action * np.ones((1, 6)), s, MARA, "position", DT), target[None], atol=1e-12)
+        np.testing.assert_allclose(compute_target(action * np.ones((1, 6)), s, MARA, TRAVEL, "position"), target[None], atol=1e-12)
 
 
 def test_unknown_control_mode():
