@@ -17,17 +17,18 @@ help:  ## Show this help
 
 setup: $(STAMP)  ## Make the virtual environment with everything that pip can give
 
-$(STAMP): setup.py constraints.txt
+$(STAMP): setup.py constraints.txt tests/legacy.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/legacy -r tests/legacy.txt
 	@touch $@
 
-system:  ## Install the off-screen OpenGL driver (Debian, Ubuntu) where it is missing
-	@$(PYTHON) -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('EGL') is None)" || { \
-	  packages='libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri'; \
+system:  ## Install an off-screen OpenGL driver and a virtual display (Debian, Ubuntu) where they are missing
+	@{ $(PYTHON) -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('EGL') is None)" && command -v Xvfb >/dev/null; } || { \
+	  packages='libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri xvfb'; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y $$packages; \
-	  else echo "No EGL driver, so no pictures. Install one: sudo apt-get install $$packages"; fi; }
+	  else echo "No EGL driver (pictures) or no Xvfb (tests of windows). Install them: sudo apt-get install $$packages"; fi; }
 
 demo: system $(STAMP)  ## Train MARA-v0 with PPO, evaluate it, write the report
 	@n=0; while [ -e $(DEMO)-$$n ]; do n=$$((n + 1)); done; \

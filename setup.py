@@ -55,6 +55,7 @@ setup(
     entry_points={
         "console_scripts": ["gym-gazebo2 = gym_gazebo2.cli:main"],
         "gymnasium.envs": ["__root__ = gym_gazebo2.registration:register_envs"],
+        "gym.envs": ["__root__ = gym_gazebo2.legacy:register_legacy_envs"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

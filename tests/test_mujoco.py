@@ -1,6 +1,8 @@
 """The embedded physics: fidelity of its step, truth of its collisions, its pictures, its batch."""
 
 import itertools
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -261,6 +263,36 @@ def test_no_display_says_so(monkeypatch):
     backend.reset(everyone(), backend.robot.home[None])
     with pytest.warns(Warning), pytest.raises(RenderError, match="rgb_array"):
         backend.render("human", 64, 64)
+
+
+@pytest.fixture
+def display():
+    """A virtual display of its own, ended by its handle."""
+    reader, writer = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
+    os.close(writer)
+    with os.fdopen(reader) as numbers:
+        yield f":{int(numbers.readline())}"
+    server.terminate()
+    server.wait(timeout=10)
+
+
+@pytest.mark.parametrize("ending", ["env.close(); env.close()", "pass"])
+def test_a_window_opens_keeps_real_time_and_lets_the_process_end(display, ending):
+    code = (
+        "import time, gymnasium\n"
+        "env = gymnasium.make('MARA-v0', render_mode='human')\n"
+        "env.reset(seed=0)\n"
+        "start = time.monotonic()\n"
+        "for _ in range(20): env.step(env.action_space.sample())\n"
+        "assert 0.9 < time.monotonic() - start < 30\n"
+        f"{ending}\n"
+        "print('done')"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=os.environ | {"DISPLAY": display}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.strip() == "done", done.stderr
 
 
 def test_missing_engine_names_the_install_command(monkeypatch):

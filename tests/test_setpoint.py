@@ -41,7 +41,9 @@ def test_targets_of_both_control_modes():
     s = 0.1 * np.ones((1, 6))
     np.testing.assert_allclose(compute_target(np.ones((1, 6)), s, MARA, TRAVEL, "delta"), s + TRAVEL)
     for action, target in ((-1, MARA.lower), (1, MARA.upper), (0, 0.5 * (MARA.lower + MARA.upper))):
-        np.testing.assert_allclose(compute_target(action * np.ones((1, 6)), s, MARA, TRAVEL, "position"), target[None], atol=1e-12)
+        np.testing.assert_allclose(
+            compute_target(action * np.ones((1, 6)), s, MARA, TRAVEL, "position"), target[None], atol=1e-12
+        )
 
 
 def test_unknown_control_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -97,7 +98,10 @@ class Window:
             raise RenderError(NO_DISPLAY.format(error=f"DISPLAY is {os.environ.get('DISPLAY', 'not set')!r}"))
         self.model = make_visual_model(robot, 640, 480)
         self.data = mujoco.MjData(self.model)
+        others = set(threading.enumerate())
         self._handle: Any = viewer.launch_passive(self.model, self.data, show_left_ui=False, show_right_ui=False)
+        self._threads = set(threading.enumerate()) - others
+        atexit.register(self.close)  # a viewer that still draws when the interpreter ends would crash it
         self._period, self._due, self._pacer = period, time.monotonic(), threading.Event()
 
     def show(self, q: Array, p_goal: Array) -> None:
@@ -111,8 +115,11 @@ class Window:
         self._due = max(self._due, time.monotonic()) + self._period
 
     def close(self) -> None:
-        """Close the window."""
+        """Close the window and wait for its threads; closing twice is fine."""
+        atexit.unregister(self.close)
         self._handle.close()
+        for thread in self._threads:
+            thread.join(timeout=10.0)
 
 
 def check_camera(name: str) -> None:
