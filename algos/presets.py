@@ -51,7 +51,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "MARACamera-v0": {"ppo": Preset(20_000, _PPO_CAMERA, num_envs=4, eval_runs=4)},
     "MARARandomTarget-v0": {"ppo": Preset(3_000_000, _PPO)},
     "MARAReachGoal-v0": {"ppo": Preset(3_000_000, _PPO)},
-    "SCARA-v0": {"ppo": Preset(200_000, _PPO_PLANAR, num_envs=32, normalize=True)},
+    "SCARA-v0": {"ppo": Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True)},
     "SCARARandomTarget-v0": {"ppo": Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True)},
     "SCARA4-v0": {"ppo": Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True)},
 }
