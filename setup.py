@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 EXTRAS = {
     "mujoco": ["mujoco>=4.0"],
-    "train": ["mujoco>=4.0", "stable-baselines3>=2.9", "torch>=2.3", "matplotlib>=3.8"],
+    "train": ["mujoco>=4.0", "stable-baselines3>=2.9", "sb3-contrib>=2.9", "torch>=2.3", "matplotlib>=3.8"],
     "tensorboard": ["tensorboard>=2.15"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})

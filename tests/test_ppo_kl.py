@@ -1,0 +1,104 @@
+"""PPO with the adaptive KL penalty: its estimate, its coefficient, and what becomes of PPO at the ends of both."""
+
+import math
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import IdentityEnv
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import configure
+
+from gym_gazebo2.algos.ppo_kl import PPOKL, adapt_coefficient, estimate_kl
+
+SMALL = {"n_steps": 64, "batch_size": 32, "n_epochs": 4, "seed": 0, "device": "cpu"}
+
+
+def make_env():
+    return make_vec_env("Pendulum-v1", n_envs=2, seed=0)
+
+
+def get_parameters(model: PPO) -> th.Tensor:
+    return th.nn.utils.parameters_to_vector(model.policy.parameters()).detach().clone()
+
+
+def learn(model: PPO, updates: int) -> list[dict[str, float]]:
+    """Learn update by update, and give what the logger held after each."""
+    logged = []
+    model.set_logger(configure(None, []))
+    for _ in range(updates):
+        model.learn(1, reset_num_timesteps=False)
+        logged.append(dict(model.logger.name_to_value))
+        model.logger.dump()
+    return logged
+
+
+def test_estimate_and_its_gradient_are_those_of_the_divergence():
+    th.manual_seed(0)
+    mean = th.tensor(0.2, requires_grad=True)
+    old, new = th.distributions.Normal(0.0, 1.0), th.distributions.Normal(mean, 1.0)
+    actions = old.sample((400_000,))
+    estimate = estimate_kl(new.log_prob(actions) - old.log_prob(actions))
+    assert estimate.item() == pytest.approx(0.02, rel=0.02)  # μ² / 2
+    assert th.autograd.grad(estimate, mean)[0].item() == pytest.approx(0.2, rel=0.02)
+
+
+@pytest.mark.parametrize(("kl", "expected"), [(0.0151, 2.0), (0.0149, 1.0), (0.0067, 1.0), (0.0066, 0.5), (0.0, 0.5)])
+def test_coefficient_doubles_and_halves(kl, expected):
+    assert adapt_coefficient(1.0, kl, target_kl=0.01) == expected
+
+
+def test_negligible_penalty_with_clipping_is_ppo():
+    """With β → 0 the parameters after an update are those of SB3's PPO, to rounding."""
+    runs = []
+    for make_model in (PPO, lambda *args, **kwargs: PPOKL(*args, kl_coef=1e-30, clip_range=0.2, **kwargs)):
+        model = make_model("MlpPolicy", make_env(), **SMALL)
+        model.learn(128)
+        runs.append(get_parameters(model))
+    th.testing.assert_close(*runs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("clip_range", [math.inf, 0.2])
+def test_penalty_pulls_the_divergence_to_its_target(clip_range):
+    """A large learning rate overshoots a small target manyfold, until the coefficient has grown."""
+
+    def measure(target_kl: float) -> float:
+        settings = {"learning_rate": 3e-3, "kl_coef": 0.1, "clip_range": clip_range, **SMALL}
+        logged = learn(PPOKL("MlpPolicy", make_env(), target_kl=target_kl, **settings), 30)
+        return float(np.median([row["train/approx_kl"] for row in logged[-15:]]))
+
+    held, free = measure(0.003), measure(1e3)
+    assert 0.001 < held < 0.009
+    assert held < free / 2
+
+
+def test_coefficient_survives_saving(tmp_path):
+    model = PPOKL("MlpPolicy", make_env(), kl_coef=0.3, target_kl=1e-9, **SMALL)
+    model.learn(128)
+    model.save(tmp_path / "model")
+    assert PPOKL.load(tmp_path / "model").kl_coef == model.kl_coef == 0.6
+
+
+def test_identity_environment_is_solved():
+    env = make_vec_env(lambda: IdentityEnv(3), n_envs=4, seed=0)
+    model = PPOKL("MlpPolicy", env, learning_rate=3e-3, target_kl=0.05, gamma=0.4, **{**SMALL, "n_steps": 128})
+    model.learn(8000)
+    assert evaluate_policy(model, env, n_eval_episodes=5)[0] > 90
+
+
+def test_values_are_clipped_where_asked():
+    runs = []
+    for clip_range_vf in (None, 1e-6):
+        model = PPOKL("MlpPolicy", make_env(), clip_range_vf=clip_range_vf, **SMALL)
+        model.learn(128)
+        runs.append(get_parameters(model))
+    assert not th.equal(*runs)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("target_kl", 0.0), ("target_kl", math.nan), ("kl_coef", -1.0)])
+def test_settings_out_of_range_are_refused(setting, value):
+    with pytest.raises(ValueError, match=f"{setting} is {value}"):
+        PPOKL("MlpPolicy", gym.make("Pendulum-v1"), **{setting: value})
