@@ -25,16 +25,17 @@ $(STAMP): setup.py constraints.txt tests/legacy.txt
 	@touch $@
 
 system:  ## Install an off-screen OpenGL driver and a virtual display (Debian, Ubuntu) where they are missing
-	@{ $(PYTHON) -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('EGL') is None)" && command -v Xvfb >/dev/null; } || { \
-	  packages='libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri xvfb'; \
+	@{ $(PYTHON) -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('EGL') is None)" && command -v Xvfb >/dev/null && command -v cmake >/dev/null && command -v c++ >/dev/null; } || { \
+	  packages='libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri xvfb cmake g++'; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y $$packages; \
-	  else echo "No EGL driver (pictures) or no Xvfb (tests of windows). Install them: sudo apt-get install $$packages"; fi; }
+	  else echo "No EGL driver (pictures), no Xvfb (tests of windows), or no CMake and C++ compiler (Gazebo plug-in). Install them: sudo apt-get install $$packages"; fi; }
 
 demo: system $(STAMP)  ## Train MARA-v0 with PPO, evaluate it, write the report
 	@n=0; while [ -e $(DEMO)-$$n ]; do n=$$((n + 1)); done; \
 	  $(BIN)/gym-gazebo2 train --env MARA-v0 --algo ppo --seed 0 --out $(DEMO)-$$n && $(BIN)/gym-gazebo2 evaluate $(DEMO)-$$n --runs 30
 
-test: system $(STAMP)  ## Run every test
+test: system $(STAMP)  ## Run every test, Gazebo and ROS 2 ones included
+	$(BIN)/gym-gazebo2 install-gazebo
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: $(STAMP)  ## Lint and check types

@@ -8,10 +8,20 @@ from setuptools.command.build_py import build_py
 NAME = "gym_gazebo2"
 HERE = Path(__file__).parent
 
+WHEELS = "python_version >= '3.11' and sys_platform == 'linux' and platform_machine == 'x86_64'"
+ROS2 = [
+    "ros-rclpy[fastrtps]>=9",
+    "ros-sensor-msgs>=5",
+    "ros-std-srvs>=5",
+    "ros-trajectory-msgs>=5",
+    "ros-geometry-msgs>=5",
+    "ros-rosgraph-msgs>=2",
+]
 EXTRAS = {
     "mujoco": ["mujoco>=4.0"],
     "train": ["mujoco>=4.0", "stable-baselines3>=2.9", "sb3-contrib>=2.9", "torch>=2.3", "matplotlib>=3.8"],
     "tensorboard": ["tensorboard>=2.15"],
+    "ros2": [f"{name}; {WHEELS}" for name in ROS2],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 EXTRAS["dev"] = [
@@ -49,7 +59,7 @@ setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     py_modules=[AUTOLOAD],
     cmdclass={"build_py": BuildWithAutoload},
-    package_data={NAME: ["py.typed"], f"{NAME}.urdf": ["*.urdf"]},
+    package_data={NAME: ["py.typed"], f"{NAME}.urdf": ["*.urdf"], f"{NAME}.gazebo": ["*.lock", "plugin/*"]},
     install_requires=["gymnasium>=1.2,<2", "numpy>=1.26", "yourdfpy>=0.0.56", "tyro>=0.9", "rich>=13"],
     extras_require=EXTRAS,
     entry_points={

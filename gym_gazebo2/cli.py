@@ -76,10 +76,26 @@ def _evaluate(args: Sequence[str]) -> None:
         Console(soft_wrap=True).print(f"  {path}", highlight=False)
 
 
+def _install_gazebo(args: Sequence[str]) -> None:
+    from gym_gazebo2.gazebo import install_gazebo
+
+    def command(mirror: str | None = None) -> str | None:
+        """Find the system's Gazebo 11, or install it into the user's cache, without root (x86-64 Linux).
+
+        Args:
+            mirror: Debian mirror to fetch from; None takes those of the system's apt configuration.
+        """
+        return mirror
+
+    gazebo = install_gazebo(tyro.cli(command, args=args, prog="gym-gazebo2 install-gazebo"))
+    Console(soft_wrap=True).print(f"Gazebo {gazebo.version}: {gazebo.gzserver}", highlight=False)
+
+
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "train": ("train an algorithm on an environment id", _train),
     "resume": ("continue an interrupted training", _resume),
     "evaluate": ("measure how near a trained arm comes to its goal", _evaluate),
+    "install-gazebo": ("install Gazebo 11 without root, where the system has none", _install_gazebo),
 }
 
 
@@ -133,7 +149,7 @@ def _show_paths(run: RunFolder) -> None:
 
 
 def _show_help(args: Sequence[str]) -> int:
-    lines = ["usage: gym-gazebo2 COMMAND [--help] …", "", *(f"  {name:10} {text}" for name, (text, _) in COMMANDS.items())]
+    lines = ["usage: gym-gazebo2 COMMAND [--help] …", "", *(f"  {name:15} {text}" for name, (text, _) in COMMANDS.items())]
     asked = not args or args[0] in ("-h", "--help")
     if not asked:
         lines.insert(0, f"gym-gazebo2: there is no command {args[0]!r}.")

@@ -43,6 +43,8 @@ def test_readme_lists_every_id():
 
 def test_every_dependency_has_its_reason():
     setup = (ROOT / "setup.py").read_text()
-    names = {re.split(r"[><=]", requirement)[0] for requirement in re.findall(r'"([a-z0-9-]+[><=]+[^"]*)"', setup)} - {"python"}
+    names = {
+        re.split(r"[><=\[]", requirement)[0] for requirement in re.findall(r'"([a-z0-9-]+(?:\[\w+\])?[><=]+[^"]*)"', setup)
+    } - {"python"}
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
     assert {name for name in names if f"`{name}`" not in contributing} == set()

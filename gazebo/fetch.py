@@ -1,0 +1,135 @@
+"""Bring the locked packages onto this machine, each verified before its name says that it is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gym_gazebo2.gazebo.debian import Package
+from gym_gazebo2.gazebo.errors import GazeboError
+
+__all__ = ["Progress", "fetch_packages", "find_mirrors", "print_progress"]
+
+Progress = Callable[[str, int, int], None]
+
+APT_HELPER = Path("/usr/lib/apt/apt-helper")
+BATCH = 12
+TIMEOUT = 600.0
+
+
+def print_progress(what: str, done: int, total: int) -> None:
+    """Write one line of progress to the terminal's error stream.
+
+    Args:
+        what: What is being done.
+        done: Amount done [bytes].
+        total: Amount there is [bytes].
+    """
+    end = "\n" if done >= total else "\r" if sys.stderr.isatty() else "\n"
+    sys.stderr.write(f"{what}: {done / 1e6:.0f} of {total / 1e6:.0f} MB{end}")
+    sys.stderr.flush()
+
+
+def find_mirrors() -> list[str]:
+    """Return the addresses of Debian's archive in the system's apt configuration, best first."""
+    if shutil.which("apt-get") is None:
+        return []
+    columns = ("$(REPO_URI)", "$(LABEL)")
+    command = ["apt-get", "indextargets", "--format", "\t".join(columns), "Created-By: Packages"]
+    lines = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
+    rows = [line.split("\t") for line in lines]
+    debian = [row[0] for row in rows if row[1] == "Debian"]
+    unknown = [row[0] for row in rows if not row[1] and "debian" in row[0]]
+    return list(dict.fromkeys(debian + unknown))
+
+
+def fetch_packages(packages: Sequence[Package], folder: Path, mirror: str | None, progress: Progress) -> list[Path]:
+    """Return the paths of all packages in a folder, after fetching those that are missing.
+
+    Args:
+        packages: What to fetch.
+        folder: Where to keep the files; what an interrupted call left there is used.
+        mirror: Address of a mirror (http, https or file); None takes those of the system's apt configuration.
+        progress: Called with what is done and how much.
+
+    Raises:
+        GazeboError: There is no mirror, a file cannot be had, or has another checksum than the lock's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mirrors = [mirror] if mirror else find_mirrors()
+    if not mirrors:
+        raise GazeboError(
+            "No Debian mirror is known: apt is not configured for Debian here. Name one that carries Debian 11 "
+            "(bullseye): gym-gazebo2 install-gazebo --mirror URL."
+        )
+    paths = {package: folder / f"{package.sha256}.deb" for package in packages}
+    missing = [package for package in packages if not paths[package].exists()]
+    total, done = sum(p.size for p in packages), sum(p.size for p in packages if p not in missing)
+    progress("Fetching Gazebo 11", done, total)
+    for start in range(0, len(missing), BATCH):
+        batch = missing[start : start + BATCH]
+        _fetch_batch(batch, paths, mirrors, use_apt=mirror is None)
+        done += sum(package.size for package in batch)
+        progress("Fetching Gazebo 11", done, total)
+    return list(paths.values())
+
+
+def _fetch_batch(batch: Sequence[Package], paths: dict[Package, Path], mirrors: Sequence[str], *, use_apt: bool) -> None:
+    reason = ""
+    for mirror in mirrors:
+        parts = {package: paths[package].with_suffix(f".{os.getpid()}.part") for package in batch}
+        try:
+            reason = (_fetch_with_apt if use_apt else _fetch_directly)(mirror, parts)
+            if not reason:
+                for package, part in parts.items():
+                    _verify(package, part)
+                    part.replace(paths[package])
+                return
+        finally:
+            for part in parts.values():
+                part.unlink(missing_ok=True)
+    raise GazeboError(
+        f"Cannot fetch {len(batch)} packages from {batch[0].name} on: {reason}. Check the network and run the command again "
+        "(what is fetched is kept), or name another mirror that carries Debian 11 with --mirror URL."
+    )
+
+
+def _fetch_with_apt(mirror: str, parts: dict[Package, Path]) -> str:
+    """Fetch with apt's own client, which knows the machine's proxies and logins; return why not, or nothing."""
+    files: list[str] = []
+    for package, part in parts.items():
+        files += [_join(mirror, package), str(part), f"SHA256:{package.sha256}"]
+    command = [str(APT_HELPER), "-oAcquire::Retries=3", "download-file", *files]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    return "" if answer.returncode == 0 else answer.stderr.strip()[-400:] or f"apt-helper ended with {answer.returncode}"
+
+
+def _fetch_directly(mirror: str, parts: dict[Package, Path]) -> str:
+    for package, part in parts.items():
+        try:
+            with urllib.request.urlopen(_join(mirror, package), timeout=30) as source, part.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        except (urllib.error.URLError, TimeoutError, ValueError) as error:
+            return f"{package.path}: {error}"
+    return ""
+
+
+def _join(mirror: str, package: Package) -> str:
+    return f"{mirror.rstrip('/')}/{urllib.parse.quote(package.path)}"
+
+
+def _verify(package: Package, file: Path) -> None:
+    actual = hashlib.sha256(file.read_bytes()).hexdigest()
+    if actual != package.sha256:
+        raise GazeboError(
+            f"{package.name} {package.version} has SHA-256 {actual}, expected {package.sha256}. Nothing of it was used. "
+            "Try another mirror with --mirror URL; if it happens again, tell the maintainers."
+        )

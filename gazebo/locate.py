@@ -1,0 +1,83 @@
+"""Find Gazebo 11: the system's, or the one in the user's cache, and the environment that its programs need."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from gym_gazebo2.gazebo.debian import LOCK
+
+__all__ = ["Gazebo", "find_cache", "find_cached_prefix", "find_gazebo", "find_system_gazebo"]
+
+ARCH = "usr/lib/x86_64-linux-gnu"
+# update-alternatives would link blas and lapack from where the loader looks; libpulse expects its helper by absolute path.
+LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", ARCH, f"{ARCH}/blas", f"{ARCH}/lapack", f"{ARCH}/pulseaudio", "usr/lib")
+
+
+@dataclasses.dataclass(frozen=True)
+class Gazebo:
+    """An installation of Gazebo 11.
+
+    Attributes:
+        gzserver: Path of its server program.
+        version: Its version, such as "11.1.0".
+        prefix: Folder that stands for the root folder, or None for the system's own.
+    """
+
+    gzserver: Path
+    version: str
+    prefix: Path | None = None
+
+    @property
+    def library_folders(self) -> tuple[Path, ...]:
+        """Folders that the loader must search first; none for the system's own."""
+        return () if self.prefix is None else tuple(self.prefix / folder for folder in LIBRARY_FOLDERS)
+
+    def make_environment(self) -> dict[str, str]:
+        """Return the variables that a program of this installation needs besides the caller's own."""
+        if self.prefix is None:
+            return {}
+        share = self.prefix / "usr/share/gazebo-11"
+        return {
+            "LD_LIBRARY_PATH": os.pathsep.join(map(str, self.library_folders)),
+            "GAZEBO_RESOURCE_PATH": str(share),
+            "GAZEBO_MODEL_PATH": str(share / "models"),
+            "GAZEBO_PLUGIN_PATH": str(self.prefix / ARCH / "gazebo-11/plugins"),
+            "OGRE_RESOURCE_PATH": str(self.prefix / ARCH / "OGRE-1.9.0"),
+        }
+
+
+def find_cache() -> Path:
+    """Return the folder of everything that gym_gazebo2 keeps for the user; it may not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gym_gazebo2"
+
+
+def find_cached_prefix() -> Path:
+    """Return the folder that Gazebo is installed into, named after the lock; it may not exist yet."""
+    return find_cache() / f"gazebo11-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
+
+
+def find_gazebo() -> Gazebo | None:
+    """Return the system's Gazebo 11, else the one in the cache, else None."""
+    return find_system_gazebo() or read_prefix(find_cached_prefix())
+
+
+def read_prefix(prefix: Path) -> Gazebo | None:
+    """Return the installation below a folder, or None where there is none."""
+    programs = sorted((prefix / "usr/bin").glob("gzserver-11.*"))
+    return Gazebo(programs[0], programs[0].name.partition("-")[2], prefix) if programs else None
+
+
+def find_system_gazebo() -> Gazebo | None:
+    """Return the Gazebo 11 on the PATH, or None."""
+    program = shutil.which("gzserver")
+    if program is None:
+        return None
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+    version = re.search(r"version (11\.[0-9.]*[0-9])", answer)
+    return Gazebo(Path(program), version.group(1)) if version else None

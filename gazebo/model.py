@@ -1,0 +1,198 @@
+"""Write the Gazebo world of one robot: its URDF's links, joints and shapes as SDF, and the plug-in with its numbers."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gym_gazebo2.backends.base import count_substeps
+from gym_gazebo2.errors import RobotError
+from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.robots import RobotSpec
+
+if TYPE_CHECKING:
+    import yourdfpy
+
+__all__ = ["make_world"]
+
+GREY = "0.7 0.7 0.7 1"
+CONTACT_STIFFNESS, CONTACT_DAMPING = "1e5", "1e3"
+"""[N/m], [N·s/m]."""
+FRAME_MASS, FRAME_INERTIA = "1e-3", 1e-6
+"""Of a link that is a mere frame [kg], [kg·m²]; ODE cannot move a body without mass."""
+
+
+def make_world(
+    robot: RobotSpec,
+    plugin: Path,
+    *,
+    namespace: str | None = None,
+    control_dt: float = 0.05,
+    physics_dt: float = 0.001,
+    real_time_factor: float | None = None,
+    gazebo_topics: bool = False,
+) -> str:
+    """Return the world as SDF text.
+
+    Args:
+        robot: The arm.
+        plugin: Path of the plug-in's library.
+        namespace: ROS namespace; None is the robot's name.
+        control_dt: Control period [s], a whole number of physics steps; in real-time mode also the period of reports.
+        physics_dt: Physics step [s].
+        real_time_factor: None for lock-step; else how fast time runs, 0 for as fast as it can.
+        gazebo_topics: Whether Gazebo's own topics are served, for gzclient, gz and sensors; a physics step then takes longer.
+
+    Raises:
+        InvalidArgumentError: The period is not a whole number of physics steps.
+        RobotError: A shape is not one that Gazebo has.
+        GazeboError: The plug-in is not there; gzserver would run without it.
+    """
+    if not plugin.is_file():
+        raise GazeboError(f"The plug-in {plugin} does not exist. Build it with build_plugin().")
+    count_substeps(control_dt, physics_dt)
+    root = ET.Element("sdf", version="1.6")
+    world = _add(root, "world", name="gym_gazebo2")
+    _add_physics(world, physics_dt, real_time_factor)
+    _add_surroundings(world)
+    _add_arm(_add(world, "model", name=robot.name), robot)
+    served = _add(world, "plugin", name="gym_gazebo2", filename=str(plugin))
+    _fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))
+    _fill(served, lock_step=_format_bool(real_time_factor is None), gazebo_topics=_format_bool(gazebo_topics))
+    for index, name in enumerate(robot.joint_names):
+        _add_drive(_add(served, "joint"), robot, index, name)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _add_physics(world: ET.Element, physics_dt: float, real_time_factor: float | None) -> None:
+    physics = _add(world, "physics", type="ode")
+    rate = (real_time_factor or 0.0) / physics_dt
+    _fill(physics, max_step_size=repr(physics_dt), real_time_update_rate=repr(rate))
+    _fill(physics, max_contacts="4")
+    ode = _add(physics, "ode")
+    # The direct solver is exact, remembers nothing of the last step, and for one arm is as fast as the iterative one.
+    _fill(_add(ode, "solver"), type="world")
+    _fill(_add(ode, "constraints"), cfm="0", erp="0.2")
+
+
+def _add_surroundings(world: ET.Element) -> None:
+    light = _add(world, "light", name="sun", type="directional")
+    _fill(light, pose="0 0 10 0 0 0", diffuse="0.8 0.8 0.8 1", specular="0.2 0.2 0.2 1", direction="-0.5 0.1 -0.9")
+    floor = _add(world, "model", name="floor")
+    _fill(floor, static="true")
+    link = _add(floor, "link", name="floor")
+    for kind in ("collision", "visual"):
+        shape = _add(link, kind, name=kind)
+        _fill(_add(_add(shape, "geometry"), "plane"), normal="0 0 1", size="20 20")
+
+
+def _add_arm(model: ET.Element, robot: RobotSpec) -> None:
+    """Add every link and joint of the URDF; the base hangs on nothing and stays where it is."""
+    import yourdfpy
+
+    urdf = yourdfpy.URDF.load(robot.urdf, load_meshes=False, build_collision_scene_graph=False)
+    _fill(model, self_collide="true", allow_auto_disable="false")
+    urdf.update_cfg(np.zeros(robot.dof))
+    for link in urdf.robot.links:
+        element = _add(model, "link", name=link.name)
+        _fill(element, pose=_format_pose(urdf.get_transform(link.name)), gravity="false", self_collide="true")
+        _fill(element, kinematic="true" if link.name == robot.base_link else "false")
+        _add_inertial(element, link.inertial)
+        for kind, shapes in (("collision", link.collisions), ("visual", link.visuals)):
+            for index, shape in enumerate(shapes):
+                _add_shape(_add(element, kind, name=f"{kind}{index}"), shape, robot)
+        for collision in element.findall("collision"):
+            _add_surface(collision)
+    for joint in urdf.robot.joints:
+        element = _add(model, "joint", name=joint.name, type="fixed" if joint.type == "fixed" else "revolute")
+        _fill(element, parent=joint.parent, child=joint.child)
+        if joint.type != "fixed":
+            _fill(_add(element, "axis"), xyz=_format(joint.axis))
+
+
+def _add_inertial(link: ET.Element, inertial: yourdfpy.Inertial | None) -> None:
+    element = _add(link, "inertial")
+    if inertial is None:
+        _fill(element, mass=FRAME_MASS)
+        inertia = np.eye(3) * FRAME_INERTIA
+    else:
+        origin = np.eye(4) if inertial.origin is None else inertial.origin
+        _fill(element, mass=repr(float(inertial.mass)), pose=_format_pose(origin))
+        inertia = inertial.inertia
+    entries = {f"i{a}{b}": repr(float(inertia[i, j])) for (i, a), (j, b) in _pairs()}
+    _fill(_add(element, "inertia"), **entries)
+
+
+def _pairs() -> list[tuple[tuple[int, str], tuple[int, str]]]:
+    axes = list(enumerate("xyz"))
+    return [(a, b) for a in axes for b in axes if a[0] <= b[0]]
+
+
+def _add_shape(element: ET.Element, shape: yourdfpy.Collision | yourdfpy.Visual, robot: RobotSpec) -> None:
+    if shape.origin is not None:
+        _fill(element, pose=_format_pose(shape.origin))
+    geometry, given = _add(element, "geometry"), shape.geometry
+    if given.box is not None:
+        _fill(_add(geometry, "box"), size=_format(given.box.size))
+    elif given.cylinder is not None:
+        _fill(_add(geometry, "cylinder"), radius=repr(given.cylinder.radius), length=repr(given.cylinder.length))
+    elif given.sphere is not None:
+        _fill(_add(geometry, "sphere"), radius=repr(given.sphere.radius))
+    else:
+        raise RobotError(f"{robot.urdf!r} has a shape that is no box, cylinder or sphere; Gazebo 11 is given only those.")
+    colour = getattr(getattr(shape, "material", None), "color", None)
+    if element.tag == "visual":
+        rgba = GREY if colour is None else _format(colour.rgba)
+        _fill(_add(element, "material"), ambient=rgba, diffuse=rgba)
+
+
+def _add_surface(collision: ET.Element) -> None:
+    """Make a shape slippery and a little soft: the direct solver is then exact, however the arm is jammed."""
+    surface = _add(collision, "surface")
+    _fill(_add(_add(surface, "friction"), "ode"), mu="0", mu2="0")
+    _fill(_add(_add(surface, "contact"), "ode"), kp=CONTACT_STIFFNESS, kd=CONTACT_DAMPING)
+
+
+def _add_drive(row: ET.Element, robot: RobotSpec, index: int, name: str) -> None:
+    columns = {
+        "lower": robot.lower,
+        "upper": robot.upper,
+        "velocity": robot.velocity_limit,
+        "effort": robot.effort_limit,
+        "drive_inertia": robot.drive_inertia,
+        "rotor_inertia": robot.rotor_inertia,
+        "home": robot.home,
+    }
+    _fill(row, name=name, **{key: repr(float(values[index])) for key, values in columns.items()})
+
+
+def _add(parent: ET.Element, tag: str, /, **attributes: str) -> ET.Element:
+    return ET.SubElement(parent, tag, attributes)
+
+
+def _fill(element: ET.Element, /, **texts: str) -> None:
+    for tag, text in texts.items():
+        ET.SubElement(element, tag).text = text
+
+
+def _format_bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _format(values: np.ndarray) -> str:
+    return " ".join(repr(float(value)) for value in values)
+
+
+def _format_pose(T: np.ndarray) -> str:
+    """Return "x y z roll pitch yaw" [m], [rad] of a pose (4, 4)."""
+    R = T[:3, :3]
+    pitch = np.arctan2(-R[2, 0], np.hypot(R[0, 0], R[1, 0]))
+    if abs(R[2, 0]) > 1 - 1e-12:
+        roll, yaw = 0.0, np.arctan2(-R[0, 1], R[1, 1])
+    else:
+        roll, yaw = np.arctan2(R[2, 1], R[2, 2]), np.arctan2(R[1, 0], R[0, 0])
+    return _format(np.array([*T[:3, 3], roll, pitch, yaw]))

@@ -1,0 +1,75 @@
+#include "life.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+
+namespace gym_gazebo2 {
+namespace {
+
+constexpr unsigned kPatience = 4;  // [s] that Gazebo has to end by itself before SIGALRM ends it
+
+std::atomic<bool> ending{false};
+std::function<void()> wake_simulation;
+struct sigaction gazebo_sigint;
+pid_t parent = 0;
+
+sigset_t EndingSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+int NumberFromEnvironment(const char* name) {
+  const char* text = std::getenv(name);
+  return text ? std::atoi(text) : 0;
+}
+
+void OnSignal(int signal) {
+  // The kernel reports the death of the thread that started us, too, while its process lives on.
+  if (signal == SIGHUP && parent && getppid() == parent) return;
+  ending = true;
+  alarm(kPatience);
+  if (gazebo_sigint.sa_handler != SIG_DFL && gazebo_sigint.sa_handler != SIG_IGN) gazebo_sigint.sa_handler(SIGINT);
+  wake_simulation();
+}
+
+}  // namespace
+
+void SetDeaf(bool deaf) {
+  const auto set = EndingSignals();
+  pthread_sigmask(deaf ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
+}
+
+void WatchLife(std::function<void()> wake) {
+  wake_simulation = std::move(wake);
+  struct sigaction action {};
+  action.sa_handler = OnSignal;
+  action.sa_flags = SA_RESTART;
+  action.sa_mask = EndingSignals();
+  sigaction(SIGINT, &action, &gazebo_sigint);
+  sigaction(SIGTERM, &action, nullptr);
+  parent = NumberFromEnvironment("GYM_GAZEBO2_PARENT");
+  if (!parent) return;
+  sigaction(SIGHUP, &action, nullptr);
+  prctl(PR_SET_PDEATHSIG, SIGHUP);
+  if (getppid() != parent) raise(SIGTERM);
+}
+
+void LeaveLife() {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, SIG_DFL);
+}
+
+bool IsEnding() { return ending; }
+
+void TellReady() {
+  const int pipe = NumberFromEnvironment("GYM_GAZEBO2_READY_FD");
+  if (pipe > 2 && write(pipe, "ready\n", 6) != 6) ending = true;
+}
+
+}  // namespace gym_gazebo2

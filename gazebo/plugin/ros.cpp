@@ -1,0 +1,140 @@
+#include "ros.hpp"
+
+#include <rcl/error_handling.h>
+#include <rosidl_runtime_c/primitives_sequence_functions.h>
+#include <rosidl_runtime_c/string_functions.h>
+
+#include <stdexcept>
+
+namespace gym_gazebo2 {
+namespace {
+
+void Check(rcl_ret_t code, const char* what) {
+  if (code == RCL_RET_OK) return;
+  const std::string reason = rcl_get_error_string().str;
+  rcl_reset_error();
+  throw std::runtime_error(std::string("ROS cannot ") + what + ": " + reason);
+}
+
+void Ignore(rcl_ret_t) {}
+
+bool Took(rcl_ret_t code, const char* what) {
+  if (code == RCL_RET_SUBSCRIPTION_TAKE_FAILED || code == RCL_RET_SERVICE_TAKE_FAILED) {
+    rcl_reset_error();
+    return false;
+  }
+  Check(code, what);
+  return true;
+}
+
+rmw_qos_profile_t Reliable(rmw_qos_durability_policy_t durability) {
+  auto qos = rmw_qos_profile_default;
+  qos.depth = 1;
+  qos.durability = durability;
+  return qos;
+}
+
+}  // namespace
+
+Ros::Ros(const std::string& ns, const std::vector<std::string>& joints) {
+  auto init = rcl_get_zero_initialized_init_options();
+  Check(rcl_init_options_init(&init, rcl_get_default_allocator()), "take its options");
+  const auto code = rcl_init(0, nullptr, &init, &context_);
+  Check(rcl_init_options_fini(&init), "free its options");
+  Check(code, "start");
+  const auto node_options = rcl_node_get_default_options();
+  Check(rcl_node_init(&node_, "gazebo", ns.c_str(), &context_, &node_options), "make a node");
+
+  const auto live = Reliable(RMW_QOS_POLICY_DURABILITY_VOLATILE);
+  const auto kept = Reliable(RMW_QOS_POLICY_DURABILITY_TRANSIENT_LOCAL);
+  const auto advertise = [this](rcl_publisher_t& publisher, const auto* type, const char* topic, const auto& qos) {
+    auto options = rcl_publisher_get_default_options();
+    options.qos = qos;
+    Check(rcl_publisher_init(&publisher, &node_, type, topic, &options), topic);
+  };
+  const auto subscribe = [&, this](rcl_subscription_t& subscription, const auto* type, const char* topic) {
+    auto options = rcl_subscription_get_default_options();
+    options.qos = live;
+    Check(rcl_subscription_init(&subscription, &node_, type, topic, &options), topic);
+  };
+  advertise(state_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(sensor_msgs, msg, JointState), "joint_states", live);
+  advertise(contact_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(geometry_msgs, msg, WrenchStamped), "contacts", live);
+  advertise(clock_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(rosgraph_msgs, msg, Clock), "/clock", live);
+  advertise(provider_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(std_msgs, msg, String), "provider", kept);
+  subscribe(command_sub_, ROSIDL_GET_MSG_TYPE_SUPPORT(trajectory_msgs, msg, JointTrajectory),
+            "joint_trajectory_controller/joint_trajectory");
+  subscribe(place_sub_, ROSIDL_GET_MSG_TYPE_SUPPORT(sensor_msgs, msg, JointState), "place");
+  const auto service_options = rcl_service_get_default_options();
+  Check(rcl_service_init(&reset_, &node_, ROSIDL_GET_SRV_TYPE_SUPPORT(std_srvs, srv, Empty), "/reset_world",
+                         &service_options),
+        "offer /reset_world");
+  Check(rcl_guard_condition_init(&guard_, &context_, rcl_guard_condition_get_default_options()), "make a guard");
+  Check(rcl_wait_set_init(&wait_set_, 2, 1, 0, 0, 1, 0, &context_, rcl_get_default_allocator()), "make a wait set");
+
+  auto& s = state.value;
+  rosidl_runtime_c__String__Sequence__init(&s.name, joints.size());
+  rosidl_runtime_c__double__Sequence__init(&s.position, joints.size());
+  rosidl_runtime_c__double__Sequence__init(&s.velocity, joints.size());
+  rosidl_runtime_c__double__Sequence__init(&s.effort, joints.size());
+  for (size_t i = 0; i < joints.size(); ++i) Assign(s.name.data[i], joints[i]);
+}
+
+Ros::~Ros() {
+  // Each answers with an error where it was never made; a process that ends has nobody to tell.
+  Ignore(rcl_wait_set_fini(&wait_set_));
+  Ignore(rcl_guard_condition_fini(&guard_));
+  Ignore(rcl_service_fini(&reset_, &node_));
+  Ignore(rcl_subscription_fini(&place_sub_, &node_));
+  Ignore(rcl_subscription_fini(&command_sub_, &node_));
+  for (auto* publisher : {&state_pub_, &contact_pub_, &clock_pub_, &provider_pub_}) {
+    Ignore(rcl_publisher_fini(publisher, &node_));
+  }
+  Ignore(rcl_node_fini(&node_));
+  if (rcl_context_is_valid(&context_)) Ignore(rcl_shutdown(&context_));
+  Ignore(rcl_context_fini(&context_));
+  rcl_reset_error();
+}
+
+void Ros::Wait() {
+  Check(rcl_wait_set_clear(&wait_set_), "clear its wait set");
+  Check(rcl_wait_set_add_subscription(&wait_set_, &command_sub_, nullptr), "wait for commands");
+  Check(rcl_wait_set_add_subscription(&wait_set_, &place_sub_, nullptr), "wait for placements");
+  Check(rcl_wait_set_add_service(&wait_set_, &reset_, nullptr), "wait for resets");
+  Check(rcl_wait_set_add_guard_condition(&wait_set_, &guard_, nullptr), "wait for signals");
+  Check(rcl_wait(&wait_set_, -1), "wait");
+}
+
+void Ros::Wake() { Ignore(rcl_trigger_guard_condition(&guard_)); }
+
+bool Ros::TakeCommand() {
+  return Took(rcl_take(&command_sub_, &command.value, nullptr, nullptr), "take a command");
+}
+
+bool Ros::TakePlace() { return Took(rcl_take(&place_sub_, &place.value, nullptr, nullptr), "take a placement"); }
+
+bool Ros::TakeReset() { return Took(rcl_take_request(&reset_, &reset_id_, &request_.value), "take a reset"); }
+
+void Ros::AnswerReset() { Check(rcl_send_response(&reset_, &reset_id_, &response_.value), "answer a reset"); }
+
+void Ros::Publish() {
+  // A client waits for the state, so that what belongs to it goes first and what does not, last.
+  Check(rcl_publish(&contact_pub_, &contact.value, nullptr), "publish contacts");
+  Check(rcl_publish(&state_pub_, &state.value, nullptr), "publish the state");
+  Check(rcl_publish(&clock_pub_, &clock.value, nullptr), "publish the clock");
+}
+
+void Ros::PublishProvider(const std::string& json) {
+  Assign(provider_.value.data, json);
+  Check(rcl_publish(&provider_pub_, &provider_.value, nullptr), "publish what it provides");
+}
+
+void Ros::Stamp(builtin_interfaces__msg__Time& time, int64_t ns) {
+  time.sec = static_cast<int32_t>(ns / kSecond);
+  time.nanosec = static_cast<uint32_t>(ns % kSecond);
+}
+
+void Ros::Assign(rosidl_runtime_c__String& text, const std::string& value) {
+  if (!rosidl_runtime_c__String__assignn(&text, value.data(), value.size())) throw std::runtime_error("no memory is left");
+}
+
+}  // namespace gym_gazebo2

@@ -1,0 +1,201 @@
+"""Start a gzserver, know when it is ready and when it dies, and end it: on close, on exit, on any exception."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import weakref
+from pathlib import Path
+from types import TracebackType
+
+from gym_gazebo2.errors import BackendError
+from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.locate import Gazebo
+from gym_gazebo2.gazebo.ports import check_domain, find_port
+
+__all__ = ["GazeboServer", "check_gazebo"]
+
+PATIENCE = 6.0
+"""Time that a gzserver has to end by itself [s]."""
+START_TIMEOUT = 60.0
+EMPTY_WORLD = '<?xml version="1.0"?><sdf version="1.6"><world name="empty"><physics type="ode"/></world></sdf>\n'
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+JOINED_BY_COLON = ("LD_LIBRARY_PATH", "AMENT_PREFIX_PATH")
+
+
+class GazeboServer:
+    """One gzserver in a process group of its own, with a runtime folder for its world, home and log.
+
+    Attributes:
+        process: The process.
+        log: File with all that it prints; kept where the caller named it, else removed on close.
+    """
+
+    def __init__(self, gazebo: Gazebo, world: str, environment: dict[str, str], log: Path | None = None) -> None:
+        """Start it; it may not be ready yet.
+
+        Args:
+            gazebo: The installation.
+            world: The world, as SDF text.
+            environment: Variables besides those of the installation and the caller's, such as ROS 2's and its domain.
+            log: File for its output; None keeps it in the runtime folder.
+
+        Raises:
+            InvalidArgumentError: The ROS domain in ``environment`` is not one from 0 to 101.
+            BackendError: The log cannot be written, or the program cannot be started.
+        """
+        if (domain := environment.get("ROS_DOMAIN_ID")) is not None:
+            check_domain(int(domain) if domain.isdigit() else domain)
+        self._folder = Path(tempfile.mkdtemp(prefix="gym_gazebo2-"))
+        self.log = log or self._folder / "gzserver.log"
+        self._ready, ready = os.pipe()
+        home = self._folder / "home"
+        home.mkdir()
+        own = {
+            "GAZEBO_MASTER_URI": f"http://127.0.0.1:{find_port()}",
+            "GAZEBO_IP": "127.0.0.1",
+            "GAZEBO_MODEL_DATABASE_URI": "",
+            "IGN_IP": "127.0.0.1",
+            "IGN_PARTITION": self._folder.name,
+            "HOME": str(home),
+            "GYM_GAZEBO2_PARENT": str(os.getpid()),
+            "GYM_GAZEBO2_READY_FD": str(ready),
+        }
+        self.environment = _merge(environment, gazebo.make_environment(), own)
+        path = self._folder / "world.sdf"
+        path.write_text(world)
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with self.log.open("wb") as output:
+                self.process = subprocess.Popen(
+                    [str(gazebo.gzserver), "--verbose", str(path)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=self.environment,
+                    start_new_session=True,
+                    pass_fds=(ready,),
+                )
+        except OSError as error:
+            _clean(self._ready, self._folder)
+            raise BackendError(
+                f"gzserver cannot be started: {error}. Make {self.log.parent} writable, or name another log."
+            ) from error
+        finally:
+            os.close(ready)
+        self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, os.getpid())
+
+    def __enter__(self) -> GazeboServer:
+        """Return the server."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End it."""
+        self.close()
+
+    def wait_ready(self, timeout: float = START_TIMEOUT) -> None:
+        """Return once the plug-in understands commands.
+
+        Args:
+            timeout: Longest wait [s].
+
+        Raises:
+            BackendError: It died, or is not ready in time; the message quotes its log.
+        """
+        if not select.select([self._ready], [], [], timeout)[0]:
+            raise BackendError(f"gzserver was not ready after {timeout:g} s, expected the plug-in's word. {self.quote_log()}")
+        if os.read(self._ready, 6) != b"ready\n":
+            self.process.wait(PATIENCE)
+            self.check_alive()
+
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable when the process dies, for ``select`` beside other waits."""
+        return self._ready
+
+    def check_alive(self) -> None:
+        """Raise where the process has ended.
+
+        Raises:
+            BackendError: It has; the message quotes its log.
+        """
+        code = self.process.poll()
+        if code is not None:
+            how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
+            raise BackendError(f"gzserver ended {how}, expected it to run. {self.quote_log()}")
+
+    def quote_log(self, lines: int = 12) -> str:
+        """Return where the log is and its last lines, for error messages."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        tail = [line for line in COLOUR.sub("", text).splitlines() if line.strip()][-lines:]
+        return f"The end of its log {self.log}:\n  " + "\n  ".join(tail)
+
+    def close(self) -> int:
+        """End the process and return its exit status; closing twice is fine."""
+        self._end()
+        return self.process.returncode
+
+
+def _end(process: subprocess.Popen[bytes], ready: int, folder: Path, owner: int) -> None:
+    """Ask, then force. A forked child must leave its parent's server alone."""
+    if os.getpid() != owner:
+        return
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(PATIENCE)
+    _clean(ready, folder)
+
+
+def _clean(ready: int, folder: Path) -> None:
+    os.close(ready)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _merge(*layers: dict[str, str]) -> dict[str, str]:
+    """Return the caller's environment under the layers; search paths are joined, the first layer's first."""
+    merged = dict(os.environ)
+    for layer in layers:
+        merged.update({key: value for key, value in layer.items() if key not in JOINED_BY_COLON})
+    for key in JOINED_BY_COLON:
+        parts = [layer[key] for layer in (*layers, dict(os.environ)) if layer.get(key)]
+        if parts:
+            merged[key] = os.pathsep.join(parts)
+    return merged
+
+
+def check_gazebo(gazebo: Gazebo, timeout: float = START_TIMEOUT) -> None:
+    """Start a gzserver with an empty world, see its time advance, and end it.
+
+    Args:
+        gazebo: The installation.
+        timeout: Longest wait [s].
+
+    Raises:
+        GazeboError: It does not start, its time stands still, or it does not end when asked.
+    """
+    program = gazebo.gzserver.with_name(gazebo.gzserver.name.replace("gzserver", "gz"))
+    command = [str(program), "stats", "-p", "-d", "1"]
+    with GazeboServer(gazebo, EMPTY_WORLD, {}) as server:
+        try:
+            answer = subprocess.run(
+                command, env=server.environment, capture_output=True, text=True, timeout=timeout, check=False
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            raise GazeboError(f"gzserver gives no sign of life: {error}. {server.quote_log()}") from error
+        rows = [line.split(",") for line in answer.stdout.splitlines() if line.count(",") == 3 and line[0] != "#"]
+        if len(rows) < 2 or float(rows[-1][1]) <= float(rows[0][1]):
+            said = (answer.stdout + answer.stderr).strip()
+            raise GazeboError(f"gzserver's time does not advance; {command[0]} says {said!r}. {server.quote_log()}")
+        code = server.close()
+    if code != 0:
+        raise GazeboError(f"gzserver ended with status {code} when asked to end, expected 0.")

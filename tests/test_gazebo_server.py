@@ -1,0 +1,206 @@
+"""The supervisor, with real gzservers: how they start, how they die, and that none is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
+
+from gym_gazebo2.errors import BackendError, InvalidArgumentError
+from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.locate import find_gazebo
+from gym_gazebo2.gazebo.model import make_world
+from gym_gazebo2.gazebo.ports import DOMAINS, Domain, check_domain, find_port
+from gym_gazebo2.gazebo.server import GazeboServer
+from gym_gazebo2.robots import make_robot
+
+from .gazebo_client import Client, start_server
+
+ROBOT = make_robot("scara")
+START = """
+import os, sys, threading, time
+sys.path.insert(0, {tests!r})
+from tests.gazebo_client import start_server
+from gym_gazebo2.robots import make_robot
+from gym_gazebo2.gazebo.ports import Domain
+servers = []
+def start():
+    servers.append(start_server(make_robot("scara"), {domain}))
+thread = threading.Thread(target=start)
+thread.start(); thread.join()
+print(servers[0].process.pid, flush=True)
+{then}
+"""
+
+
+@pytest.fixture
+def domain() -> Iterator[int]:
+    taken = Domain()
+    yield taken.id
+    taken.release()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_gone(pid: int, timeout: float) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        select.select([handle], [], [], timeout)
+        os.close(handle)
+    return not is_running(pid)
+
+
+def test_ends_when_closed_and_twice_is_fine(domain: int) -> None:
+    server = start_server(ROBOT, domain)
+    folder = server.log.parent
+    assert is_running(server.process.pid) and folder.exists()
+    assert server.close() == 0
+    assert server.close() == 0
+    assert not is_running(server.process.pid) and not folder.exists()
+
+
+def test_ends_on_an_exception(domain: int) -> None:
+    with pytest.raises(ZeroDivisionError), start_server(ROBOT, domain) as server:
+        raise ZeroDivisionError
+    assert not is_running(server.process.pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_it_while_it_waits_for_a_command(domain: int, number: int) -> None:
+    with start_server(ROBOT, domain) as server:
+        os.kill(server.process.pid, number)
+        assert server.process.wait(5) == 0
+
+
+def test_death_is_noticed_at_once(domain: int) -> None:
+    with start_server(ROBOT, domain) as server:
+        server.check_alive()
+        os.kill(server.process.pid, signal.SIGKILL)
+        started = time.monotonic()
+        assert select.select([server], [], [], 5)[0] and time.monotonic() - started < 3.0
+        server.process.wait(5)
+        with pytest.raises(BackendError, match=r"by signal SIGKILL.*end of its log"):
+            server.check_alive()
+
+
+def test_a_stopped_one_is_ended_by_force(domain: int) -> None:
+    server = start_server(ROBOT, domain)
+    os.kill(server.process.pid, signal.SIGSTOP)
+    assert server.close() == -signal.SIGKILL
+    assert not is_running(server.process.pid)
+
+
+@pytest.mark.parametrize("then", ["os.kill(os.getpid(), 9)", "raise RuntimeError", "sys.exit(0)", "os.abort()"])
+def test_nothing_is_left_when_the_interpreter_ends(domain: int, then: str) -> None:
+    code = START.format(tests=str(Path(__file__).parents[1]), domain=domain, then=then)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip().isdigit(), done.stderr
+    assert wait_gone(int(done.stdout), 5)
+
+
+def test_a_thread_that_started_it_may_end(domain: int) -> None:
+    servers: list[GazeboServer] = []
+    thread = threading.Thread(target=lambda: servers.append(start_server(ROBOT, domain)))
+    thread.start()
+    thread.join()
+    with contextlib.closing(servers[0]) as server:
+        client = Client(domain, ROBOT.name, ROBOT.joint_names)
+        client.connect()
+        client.place(ROBOT.home)
+        client.close()
+        server.check_alive()
+
+
+def test_a_forked_child_leaves_it_alone(domain: int) -> None:
+    with start_server(ROBOT, domain) as server:
+        child = os.fork()
+        if child == 0:
+            server.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        server.check_alive()
+
+
+def test_broken_world_is_said_with_the_log(domain: int) -> None:
+    with pytest.raises(BackendError, match="has no model 'nobody'"):
+        start_server(ROBOT, domain, edit=lambda w: w.replace("<model>scara</model>", "<model>nobody</model>"))
+
+
+@pytest.mark.parametrize("domain", [-1, 102, "seven"])
+def test_bad_ros_domain_is_refused_before_anything_starts(domain: object) -> None:
+    with pytest.raises(InvalidArgumentError, match="from 0 to 101"):
+        start_server(ROBOT, domain)
+
+
+def test_not_ready_in_time() -> None:
+    gazebo = find_gazebo()
+    if gazebo is None:
+        pytest.skip("Gazebo 11 is not installed: gym-gazebo2 install-gazebo")
+    empty = '<sdf version="1.6"><world name="w"><physics type="ode"/></world></sdf>'
+    with GazeboServer(gazebo, empty, {}) as server, pytest.raises(BackendError, match="not ready after 1 s"):
+        server.wait_ready(1.0)
+
+
+def test_missing_plugin_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GazeboError, match="does not exist"):
+        make_world(ROBOT, tmp_path / "libnothing.so")
+
+
+def test_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    gazebo = find_gazebo()
+    if gazebo is None:
+        pytest.skip("Gazebo 11 is not installed: gym-gazebo2 install-gazebo")
+    (tmp_path / "file").touch()
+    with pytest.raises(BackendError, match="another log"):
+        GazeboServer(gazebo, "", {}, log=tmp_path / "file" / "gzserver.log")
+
+
+def test_log_is_kept_where_asked(tmp_path: Path, domain: int) -> None:
+    gazebo = find_gazebo()
+    if gazebo is None:
+        pytest.skip("Gazebo 11 is not installed: gym-gazebo2 install-gazebo")
+    log = tmp_path / "logs" / "gzserver.log"
+    GazeboServer(gazebo, "<sdf/>", {}, log=log).close()
+    assert log.exists()
+
+
+def test_domains_are_free_and_never_shared() -> None:
+    domains = [Domain() for _ in range(5)]
+    assert len({domain.id for domain in domains}) == 5 and all(domain.id in DOMAINS for domain in domains)
+    freed = domains[0].id
+    for domain in domains:
+        domain.release()
+        domain.release()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as foreign:
+        foreign.bind(("", 7400 + 250 * freed))
+        other = Domain()
+        assert other.id != freed
+        other.release()
+
+
+@pytest.mark.parametrize("domain", [-1, 102, 233, True, "7", 1.5])
+def test_invalid_domains_are_refused(domain: object) -> None:
+    with pytest.raises(InvalidArgumentError, match="from 0 to 101"):
+        check_domain(domain)
+
+
+def test_ports_are_free() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", find_port()))
