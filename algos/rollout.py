@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -14,7 +14,7 @@ from gym_gazebo2.algos.vec_env import BatchedVecEnv, check_env_id
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["Episodes", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
+__all__ = ["Episodes", "Policy", "concatenate", "get_episode_steps", "make_eval_env", "run_episodes"]
 
 Array = NDArray[np.float64]
 Policy = Callable[[Any], NDArray[Any]]
@@ -40,6 +40,12 @@ class Episodes:
     has_collided: NDArray[np.bool_]
     reward: Array
     steps_to_goal: Array
+
+
+def concatenate(parts: Sequence[Episodes]) -> Episodes:
+    """Return the episodes of several parts as one."""
+    fields = [field.name for field in dataclasses.fields(Episodes)]
+    return Episodes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in fields})
 
 
 def make_eval_env(env_id: str, num_envs: int, **env_kwargs: Any) -> BatchedVecEnv:

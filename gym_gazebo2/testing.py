@@ -38,36 +38,37 @@ SMOOTH_CHANGE = 0.2
 ARMS, PERIODS = 3, 20
 
 
-def check_backend(factory: Factory) -> None:
+def check_backend(factory: Factory, arms: int = ARMS) -> None:
     """Run every check of the contract.
 
     Args:
         factory: Makes a new backend of so many arms of one robot.
+        arms: Arms of the batch that is checked; 1 for a backend that moves a single arm.
 
     Raises:
         AssertionError: The backend breaks the contract; the message says where.
     """
     for name, check in CHECKS.items():
         try:
-            check(factory)
+            check(factory, arms)
         except AssertionError as error:
             raise AssertionError(f"{name}: {error}") from error
 
 
-def check_state(factory: Factory) -> None:
+def check_state(factory: Factory, arms: int = ARMS) -> None:
     """Shapes and types are those of ``ArmState``, and later calls do not overwrite it."""
-    with _open(factory, ARMS) as backend:
-        shape = (ARMS, backend.robot.dof)
+    with _open(factory, arms) as backend:
+        shape = (arms, backend.robot.dof)
         first = _reset_home(backend)
         kept = [array.copy() for array in _get_arrays(first)]
         second = backend.step(first.q_setpoint + _get_travel(backend) * 0.3)
         for state in (first, second):
             for name, dtype, expected in (
-                ("time", np.int64, (ARMS,)),
+                ("time", np.int64, (arms,)),
                 ("q", np.float64, shape),
                 ("dq", np.float64, shape),
                 ("q_setpoint", np.float64, shape),
-                ("in_collision", np.bool_, (ARMS,)),
+                ("in_collision", np.bool_, (arms,)),
             ):
                 array = getattr(state, name)
                 _expect(
@@ -78,20 +79,20 @@ def check_state(factory: Factory) -> None:
         _expect(unchanged, "a step changed the arrays of the state before")
 
 
-def check_time(factory: Factory) -> None:
+def check_time(factory: Factory, arms: int = ARMS) -> None:
     """Every step advances simulated time by exactly one control period, in integer nanoseconds."""
-    with _open(factory, ARMS) as backend:
+    with _open(factory, arms) as backend:
         period = round(backend.control_dt * NANOSECONDS)
         state = _reset_home(backend)
         for k in range(PERIODS):
             expected = k * period
-            exact = np.array_equal(state.time, np.full(ARMS, expected))
+            exact = np.array_equal(state.time, np.full(arms, expected))
             _expect(exact or not backend.lock_step, f"after {k} steps time is {state.time} ns, not {expected}")
             _expect(bool(np.all(state.time >= expected)), f"after {k} steps time is only {state.time} ns of {expected}")
             state = backend.step(state.q_setpoint)
 
 
-def check_setpoint(factory: Factory) -> None:
+def check_setpoint(factory: Factory, arms: int = ARMS) -> None:
     """The drives end each period at the set-point asked for; what is too fast or outside is refused, and changes nothing."""
     with _open(factory, 1) as backend:
         robot, state = backend.robot, _reset_home(backend)
@@ -115,14 +116,14 @@ def check_setpoint(factory: Factory) -> None:
         )
 
 
-def check_reset(factory: Factory) -> None:
+def check_reset(factory: Factory, arms: int = ARMS) -> None:
     """Any pose inside the limits resets, out of any motion: exactly there, at rest, time zero, and only the masked arms."""
     rng = np.random.default_rng(0)
-    with _open(factory, ARMS) as backend:
+    with _open(factory, arms) as backend:
         robot, state = backend.robot, _reset_home(backend)
         for _ in range(PERIODS):
             state = backend.step(_move(backend, state, rng.uniform(-1, 1, state.q.shape)))
-            mask = rng.random(ARMS) < 0.5
+            mask = rng.random(arms) < 0.5
             q = rng.uniform(robot.lower, robot.upper, state.q.shape)
             q[~mask] = np.nan
             before, state = state, backend.reset(mask, q)
@@ -134,9 +135,9 @@ def check_reset(factory: Factory) -> None:
                 _expect(np.array_equal(old[~mask], new[~mask]), "reset changed an arm outside the mask")
 
 
-def check_determinism(factory: Factory) -> None:
+def check_determinism(factory: Factory, arms: int = ARMS) -> None:
     """The same calls give bit-equal states, and an arm of a batch moves as a single one to 1e-9."""
-    with _open(factory, ARMS) as one, _open(factory, ARMS) as two, _open(factory, 1) as single:
+    with _open(factory, arms) as one, _open(factory, arms) as two, _open(factory, 1) as single:
         first, second = list(drive_smoothly(one, seed=1)), list(drive_smoothly(two, seed=1))
         for a, b in zip(first, second, strict=True):
             equal = all(np.array_equal(x, y) for x, y in zip(_get_arrays(a), _get_arrays(b), strict=True))
@@ -148,12 +149,12 @@ def check_determinism(factory: Factory) -> None:
             _expect(bool(difference <= 1e-9), f"the last arm of a batch differs from a single one by {difference} rad")
 
 
-def check_fidelity(factory: Factory) -> None:
+def check_fidelity(factory: Factory, arms: int = ARMS) -> None:
     """Free of contact and with smooth actions, the arm stays within 0.02 rad of the fake backend."""
-    with _open(factory, ARMS) as backend, closing(FakeBackend(backend.robot, ARMS, backend.control_dt)) as fake:
+    with _open(factory, arms) as backend, closing(FakeBackend(backend.robot, arms, backend.control_dt)) as fake:
         for state in drive_smoothly(backend, seed=2):
             if not state.time.any():
-                expected = fake.reset(np.ones(ARMS, dtype=bool), state.q)
+                expected = fake.reset(np.ones(arms, dtype=bool), state.q)
                 continue
             expected = fake.step(state.q_setpoint)
             difference = np.abs(state.q - expected.q).max()
@@ -163,10 +164,10 @@ def check_fidelity(factory: Factory) -> None:
             )
 
 
-def check_random_actions(factory: Factory) -> None:
+def check_random_actions(factory: Factory, arms: int = ARMS) -> None:
     """Under uniform random actions, contact included, states stay finite and inside the limits (0.1 rad of give)."""
     rng = np.random.default_rng(3)
-    with _open(factory, ARMS) as backend:
+    with _open(factory, arms) as backend:
         robot, state = backend.robot, _reset_home(backend)
         for _ in range(5 * PERIODS):
             state = backend.step(_move(backend, state, rng.uniform(-1, 1, state.q.shape)))
@@ -174,9 +175,9 @@ def check_random_actions(factory: Factory) -> None:
             _expect(bool(inside.all()), f"q is {state.q}, limits are {robot.lower} to {robot.upper}")
 
 
-def check_saved_state(factory: Factory) -> None:
+def check_saved_state(factory: Factory, arms: int = ARMS) -> None:
     """Where a backend saves its state, going on from it is bit-equal; where not, it says so."""
-    with _open(factory, ARMS) as backend:
+    with _open(factory, arms) as backend:
         *_, state = drive_smoothly(backend, seed=4)
         try:
             saved = backend.get_state()
@@ -185,7 +186,7 @@ def check_saved_state(factory: Factory) -> None:
         robot, travel = backend.robot, _get_travel(backend)
         goals = [np.clip(state.q_setpoint + k * 0.1 * travel, robot.lower, robot.upper) for k in range(1, 4)]
         first = [backend.step(goal) for goal in goals]
-        with _open(factory, ARMS) as other:
+        with _open(factory, arms) as other:
             for again in (backend, other):
                 again.set_state(saved)
                 for expected, goal in zip(first, goals, strict=True):
@@ -194,7 +195,7 @@ def check_saved_state(factory: Factory) -> None:
                     _expect(equal, "a restored state goes on differently")
 
 
-def check_misuse(factory: Factory) -> None:
+def check_misuse(factory: Factory, arms: int = ARMS) -> None:
     """Calls in the wrong order or of the wrong shape are errors; closing twice is fine."""
     backend = factory(1)
     q, everyone = backend.robot.home[None], np.ones(1, dtype=bool)
@@ -210,7 +211,7 @@ def check_misuse(factory: Factory) -> None:
     _expect_error(UsageError, lambda: backend.reset(everyone, q), "a reset after close")
 
 
-CHECKS: dict[str, Callable[[Factory], None]] = {
+CHECKS: dict[str, Callable[[Factory, int], None]] = {
     check.__name__.removeprefix("check_"): check
     for check in (
         check_state,

@@ -14,7 +14,7 @@ from gym_gazebo2.testing import CHECKS, check_backend
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_backend_keeps_the_contract(check, factory):
-    CHECKS[check](factory)
+    CHECKS[check](factory, 3)
 
 
 def _break(method, change):
@@ -48,7 +48,7 @@ BROKEN["misuse"]._check_open = lambda self: None
 def test_check_finds_a_backend_that_breaks_it(check):
     robot = make_robot("mara")
     with pytest.raises(AssertionError):
-        CHECKS[check](lambda n: BROKEN[check](robot, n))
+        CHECKS[check](lambda n: BROKEN[check](robot, n), 3)
 
 
 def test_check_backend_names_the_check_that_failed():

@@ -142,7 +142,7 @@ def test_images_can_be_trained_on(tmp_path):
         ({"num_envs": 0}, "num_envs is 0"),
         ({"num_envs": 2.5}, "num_envs is 2.5"),
         ({"stop_error_mm": 0.0}, "stop_error_mm"),
-        ({"backend": "bullet"}, "Available: fake, mujoco"),
+        ({"backend": "bullet"}, "Available: fake, gazebo, mujoco"),
         ({"control_dt": 0.013}, "control_dt"),
         ({"hyperparameters": {"n_stpes": 10}}, "n_stpes"),
         ({"hyperparameters": {"learning_rate": "lin_fast"}}, "lin_"),

@@ -10,7 +10,7 @@ from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.robots import RobotSpec
 
-__all__ = ["BACKENDS", "Backend", "BackendFactory", "make_backend", "register_backend"]
+__all__ = ["BACKENDS", "Backend", "BackendFactory", "get_factory", "make_backend", "register_backend"]
 
 BackendFactory = Callable[..., Backend]
 """Called as factory(robot, num_envs=…, control_dt=…, **options)."""
@@ -18,6 +18,8 @@ BackendFactory = Callable[..., Backend]
 BACKENDS: dict[str, str | BackendFactory] = {
     "fake": "gym_gazebo2.backends.fake:FakeBackend",
     "mujoco": "gym_gazebo2.backends.mujoco:MujocoBackend",
+    "ros2": "gym_gazebo2.backends.ros2:Ros2Backend",
+    "gazebo": "gym_gazebo2.backends.gazebo:GazeboBackend",
 }
 
 
@@ -38,14 +40,23 @@ def make_backend(backend: str | BackendFactory, robot: RobotSpec, **options: Any
         UnknownNameError: The table has no such row.
         MissingDependencyError: The backend's package is not installed.
     """
-    if isinstance(backend, str) and backend not in BACKENDS:
+    return get_factory(backend)(robot, **options)
+
+
+def get_factory(backend: str | BackendFactory) -> BackendFactory:
+    """Return the factory of a row of the table, imported; a factory passes through.
+
+    Raises:
+        UnknownNameError: The table has no such row.
+        MissingDependencyError: The backend's package is not installed.
+    """
+    if not isinstance(backend, str):
+        return backend
+    if backend not in BACKENDS:
         raise UnknownNameError("backend", backend, BACKENDS)
-    factory = BACKENDS[backend] if isinstance(backend, str) else backend
-    if isinstance(factory, str):
-        module, attribute = factory.split(":")
-        factory = _import(module, attribute)
-    return factory(robot, **options)
-
-
-def _import(module: str, attribute: str) -> BackendFactory:
-    return getattr(importlib.import_module(module), attribute)
+    row = BACKENDS[backend]
+    if not isinstance(row, str):
+        return row
+    module, attribute = row.split(":")
+    factory: BackendFactory = getattr(importlib.import_module(module), attribute)
+    return factory

@@ -12,7 +12,7 @@ from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedEr
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import ArmState
 
-__all__ = ["NANOSECONDS", "OMEGA", "Backend", "count_substeps"]
+__all__ = ["NANOSECONDS", "OMEGA", "Backend", "check_num_envs", "count_substeps"]
 
 Array = NDArray[np.float64]
 
@@ -34,9 +34,11 @@ class Backend(ABC):
         num_envs: Number of arms n in the batch.
         control_dt: Control period [s]; every step advances simulated time by exactly this.
         lock_step: Whether time stands still between steps. Robots and free-running simulators: False.
+        max_envs: Most arms that one backend moves; None: any number.
     """
 
     lock_step: bool = True
+    max_envs: int | None = None
 
     def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = 0.05) -> None:
         """Validate and store the sizes.
@@ -44,8 +46,7 @@ class Backend(ABC):
         Raises:
             InvalidArgumentError: ``num_envs`` is no positive integer, ``control_dt`` no positive whole nanoseconds.
         """
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise InvalidArgumentError("num_envs", num_envs, "a positive integer")
+        check_num_envs(num_envs, self.max_envs)
         if not (isinstance(control_dt, int | float) and 1e-6 <= control_dt < 10.0):
             raise InvalidArgumentError("control_dt", control_dt, "a control period between 1e-6 and 10 s")
         self.robot, self.num_envs, self.control_dt = robot, int(num_envs), float(control_dt)
@@ -162,6 +163,15 @@ class Backend(ABC):
 def _holds_everywhere(condition: NDArray[np.bool_]) -> bool:
     """Return ``condition.all()``, in half the time on small arrays; NaN makes comparisons false."""
     return bool(np.logical_and.reduce(condition, axis=None))
+
+
+def check_num_envs(num_envs: Any, most: int | None = None) -> None:
+    """Raise an InvalidArgumentError unless it is a positive integer, and at most that many arms."""
+    if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+        raise InvalidArgumentError("num_envs", num_envs, "a positive integer")
+    if most is not None and num_envs > most:
+        expected = f"at most {most}, as this backend moves one arm a process: make_vec_env(id, {num_envs}, vec='subproc')"
+        raise InvalidArgumentError("num_envs", num_envs, expected)
 
 
 def count_substeps(control_dt: float, physics_dt: float) -> int:
