@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+import gymnasium
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from stable_baselines3.common.callbacks import BaseCallback
@@ -19,6 +20,7 @@ from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
+from gym_gazebo2.robots import make_robot
 
 __all__ = ["EVAL_SEED", "RunCallback", "TrainingState", "get_action_meaning"]
 
@@ -109,7 +111,7 @@ class RunCallback(BaseCallback):
     def evaluate(self) -> None:
         """Run the deterministic policy from perturbed starts; keep the best model and note when the target was met."""
         self._copy_statistics()
-        episodes = run_episodes(self.eval_env, self._act, self.num_eval_steps, EVAL_SEED)
+        episodes = run_episodes(self.eval_env, self._act, self.num_eval_steps, EVAL_SEED, self.config.eval_runs)
         error_mm = 1e3 * compute_rms(episodes.error)
         self.update_wall()
         row = {
@@ -125,7 +127,7 @@ class RunCallback(BaseCallback):
             self.logger.record(f"eval/{key}", row[key])
         if self.state.best_error_mm is None or error_mm < self.state.best_error_mm:
             self.state.best_error_mm = error_mm
-            save_model(self.run.best_model, self.model, self.config, get_action_meaning(self.training_env))
+            save_model(self.run.best_model, self.model, self.config, get_action_meaning(self.config))
         self._note_target(error_mm)
         if not self._progress.console.is_terminal and self.config.progress:
             print(self._describe_line(row), file=sys.stderr, flush=True)
@@ -158,16 +160,15 @@ class RunCallback(BaseCallback):
         return f"{self._describe()}  {done:4.0%} of {self.config.steps} steps  {row['wall_s']:6.1f} s"
 
 
-def get_action_meaning(env: Any) -> dict[str, Any]:
+def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
     """Return what a deployment must know of the actions that a policy was trained with."""
-    batched = env.unwrapped
-    core = batched.env.core if isinstance(batched, BatchedVecEnv) else batched.get_attr("unwrapped")[0].core
+    robot = make_robot(gymnasium.spec(config.env).kwargs["robot"])
     return {
-        "control": core.control,
-        "control_dt": core.control_dt,
-        "control_speed": core.robot.control_speed.tolist(),
-        "joint_names": list(core.robot.joint_names),
-        "robot": core.robot.name,
+        "control": config.control,
+        "control_dt": config.control_dt,
+        "control_speed": robot.control_speed.tolist(),
+        "joint_names": list(robot.joint_names),
+        "robot": robot.name,
     }
 
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from gym_gazebo2.algos.metrics import compute_accuracy
 from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import Episodes, concatenate, get_episode_steps, make_eval_env, run_episodes
+from gym_gazebo2.algos.rollout import Episodes, get_episode_steps, make_eval_env, run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
-from gym_gazebo2.backends import get_factory
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["EvaluateConfig", "Evaluation", "evaluate"]
@@ -116,12 +115,9 @@ def evaluate(
     if config.start_noise is not None:
         kwargs["start_noise"] = config.start_noise
     num_steps = get_episode_steps(file.config.env, file.config.max_episode_steps)
-    arms = getattr(get_factory(kwargs["backend"]), "max_envs", None) or config.runs
-    with contextlib.closing(file.wrap(make_eval_env(file.config.env, min(arms, config.runs), **kwargs))) as env:
+    with contextlib.closing(file.wrap(make_eval_env(file.config.env, config.runs, **kwargs))) as env:
         model = file.build()
-        seeds = range(config.seed, config.seed + config.runs, env.num_envs)
-        parts = [run_episodes(env, lambda o: model.predict(o, deterministic=True)[0], num_steps, seed) for seed in seeds]
-    episodes = concatenate(parts)
+        episodes = run_episodes(env, lambda o: model.predict(o, deterministic=True)[0], num_steps, config.seed, config.runs)
     result = Evaluation(
         env=file.config.env,
         algo=file.config.algo,

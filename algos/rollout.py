@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, check_env_id
+from gym_gazebo2.backends import get_factory
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["Episodes", "Policy", "concatenate", "get_episode_steps", "make_eval_env", "run_episodes"]
+__all__ = ["Episodes", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
 
 Array = NDArray[np.float64]
 Policy = Callable[[Any], NDArray[Any]]
@@ -42,16 +43,12 @@ class Episodes:
     steps_to_goal: Array
 
 
-def concatenate(parts: Sequence[Episodes]) -> Episodes:
-    """Return the episodes of several parts as one."""
-    fields = [field.name for field in dataclasses.fields(Episodes)]
-    return Episodes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in fields})
-
-
-def make_eval_env(env_id: str, num_envs: int, **env_kwargs: Any) -> BatchedVecEnv:
-    """Make n arms whose episodes never end by themselves, so that their last state can be read."""
+def make_eval_env(env_id: str, runs: int, **env_kwargs: Any) -> BatchedVecEnv:
+    """Make arms for so many runs, or the one that the backend moves; their episodes never end by themselves."""
     check_env_id(env_id)
     env_kwargs.pop("max_episode_steps", None)
+    most = getattr(get_factory(env_kwargs.get("backend", "mujoco")), "max_envs", None)
+    num_envs = runs if most is None else min(runs, most)
     return BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, max_episode_steps=None, **env_kwargs))
 
 
@@ -67,15 +64,23 @@ def get_episode_steps(env_id: str, max_episode_steps: int | None) -> int:
     return steps
 
 
-def run_episodes(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes:
-    """Run one episode on every arm.
+def run_episodes(env: Any, policy: Policy, num_steps: int, seed: int, runs: int) -> Episodes:
+    """Run episodes, as many at a time as there are arms.
 
     Args:
         env: ``make_eval_env``'s, or a wrapper of it such as ``VecNormalize``.
         policy: Maps batched observations to batched actions.
-        num_steps: Steps of the episode.
-        seed: Arm i is seeded seed + i.
+        num_steps: Steps of an episode.
+        seed: Episode i is seeded seed + i.
+        runs: Number of episodes, a multiple of the number of arms.
     """
+    parts = [_run_batch(env, policy, num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
+    names = [field.name for field in dataclasses.fields(Episodes)]
+    return Episodes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _run_batch(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes:
+    """Run one episode on every arm; arm i is seeded seed + i."""
     arms: ArmVectorEnv = env.unwrapped.env
     env.seed(seed)
     observation = env.reset()

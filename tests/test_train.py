@@ -104,9 +104,10 @@ def test_training_stops_where_asked(tmp_path):
     assert evaluate(by_error.path, EvaluateConfig(runs=2)).time_to_target_s >= 0
 
 
-def test_training_in_workers_and_on_the_fake_backend(tmp_path):
+@pytest.mark.parametrize("vec", ["dummy", "subproc"])
+def test_training_in_workers_and_on_the_fake_backend(tmp_path, vec):
     run = train(
-        make_config(tmp_path / "run", vec="dummy", backend="fake", num_envs=2, steps=400, hyperparameters={"batch_size": 100})
+        make_config(tmp_path / "run", vec=vec, backend="fake", num_envs=2, steps=400, hyperparameters={"batch_size": 100})
     )
     assert evaluate(run.path, EvaluateConfig(runs=2, backend="mujoco")).backend == "mujoco"
 
