@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -202,33 +203,27 @@ def test_corrupt_checkpoint_names_itself(run, tmp_path):
         resume(part)
 
 
-def test_model_of_another_id_does_not_fit(run, tmp_path):
-    import zipfile
-
-    other = tmp_path / "other"
-    other.mkdir()
+def copy_run(run, path, change):
+    """Copy a run, with each entry of its model file changed by a function of its name and content."""
+    path.mkdir()
     for name in ("config.json", "training.json"):
-        (other / name).write_text((run.path / name).read_text())
-    with zipfile.ZipFile(run.model) as source, zipfile.ZipFile(other / "model.zip", "w") as target:
+        (path / name).write_text((run.path / name).read_text())
+    with zipfile.ZipFile(run.model) as source, zipfile.ZipFile(path / "model.zip", "w") as target:
         for name in source.namelist():
-            content = source.read(name)
-            target.writestr(name, content.replace(b"SCARA-v0", b"MARA-v0") if name == "config.json" else content)
+            target.writestr(name, change(name, source.read(name)))
+    return path
+
+
+def test_model_of_another_id_does_not_fit(run, tmp_path):
+    other = copy_run(run, tmp_path / "other", lambda name, content: content.replace(b"SCARA-v0", b"MARA-v0"))
     with pytest.raises(RunError, match="does not fit MARA-v0"):
         evaluate(other)
 
 
 def test_loading_executes_nothing_from_the_file(run, tmp_path):
     """The pickled entry that SB3 writes may hold anything: it is never opened."""
-    import zipfile
-
-    other = tmp_path / "other"
-    other.mkdir()
-    for name in ("config.json", "training.json"):
-        (other / name).write_text((run.path / name).read_text())
-    with zipfile.ZipFile(run.model) as source, zipfile.ZipFile(other / "model.zip", "w") as target:
-        for name in source.namelist():
-            target.writestr(name, b"not json at all" if name == "data" else source.read(name))
-    assert dataclasses.asdict(evaluate(other))["accuracy_rms_mm"] == evaluate(run.path).accuracy_rms_mm
+    other = copy_run(run, tmp_path / "other", lambda name, content: b"not json at all" if name == "data" else content)
+    assert evaluate(other).accuracy_rms_mm == evaluate(run.path).accuracy_rms_mm
 
 
 def test_evaluation_file_and_best_model(run, tmp_path):
