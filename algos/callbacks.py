@@ -90,7 +90,7 @@ class RunCallback(BaseCallback):
             self.write_checkpoint()
 
     def _on_rollout_end(self) -> None:
-        self._progress.update(self._task, completed=self.num_timesteps, description=self._describe())
+        self._progress.update(self._task, completed=min(self.num_timesteps, self.config.steps), description=self._describe())
         stop = self.config.stop_reward
         if stop is not None and (reward := self._get_mean_reward()) >= stop:
             self.state.stopped_by = f"mean reward {reward:.3f} reached {stop}"
