@@ -91,7 +91,7 @@ class ArmCore:
         self.kinematics = Kinematics(self.robot)
         self.task = make_task(task)
         if goal is not None:
-            self.task = self.task.with_goal(np.asarray(goal, dtype=float))
+            self.task = self.task.with_goal(_to_array("goal", goal))
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
         self.backend = make_backend(
             backend, self.robot, num_envs=num_envs, control_dt=control_dt, **dict(backend_options or {})
@@ -233,14 +233,14 @@ class ArmCore:
         return np.clip(self.robot.home + noise, self.robot.lower, self.robot.upper)
 
     def _read_poses(self, value: ArrayLike) -> Array:
-        q = np.asarray(value, dtype=float)
+        q = _to_array("options['q']", value)
         shape = (self.num_envs, self.robot.dof)
         if q.shape not in (shape, shape[1:]):
             raise InvalidArgumentError("shape of options['q']", q.shape, f"{shape[1:]} or {shape}")
         return np.broadcast_to(q, shape)
 
     def _read_goals(self, value: ArrayLike) -> Array:
-        rows = np.atleast_2d(np.asarray(value, dtype=float))
+        rows = np.atleast_2d(_to_array("options['goal']", value))
         if len(rows) not in (1, self.num_envs):
             raise InvalidArgumentError("rows of options['goal']", len(rows), f"1 or {self.num_envs}")
         goals = [self.task.with_goal(row).sample_goal(np.random.default_rng(0)) for row in rows]
@@ -258,3 +258,10 @@ class ArmCore:
 
     def _asks_for_orientation(self, goal: Array) -> bool:
         return not np.allclose(goal[3:], (1.0, 0.0, 0.0, 0.0))
+
+
+def _to_array(name: str, value: ArrayLike) -> Array:
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(name, value, "an array of numbers") from error

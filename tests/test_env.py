@@ -97,6 +97,7 @@ def test_step_before_reset_and_after_close(env):
         ({"start_noise": -0.1}, "start_noise"),
         ({"start_noise": float("nan")}, "start_noise"),
         ({"goal": (0.1, 0.2)}, "goal"),
+        ({"goal": "here"}, "goal is 'here', expected an array of numbers"),
         ({"goal": (0.1, 0.2, float("nan"))}, "goal"),
     ],
 )
