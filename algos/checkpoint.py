@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from gym_gazebo2.algos.model_file import get_statistics, read_arrays, set_statistics, write_arrays
+from gym_gazebo2.algos.model_file import UNREADABLE, get_statistics, read_arrays, set_statistics, write_arrays
 from gym_gazebo2.algos.run_folder import write_atomically
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.errors import RunError
@@ -86,7 +86,7 @@ def load_checkpoint(path: Path, model: OnPolicyAlgorithm) -> dict[str, Any]:
             model.policy.optimizer.load_state_dict(_load_tensors(archive.read("optimizer.pth")))
             torch_state = _load_tensors(archive.read("torch_random.pth"))
         _set_environment_state(model, arrays, counters["generators"])
-    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError) as error:
+    except UNREADABLE as error:
         raise RunError(
             f"The checkpoint {path} is corrupt: {type(error).__name__}: {error}. Delete it to use the one before."
         ) from error

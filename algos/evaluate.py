@@ -14,7 +14,7 @@ from gym_gazebo2.algos.metrics import compute_accuracy
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.rollout import Episodes, get_episode_steps, make_eval_env, run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownNameError
 
 __all__ = ["EvaluateConfig", "Evaluation", "evaluate"]
 
@@ -109,6 +109,10 @@ def evaluate(
     run = RunFolder.open(path)
     training = run.read_json("training.json")
     file = read_model_file(run.model if config.model == "model" else run.best_model)
+    own = run.read_config()
+    if (file.config.env, file.config.algo) != (own.env, own.algo):
+        came, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
+        raise RunError(f"{file.path} was trained on {came}, expected {expected} as the run's config.json says.")
     kwargs = dict(file.config.env_kwargs)
     if config.backend is not None:
         kwargs["backend"] = config.backend

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,9 +27,22 @@ from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.run_folder import write_atomically
 from gym_gazebo2.algos.table import make_model
 from gym_gazebo2.algos.vec_env import make_vec_env
-from gym_gazebo2.errors import InvalidArgumentError, RunError
+from gym_gazebo2.errors import RunError
 
 __all__ = ["ModelFile", "read_arrays", "read_model_file", "save_model", "write_arrays"]
+
+
+UNREADABLE = (
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    OSError,
+)
+"""What reading a damaged file can raise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +119,7 @@ def read_model_file(path: Path) -> ModelFile:
             weights = torch.load(io.BytesIO(archive.read("policy.pth")), map_location="cpu", weights_only=True)
             normalization = read_arrays(archive.read("normalization.npz"))
         return ModelFile(path, from_json(about["arguments"]), about["action"], weights, normalization)
-    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, OSError, InvalidArgumentError) as error:
+    except UNREADABLE as error:
         raise RunError(f"{path} is corrupt or no model of gym-gazebo2: {type(error).__name__}: {error}") from error
 
 

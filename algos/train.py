@@ -80,9 +80,9 @@ def _learn(
             callback.on_training_end()
             model.logger.close()
         callback.evaluate()
-    save_model(run.model, model, config, get_action_meaning(config))
     summary = dataclasses.asdict(state) | {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps}
     run.write_json("training.json", summary)
+    save_model(run.model, model, config, get_action_meaning(config))  # last: its presence says that the run is finished
     return run
 
 

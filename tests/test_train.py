@@ -216,7 +216,13 @@ def copy_run(run, path, change):
 
 def test_model_of_another_id_does_not_fit(run, tmp_path):
     other = copy_run(run, tmp_path / "other", lambda name, content: content.replace(b"SCARA-v0", b"MARA-v0"))
-    with pytest.raises(RunError, match="does not fit MARA-v0"):
+    with pytest.raises(RunError, match="trained on MARA-v0 with ppo, expected SCARA-v0"):
+        evaluate(other)
+
+
+def test_weights_that_are_none_are_corrupt(run, tmp_path):
+    other = copy_run(run, tmp_path / "other", lambda name, content: b"garbage" if name == "policy.pth" else content)
+    with pytest.raises(RunError, match="corrupt or no model"):
         evaluate(other)
 
 
