@@ -35,6 +35,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+            os.fchmod(stream.fileno(), 0o644)  # mkstemp's own mode would hide a model from a deployment's account
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -125,11 +126,12 @@ class RunFolder:
         write_atomically(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
     def read_progress(self) -> list[dict[str, float]]:
-        """Return the rows of ``progress.csv``, empty cells left out."""
+        """Return the rows of ``progress.csv``, empty cells left out; a last line that was cut off is no row."""
         path = self.path / "progress.csv"
         if not path.is_file():
             return []
-        rows = csv.DictReader(io.StringIO(path.read_text()))
+        whole, _, _ = path.read_text().rpartition("\n")
+        rows = csv.DictReader(io.StringIO(whole))
         return [{key: float(value) for key, value in row.items() if value} for row in rows]
 
 

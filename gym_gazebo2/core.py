@@ -123,12 +123,14 @@ class ArmCore:
                 raise UnknownNameError("reset option", name, RESET_OPTIONS)
         goals = self._read_goals(options["goal"]) if "goal" in options else None
         starts = self._read_poses(options["q"]) if "q" in options else None
-        q = np.tile(self.robot.home, (self.num_envs, 1))
+        goal, q = self.goal.copy(), np.tile(self.robot.home, (self.num_envs, 1))
         for i in np.flatnonzero(mask).tolist():
-            self.goal[i] = self.task.sample_goal(rngs[i]) if goals is None else goals[i]
+            goal[i] = self.task.sample_goal(rngs[i]) if goals is None else goals[i]
             q[i] = self._sample_start(rngs[i]) if starts is None else starts[i]
-        self.backend.show_goal(self.goal)
-        return self._look(self.backend.reset(mask, q))
+        arm = self.backend.reset(mask, q)
+        self.goal = goal  # only now: a reset that is refused changes nothing
+        self.backend.show_goal(goal)
+        return self._look(arm)
 
     def step(self, action: ArrayLike) -> Outcome:
         """Advance every arm by one control period.

@@ -136,6 +136,14 @@ def test_start_pose_can_be_chosen_for_an_episode(env):
         env.reset(options={"pose": q})
 
 
+def test_a_reset_that_is_refused_changes_nothing(env):
+    env.reset(seed=0)
+    before = env.core.goal.copy()
+    with pytest.raises(ValueError, match="expected finite positions"):
+        env.reset(options={"goal": (-0.4, 0.2, 0.3), "q": [9.0] * 6})
+    np.testing.assert_array_equal(env.core.goal, before)
+
+
 def test_start_noise_is_uniform_and_bounded():
     env = ArmEnv("mara", "mara_reach", start_noise=0.1)
     env.reset(seed=0)

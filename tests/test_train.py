@@ -220,6 +220,12 @@ def test_model_of_another_id_does_not_fit(run, tmp_path):
         evaluate(other)
 
 
+def test_a_row_that_was_cut_off_is_no_row(run, tmp_path):
+    text = (run.path / "progress.csv").read_text()
+    (tmp_path / "progress.csv").write_text(text[: text.rindex("\n", 0, -1) + 5])
+    assert RunFolder(tmp_path).read_progress() == run.read_progress()[:-1]
+
+
 def test_weights_that_are_none_are_corrupt(run, tmp_path):
     other = copy_run(run, tmp_path / "other", lambda name, content: b"garbage" if name == "policy.pth" else content)
     with pytest.raises(RunError, match="corrupt or no model"):
