@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import weakref
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,8 @@ __all__ = ["GazeboServer", "check_gazebo"]
 PATIENCE = 6.0
 """Time that a gzserver has to end by itself [s]."""
 START_TIMEOUT = 60.0
+ASK_AGAIN = 0.5
+"""Time between two questions to a gzserver that still loads [s]."""
 EMPTY_WORLD = '<?xml version="1.0"?><sdf version="1.6"><world name="empty"><physics type="ode"/></world></sdf>\n'
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 JOINED_BY_COLON = ("LD_LIBRARY_PATH", "AMENT_PREFIX_PATH")
@@ -181,21 +184,35 @@ def check_gazebo(gazebo: Gazebo, timeout: float = START_TIMEOUT) -> None:
         timeout: Longest wait [s].
 
     Raises:
-        GazeboError: It does not start, its time stands still, or it does not end when asked.
+        GazeboError: It cannot be started, ends by itself, its time stands still, or it does not end when asked.
     """
-    program = gazebo.gzserver.with_name(gazebo.gzserver.name.replace("gzserver", "gz"))
-    command = [str(program), "stats", "-p", "-d", "1"]
-    with GazeboServer(gazebo, EMPTY_WORLD, {}) as server:
-        try:
-            answer = subprocess.run(
-                command, env=server.environment, capture_output=True, text=True, timeout=timeout, check=False
-            )
-        except (subprocess.TimeoutExpired, OSError) as error:
-            raise GazeboError(f"gzserver gives no sign of life: {error}. {server.quote_log()}") from error
-        rows = [line.split(",") for line in answer.stdout.splitlines() if line.count(",") == 3 and line[0] != "#"]
-        if len(rows) < 2 or float(rows[-1][1]) <= float(rows[0][1]):
-            said = (answer.stdout + answer.stderr).strip()
-            raise GazeboError(f"gzserver's time does not advance; {command[0]} says {said!r}. {server.quote_log()}")
-        code = server.close()
+    try:
+        with GazeboServer(gazebo, EMPTY_WORLD, {}) as server:
+            _wait_advance(server, gazebo, time.monotonic() + timeout)
+            code = server.close()
+    except BackendError as error:
+        raise GazeboError(str(error)) from error
     if code != 0:
         raise GazeboError(f"gzserver ended with status {code} when asked to end, expected 0.")
+
+
+def _wait_advance(server: GazeboServer, gazebo: Gazebo, deadline: float) -> None:
+    """Ask ``gz stats`` until two answers show that time advances: it gives up at once on a server that still loads."""
+    program = gazebo.gzserver.with_name(gazebo.gzserver.name.replace("gzserver", "gz"))
+    command = [str(program), "stats", "-p", "-d", "1"]
+    said = "nothing yet"
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            answer = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=left, check=False)
+        except subprocess.TimeoutExpired:
+            break
+        except OSError as error:
+            raise GazeboError(f"{program} cannot be started: {error}. {server.quote_log()}") from error
+        times = [float(line.split(",")[1]) for line in answer.stdout.splitlines() if line.count(",") == 3 and line[0] != "#"]
+        if len(times) > 1 and times[-1] > times[0]:
+            return
+        said = repr((answer.stdout + answer.stderr).strip())
+        if select.select([server], [], [], min(ASK_AGAIN, max(0.0, deadline - time.monotonic())))[0]:
+            server.process.wait(PATIENCE)
+            server.check_alive()
+    raise GazeboError(f"gzserver's time does not advance; {program} says {said}. {server.quote_log()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import select
 import signal
@@ -20,10 +21,10 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_ga
 
 from gym_gazebo2.errors import BackendError, InvalidArgumentError
 from gym_gazebo2.gazebo.errors import GazeboError
-from gym_gazebo2.gazebo.locate import find_gazebo
+from gym_gazebo2.gazebo.locate import Gazebo, find_gazebo
 from gym_gazebo2.gazebo.model import make_world
 from gym_gazebo2.gazebo.ports import DOMAINS, Domain, check_domain, find_port
-from gym_gazebo2.gazebo.server import GazeboServer
+from gym_gazebo2.gazebo.server import GazeboServer, check_gazebo
 from gym_gazebo2.robots import make_robot
 
 from .gazebo_client import Client, start_server
@@ -156,6 +157,34 @@ def test_not_ready_in_time() -> None:
     empty = '<sdf version="1.6"><world name="w"><physics type="ode"/></world></sdf>'
     with GazeboServer(gazebo, empty, {}) as server, pytest.raises(BackendError, match="not ready after 1 s"):
         server.wait_ready(1.0)
+
+
+def put_gazebo(folder: Path, line: str) -> Gazebo:
+    """Return the installation with a gzserver that does something first."""
+    gazebo = find_gazebo()
+    if gazebo is None:
+        pytest.skip("Gazebo 11 is not installed: gym-gazebo2 install-gazebo")
+    (folder / "gz").symlink_to(gazebo.gzserver.with_name(gazebo.gzserver.name.replace("gzserver", "gz")))
+    program = folder / "gzserver"
+    program.write_text(f'#!/bin/sh\n{line}\nexec {gazebo.gzserver} "$@"\n')
+    program.chmod(0o755)
+    return dataclasses.replace(gazebo, gzserver=program)
+
+
+def test_check_waits_for_a_gzserver_that_loads_slowly(tmp_path: Path) -> None:
+    check_gazebo(put_gazebo(tmp_path, "sleep 2"))
+
+
+def test_check_notices_a_gzserver_that_ends(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(GazeboError, match="with exit status 3"):
+        check_gazebo(put_gazebo(tmp_path, "exit 3"))
+    assert time.monotonic() - started < 30.0
+
+
+def test_check_gives_up_at_its_deadline(tmp_path: Path) -> None:
+    with pytest.raises(GazeboError, match="does not advance.*not running"):
+        check_gazebo(put_gazebo(tmp_path, "sleep 60"), timeout=2.0)
 
 
 def test_missing_plugin_is_refused(tmp_path: Path) -> None:
