@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3 import HerReplayBuffer
-from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.utils import LinearSchedule
 
 from gym_gazebo2.algos.networks import parse_policy_kwargs
+from gym_gazebo2.algos.noise import OrnsteinUhlenbeckNoise
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["NOISES", "REPLAY_BUFFERS", "parse_hyperparameters", "parse_schedule"]
@@ -18,7 +19,7 @@ __all__ = ["NOISES", "REPLAY_BUFFERS", "parse_hyperparameters", "parse_schedule"
 REPLAY_BUFFERS: dict[str, Any] = {"HerReplayBuffer": HerReplayBuffer, "default": None}
 """Name of a replay buffer → class; None lets stable-baselines3 choose by the observations."""
 
-NOISES: dict[str, type[ActionNoise]] = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise}
+NOISES: dict[str, type[ActionNoise]] = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckNoise}
 """``noise_type`` → class, as in rl-baselines3-zoo; ``noise_std`` is its deviation in units of the action's range."""
 
 
