@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main"]
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+RESUMABLE = " A training goes on from its last checkpoint with: gym-gazebo2 resume DIR"
 
 PAPER = {
     "mara": {"accuracy_rms_mm": "0.05 / 0.075", "repeatability_rms_mm": "0.02 / 0.016", "train_wall_s": "3000 / 2000"},
@@ -91,10 +92,17 @@ def _install_gazebo(args: Sequence[str]) -> None:
     Console(soft_wrap=True).print(f"Gazebo {gazebo.version}: {gazebo.gzserver}", highlight=False)
 
 
+def _sim(args: Sequence[str]) -> None:
+    from gym_gazebo2.sim import parse, simulate
+
+    simulate(parse(args))
+
+
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "train": ("train an algorithm on an environment id", _train),
     "resume": ("continue an interrupted training", _resume),
     "evaluate": ("measure how near a trained arm comes to its goal", _evaluate),
+    "sim": ("serve a robot over ROS 2, in lock-step or in real time", _sim),
     "install-gazebo": ("install Gazebo 11 without root, where the system has none", _install_gazebo),
 }
 
@@ -117,10 +125,8 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"gym-gazebo2 {args[0]}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(
-            "\ngym-gazebo2: interrupted. A training goes on from its last checkpoint with: gym-gazebo2 resume DIR",
-            file=sys.stderr,
-        )
+        hint = RESUMABLE if args[0] in ("train", "resume") else ""
+        print(f"\ngym-gazebo2 {args[0]}: interrupted.{hint}", file=sys.stderr)
         return INTERRUPTED
     return 0
 
