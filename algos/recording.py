@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fractions
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,64 @@ from gym_gazebo2.robots import RobotSpec
 
 __all__ = ["FILM_FORMATS", "Film", "check_film"]
 
-FILM_FORMATS = {
-    ".mp4": {"format": "FFMPEG", "macro_block_size": 1, "quality": 7},
-    ".gif": {"format": "GIF", "loop": 0},
-    ".webp": {"format": "WEBP", "loop": 0},
-}
-"""Ending → keywords of imageio's writer."""
 SIZE = (640, 480)
+Picture = NDArray[np.uint8]
+
+
+class Writer(Protocol):
+    """Takes pictures (height, width, 3), and finishes a file."""
+
+    def add(self, picture: Picture) -> None:
+        """Append a picture."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class _Video:
+    """H.264, as every browser plays it."""
+
+    def __init__(self, path: Path, period: float) -> None:
+        try:
+            import av
+        except ImportError as error:
+            raise MissingDependencyError("av", "play") from error
+        self._frame = av.VideoFrame
+        self._file = av.open(str(path), "w")
+        self._stream: Any = self._file.add_stream("libx264", rate=fractions.Fraction(1.0 / period).limit_denominator(1000))
+        self._stream.width, self._stream.height = SIZE
+        self._stream.pix_fmt = "yuv420p"
+
+    def add(self, picture: Picture) -> None:
+        self._file.mux(self._stream.encode(self._frame.from_ndarray(picture, format="rgb24")))
+
+    def close(self) -> None:
+        if self._stream.codec_context.is_open:  # it opens with the first picture
+            self._file.mux(self._stream.encode(None))
+        self._file.close()
+
+
+class _Animation:
+    """GIF or WebP; its pictures are kept until the end."""
+
+    def __init__(self, path: Path, period: float) -> None:
+        try:
+            from PIL import Image
+        except ImportError as error:
+            raise MissingDependencyError("pillow", "play") from error
+        self._make, self._path, self._period, self._pictures = Image.fromarray, path, period, list[Any]()
+
+    def add(self, picture: Picture) -> None:
+        self._pictures.append(self._make(picture))
+
+    def close(self) -> None:
+        if self._pictures:
+            first, *others = self._pictures
+            first.save(self._path, save_all=True, append_images=others, duration=round(1000 * self._period), loop=0)
+
+
+FILM_FORMATS: dict[str, type[_Video] | type[_Animation]] = {".mp4": _Video, ".gif": _Animation, ".webp": _Animation}
+"""Ending → what writes it."""
 
 
 def check_film(path: str | os.PathLike[str]) -> Path:
@@ -39,11 +91,7 @@ def check_film(path: str | os.PathLike[str]) -> Path:
 
 
 class Film:
-    """A film that grows by a frame a control period.
-
-    Attributes:
-        frames: Frames written so far.
-    """
+    """A film that grows by a frame a control period."""
 
     def __init__(self, path: str | os.PathLike[str], robot: RobotSpec, control_dt: float) -> None:
         """Open the file.
@@ -57,25 +105,17 @@ class Film:
             InvalidArgumentError: There is no such format.
             RunError: The file cannot be written.
             RenderError: There is no off-screen OpenGL here.
-            MissingDependencyError: imageio is not installed.
+            MissingDependencyError: The package that writes the format is not installed.
         """
         from gym_gazebo2.backends.mujoco.rendering import Painter
 
         path = check_film(path)
-        try:
-            import imageio.v2 as imageio
-        except ImportError as error:
-            raise MissingDependencyError("imageio", "play") from error
-        self.path, self.frames = path, 0
+        self._writer: Writer = FILM_FORMATS[path.suffix.lower()](path, control_dt)
         self._painter = Painter(robot, *SIZE)
-        keywords: dict[str, Any] = dict(FILM_FORMATS[path.suffix.lower()])
-        timing = {"fps": 1.0 / control_dt} if keywords["format"] == "FFMPEG" else {"duration": 1000.0 * control_dt}
-        self._writer = imageio.get_writer(path, **keywords, **timing)
 
     def add(self, q: NDArray[np.float64], p_goal: NDArray[np.float64]) -> None:
         """Add a picture of a pose (dof,) [rad] and a goal (3,) [m]."""
-        self._writer.append_data(self._painter.draw(q, p_goal, "overview"))
-        self.frames += 1
+        self._writer.add(self._painter.draw(q, p_goal, "overview"))
 
     def close(self) -> None:
         """Finish the file."""

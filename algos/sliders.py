@@ -7,8 +7,9 @@ import os
 import select
 import sys
 import termios
+import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,8 @@ class Sliders:
             self.wants = name
 
     def __call__(self, observation: Any) -> NDArray[np.float32]:
-        """Return the action (dof,)."""
-        return self.values.copy()
+        """Return the action (1, dof)."""
+        return self.values[None].copy()
 
     def describe(self) -> str:
         """Return one line with every slider, the chosen one marked."""
@@ -64,19 +65,31 @@ class Sliders:
 
 
 @contextlib.contextmanager
-def open_keyboard() -> Iterator[Any]:
-    """Yield a function that returns the keys pressed since the last call, without waiting.
+def open_keyboard(period: float) -> Iterator[Callable[[], list[bytes]]]:
+    """Yield a function that returns the keys pressed since the last call, and returns a period after that call.
+
+    Args:
+        period: Least time between two calls, so that the arm moves no faster than in reality [s].
 
     Raises:
         UsageError: Standard input is no terminal.
     """
     if not sys.stdin.isatty():
         raise UsageError("Sliders need a keyboard, and standard input is no terminal. Use --policy random, or a run folder.")
-    handle = sys.stdin.fileno()
+    handle, due = sys.stdin.fileno(), time.monotonic()
+
+    def read_keys() -> list[bytes]:
+        nonlocal due
+        typed = b""
+        while select.select([handle], [], [], max(0.0, due - time.monotonic()))[0]:
+            typed += os.read(handle, 1024)
+        due = max(due, time.monotonic()) + period
+        return split_keys(typed)
+
     before = termios.tcgetattr(handle)
     tty.setcbreak(handle)
     try:
-        yield lambda: split_keys(os.read(handle, 1024)) if select.select([handle], [], [], 0.0)[0] else []
+        yield read_keys
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
 
