@@ -19,9 +19,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import nn
 
+from gym_gazebo2.algos.discrete import make_action_table
 from gym_gazebo2.algos.evaluate import MODELS
 from gym_gazebo2.algos.model_file import ModelFile, read_model_file
 from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
+from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.errors import MissingDependencyError, UnknownNameError, UnsupportedError
 from gym_gazebo2.robots import make_robot
 
@@ -99,10 +101,12 @@ class _Deployed(nn.Module):
     def __init__(self, file: ModelFile) -> None:
         super().__init__()
         model = file.build()
-        if hasattr(model.policy, "lstm_actor"):
+        if get_algorithm(file.config.algo).recurrent:
             raise UnsupportedError(f"{file.path} keeps a memory between steps, and only policies without one can be exported.")
-        self.space = _get_space(file.config.env)
+        self.space = _get_space(file.config.env, "observation_space")
         self.policy = model.policy.eval()
+        table = torch.as_tensor(make_action_table(_get_space(file.config.env, "action_space")))
+        self.choices = table if isinstance(model.action_space, spaces.Discrete) else None
         self.names = list(self.space.spaces) if isinstance(self.space, spaces.Dict) else [""]
         shapes = [_get_part(model.observation_space, name).shape for name in self.names]
         self.are_images = [_get_part(self.space, name).shape != shape for name, shape in zip(self.names, shapes, strict=True)]
@@ -113,7 +117,8 @@ class _Deployed(nn.Module):
         """Return actions (n, dof) for observations (n, …), in the order of ``names``."""
         seen = [self._normalize(index, value) for index, value in enumerate(observations)]
         given = dict(zip(self.names, seen, strict=True)) if isinstance(self.space, spaces.Dict) else seen[0]
-        return self.policy._predict(given, deterministic=True).clamp(-1.0, 1.0)
+        action = self.policy._predict(given, deterministic=True)
+        return action.clamp(-1.0, 1.0) if self.choices is None else self.choices[action]
 
     def make_example(self) -> tuple[torch.Tensor, ...]:
         """Return a batch of two observations."""
@@ -134,9 +139,9 @@ class _Deployed(nn.Module):
         return ((value - getattr(self, f"mean_{index}")) / getattr(self, f"deviation_{index}")).clamp(-CLIP, CLIP)
 
 
-def _get_space(env_id: str) -> spaces.Space[Any]:
+def _get_space(env_id: str, name: str) -> spaces.Space[Any]:
     with contextlib.closing(gymnasium.make(env_id, backend="fake")) as env:
-        return env.observation_space
+        return getattr(env, name)
 
 
 def _get_part(space: spaces.Space[Any], name: str) -> spaces.Space[Any]:
@@ -160,6 +165,8 @@ def _to_onnx(policy: _Deployed, about: dict[str, Any]) -> bytes:
             dynamo=True,
             verbose=False,
         )
+    if program is None:
+        raise UnsupportedError("torch exported nothing, expected an ONNX program. Use --format torchscript.")
     model = program.model_proto
     onnx.helper.set_model_props(model, {"gym_gazebo2": json.dumps(about)})
     onnx.checker.check_model(model)
@@ -169,7 +176,9 @@ def _to_onnx(policy: _Deployed, about: dict[str, Any]) -> bytes:
 def _to_torchscript(policy: _Deployed, about: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     with _quiet():
-        traced = torch.jit.trace(policy, policy.make_example(), check_trace=False)
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            policy, policy.make_example(), check_trace=False
+        )
         torch.jit.save(traced, buffer, _extra_files={"gym_gazebo2.json": json.dumps(about)})
     return buffer.getvalue()
 

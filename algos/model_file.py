@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.run_folder import write_atomically
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
-from gym_gazebo2.algos.vec_env import make_vec_env
+from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.errors import RunError
 
 __all__ = ["ModelFile", "read_arrays", "read_model_file", "save_model", "write_arrays"]
@@ -85,7 +85,7 @@ class ModelFile:
         env = wrap_actions(self.config.algo, env)
         if not self.normalization:
             return env
-        wrapped = VecNormalize(env, training=False, norm_reward=False)
+        wrapped = normalize(env, training=False, norm_reward=False)
         set_statistics(wrapped, self.normalization)
         return wrapped
 

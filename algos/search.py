@@ -84,11 +84,12 @@ class Search:
         """
         try:
             import optuna
+            from optuna.storages.journal import JournalFileBackend
         except ImportError as error:
             raise MissingDependencyError("optuna", "sweep") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         path.parent.mkdir(parents=True, exist_ok=True)
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
         sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         self._study = optuna.create_study(storage=storage, study_name="sweep", sampler=sampler, load_if_exists=True)
         self._states = optuna.trial.TrialState
@@ -115,7 +116,7 @@ class Search:
     def get_best(self) -> tuple[int, dict[str, Any], float]:
         """Return number, hyperparameters and value of the best trial."""
         best = self._study.best_trial
-        return best.number, dict(best.params), float(best.value)
+        return best.number, dict(best.params), float(best.values[0])
 
 
 def _make_distribution(distributions: Any, given: Range) -> Any:

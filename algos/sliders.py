@@ -82,7 +82,10 @@ def open_keyboard(period: float) -> Iterator[Callable[[], list[bytes]]]:
         nonlocal due
         typed = b""
         while select.select([handle], [], [], max(0.0, due - time.monotonic()))[0]:
-            typed += os.read(handle, 1024)
+            part = os.read(handle, 1024)
+            if not part:  # the terminal is gone
+                return [b"q"]
+            typed += part
         due = max(due, time.monotonic()) + period
         return split_keys(typed)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.callbacks import RunCallback, TrainingState, get_action_meaning
 from gym_gazebo2.algos.checkpoint import find_checkpoint, load_checkpoint
@@ -21,7 +21,7 @@ from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
-from gym_gazebo2.algos.vec_env import make_vec_env
+from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 
 __all__ = ["resume", "train"]
 
@@ -95,12 +95,12 @@ def _choose_log_interval(config: ResolvedConfig) -> int:
 def _make_training_env(config: ResolvedConfig) -> VecEnv:
     actions = get_algorithm(config.algo).actions
     env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, actions=actions, **config.env_kwargs)
-    return VecNormalize(env, gamma=config.hyperparameters.get("gamma", 0.99)) if config.normalize else env
+    return normalize(env, gamma=config.hyperparameters.get("gamma", 0.99)) if config.normalize else env
 
 
 def _make_eval_env(config: ResolvedConfig) -> VecEnv:
     env = wrap_actions(config.algo, make_eval_env(config.env, config.eval_runs, **config.env_kwargs))
-    return VecNormalize(env, training=False, norm_reward=False) if config.normalize else env
+    return normalize(env, training=False, norm_reward=False) if config.normalize else env
 
 
 def _make_logger(run: RunFolder, model: BaseAlgorithm) -> Logger:

@@ -8,11 +8,13 @@ from typing import Any, Literal, get_args
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env as make_worker_vec_env
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
@@ -20,7 +22,7 @@ from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env"]
+__all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env", "normalize"]
 
 Actions = Literal["box", "discrete"]
 Vectorization = Literal["batched", "dummy", "subproc"]
@@ -72,6 +74,19 @@ def _make_arms(env_id: str, num_envs: int, vec: Vectorization, seed: int | None,
     env = BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
     env.seed(seed)
     return env
+
+
+def normalize(env: VecEnv, **options: Any) -> VecNormalize:
+    """Return the environments with observations and rewards normalised by running statistics; images stay as they are.
+
+    Args:
+        env: The environments.
+        **options: Further keywords of ``VecNormalize``.
+    """
+    space = env.observation_space
+    if isinstance(space, spaces.Dict):
+        options["norm_obs_keys"] = [name for name, part in space.items() if not is_image_space(part)]
+    return VecNormalize(env, **options)
 
 
 def check_env_id(env_id: str) -> None:

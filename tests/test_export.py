@@ -12,20 +12,32 @@ import numpy as np
 import pytest
 
 from gym_gazebo2.algos import TrainConfig, train
+from gym_gazebo2.algos.discrete import make_action_table
 from gym_gazebo2.algos.export import ExportConfig, export
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.errors import RunError, UnknownNameError
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'gym_gazebo2[export]'")
 
 
-@pytest.fixture(scope="module", params=["SCARA-v0", "MARAReachGoal-v0", "MARACamera-v0"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("SCARA-v0", "ppo"),
+        ("SCARA-v0", "dqn"),
+        ("SCARA-v0", "sac"),
+        ("MARAReachGoal-v0", "trpo"),
+        ("MARACamera-v0", "ppo"),
+    ],
+)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    out = tmp_path_factory.mktemp("export") / "run"
-    small = {"n_steps": 10, "batch_size": 40, "n_epochs": 1}
-    config = TrainConfig(env=request.param, steps=40, num_envs=4, normalize=True, hyperparameters=small, out=str(out))
-    return train(config)
+    (env, algo), out = request.param, tmp_path_factory.mktemp("export") / "run"
+    is_on_policy = get_algorithm(algo).learns == "on_policy"
+    small = {"n_steps": 10, "batch_size": 40} if is_on_policy else {"learning_starts": 10, "batch_size": 8}
+    few = {"steps": 40, "num_envs": 4, "max_episode_steps": 10, "eval_runs": 2, "eval_every": 1000, "progress": False}
+    return train(TrainConfig(env=env, algo=algo, normalize=True, hyperparameters=small, out=str(out), **few))
 
 
 def collect(run: RunFolder, count: int = 5) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -37,7 +49,10 @@ def collect(run: RunFolder, count: int = 5) -> tuple[dict[str, np.ndarray], np.n
     for _ in range(5):
         observation, *_ = env.step(env.action_space.sample())
     wrapped = file.wrap(_vec(file.config.env))
-    action, _ = model.predict(wrapped.normalize_obs(observation), deterministic=True)
+    seen = wrapped.normalize_obs(observation) if file.normalization else observation
+    action, _ = model.predict(seen, deterministic=True)
+    if get_algorithm(file.config.algo).actions == "discrete":
+        action = make_action_table(env.single_action_space)[action]
     parts = observation if isinstance(observation, dict) else {"observation": observation}
     return parts, np.clip(action, -1.0, 1.0)
 
