@@ -95,14 +95,13 @@ class Search:
         self._states = optuna.trial.TrialState
         self._distributions = {name: _make_distribution(optuna.distributions, given) for name, given in ranges.items()}
 
-    def count_done(self) -> int:
-        """Return how many trials have a result."""
-        return len(self._study.get_trials(deepcopy=False, states=(self._states.COMPLETE,)))
+    def get_done(self) -> list[tuple[int, dict[str, Any]]]:
+        """Return number and hyperparameters of the trials that have a result."""
+        return self._list(self._states.COMPLETE)
 
     def get_open(self) -> list[tuple[int, dict[str, Any]]]:
         """Return number and hyperparameters of the trials that were begun and have no result."""
-        trials = self._study.get_trials(deepcopy=False, states=(self._states.RUNNING,))
-        return [(trial.number, dict(trial.params)) for trial in trials]
+        return self._list(self._states.RUNNING)
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Return number and hyperparameters of a new trial."""
@@ -117,6 +116,10 @@ class Search:
         """Return number, hyperparameters and value of the best trial."""
         best = self._study.best_trial
         return best.number, dict(best.params), float(best.values[0])
+
+    def _list(self, state: Any) -> list[tuple[int, dict[str, Any]]]:
+        trials = self._study.get_trials(deepcopy=False, states=(state,))
+        return [(trial.number, dict(trial.params)) for trial in trials]
 
 
 def _make_distribution(distributions: Any, given: Range) -> Any:

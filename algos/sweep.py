@@ -64,6 +64,8 @@ class SweepConfig:
         parse_grid(self.hyper)
         if twice := {parse_range(text)[0] for text in self.search} & set(parse_grid(self.hyper)):
             raise InvalidArgumentError("search", sorted(twice), "hyperparameters that are not in the grid as well")
+        if self.search and any(len(values) > 1 for values in parse_grid(self.hyper).values()):
+            raise InvalidArgumentError("hyper", self.hyper, "one value each beside a search: NAME=VALUE")
         for name in ("trials", "jobs"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -134,16 +136,15 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
     ranges = dict(map(parse_range, config.search))
     search = Search(Path(config.out) / env / algo / "optuna.log", ranges, config.seeds[0])
     fixed = {name: values[0] for name, values in parse_grid(config.hyper).items()}
-    tried: list[Point] = []
-    while search.count_done() < config.trials:
+    while len(search.get_done()) < config.trials:
         number, values = next(iter(search.get_open()), None) or search.ask()
-        points = list(_seed(config, env, algo, {**fixed, **values}, f"trial{number}"))
+        points = _seed(config, env, algo, {**fixed, **values}, f"trial{number}")
         results = _run_all(pool, config, points)
         search.tell(number, statistics.median(result.accuracy_rms_mm for result in results))
-        tried += points
     number, values, error = search.get_best()
-    _say(f"{env} {algo}: best of {search.count_done()} is trial {number}, {error:.3f} mm, with {values}")
-    return tried or list(_seed(config, env, algo, {**fixed, **values}, f"trial{number}"))
+    _say(f"{env} {algo}: the best of {config.trials} is trial {number}, {error:.3f} mm, with {values}")
+    tried = search.get_done()
+    return [p for number, values in tried for p in _seed(config, env, algo, {**fixed, **values}, f"trial{number}")]
 
 
 def _run_all(pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Point]) -> list[Evaluation]:
