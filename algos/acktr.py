@@ -1,8 +1,9 @@
 """ACKTR: actor and critic on natural gradients from Kronecker-factored curvature, inside a trust region."""
 
 import copy
-from collections.abc import Collection, Iterator
-from typing import Any, ClassVar, Literal, TypeVar, cast
+import math
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch as th
@@ -42,10 +43,24 @@ SelfACKTR = TypeVar("SelfACKTR", bound="ACKTR")
 
 CRITICS = ("adam", "kfac")
 
+SAMPLES_PER_WIDTH = 8
+"""Samples for the curvature, as a multiple of the widest layer's width."""
+
 MAX_KL_RATIO = 1.5
 """A step whose measured divergence exceeds this multiple of the target is halved."""
 
+DOUBTFUL_KL_RATIO = 1.2
+"""A divergence measured on a sample is measured on the whole batch where it exceeds this multiple of the target."""
+
 MAX_HALVINGS = 10
+
+
+class Before(NamedTuple):
+    """The policy before a step, on some of the batch's observations."""
+
+    observations: Any
+    distribution: Distribution
+    rows: int
 
 
 class ACKTR(OnPolicyAlgorithm):
@@ -84,6 +99,7 @@ class ACKTR(OnPolicyAlgorithm):
         max_step_size: float | Schedule = 10.0,
         damping: float = 0.3,
         stats_decay: float | None = None,
+        stats_samples: int | None = None,
         curvature_interval: int = 1,
         momentum: float = 0.0,
         critic: Literal["adam", "kfac"] = "kfac",
@@ -118,6 +134,8 @@ class ACKTR(OnPolicyAlgorithm):
             damping: λ of K-FAC.
             stats_decay: Weight of the past in the curvature, in [0, 1). None averages only as far as a batch is small
                 against the width of a layer; stale curvature is what makes the algorithm unstable.
+            stats_samples: Samples of the batch, drawn at random, that the curvature of actor or joint network is taken from.
+                None takes as many as its widest layer needs.
             curvature_interval: Updates between two eigendecompositions; raise it for layers thousands wide.
             momentum: Weight of the previous direction, in [0, 1).
             critic: Optimizer of a critic that shares no layer with the actor.
@@ -168,6 +186,7 @@ class ACKTR(OnPolicyAlgorithm):
         self.max_step_size = max_step_size
         self.damping = damping
         self.stats_decay = stats_decay
+        self.stats_samples = stats_samples
         self.curvature_interval = curvature_interval
         self.momentum = momentum
         self.critic = critic
@@ -193,8 +212,10 @@ class ACKTR(OnPolicyAlgorithm):
             start = value(1.0) if callable(value) else value
             if not (isinstance(start, int | float) and start > 0):
                 raise InvalidArgumentError(name, start, "a positive number, or a schedule that starts with one")
-        for name in ("batch_size", "n_critic_updates"):
+        for name in ("batch_size", "n_critic_updates", "stats_samples"):
             count = getattr(self, name)
+            if count is None and name == "stats_samples":
+                continue
             if not (isinstance(count, int) and count >= 1):
                 raise InvalidArgumentError(name, count, "a whole number of at least 1")
         samples = self.n_steps * self.n_envs
@@ -283,11 +304,16 @@ class ACKTR(OnPolicyAlgorithm):
 
     def _train_actor(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of the policy, its actions sampled (Wu et al., section 3.1)."""
+        sample = self._choose_sample(batch.observations)
         with self._kfac.capture():
+            distribution = self.policy.get_distribution(sample)
+        log_likelihood = sample_log_prob(distribution)
+        before = [Before(sample, copy.copy(distribution), len(log_likelihood))]
+        if len(log_likelihood) < len(batch.returns):
             distribution = self.policy.get_distribution(batch.observations)
+            before.append(Before(batch.observations, copy.copy(distribution), len(batch.returns)))
         loss = self._compute_policy_loss(batch, distribution)
-        metric = compute_policy_metric(distribution)
-        self._take_policy_step(batch, distribution, sample_log_prob(distribution), loss, metric)
+        self._take_policy_step(before, log_likelihood, loss, compute_policy_metric(distribution))
 
     def _train_jointly(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of p(a, v | s), both outputs sampled (Wu et al., section 3.1)."""
@@ -298,8 +324,16 @@ class ACKTR(OnPolicyAlgorithm):
         loss = self._compute_policy_loss(batch, distribution) + self.vf_coef * value_loss
         log_likelihood = sample_log_prob(distribution) + sample_value_log_prob(values, std)
         metric = compute_policy_metric(distribution) + compute_value_metric(values, std)
-        self._take_policy_step(batch, distribution, log_likelihood, loss, metric)
+        before = [Before(batch.observations, copy.copy(distribution), len(values))]
+        self._take_policy_step(before, log_likelihood, loss, metric)
         self.logger.record("train/value_loss", value_loss.item())
+
+    def _choose_sample(self, observations: Any) -> Any:
+        """Give the observations that the curvature is taken from: the first, as the buffer has shuffled them."""
+        count = SAMPLES_PER_WIDTH * self._kfac.width if self.stats_samples is None else self.stats_samples
+        if isinstance(observations, dict):
+            return {key: rows[:count] for key, rows in observations.items()}
+        return observations[:count]
 
     def _compute_policy_loss(self, batch: RolloutBufferSamples, distribution: Distribution) -> th.Tensor:
         log_prob = distribution.log_prob(get_actions(batch, self.action_space))
@@ -310,35 +344,32 @@ class ACKTR(OnPolicyAlgorithm):
         self.logger.record("train/entropy_loss", entropy_loss.item())
         return policy_loss + self.ent_coef * entropy_loss
 
-    def _take_policy_step(
-        self,
-        batch: RolloutBufferSamples,
-        distribution: Distribution,
-        log_likelihood: th.Tensor,
-        loss: th.Tensor,
-        metric: Metric,
-    ) -> None:
+    def _take_policy_step(self, before: Sequence[Before], log_likelihood: th.Tensor, loss: th.Tensor, metric: Metric) -> None:
         """Step inside the trust region, and back by halves where its quadratic model was wrong."""
-        old = copy.copy(distribution)
         target_kl = self.target_kl_schedule(self._current_progress_remaining)
         max_step_size = self.max_step_size_schedule(self._current_progress_remaining)
         step = take_natural_step(self._kfac, log_likelihood, loss, metric, target_kl, max_step_size)
-        size, kl = step.size, self._measure_kl(batch, old)
+        size, kl = step.size, self._measure_kl(before, target_kl)
         for _ in range(MAX_HALVINGS):
             if kl <= MAX_KL_RATIO * target_kl:
                 break
             size /= 2
             self._kfac.move(step.direction, -size)
-            kl = self._measure_kl(batch, old)
+            kl = self._measure_kl(before, target_kl)
         self.logger.record("train/loss", loss.item())
         self.logger.record("train/kl", kl)
         self.logger.record("train/predicted_kl", step.predicted_kl)
         self.logger.record("train/target_kl", target_kl)
         self.logger.record("train/step_size", size)
 
-    def _measure_kl(self, batch: RolloutBufferSamples, old: Distribution) -> float:
-        with th.no_grad():
-            return compute_mean_kl(old, self.policy.get_distribution(batch.observations), len(batch.returns))
+    @th.no_grad()
+    def _measure_kl(self, before: Sequence[Before], target_kl: float) -> float:
+        """Measure the divergence on the sample, and where that comes near the region's edge on the whole batch."""
+        kl = math.inf
+        for observations, distribution, rows in before:
+            if kl > DOUBTFUL_KL_RATIO * target_kl:
+                kl = compute_mean_kl(distribution, self.policy.get_distribution(observations), rows)
+        return kl
 
     def _train_critic(self) -> None:
         """Fit a critic of its own to the returns, in minibatches."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from gym_gazebo2.algos.networks import parse_policy_kwargs
 from gym_gazebo2.algos.noise import OrnsteinUhlenbeckNoise
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
-__all__ = ["NOISES", "REPLAY_BUFFERS", "parse_hyperparameters", "parse_schedule"]
+__all__ = ["NOISES", "REPLAY_BUFFERS", "parse_assignments", "parse_hyperparameters", "parse_schedule"]
 
 REPLAY_BUFFERS: dict[str, Any] = {"HerReplayBuffer": HerReplayBuffer, "default": None}
 """Name of a replay buffer → class; None lets stable-baselines3 choose by the observations."""
@@ -61,6 +62,36 @@ def parse_schedule(name: str, value: Any) -> Any:
         return LinearSchedule(float(value.removeprefix("lin_")), 0.0, 1.0)
     except ValueError as error:
         raise InvalidArgumentError(name, value, "a number, or 'lin_' and a number") from error
+
+
+def parse_assignments(words: Iterable[str]) -> dict[str, Any]:
+    """Return hyperparameters from "key=value" words, as a command line has them.
+
+    Args:
+        words: Each a key, with points between the parts of a nested one, and a JSON value; what is no JSON is text, such as
+            "lin_3e-4". A dash in a key is an underscore.
+
+    Raises:
+        InvalidArgumentError: A word has no key or no value.
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        *path, last = key.replace("-", "_").split(".")
+        if not (equals and text and last and all(path)):
+            raise InvalidArgumentError("hyperparameter", word, "KEY=VALUE, such as learning_rate=3e-4")
+        inner = values
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = _parse_text(text)
+    return values
+
+
+def _parse_text(text: str) -> Any:
+    try:
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+    except json.JSONDecodeError:
+        return text
 
 
 def _look_up(kind: str, name: Any, table: Mapping[str, Any]) -> Any:

@@ -92,7 +92,8 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
     Args:
         algo: Row of ``ALGORITHMS``.
         env: The environment to learn in, wrapped by ``wrap_actions``.
-        hyperparameters: Keywords of the algorithm, in the form of ``parse_hyperparameters``.
+        hyperparameters: Keywords of the algorithm, in the form of ``parse_hyperparameters``, and "policy", the name of a
+            policy instead of the one for such observations.
         seed: Seed of every random generator.
 
     Raises:
@@ -101,11 +102,12 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
     """
     row = get_algorithm(algo)
     values = dict(hyperparameters)
+    policy = values.pop("policy", None) or row.choose_policy(env.observation_space)
     if row.learns == "off_policy" and _has_goals(env.observation_space):
         values.setdefault("replay_buffer_class", "HerReplayBuffer")
     keywords = parse_hyperparameters(values, int(np.prod(env.action_space.shape)), row.activation)
     try:
-        return row.load_class()(row.choose_policy(env.observation_space), env, seed=seed, device="cpu", **keywords)
+        return row.load_class()(policy, env, seed=seed, device="cpu", **keywords)
     except (TypeError, ValueError, AssertionError) as error:
         raise InvalidArgumentError(f"hyperparameters of {algo}", values, f"keywords that it takes: {error}") from error
 
