@@ -14,7 +14,8 @@ from gym_gazebo2.algos.metrics import compute_accuracy
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
-from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownNameError
+from gym_gazebo2.checks import read_whole
+from gym_gazebo2.errors import RunError, UnknownNameError
 
 __all__ = ["EvaluateConfig", "Evaluation", "evaluate"]
 
@@ -42,9 +43,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Reject what cannot work."""
         for name, least in (("runs", 2), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidArgumentError(name, value, f"a whole number of at least {least}")
+            object.__setattr__(self, name, read_whole(name, getattr(self, name), least))
         if self.model not in MODELS:
             raise UnknownNameError("model", self.model, MODELS)
 

@@ -21,6 +21,7 @@ from gym_gazebo2.algos.rollout import ModelPolicy, get_episode_steps, make_eval_
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.sliders import HELP, Sliders, open_keyboard
 from gym_gazebo2.algos.vec_env import check_env_id
+from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["PlayConfig", "Played", "play"]
@@ -59,10 +60,10 @@ class PlayConfig:
             raise UnknownNameError("policy", self.policy, POLICIES)
         if self.model not in MODELS:
             raise UnknownNameError("model", self.model, MODELS)
-        for name, least in (("episodes", 1), ("steps", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise InvalidArgumentError(name, value, f"a whole number of at least {least}")
+        read_whole("episodes", self.episodes)
+        read_whole("seed", self.seed, least=0)
+        if self.steps is not None:
+            read_whole("steps", self.steps)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ from gym_gazebo2.algos.search import Search, make_grid, parse_grid, parse_range
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.algos.vec_env import check_env_id
+from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError
 
 __all__ = ["Point", "SweepConfig", "sweep"]
@@ -66,10 +67,9 @@ class SweepConfig:
             raise InvalidArgumentError("search", sorted(twice), "hyperparameters that are not in the grid as well")
         if self.search and any(len(values) > 1 for values in parse_grid(self.hyper).values()):
             raise InvalidArgumentError("hyper", self.hyper, "one value each beside a search: NAME=VALUE")
-        for name in ("trials", "jobs"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise InvalidArgumentError(name, value, "a whole number of at least 1")
+        read_whole("trials", self.trials)
+        if self.jobs is not None:
+            read_whole("jobs", self.jobs)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from stable_baselines3 import PPO
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback
+from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.presets import PRESETS
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.errors import GymGazebo2Error, RunError
@@ -143,7 +144,18 @@ def test_images_can_be_trained_on(tmp_path):
         ({"seed": -1}, "seed is -1"),
         ({"num_envs": 0}, "num_envs is 0"),
         ({"num_envs": 2.5}, "num_envs is 2.5"),
+        ({"num_envs": True}, "num_envs is True"),
+        ({"max_episode_steps": 2.5}, "max_episode_steps is 2.5, expected a whole number"),
+        ({"seed": 2**32 - 8}, "seed is 4294967288, expected a whole number from 0 to 4294967287"),
         ({"stop_error_mm": 0.0}, "stop_error_mm"),
+        ({"stop_reward": float("nan")}, "stop_reward is nan, expected a finite number"),
+        ({"control_dt": None}, "control_dt is None"),
+        ({"control_dt": "fast"}, "control_dt is 'fast', expected a positive number"),
+        ({"start_noise": -0.1}, "start_noise"),
+        ({"out": 3}, "out is 3, expected the path"),
+        ({"backend": None}, "backend is None, expected the name of a backend: fake, gazebo, mujoco"),
+        ({"hyperparameters": [1]}, "hyperparameters is"),
+        ({"hyperparameters": {"policy_kwargs": {"activation_fn": print}}}, "JSON"),
         ({"backend": "bullet"}, "Available: fake, gazebo, mujoco"),
         ({"control_dt": 0.013}, "control_dt"),
         ({"hyperparameters": {"n_stpes": 10}}, "n_stpes"),
@@ -154,6 +166,15 @@ def test_bad_configurations(tmp_path, kwargs, message):
     with pytest.raises(ValueError, match=message):
         train(make_config(tmp_path / "run", **kwargs))
     assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_and_paths_are_stored_plain(tmp_path):
+    given = {"seed": np.int64(3), "num_envs": np.int32(2), "max_episode_steps": np.int64(10), "out": tmp_path / "run"}
+    given |= {"control_dt": np.float32(0.1), "start_noise": np.float64(0.2), "stop_reward": 5}
+    config = TrainConfig(env="SCARA-v0", **given, hyperparameters={"gamma": np.float32(0.5), "n_steps": np.int64(10)})
+    same = TrainConfig(env="SCARA-v0", seed=3, num_envs=2, max_episode_steps=10, control_dt=0.1, start_noise=0.2,
+                       stop_reward=5.0, out=str(tmp_path / "run"), hyperparameters={"gamma": 0.5, "n_steps": 10})  # fmt: skip
+    assert repr(config) == repr(same) == repr(TrainConfig(**json.loads(json.dumps(dataclasses.asdict(config)))))
 
 
 def test_a_folder_that_exists_is_not_touched(run, tmp_path):
@@ -254,7 +275,7 @@ def test_bad_evaluations(kwargs):
 
 def test_default_folder_names_id_algorithm_and_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = RunFolder.create(TrainConfig(env="SCARA-v0", seed=7))
+    run = RunFolder.create(resolve(TrainConfig(env="SCARA-v0", seed=7)))
     assert run.path.parts[:3] == ("runs", "SCARA-v0", "ppo") and run.path.name.endswith("-seed7")
     assert isinstance(run.read_config(), TrainConfig)
     with pytest.raises(GymGazebo2Error):
