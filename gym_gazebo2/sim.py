@@ -180,9 +180,9 @@ def _serve_gazebo(robot: RobotSpec, config: SimConfig, tell: Callable[[], None])
 @contextlib.contextmanager
 def _show_client(server: GazeboServer) -> Iterator[None]:
     """Run a gzclient beside the server; the user may close it, the server goes on."""
-    program = server.gazebo.gzserver.with_name(server.gazebo.gzserver.name.replace("gzserver", "gzclient"))
+    environment = server.environment | server.gazebo.make_client_environment()
     with_me = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
-    client = subprocess.Popen([*with_me, str(program)], env=server.environment, start_new_session=True)
+    client = subprocess.Popen([*with_me, str(server.gazebo.gzclient)], env=environment, start_new_session=True)
     try:
         yield
     finally:

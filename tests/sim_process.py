@@ -54,10 +54,11 @@ def run_sim(*args: str) -> Iterator[Sim]:
     domain = Domain()
     try:
         sim = Sim(*args, domain=domain.id)
-        try:
-            yield sim
-        finally:
-            if sim.process.poll() is None:
-                sim.end()
+        with sim.process:
+            try:
+                yield sim
+            finally:
+                if sim.process.poll() is None:
+                    sim.end()
     finally:
         domain.release()

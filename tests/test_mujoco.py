@@ -265,19 +265,6 @@ def test_no_display_says_so(monkeypatch):
         backend.render("human", 64, 64)
 
 
-@pytest.fixture
-def display():
-    """A virtual display of its own, ended by its handle."""
-    reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
-    os.close(writer)
-    with os.fdopen(reader) as numbers:
-        yield f":{int(numbers.readline())}"
-    server.terminate()
-    server.wait(timeout=10)
-
-
 @pytest.mark.parametrize("ending", ["env.close(); env.close()", "pass"])
 def test_a_window_opens_keeps_real_time_and_lets_the_process_end(display, ending):
     code = (
