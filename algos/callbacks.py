@@ -17,7 +17,7 @@ from gym_gazebo2.algos.checkpoint import save_checkpoint
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.metrics import compute_rms
 from gym_gazebo2.algos.model_file import save_model
-from gym_gazebo2.algos.rollout import run_episodes
+from gym_gazebo2.algos.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.robots import make_robot
@@ -26,6 +26,10 @@ __all__ = ["EVAL_SEED", "RunCallback", "TrainingState", "get_action_meaning"]
 
 EVAL_SEED = 1_000_000
 """Evaluations during training start from the same poses each time, away from the training's seeds."""
+
+
+CHECKPOINT_SHARE = 0.05
+"""Most of the wall time that checkpoints may take."""
 
 
 @dataclasses.dataclass
@@ -69,7 +73,8 @@ class RunCallback(BaseCallback):
         super().__init__()
         self.run, self.config, self.state = run, config, state
         self.eval_env, self.num_eval_steps = eval_env, num_eval_steps
-        self._started = self._last_checkpoint = time.monotonic()
+        self._started = time.monotonic()
+        self._next_checkpoint = self._started + config.checkpoint_seconds
         self._wall_before = state.wall_s
         self._progress = _make_progress(config)
 
@@ -86,7 +91,7 @@ class RunCallback(BaseCallback):
         if self.num_timesteps >= self.state.next_eval:
             self.evaluate()
             self.state.next_eval = self.num_timesteps + self.config.eval_every
-        if time.monotonic() - self._last_checkpoint >= self.config.checkpoint_seconds:
+        if time.monotonic() >= self._next_checkpoint:
             self.write_checkpoint()
 
     def _on_rollout_end(self) -> None:
@@ -103,15 +108,19 @@ class RunCallback(BaseCallback):
         self.state.wall_s = self._wall_before + time.monotonic() - self._started
 
     def write_checkpoint(self) -> None:
-        """Write a checkpoint, where the environments can be saved."""
+        """Write a checkpoint, where the environments can be saved; a slow one delays the next, as buffers can be large."""
+        started = time.monotonic()
         if isinstance(self.training_env.unwrapped, BatchedVecEnv):
             save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
-        self._last_checkpoint = time.monotonic()
+        ended = time.monotonic()
+        self._next_checkpoint = ended + max(self.config.checkpoint_seconds, (ended - started) / CHECKPOINT_SHARE)
 
     def evaluate(self) -> None:
         """Run the deterministic policy from perturbed starts; keep the best model and note when the target was met."""
         self._copy_statistics()
-        episodes = run_episodes(self.eval_env, self._act, self.num_eval_steps, EVAL_SEED, self.config.eval_runs)
+        episodes = run_episodes(
+            self.eval_env, lambda: ModelPolicy(self.model), self.num_eval_steps, EVAL_SEED, self.config.eval_runs
+        )
         error_mm = 1e3 * compute_rms(episodes.error)
         self.update_wall()
         row = {
@@ -138,9 +147,6 @@ class RunCallback(BaseCallback):
             state.time_to_target_s, state.steps_to_target = state.wall_s, self.num_timesteps
         if config.stop_error_mm is not None and error_mm <= config.stop_error_mm:
             state.stopped_by = f"tool error {error_mm:.3f} mm reached {config.stop_error_mm} mm"
-
-    def _act(self, observation: Any) -> Any:
-        return self.model.predict(observation, deterministic=True)[0]
 
     def _copy_statistics(self) -> None:
         source, target = self.model.get_vec_normalize_env(), self.eval_env

@@ -12,7 +12,7 @@ import numpy as np
 
 from gym_gazebo2.algos.metrics import compute_accuracy
 from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import Episodes, get_episode_steps, make_eval_env, run_episodes
+from gym_gazebo2.algos.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
 from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownNameError
 
@@ -121,7 +121,7 @@ def evaluate(
     num_steps = get_episode_steps(file.config.env, file.config.max_episode_steps)
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, config.runs, **kwargs))) as env:
         model = file.build()
-        episodes = run_episodes(env, lambda o: model.predict(o, deterministic=True)[0], num_steps, config.seed, config.runs)
+        episodes = run_episodes(env, lambda: ModelPolicy(model), num_steps, config.seed, config.runs)
     result = Evaluation(
         env=file.config.env,
         algo=file.config.algo,

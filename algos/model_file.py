@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.run_folder import write_atomically
-from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.vec_env import make_vec_env
 from gym_gazebo2.errors import RunError
 
@@ -70,7 +70,8 @@ class ModelFile:
             RunError: The weights do not fit the environment id.
         """
         config = self.config
-        env = make_vec_env(config.env, config.num_envs, **{**config.env_kwargs, "backend": "fake"})
+        kwargs = {**config.env_kwargs, "backend": "fake", "actions": get_algorithm(config.algo).actions}
+        env = make_vec_env(config.env, config.num_envs, **kwargs)
         with contextlib.closing(env):
             model = make_model(config.algo, env, config.hyperparameters, config.seed)
         try:
@@ -80,7 +81,8 @@ class ModelFile:
         return model
 
     def wrap(self, env: VecEnv) -> VecEnv:
-        """Return the environment with the training's observation statistics in front, frozen."""
+        """Return the environment with the algorithm's actions, and the training's observation statistics, frozen."""
+        env = wrap_actions(self.config.algo, env)
         if not self.normalization:
             return env
         wrapped = VecNormalize(env, training=False, norm_reward=False)

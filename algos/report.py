@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
+from gym_gazebo2.algos.rollout import ModelPolicy, get_episode_steps, make_eval_env
 from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
 from gym_gazebo2.errors import MissingDependencyError, RenderError
 
@@ -95,11 +95,11 @@ def _draw_arm(run: RunFolder) -> bytes:
     num_steps = get_episode_steps(config.env, config.max_episode_steps)
     env = file.wrap(make_eval_env(config.env, 1, render_mode="rgb_array", **{**config.env_kwargs, "backend": "mujoco"}))
     with contextlib.closing(env):
-        model = file.build()
+        policy = ModelPolicy(file.build())
         env.seed(0)
         observation = env.reset()
         for _ in range(num_steps):
-            observation, *_ = env.step(model.predict(observation, deterministic=True)[0])
+            observation, *_ = env.step(policy(observation))
         picture: NDArray[np.uint8] = env.unwrapped.env.render()[0]
     buffer = io.BytesIO()
     plt.imsave(buffer, picture, format="png")

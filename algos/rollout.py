@@ -9,17 +9,18 @@ from typing import Any
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, check_env_id
 from gym_gazebo2.backends import get_factory
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["Episodes", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
+__all__ = ["Episodes", "ModelPolicy", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
 
 Array = NDArray[np.float64]
 Policy = Callable[[Any], NDArray[Any]]
-"""Batched observation → batched action."""
+"""Batched observation → batched action; it may remember, so that every episode wants a new one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +65,34 @@ def get_episode_steps(env_id: str, max_episode_steps: int | None) -> int:
     return steps
 
 
-def run_episodes(env: Any, policy: Policy, num_steps: int, seed: int, runs: int) -> Episodes:
+class ModelPolicy:
+    """The deterministic policy of a model, with the memory of a recurrent one."""
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        """Begin an episode.
+
+        Args:
+            model: The model that acts.
+        """
+        self._model, self._state = model, None
+
+    def __call__(self, observation: Any) -> NDArray[Any]:
+        """Return the actions for batched observations, and remember."""
+        action, self._state = self._model.predict(observation, self._state, deterministic=True)
+        return action
+
+
+def run_episodes(env: Any, make_policy: Callable[[], Policy], num_steps: int, seed: int, runs: int) -> Episodes:
     """Run episodes, as many at a time as there are arms.
 
     Args:
         env: ``make_eval_env``'s, or a wrapper of it such as ``VecNormalize``.
-        policy: Maps batched observations to batched actions.
+        make_policy: Called once a batch of episodes.
         num_steps: Steps of an episode.
         seed: Episode i is seeded seed + i.
         runs: Number of episodes, a multiple of the number of arms.
     """
-    parts = [_run_batch(env, policy, num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
+    parts = [_run_batch(env, make_policy(), num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
     names = [field.name for field in dataclasses.fields(Episodes)]
     return Episodes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 

@@ -20,7 +20,7 @@ from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
 from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
 from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.vec_env import make_vec_env
 
 __all__ = ["resume", "train"]
@@ -75,7 +75,8 @@ def _learn(
         model.set_logger(_make_logger(run, model))
         callback = RunCallback(run, config, state, eval_env, get_episode_steps(config.env, config.max_episode_steps))
         try:
-            model.learn(config.steps - model.num_timesteps, callback, reset_num_timesteps=checkpoint is None)
+            remaining = config.steps - model.num_timesteps
+            model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=checkpoint is None)
         finally:
             callback.on_training_end()
             model.logger.close()
@@ -86,13 +87,19 @@ def _learn(
     return run
 
 
+def _choose_log_interval(config: ResolvedConfig) -> int:
+    """Return the iterations between two rows of the log, or the episodes, off-policy: one of each arm."""
+    return 1 if get_algorithm(config.algo).learns == "on_policy" else max(4, config.num_envs)
+
+
 def _make_training_env(config: ResolvedConfig) -> VecEnv:
-    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **config.env_kwargs)
+    actions = get_algorithm(config.algo).actions
+    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, actions=actions, **config.env_kwargs)
     return VecNormalize(env, gamma=config.hyperparameters.get("gamma", 0.99)) if config.normalize else env
 
 
 def _make_eval_env(config: ResolvedConfig) -> VecEnv:
-    env = make_eval_env(config.env, config.eval_runs, **config.env_kwargs)
+    env = wrap_actions(config.algo, make_eval_env(config.env, config.eval_runs, **config.env_kwargs))
     return VecNormalize(env, training=False, norm_reward=False) if config.normalize else env
 
 

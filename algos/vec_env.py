@@ -15,17 +15,25 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from gym_gazebo2.algos.discrete import DiscreteVecEnv
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env"]
+__all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env"]
 
+Actions = Literal["box", "discrete"]
 Vectorization = Literal["batched", "dummy", "subproc"]
 
 
 def make_vec_env(
-    env_id: str, num_envs: int = 1, *, vec: Vectorization = "batched", seed: int | None = None, **env_kwargs: Any
+    env_id: str,
+    num_envs: int = 1,
+    *,
+    vec: Vectorization = "batched",
+    seed: int | None = None,
+    actions: Actions = "box",
+    **env_kwargs: Any,
 ) -> VecEnv:
     """Make n environments of an id for stable-baselines3.
 
@@ -35,19 +43,27 @@ def make_vec_env(
         vec: "batched", one backend that moves all arms (the fast path); "dummy", one environment after the other in this
             process; "subproc", a process an environment.
         seed: Environment i is seeded seed + i.
+        actions: "box", the arm's own; "discrete", a choice among a few of them (``discrete.make_action_table``).
         **env_kwargs: Keywords of ``gymnasium.make``.
 
     Raises:
-        UnknownNameError: There is no such id or vectorization.
+        UnknownNameError: There is no such id, vectorization or kind of actions.
         InvalidArgumentError: ``num_envs`` or ``seed`` cannot work, or the id has no batched form.
     """
     check_env_id(env_id)
     if vec not in get_args(Vectorization):
         raise UnknownNameError("vectorization", vec, get_args(Vectorization))
+    if actions not in get_args(Actions):
+        raise UnknownNameError("kind of actions", actions, get_args(Actions))
     if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
         raise InvalidArgumentError("num_envs", num_envs, "a positive integer")
     if seed is not None and (not isinstance(seed, int) or seed < 0):
         raise InvalidArgumentError("seed", seed, "a non-negative integer or None")
+    env = _make_arms(env_id, num_envs, vec, seed, env_kwargs)
+    return DiscreteVecEnv(env) if actions == "discrete" else env
+
+
+def _make_arms(env_id: str, num_envs: int, vec: Vectorization, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     if vec != "batched":
         workers = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[vec]
         return make_worker_vec_env(env_id, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
