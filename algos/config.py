@@ -16,6 +16,7 @@ import tyro
 
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
 from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
+from gym_gazebo2.algos.progress import ProgressMode, check_progress
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.vec_env import Vectorization, check_env_id
 from gym_gazebo2.algos.zoo import read_zoo
@@ -63,7 +64,8 @@ class TrainConfig:
         stop_error_mm: Stop when an evaluation's tool error (RMS) is at most this [mm].
         stop_reward: Stop when the mean episode reward is at least this.
         checkpoint_seconds: Least wall time between two checkpoints [s].
-        progress: Show progress.
+        progress: How to show how far it is: "rich" on a terminal, "plain" lines in a log, "quiet" not at all, "auto" by what
+            there is.
     """
 
     env: str = "MARA-v0"
@@ -94,18 +96,21 @@ class TrainConfig:
     stop_error_mm: float | None = None
     stop_reward: float | None = None
     checkpoint_seconds: float = 5.0
-    progress: bool = True
+    progress: ProgressMode = "auto"
 
     def __post_init__(self) -> None:
         """Reject what cannot work, before anything is made, and store plain values: they are written as JSON.
 
         Raises:
-            UnknownNameError: An id, algorithm, vectorization or control that does not exist.
+            UnknownNameError: An id, algorithm, vectorization, control or progress mode that does not exist.
             InvalidArgumentError: A value that cannot work.
         """
         check_env_id(self.env)
         get_algorithm(self.algo)
         check_control(self.control)
+        if isinstance(self.progress, bool):  # what configurations said before there were modes
+            object.__setattr__(self, "progress", "auto" if self.progress else "quiet")
+        check_progress(self.progress)
         if self.vec not in get_args(Vectorization):
             raise UnknownNameError("vectorization", self.vec, get_args(Vectorization))
         if self.preset not in PRESET_NAMES:
@@ -194,6 +199,8 @@ def collect_provenance() -> dict[str, Any]:
         "git_commit": _get_commit(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": _get_processor(),
+        "processor_count": os.cpu_count(),
     }
 
 
@@ -256,3 +263,11 @@ def _get_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _get_processor() -> str:
+    """Return the processor's name as Linux knows it, or what Python does."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

@@ -69,6 +69,7 @@ class Evaluation:
         train_wall_s: Wall time of the training.
         train_steps: Its environment steps.
         time_to_target_s: Wall time at which it first met its target error; None where it did not.
+        errors_mm: Tool minus goal at the last state of each run, in the base frame, x y z [mm].
     """
 
     env: str
@@ -87,6 +88,7 @@ class Evaluation:
     train_wall_s: float
     train_steps: int
     time_to_target_s: float | None
+    errors_mm: list[list[float]]
 
 
 def evaluate(
@@ -130,6 +132,7 @@ def evaluate(
         train_wall_s=training["train_wall_s"],
         train_steps=training["train_steps"],
         time_to_target_s=training["time_to_target_s"],
+        errors_mm=(1e3 * episodes.error).tolist(),
     )
     run.write_json("evaluation.json", dataclasses.asdict(result))
     if json is not None:

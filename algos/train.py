@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from gym_gazebo2.algos.callbacks import RunCallback, TrainingState, get_action_meaning
 from gym_gazebo2.algos.checkpoint import find_checkpoint, load_checkpoint
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
+from gym_gazebo2.algos.episodes import EpisodeLog
 from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
 from gym_gazebo2.algos.run_folder import RunFolder
@@ -33,7 +34,8 @@ def train(config: TrainConfig) -> RunFolder:
         config: What to train; None values are filled from the preset.
 
     Returns:
-        The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json`` and ``progress.csv``.
+        The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json``,
+        ``progress.csv`` and ``episodes.csv``.
 
     Raises:
         UnknownNameError: There is no preset for the id and the algorithm.
@@ -73,7 +75,9 @@ def _learn(
             model.set_logger(Logger(str(run.path), []))
             state = TrainingState(**load_checkpoint(checkpoint, model))
         model.set_logger(_make_logger(run, model))
-        callback = RunCallback(run, config, state, eval_env, get_episode_steps(config.env, config.max_episode_steps))
+        num_eval_steps = get_episode_steps(config.env, config.max_episode_steps)
+        episodes = EpisodeLog(run.path, model.num_timesteps)
+        callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes)
         try:
             remaining = config.steps - model.num_timesteps
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=checkpoint is None)
