@@ -177,7 +177,7 @@ def run_point(point: Point, config: SweepConfig) -> Evaluation:
                 seed=point.seed,
                 hyperparameters=point.hyperparameters,
                 out=str(point.folder),
-                progress=False,
+                progress="quiet",
             )
         )
     run = resume(point.folder)
