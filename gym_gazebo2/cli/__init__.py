@@ -1,135 +1,57 @@
-"""The command line: a table of commands, each a tyro interface over a configuration's dataclass.
+"""The command line: a table of commands, each a dataclass that tyro reads and that runs itself.
 
-A command imports what it needs when it runs, so that ``gym-gazebo2 --help`` answers at once.
+A command is imported when it is called, so that ``gym-gazebo2 --help`` answers at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import importlib
+import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
 
-import tyro
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
+from gym_gazebo2.cli.command import Command
 from gym_gazebo2.errors import GymGazebo2Error
 
-if TYPE_CHECKING:
-    from gym_gazebo2.algos import Evaluation, RunFolder
-
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "Row", "load_command", "main"]
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
-RESUMABLE = " A training goes on from its last checkpoint with: gym-gazebo2 resume DIR"
-
-PAPER = {
-    "mara": {"accuracy_rms_mm": "0.05 / 0.075", "repeatability_rms_mm": "0.02 / 0.016", "train_wall_s": "3000 / 2000"},
-    "scara": {"accuracy_rms_mm": "2.80 / 1.37", "repeatability_rms_mm": "4.52 / 3.57", "train_wall_s": "600 / 300"},
-}
-"""The 2019 paper's figures with one worker / with 8 (MARA's time: 4 or 8), by robot."""
+PROGRAM = "gym-gazebo2"
 
 
-def _train(args: Sequence[str]) -> None:
-    from gym_gazebo2.algos import TrainConfig, train
-    from gym_gazebo2.algos.hyperparameters import parse_assignments
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A command of the table.
 
-    @dataclasses.dataclass(frozen=True)
-    class Arguments(TrainConfig):
-        """Train an algorithm on an environment id. None stands for the preset of the id and the algorithm.
+    Attributes:
+        group: The heading that it stands under.
+        path: "module:class" of its ``Command``.
+        text: What it does, in a line.
+        hint: Said when Ctrl-C ends it.
+    """
 
-        Attributes:
-            hyper: A hyperparameter on top of the preset's, KEY=VALUE with VALUE in JSON or "lin_x"; may be repeated, and
-                written --hyper.KEY VALUE.
-        """
-
-        hyper: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-
-    given = tyro.cli(Arguments, args=_join_hyper(args), prog="gym-gazebo2 train")
-    values = {field.name: getattr(given, field.name) for field in dataclasses.fields(TrainConfig)}
-    _show_paths(train(TrainConfig(**{**values, "hyperparameters": parse_assignments(given.hyper)})))
+    group: str
+    path: str
+    text: str
+    hint: str = ""
 
 
-def _join_hyper(args: Sequence[str]) -> list[str]:
-    """Return the arguments with each ``--hyper.KEY VALUE`` as ``--hyper KEY=VALUE``."""
-    joined: list[str] = []
-    words = iter(args)
-    for word in words:
-        if word.startswith("--hyper."):
-            assignment = word.removeprefix("--hyper.")
-            joined += ["--hyper", assignment if "=" in assignment else f"{assignment}={next(words, '')}"]
-        else:
-            joined.append(word)
-    return joined
+RESUMABLE = f"A training goes on from its last checkpoint with: {PROGRAM} resume DIR"
+AGAIN = "Give the same command again to go on."
 
-
-def _resume(args: Sequence[str]) -> None:
-    from gym_gazebo2.algos import resume
-
-    def command(path: Annotated[str, tyro.conf.Positional]) -> str:
-        """Continue an interrupted training from its newest checkpoint.
-
-        Args:
-            path: The run's folder.
-        """
-        return path
-
-    _show_paths(resume(tyro.cli(command, args=args, prog="gym-gazebo2 resume")))
-
-
-def _evaluate(args: Sequence[str]) -> None:
-    from gym_gazebo2.algos import EvaluateConfig, evaluate
-    from gym_gazebo2.algos.report import write_report
-
-    @dataclasses.dataclass(frozen=True)
-    class Arguments(EvaluateConfig):
-        """Run the model of a run folder from perturbed starts, and report how near it comes to its goal.
-
-        Attributes:
-            path: The run's folder.
-            json: Also write the result to this file.
-        """
-
-        path: tyro.conf.Positional[str] = dataclasses.field(kw_only=True)
-        json: str | None = None
-
-    given = tyro.cli(Arguments, args=args, prog="gym-gazebo2 evaluate")
-    values = {field.name: getattr(given, field.name) for field in dataclasses.fields(EvaluateConfig)}
-    result = evaluate(given.path, EvaluateConfig(**values), json=given.json)
-    show_evaluation(result)
-    for path in write_report(given.path):
-        Console(soft_wrap=True).print(f"  {path}", highlight=False)
-
-
-def _install_gazebo(args: Sequence[str]) -> None:
-    from gym_gazebo2.gazebo import install_gazebo
-
-    def command(mirror: str | None = None) -> str | None:
-        """Find the system's Gazebo 11, or install it into the user's cache, without root (x86-64 Linux).
-
-        Args:
-            mirror: Debian mirror to fetch from; None takes those of the system's apt configuration.
-        """
-        return mirror
-
-    gazebo = install_gazebo(tyro.cli(command, args=args, prog="gym-gazebo2 install-gazebo"))
-    Console(soft_wrap=True).print(f"Gazebo {gazebo.version}: {gazebo.gzserver}", highlight=False)
-
-
-def _sim(args: Sequence[str]) -> None:
-    from gym_gazebo2.sim import parse, simulate
-
-    simulate(parse(args))
-
-
-COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
-    "train": ("train an algorithm on an environment id", _train),
-    "resume": ("continue an interrupted training", _resume),
-    "evaluate": ("measure how near a trained arm comes to its goal", _evaluate),
-    "sim": ("serve a robot over ROS 2, in lock-step or in real time", _sim),
-    "install-gazebo": ("install Gazebo 11 without root, where the system has none", _install_gazebo),
+COMMANDS: dict[str, Row] = {
+    "train": Row("learn", "training:Train", "train an algorithm on an environment id", RESUMABLE),
+    "resume": Row("learn", "training:Resume", "continue an interrupted training", RESUMABLE),
+    "sweep": Row("learn", "training:Sweep", "train many: ids, algorithms, seeds, hyperparameters", AGAIN),
+    "evaluate": Row("look", "looking:Evaluate", "measure how near a trained arm comes to its goal"),
+    "play": Row("look", "looking:Play", "watch or record an arm"),
+    "export": Row("look", "looking:Export", "write a policy as ONNX or TorchScript"),
+    "envs": Row("look", "looking:Envs", "list the environment ids, with their spaces, rewards and goals"),
+    "sim": Row("ROS 2", "simulating:Sim", "serve a robot over ROS 2, in lock-step or in real time"),
+    "install-gazebo": Row("ROS 2", "simulating:InstallGazebo", "install Gazebo 11 without root, where the system has none"),
+    "completion": Row("shell", "completing:Completion", "print a script that completes these commands in your shell"),
 }
 
 
@@ -142,52 +64,42 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 done, 1 failed, 2 misused, 130 interrupted.
     """
-    args = list(sys.argv[1:] if args is None else args)
-    if not args or args[0] in ("-h", "--help") or args[0] not in COMMANDS:
-        return _show_help(args)
+    name, *rest = list(sys.argv[1:] if args is None else args) or ["--help"]
+    if name in ("-h", "--help"):
+        print(make_help())
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        print(f"{PROGRAM}: there is no command {name!r}.{hint}\n\n{make_help()}", file=sys.stderr)
+        return MISUSED
     try:
-        COMMANDS[args[0]][1](args[1:])
+        load_command(name).parse(rest, f"{PROGRAM} {name}").run()
     except GymGazebo2Error as error:
-        print(f"gym-gazebo2 {args[0]}: {error}", file=sys.stderr)
+        print(f"{PROGRAM} {name}: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # what read our output, such as head, has enough; Python would complain again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:
-        hint = RESUMABLE if args[0] in ("train", "resume") else ""
-        print(f"\ngym-gazebo2 {args[0]}: interrupted.{hint}", file=sys.stderr)
+        print(f"\n{PROGRAM} {name}: interrupted. {COMMANDS[name].hint}".rstrip(), file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
-def show_evaluation(result: Evaluation) -> None:
-    """Print an evaluation beside the 2019 paper's figures."""
-    from gym_gazebo2.algos.report import ROWS
-    from gym_gazebo2.registration import ENVIRONMENTS
-
-    row = ENVIRONMENTS.get(result.env)
-    paper = PAPER.get(row.robot, {}) if row else {}
-    table = Table(title=f"{result.env}, {result.algo}, {result.runs} runs on {result.backend}")
-    table.add_column("")
-    table.add_column("here", justify="right")
-    table.add_column("2019 paper, 1 / 8 workers", justify="right")
-    for name, (label, form) in ROWS.items():
-        value = getattr(result, name)
-        table.add_row(escape(label), "never" if value is None else form.format(value), paper.get(name, ""))
-    Console().print(table)
+def load_command(name: str) -> type[Command]:
+    """Import a command of the table."""
+    module, attribute = COMMANDS[name].path.split(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 
 
-def _show_paths(run: RunFolder) -> None:
-    console = Console(soft_wrap=True)
-    console.print(f"Run folder: {run.path}", highlight=False)
-    console.print(f"Evaluate it with: gym-gazebo2 evaluate {run.path}", highlight=False)
-
-
-def _show_help(args: Sequence[str]) -> int:
-    lines = ["usage: gym-gazebo2 COMMAND [--help] …", "", *(f"  {name:15} {text}" for name, (text, _) in COMMANDS.items())]
-    asked = not args or args[0] in ("-h", "--help")
-    if not asked:
-        lines.insert(0, f"gym-gazebo2: there is no command {args[0]!r}.")
-    print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
-    return 0 if asked else MISUSED
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def make_help() -> str:
+    """Return the usage, with a line a command under the headings of the table."""
+    lines, group = [f"usage: {PROGRAM} COMMAND [--help] …"], ""
+    for name, row in COMMANDS.items():
+        if row.group != group:
+            group = row.group
+            lines += ["", f"{group}:"]
+        lines.append(f"  {name:16} {row.text}")
+    first = f"{PROGRAM} train --env SCARA-v0 --out runs/first && {PROGRAM} evaluate runs/first"
+    return "\n".join([*lines, "", f"A first run: {first}"])
