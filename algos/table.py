@@ -8,9 +8,9 @@ from typing import Any
 
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from gym_gazebo2.algos.hyperparameters import parse_hyperparameters
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["ALGORITHMS", "Algorithm", "get_algorithm", "make_model"]
@@ -56,7 +56,7 @@ def make_model(algo: str, env: VecEnv, hyperparameters: dict[str, Any], seed: in
     Args:
         algo: Row of ``ALGORITHMS``.
         env: The environment to learn in.
-        hyperparameters: Keywords of the algorithm; "lin_x" is a schedule from x to 0, as in rl-baselines3-zoo.
+        hyperparameters: Keywords of the algorithm, see ``parse_hyperparameters``.
         seed: Seed of every random generator.
 
     Raises:
@@ -64,17 +64,8 @@ def make_model(algo: str, env: VecEnv, hyperparameters: dict[str, Any], seed: in
         InvalidArgumentError: The algorithm does not take such keywords or values.
     """
     policy = "MultiInputPolicy" if isinstance(env.observation_space, spaces.Dict) else "MlpPolicy"
-    keywords = {name: _parse_schedule(name, value) for name, value in hyperparameters.items()}
+    keywords = parse_hyperparameters(hyperparameters)
     try:
         return get_algorithm(algo).load_class()(policy, env, seed=seed, device="cpu", **keywords)
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:
         raise InvalidArgumentError(f"hyperparameters of {algo}", hyperparameters, f"keywords that it takes: {error}") from error
-
-
-def _parse_schedule(name: str, value: Any) -> Any:
-    if not (isinstance(value, str) and value.startswith("lin_")):
-        return value
-    try:
-        return LinearSchedule(float(value.removeprefix("lin_")), 0.0, 1.0)
-    except ValueError as error:
-        raise InvalidArgumentError(name, value, "a number, or 'lin_' and a number") from error

@@ -160,6 +160,18 @@ def test_images_can_be_trained_on(tmp_path):
         ({"control_dt": 0.013}, "control_dt"),
         ({"hyperparameters": {"n_stpes": 10}}, "n_stpes"),
         ({"hyperparameters": {"learning_rate": "lin_fast"}}, "lin_"),
+        ({"hyperparameters": {"learning_rate": "lin_-1"}}, "learning_rate is -1.0, expected a positive number"),
+        ({"hyperparameters": {"learning_rate": "lin_nan"}}, "learning_rate is"),
+        ({"hyperparameters": {"n_epochs": -1}}, "n_epochs is -1, expected a whole number of at least 1"),
+        ({"hyperparameters": {"n_epochs": None}}, "n_epochs is None"),
+        ({"hyperparameters": {"batch_size": 0, "normalize_advantage": False}}, "batch_size is 0"),
+        ({"hyperparameters": {"batch_size": 2.5}}, "batch_size is 2.5"),
+        ({"hyperparameters": {"n_steps": 0}}, "n_steps is 0"),
+        ({"hyperparameters": {"stats_window_size": -1}}, "stats_window_size is -1"),
+        ({"hyperparameters": {"gamma": 1.5}}, "gamma is 1.5, expected a number from 0 to 1"),
+        ({"hyperparameters": {"vf_coef": "big"}}, "vf_coef"),
+        ({"hyperparameters": {"policy_kwargs": {"net_arch": [-1]}}}, "hyperparameters of ppo.*net_arch"),
+        ({"hyperparameters": {"policy_kwargs": {"net_arch": 5}}}, "hyperparameters of ppo"),
     ],
 )
 def test_bad_configurations(tmp_path, kwargs, message):
