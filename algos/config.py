@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +19,8 @@ from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.vec_env import Vectorization, check_env_id
 from gym_gazebo2.algos.zoo import read_zoo
+from gym_gazebo2.backends import BACKENDS
+from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.setpoint import Control, check_control
 
@@ -66,7 +70,7 @@ class TrainConfig:
     algo: str = "ppo"
     steps: int | None = None
     seed: int = 0
-    out: str | None = None
+    out: str | Path | None = None
     num_envs: int | None = None
     vec: Vectorization = "batched"
     backend: str = "mujoco"
@@ -93,11 +97,11 @@ class TrainConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        """Reject what cannot work, before anything is made.
+        """Reject what cannot work, before anything is made, and store plain values: they are written as JSON.
 
         Raises:
             UnknownNameError: An id, algorithm, vectorization or control that does not exist.
-            InvalidArgumentError: A number that cannot work.
+            InvalidArgumentError: A value that cannot work.
         """
         check_env_id(self.env)
         get_algorithm(self.algo)
@@ -108,22 +112,14 @@ class TrainConfig:
             raise UnknownNameError("preset", self.preset, PRESET_NAMES)
         if self.activation is not None and self.activation not in ACTIVATIONS:
             raise UnknownNameError("activation", self.activation, ACTIVATIONS)
-        for name in (
-            "steps",
-            "num_envs",
-            "max_episode_steps",
-            "torch_threads",
-            "eval_every",
-            "eval_runs",
-            "num_layers",
-            "num_hidden",
-        ):
-            _check_whole(name, getattr(self, name), least=1)
-        _check_whole("seed", self.seed, least=0)
-        for name in ("target_error_mm", "stop_error_mm", "checkpoint_seconds"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise InvalidArgumentError(name, value, "a positive number")
+        if not isinstance(self.backend, str):
+            raise InvalidArgumentError("backend", self.backend, f"the name of a backend: {', '.join(sorted(BACKENDS))}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in READERS and not (value is None and field.default is None):
+                object.__setattr__(self, field.name, READERS[field.name](field.name, value))
+        most = 2**32 - 1 - (self.num_envs or 1)  # NumPy's global generator takes no more, and arm i gets seed + i
+        object.__setattr__(self, "seed", read_whole("seed", self.seed, 0, most))
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
@@ -213,9 +209,35 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
         raise InvalidArgumentError("arguments", dict(values), f"the fields of a TrainConfig ({error})") from error
 
 
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-        raise InvalidArgumentError(name, value, f"a whole number of at least {least}")
+def _read_positive(name: str, value: Any) -> float:
+    return read_number(name, value, "a positive number", lambda x: x > 0)
+
+
+def _read_path(name: str, value: Any) -> str:
+    try:
+        return os.fsdecode(value)
+    except TypeError as error:
+        raise InvalidArgumentError(name, value, "the path of a folder") from error
+
+
+def _read_keywords(name: str, value: Any) -> dict[str, Any]:
+    """Return keywords as they will be read from the file: plain numbers, lists for tuples."""
+    try:
+        return json.loads(json.dumps(dict(value), default=lambda x: x.item(), allow_nan=False))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidArgumentError(name, value, f"a dictionary of JSON values ({error})") from error
+
+
+COUNTS = ("steps", "num_envs", "max_episode_steps", "torch_threads", "eval_every", "eval_runs", "num_layers", "num_hidden")
+READERS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(COUNTS, read_whole),
+    **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds"), _read_positive),
+    "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
+    "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
+    **dict.fromkeys(("out", "zoo"), _read_path),
+    "hyperparameters": _read_keywords,
+}
+"""Field of a ``TrainConfig`` → what makes a plain value of it, or refuses it."""
 
 
 def _get_version(package: str) -> str | None:

@@ -33,7 +33,7 @@ PAPER = {
 
 def _train(args: Sequence[str]) -> None:
     from gym_gazebo2.algos import TrainConfig, train
-    from gym_gazebo2.algos.hyperparameters import parse_assignments
+    from gym_gazebo2.algos.keywords import parse_assignments
 
     @dataclasses.dataclass(frozen=True)
     class Arguments(TrainConfig):
@@ -158,7 +158,7 @@ def show_evaluation(result: Evaluation) -> None:
 
     row = ENVIRONMENTS.get(result.env)
     paper = PAPER.get(row.robot, {}) if row else {}
-    table = Table(title=f"{result.env}, {result.algo}, {result.runs} runs on {result.backend}")
+    table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs on {result.backend}")
     table.add_column("")
     table.add_column("here", justify="right")
     table.add_column("2019 paper, 1 / 8 workers", justify="right")
