@@ -276,7 +276,7 @@ class ACKTR(OnPolicyAlgorithm):
             Whether to go on.
 
         Raises:
-            FloatingPointError: If the policy meets an observation that is not finite.
+            NonFiniteError: If the policy meets an observation that is not finite.
         """
         try:
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
@@ -289,7 +289,7 @@ class ACKTR(OnPolicyAlgorithm):
         """Update actor and critic with the current rollout buffer.
 
         Raises:
-            FloatingPointError: If an observation or a return is not finite; the policy stays as it was.
+            NonFiniteError: If an observation or a return is not finite; the policy stays as it was.
         """
         self.policy.set_training_mode(True)
         batch = next(self.rollout_buffer.get(batch_size=None))
