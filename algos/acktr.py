@@ -1,8 +1,8 @@
 """ACKTR: actor and critic on natural gradients from Kronecker-factored curvature, inside a trust region."""
 
 import copy
-import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -55,12 +55,13 @@ DOUBTFUL_KL_RATIO = 1.2
 MAX_HALVINGS = 10
 
 
-class Before(NamedTuple):
-    """The policy before a step, on some of the batch's observations."""
+class Part(NamedTuple):
+    """Part of a batch."""
 
     observations: Any
+    actions: th.Tensor
     distribution: Distribution
-    rows: int
+    """The policy's before the step, with its graph."""
 
 
 class ACKTR(OnPolicyAlgorithm):
@@ -275,7 +276,7 @@ class ACKTR(OnPolicyAlgorithm):
             Whether to go on.
 
         Raises:
-            FloatingPointError: If the policy meets an observation that is not finite.
+            NonFiniteError: If the policy meets an observation that is not finite.
         """
         try:
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
@@ -288,7 +289,7 @@ class ACKTR(OnPolicyAlgorithm):
         """Update actor and critic with the current rollout buffer.
 
         Raises:
-            FloatingPointError: If an observation or a return is not finite; the policy stays as it was.
+            NonFiniteError: If an observation or a return is not finite; the policy stays as it was.
         """
         self.policy.set_training_mode(True)
         batch = next(self.rollout_buffer.get(batch_size=None))
@@ -304,58 +305,62 @@ class ACKTR(OnPolicyAlgorithm):
 
     def _train_actor(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of the policy, its actions sampled (Wu et al., section 3.1)."""
-        sample = self._choose_sample(batch.observations)
-        with self._kfac.capture():
-            distribution = self.policy.get_distribution(sample)
-        log_likelihood = sample_log_prob(distribution)
-        before = [Before(sample, copy.copy(distribution), len(log_likelihood))]
-        if len(log_likelihood) < len(batch.returns):
-            distribution = self.policy.get_distribution(batch.observations)
-            before.append(Before(batch.observations, copy.copy(distribution), len(batch.returns)))
-        loss = self._compute_policy_loss(batch, distribution)
-        self._take_policy_step(before, log_likelihood, loss, compute_policy_metric(distribution))
+        parts: list[Part] = []
+        for observations, actions in self._split(batch):
+            with nullcontext() if parts else self._kfac.capture():
+                distribution = self.policy.get_distribution(observations)
+            parts.append(Part(observations, actions, copy.copy(distribution)))
+        loss = self._compute_policy_loss(batch, parts)
+        metric = [pair for part in parts for pair in compute_policy_metric(part.distribution)]
+        self._take_policy_step(parts, sample_log_prob(parts[0].distribution), loss, metric)
 
     def _train_jointly(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of p(a, v | s), both outputs sampled (Wu et al., section 3.1)."""
+        actions = get_actions(batch, self.action_space)
         with self._kfac.capture():
-            values, *_ = self.policy.evaluate_actions(batch.observations, get_actions(batch, self.action_space))
-        values, distribution = values.flatten(), self.policy.action_dist
+            values, *_ = self.policy.evaluate_actions(batch.observations, actions)
+        values = values.flatten()
+        parts = [Part(batch.observations, actions, copy.copy(self.policy.action_dist))]
         value_loss, std = F.mse_loss(values, batch.returns), (2 * self.vf_coef) ** -0.5
-        loss = self._compute_policy_loss(batch, distribution) + self.vf_coef * value_loss
+        loss = self._compute_policy_loss(batch, parts) + self.vf_coef * value_loss
+        distribution = parts[0].distribution
         log_likelihood = sample_log_prob(distribution) + sample_value_log_prob(values, std)
         metric = compute_policy_metric(distribution) + compute_value_metric(values, std)
-        before = [Before(batch.observations, copy.copy(distribution), len(values))]
-        self._take_policy_step(before, log_likelihood, loss, metric)
+        self._take_policy_step(parts, log_likelihood, loss, metric)
         self.logger.record("train/value_loss", value_loss.item())
 
-    def _choose_sample(self, observations: Any) -> Any:
-        """Give the observations that the curvature is taken from: the first, as the buffer has shuffled them."""
+    def _split(self, batch: RolloutBufferSamples) -> Iterator[tuple[Any, th.Tensor]]:
+        """Yield observations and actions, first of as many samples as the curvature needs: the buffer has shuffled them."""
         count = SAMPLES_PER_WIDTH * self._kfac.width if self.stats_samples is None else self.stats_samples
-        if isinstance(observations, dict):
-            return {key: rows[:count] for key, rows in observations.items()}
-        return observations[:count]
+        actions, observations = get_actions(batch, self.action_space), batch.observations
+        for part in (slice(0, count), slice(count, None)):
+            if len(actions[part]):
+                is_dict = isinstance(observations, dict)
+                yield {k: rows[part] for k, rows in observations.items()} if is_dict else observations[part], actions[part]
 
-    def _compute_policy_loss(self, batch: RolloutBufferSamples, distribution: Distribution) -> th.Tensor:
-        log_prob = distribution.log_prob(get_actions(batch, self.action_space))
+    def _compute_policy_loss(self, batch: RolloutBufferSamples, parts: Sequence[Part]) -> th.Tensor:
+        log_prob = th.cat([part.distribution.log_prob(part.actions) for part in parts])
+        entropy = th.cat([cast(th.Tensor, part.distribution.entropy()) for part in parts])
         advantages = normalize(batch.advantages) if self.normalize_advantage else batch.advantages
         policy_loss = -(advantages * log_prob).mean()
-        entropy_loss = -cast(th.Tensor, distribution.entropy()).mean()
+        entropy_loss = -entropy.mean()
         self.logger.record("train/policy_loss", policy_loss.item())
         self.logger.record("train/entropy_loss", entropy_loss.item())
         return policy_loss + self.ent_coef * entropy_loss
 
-    def _take_policy_step(self, before: Sequence[Before], log_likelihood: th.Tensor, loss: th.Tensor, metric: Metric) -> None:
+    def _take_policy_step(self, parts: Sequence[Part], log_likelihood: th.Tensor, loss: th.Tensor, metric: Metric) -> None:
         """Step inside the trust region, and back by halves where its quadratic model was wrong."""
         target_kl = self.target_kl_schedule(self._current_progress_remaining)
         max_step_size = self.max_step_size_schedule(self._current_progress_remaining)
-        step = take_natural_step(self._kfac, log_likelihood, loss, metric, target_kl, max_step_size)
-        size, kl = step.size, self._measure_kl(before, target_kl)
+        rows = sum(len(part.actions) for part in parts)
+        step = take_natural_step(self._kfac, log_likelihood, loss, metric, rows, target_kl, max_step_size)
+        size, kl = step.size, self._measure_kl(parts, target_kl)
         for _ in range(MAX_HALVINGS):
             if kl <= MAX_KL_RATIO * target_kl:
                 break
             size /= 2
             self._kfac.move(step.direction, -size)
-            kl = self._measure_kl(before, target_kl)
+            kl = self._measure_kl(parts, target_kl)
         self.logger.record("train/loss", loss.item())
         self.logger.record("train/kl", kl)
         self.logger.record("train/predicted_kl", step.predicted_kl)
@@ -363,13 +368,16 @@ class ACKTR(OnPolicyAlgorithm):
         self.logger.record("train/step_size", size)
 
     @th.no_grad()
-    def _measure_kl(self, before: Sequence[Before], target_kl: float) -> float:
-        """Measure the divergence on the sample, and where that comes near the region's edge on the whole batch."""
-        kl = math.inf
-        for observations, distribution, rows in before:
-            if kl > DOUBTFUL_KL_RATIO * target_kl:
-                kl = compute_mean_kl(distribution, self.policy.get_distribution(observations), rows)
-        return kl
+    def _measure_kl(self, parts: Sequence[Part], target_kl: float) -> float:
+        """Measure the divergence on the first part, and where that comes near the region's edge on all of them."""
+        total, rows = 0.0, 0
+        for part in parts:
+            n = len(part.actions)
+            total += n * compute_mean_kl(part.distribution, self.policy.get_distribution(part.observations), n)
+            rows += n
+            if total <= DOUBTFUL_KL_RATIO * target_kl * rows:
+                break
+        return total / rows
 
     def _train_critic(self) -> None:
         """Fit a critic of its own to the returns, in minibatches."""

@@ -256,15 +256,13 @@ def _read_keywords(name: str, value: Any) -> dict[str, Any]:
         raise InvalidArgumentError(name, value, f"a dictionary of JSON values ({error})") from error
 
 
+COUNTS = ("steps", "num_envs", "max_episode_steps", "torch_threads", "eval_every", "eval_runs", "num_layers", "num_hidden")
 READERS: dict[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(
-        ("steps", "num_envs", "max_episode_steps", "torch_threads", "eval_every", "eval_runs", "num_layers", "num_hidden"),
-        read_whole,
-    ),
+    **dict.fromkeys(COUNTS, read_whole),
     **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds"), _read_positive),
     "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
     "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
-    "out": _read_path,
+    **dict.fromkeys(("out", "zoo"), _read_path),
     "hyperparameters": _read_keywords,
 }
 """Field of a ``TrainConfig`` → what makes a plain value of it, or refuses it."""

@@ -39,6 +39,7 @@ class KFAC(th.optim.Optimizer):
     Attributes:
         params: The parameters in the order of the model; directions come in the same order.
         blocks: One Fisher block a layer.
+        width: Size of the largest factor.
     """
 
     def __init__(
@@ -76,13 +77,9 @@ class KFAC(th.optim.Optimizer):
         self.exact_fisher = dict(exact_fisher or {})
         self.blocks = make_blocks(model, set(self.params))
         check_claims(model, self)
+        self.width = max(max(block.to_matrix(block.parameters).shape) for block in self.blocks)
         self._tape: dict[int, tuple[th.Tensor, GradientEdge]] = {}
         super().__init__(self.params, {"lr": lr})
-
-    @property
-    def width(self) -> int:
-        """Size of the largest factor."""
-        return max(max(block.to_matrix(block.parameters).shape) for block in self.blocks)
 
     @contextmanager
     def capture(self) -> Iterator[None]:

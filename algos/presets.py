@@ -96,7 +96,19 @@ _IDS: dict[str, _Difficulty] = {
     "SCARA4-v0": _Difficulty(0.3, log_std_init=-1.0, normalize=True),
 }
 
-_TUNED: dict[tuple[str, str], Preset] = {}
+_PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
+_TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
+_ACKTR: Values = {**_TRUST, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
+_TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
+
+_TUNED: dict[tuple[str, str], Preset] = {
+    ("MARA-v0", "ppo"): Preset(800_000, _PPO),
+    ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
+    ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, "policy_kwargs": {"log_std_init": -1.0}}, num_envs=8),
+    ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
+    ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
+    ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
+}
 """Rows found by ``python -m benchmarks.tune``; they replace what would be composed."""
 
 

@@ -9,15 +9,17 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.algos.evaluate import MODELS
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.rollout import ModelPolicy, get_episode_steps, make_eval_env
-from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
+from gym_gazebo2.algos.run_folder import RunFolder, is_number, is_number_or_none, write_atomically
 from gym_gazebo2.errors import MissingDependencyError, RenderError
 
 __all__ = ["ROWS", "write_report"]
@@ -36,6 +38,13 @@ ROWS: dict[str, tuple[str, str]] = {
     "time_to_target_s": ("time to the target error [s]", "{:.1f}"),
 }
 """Field of an ``Evaluation`` → its label and format, in the order to show."""
+EVALUATION: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(ROWS, is_number_or_none),
+    **dict.fromkeys(("env", "algo", "backend"), lambda value: isinstance(value, str)),
+    "model": lambda value: value in MODELS,
+    "runs": is_number,
+}
+"""What the report needs of ``evaluation.json``."""
 
 
 def write_report(path: str | os.PathLike[str]) -> list[Path]:
@@ -47,27 +56,28 @@ def write_report(path: str | os.PathLike[str]) -> list[Path]:
         The files written.
 
     Raises:
-        RunError: The run is not finished or not evaluated.
+        RunError: The run is not finished or not evaluated, or one of its files is corrupt.
         MissingDependencyError: matplotlib is not installed.
     """
     run = RunFolder.open(path)
+    result = run.read_json("evaluation.json", EVALUATION)
     pictures = {"learning_curve.png": _draw_curve(run)}
     try:
-        pictures["arm.png"] = _draw_arm(run)
+        pictures["arm.png"] = _draw_arm(run.get_model(result["model"]))
     except RenderError as error:
         warnings.warn(f"No picture of the arm: {error}", stacklevel=2)
     written = []
     for name, content in pictures.items():
         write_atomically(run.path / name, content)
         written.append(run.path / name)
-    write_atomically(run.path / "report.html", _make_page(run, pictures).encode())
+    write_atomically(run.path / "report.html", _make_page(run, result, pictures).encode())
     return [*written, run.path / "report.html"]
 
 
 def _draw_curve(run: RunFolder) -> bytes:
     """Return a PNG of tool error and episode reward over steps."""
     plt = _import_pyplot()
-    rows = run.read_json("training.json")["curve"]
+    rows = run.read_json("training.json", {"curve": _is_curve})["curve"]
     progress = [row for row in run.read_progress() if "rollout/ep_rew_mean" in row]
     figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
     steps = [row["steps"] / 1e3 for row in rows]
@@ -87,10 +97,17 @@ def _draw_curve(run: RunFolder) -> bytes:
     return _encode(figure)
 
 
-def _draw_arm(run: RunFolder) -> bytes:
+def _is_curve(value: Any) -> bool:
+    """Tell whether a value read from JSON is a list of evaluations."""
+    return isinstance(value, list) and all(
+        isinstance(row, dict) and all(is_number(row.get(name)) for name in ("steps", "error_mm", "reward")) for row in value
+    )
+
+
+def _draw_arm(path: Path) -> bytes:
     """Return a PNG of the arm at the end of an episode, the goal in red."""
     plt = _import_pyplot()
-    file = read_model_file(run.model)
+    file = read_model_file(path)
     config = file.config
     num_steps = get_episode_steps(config.env, config.max_episode_steps)
     env = file.wrap(make_eval_env(config.env, 1, render_mode="rgb_array", **{**config.env_kwargs, "backend": "mujoco"}))
@@ -106,15 +123,14 @@ def _draw_arm(run: RunFolder) -> bytes:
     return buffer.getvalue()
 
 
-def _make_page(run: RunFolder, pictures: dict[str, bytes]) -> str:
+def _make_page(run: RunFolder, result: dict[str, Any], pictures: dict[str, bytes]) -> str:
     """Return one self-contained page: results, pictures, configuration."""
-    result = run.read_json("evaluation.json")
     shown = {label: "never" if result[name] is None else form.format(result[name]) for name, (label, form) in ROWS.items()}
     images = "".join(
         f'<figure><img alt="{name}" src="data:image/png;base64,{base64.b64encode(content).decode()}"></figure>'
         for name, content in pictures.items()
     )
-    title = html.escape(f"{result['env']}, {result['algo']}, {result['runs']} runs on {result['backend']}")
+    title = html.escape(f"{result['env']}, {result['algo']} ({result['model']}), {result['runs']} runs on {result['backend']}")
     configuration = html.escape(json.dumps(run.read_json("config.json"), indent=2))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'

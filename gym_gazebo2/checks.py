@@ -37,11 +37,7 @@ def read_number(name: str, value: Any, expected: str, holds: Callable[[float], b
     Raises:
         InvalidArgumentError: It is no finite number, or ``holds`` is false.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | np.integer | np.floating)
-        or not math.isfinite(value)
-        or not holds(float(value))
-    ):
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not holds(float(value)):
         raise InvalidArgumentError(name, value, expected)
     return float(str(value)) if isinstance(value, np.floating) else float(value)

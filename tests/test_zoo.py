@@ -10,7 +10,7 @@ from torch import nn
 
 from gym_gazebo2.algos import TrainConfig, make_vec_env, train
 from gym_gazebo2.algos.config import resolve
-from gym_gazebo2.algos.hyperparameters import parse_assignments, parse_hyperparameters
+from gym_gazebo2.algos.keywords import make_keywords, parse_assignments
 from gym_gazebo2.algos.kfac_layers import LayerNormBlock
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.networks import NormalizedActivation
@@ -72,7 +72,7 @@ def test_the_default_entry_stands_for_other_ids(file):
 
 
 def test_every_key_may_be_a_schedule(file):
-    keywords = parse_hyperparameters(read_zoo(file, "SCARA-v0", "ppo").hyperparameters, 3, "tanh")
+    keywords = make_keywords(read_zoo(file, "SCARA-v0", "ppo").hyperparameters, 3, "tanh")
     for name, start in (("learning_rate", 3e-4), ("clip_range", 0.2)):
         assert isinstance(keywords[name], LinearSchedule)
         assert keywords[name](1.0) == pytest.approx(start) and keywords[name](0.5) == pytest.approx(start / 2)
@@ -113,7 +113,7 @@ def test_expressions_are_data():
         "d": [True, "e"],
     }
     assert parse_expression("x", "dict(optimizer_class=RMSpropTFLike)") == {"optimizer_class": "RMSpropTFLike"}
-    kwargs = parse_hyperparameters({"policy_kwargs": {"optimizer_class": "RMSpropTFLike"}}, 3, "tanh")["policy_kwargs"]
+    kwargs = make_keywords({"policy_kwargs": {"optimizer_class": "RMSpropTFLike"}}, 3, "tanh")["policy_kwargs"]
     assert kwargs["optimizer_class"] is RMSpropTFLike
 
 

@@ -31,7 +31,7 @@ def show_evaluation(result: Evaluation) -> None:
     """Print an evaluation beside the 2019 paper's figures."""
     row = ENVIRONMENTS.get(result.env)
     paper = PAPER.get(row.robot, {}) if row else {}
-    table = Table(title=f"{result.env}, {result.algo}, {result.runs} runs on {result.backend}")
+    table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs on {result.backend}")
     table.add_column("")
     table.add_column("here", justify="right")
     table.add_column("2019 paper, 1 / 8 workers", justify="right")

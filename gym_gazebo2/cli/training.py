@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from gym_gazebo2.algos import TrainConfig, resume, train
 from gym_gazebo2.algos.config import read_config_file
-from gym_gazebo2.algos.hyperparameters import parse_assignments
+from gym_gazebo2.algos.keywords import parse_assignments
 from gym_gazebo2.algos.sweep import SweepConfig, sweep
 from gym_gazebo2.cli.command import Command, narrow
 from gym_gazebo2.cli.showing import show_run
