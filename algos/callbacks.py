@@ -19,7 +19,6 @@ from gym_gazebo2.algos.metrics import compute_rms
 from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.robots import make_robot
 
 __all__ = ["EVAL_SEED", "RunCallback", "TrainingState", "get_action_meaning"]
@@ -103,9 +102,8 @@ class RunCallback(BaseCallback):
         self.state.wall_s = self._wall_before + time.monotonic() - self._started
 
     def write_checkpoint(self) -> None:
-        """Write a checkpoint, where the environments can be saved."""
-        if isinstance(self.training_env.unwrapped, BatchedVecEnv):
-            save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
+        """Write a checkpoint."""
+        save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
         self._last_checkpoint = time.monotonic()
 
     def evaluate(self) -> None:
