@@ -16,6 +16,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.backends import BackendFactory, make_backend
+from gym_gazebo2.checks import read_number
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.robots import RobotSpec, make_robot
@@ -85,17 +86,15 @@ class ArmCore:
             UnknownNameError: A name stands in no table.
         """
         check_control(control)
-        if not (isinstance(start_noise, int | float) and 0.0 <= start_noise < np.inf):
-            raise InvalidArgumentError("start_noise", start_noise, "a finite half-width of at least 0 rad")
-        self.robot, self.control, self.start_noise = make_robot(robot), control, float(start_noise)
+        self.start_noise = read_number("start_noise", start_noise, "a finite half-width of at least 0 rad", lambda x: x >= 0)
+        self.robot, self.control = make_robot(robot), control
         self.kinematics = Kinematics(self.robot)
         self.task = make_task(task)
         if goal is not None:
             self.task = self.task.with_goal(_to_array("goal", goal))
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
-        self.backend = make_backend(
-            backend, self.robot, num_envs=num_envs, control_dt=control_dt, **dict(backend_options or {})
-        )
+        options = _check_options(backend_options)
+        self.backend = make_backend(backend, self.robot, num_envs=num_envs, control_dt=control_dt, **options)
         self.num_envs, self.control_dt = self.backend.num_envs, self.backend.control_dt
         self._travel = self.robot.control_speed * self.control_dt
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
@@ -139,7 +138,7 @@ class ArmCore:
             action: (n, dof) between −1 and 1; values outside are clipped.
 
         Raises:
-            InvalidArgumentError: Wrong shape or NaN.
+            InvalidArgumentError: Wrong shape, NaN or infinite.
             UsageError: No reset yet, or closed.
         """
         if self.arm is None:
@@ -224,8 +223,8 @@ class ArmCore:
         action = np.asarray(action, dtype=float)
         if action.shape != (self.num_envs, self.robot.dof):
             raise InvalidArgumentError("shape of action", action.shape, f"{(self.num_envs, self.robot.dof)} (arms, joints)")
-        if np.isnan(action).any():
-            raise InvalidArgumentError("action", action, "numbers between -1 and 1, no NaN")
+        if not np.isfinite(action).all():
+            raise InvalidArgumentError("action", action, "finite numbers between -1 and 1")
         return np.minimum(np.maximum(action, -1.0), 1.0)
 
     def _sample_start(self, rng: np.random.Generator) -> Array:
@@ -260,6 +259,15 @@ class ArmCore:
 
     def _asks_for_orientation(self, goal: Array) -> bool:
         return not np.allclose(goal[3:], (1.0, 0.0, 0.0, 0.0))
+
+
+def _check_options(options: Any) -> dict[str, Any]:
+    """Return the backend's own keywords."""
+    own = isinstance(options, Mapping) and all(isinstance(name, str) for name in options)
+    if options is not None and (not own or {"num_envs", "control_dt"} & set(options)):
+        expected = "a dictionary of the backend's further keywords; num_envs and control_dt are arguments of the environment"
+        raise InvalidArgumentError("backend_options", options, expected)
+    return dict(options or {})
 
 
 def _to_array(name: str, value: ArrayLike) -> Array:

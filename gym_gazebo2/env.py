@@ -104,7 +104,7 @@ class ArmEnv(gymnasium.Env[Any, Any]):
         """Advance simulated time by exactly one control period.
 
         Args:
-            action: (dof,) between −1 and 1; values outside are clipped, NaN is an error.
+            action: (dof,) between −1 and 1; values outside are clipped, NaN and infinity are errors.
 
         Returns:
             Observation at the period's end, reward, terminated (never), truncated (never), info.

@@ -56,7 +56,7 @@ def test_actions_outside_are_clipped(env):
     env.reset(seed=0)
     env.step(np.full(6, 5.0))
     np.testing.assert_allclose(env.core.arm.q_setpoint[0], 1.57 * 0.05, atol=1e-12)
-    env.step(np.full(6, -np.inf))
+    env.step(np.full(6, -1e300))
     np.testing.assert_allclose(env.core.arm.q_setpoint[0], 0.0, atol=1e-12)
 
 
@@ -66,7 +66,9 @@ def test_actions_outside_are_clipped(env):
         (np.zeros(5), r"shape of action is \(5,\), expected \(6,\)"),
         (np.zeros((1, 6)), r"shape of action is \(1, 6\)"),
         (0.0, "shape of action"),
-        ([0, 0, np.nan, 0, 0, 0], "no NaN"),
+        ([0, 0, np.nan, 0, 0, 0], "finite numbers"),
+        ([0, 0, np.inf, 0, 0, 0], "finite numbers"),
+        ([0, 0, 0, 0, 0, -np.inf], "finite numbers"),
     ],
 )
 def test_bad_actions(env, action, message):
@@ -94,7 +96,15 @@ def test_step_before_reset_and_after_close(env):
         ({"control": "torque"}, "Available: delta, position"),
         ({"render_mode": "ansi"}, "Available: human, rgb_array"),
         ({"control_dt": 0.0123}, "whole number of physics steps"),
+        ({"control_dt": 0.001}, r"control_dt is 0\.001, .* physics steps of 0\.005 s, such as 0\.005, or .*'physics_dt'"),
+        ({"control_dt": None}, "control_dt is None"),
+        ({"backend": None}, "backend is None, expected a factory, or a name of: fake, gazebo, mujoco, ros2"),
+        ({"backend_options": {"phyics_dt": 0.001}}, "backend_options .* of num_envs, control_dt, physics_dt, num_threads"),
+        ({"backend_options": {"num_envs": 2}}, "num_envs and control_dt are arguments of the environment"),
+        ({"backend_options": "fast"}, "backend_options is 'fast', expected a dictionary"),
+        ({"backend_options": {"physics_dt": 0.0}}, "physics_dt is 0.0, expected a positive physics step"),
         ({"start_noise": -0.1}, "start_noise"),
+        ({"start_noise": True}, "start_noise"),
         ({"start_noise": float("nan")}, "start_noise"),
         ({"goal": (0.1, 0.2)}, "goal"),
         ({"goal": "here"}, "goal is 'here', expected an array of numbers"),
@@ -104,6 +114,13 @@ def test_step_before_reset_and_after_close(env):
 def test_bad_arguments_say_what_exists(kwargs, message):
     with pytest.raises(ValueError, match=message):
         ArmEnv(**{"robot": "mara", "task": "mara_reach", **kwargs})
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numbers_of_numpy_are_numbers(kind):
+    env = ArmEnv("mara", "mara_reach", control_dt=kind(0.1), start_noise=kind(0.2))
+    env.reset(seed=0)
+    assert env.step(ZERO)[4]["time"] == 0.1 and env.core.control_dt == 0.1 and env.core.start_noise == 0.2
 
 
 def test_goal_out_of_reach_warns_with_the_distance():

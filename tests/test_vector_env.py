@@ -108,10 +108,19 @@ def test_masks_that_cannot_work(mask):
         make().reset(options={"reset_mask": mask})
 
 
-@pytest.mark.parametrize("kwargs", [{"num_envs": 0}, {"num_envs": -3}, {"max_episode_steps": 0}, {"max_episode_steps": True}])
+@pytest.mark.parametrize(
+    "kwargs",
+    [{"num_envs": 0}, {"num_envs": -3}, {"max_episode_steps": 0}, {"max_episode_steps": True}, {"max_episode_steps": 2.5}],
+)
 def test_sizes_that_cannot_work(kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):
         make(**kwargs)
+
+
+def test_sizes_of_numpy_are_sizes():
+    env = make(num_envs=np.int64(2), max_episode_steps=np.int32(1))
+    env.reset(seed=np.int64(4))
+    assert env.step(np.zeros(env.action_space.shape))[3].tolist() == [True, True] and env.np_random_seed == (4, 5)
 
 
 def test_unknown_autoreset_mode():
