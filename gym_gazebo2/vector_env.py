@@ -120,8 +120,9 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """
         options = dict(options or {})
         mask = _check_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)), self.num_envs)
+        start = self.core.read_options(options, mask)
         self._seed(seed, mask)
-        outcome = self.core.reset(mask, self._rngs, options)
+        outcome = self.core.reset(mask, self._rngs, start)
         self._steps[mask], self._has_ended[mask] = 0, False
         self._show()
         return outcome.observation, _make_infos(outcome.info, mask)

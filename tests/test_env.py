@@ -130,6 +130,32 @@ def test_goal_out_of_reach_warns_with_the_distance():
         ArmEnv("mara", "mara_reach_orient", goal=(-0.40028, 0.095615, 0.72466))
 
 
+FAR = (3.0, 0.0, 0.5)
+
+
+@pytest.mark.parametrize("env_id", ["MARA-v0", "MARAReachGoal-v0"])
+def test_a_far_goal_stays_inside_the_space(env_id):
+    with pytest.warns(UserWarning, match="out of reach"):
+        own = gym.make(env_id, goal=FAR, backend="fake")
+    assert own.reset(seed=0)[0] in own.observation_space
+    if env_id == "MARAReachGoal-v0":
+        np.testing.assert_allclose(own.reset()[0]["desired_goal"], FAR)
+    chosen = gym.make(env_id, backend="fake")
+    with pytest.warns(UserWarning, match=r"2\d\d\d mm out of reach of 'mara'"):
+        observation, info = chosen.reset(seed=0, options={"goal": FAR})
+    assert observation in chosen.observation_space and info["position_error"] > 2.0
+    assert chosen.reset()[1]["position_error"] < 1.5
+
+
+def test_goals_in_reach_warn_nobody_and_a_reset_without_one_looks_for_none(recwarn):
+    env = gym.make_vec("MARA-v0", num_envs=3, backend="fake").unwrapped
+    env.reset(options={"goal": [[-0.4, 0.1, 0.2], [-0.4, 0.0, 0.3], [-0.35, 0.1, 0.4]]})
+    env.reset(options={"goal": [FAR, *2 * [[-0.4, 0.0, 0.3]]], "reset_mask": np.array([False, True, True])})
+    assert not [each for each in recwarn if "reach" in str(each.message)]
+    with pytest.warns(UserWarning, match="out of reach"):
+        env.reset(options={"goal": [FAR, *2 * [[-0.4, 0.0, 0.3]]]})
+
+
 def test_goal_can_be_chosen_for_the_environment_or_an_episode(env):
     goal = [-0.3, 0.2, 0.4]
     chosen = ArmEnv("mara", "mara_reach_random", goal=goal)
@@ -155,10 +181,11 @@ def test_start_pose_can_be_chosen_for_an_episode(env):
 
 def test_a_reset_that_is_refused_changes_nothing(env):
     env.reset(seed=0)
-    before = env.core.goal.copy()
+    before, generator = env.core.goal.copy(), env.np_random.bit_generator.state
     with pytest.raises(ValueError, match="expected finite positions"):
-        env.reset(options={"goal": (-0.4, 0.2, 0.3), "q": [9.0] * 6})
+        env.reset(seed=7, options={"goal": (-0.4, 0.2, 0.3), "q": [9.0] * 6})
     np.testing.assert_array_equal(env.core.goal, before)
+    assert env.np_random.bit_generator.state == generator
 
 
 def test_start_noise_is_uniform_and_bounded():

@@ -84,6 +84,11 @@ class Backend(ABC):
             BackendError: The simulator died, hangs, or answered something absurd.
         """
 
+    def check_poses(self, q: Array) -> None:
+        """Raise an InvalidArgumentError unless arms can be put at all poses (k, dof)."""
+        if not _holds_everywhere((q >= self._lower) & (q <= self._upper)):
+            raise InvalidArgumentError("q", q, f"finite positions from {self.robot.lower} to {self.robot.upper} rad")
+
     def close(self) -> None:
         """Release everything; closing twice is fine."""
         self.is_closed = True
@@ -117,9 +122,7 @@ class Backend(ABC):
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
             raise InvalidArgumentError("mask", mask, f"{self.num_envs} booleans")
         self._check_shape("q", q)
-        rows = q[mask]
-        if not _holds_everywhere((rows >= self._lower) & (rows <= self._upper)):
-            raise InvalidArgumentError("q", rows, f"finite positions from {self.robot.lower} to {self.robot.upper} rad")
+        self.check_poses(q[mask])
         self._was_reset |= mask
         self._is_ready = bool(self._was_reset.all())
         return mask, q
