@@ -50,6 +50,7 @@ COMMANDS: dict[str, Row] = {
     "export": Row("look", "looking:Export", "write a policy as ONNX or TorchScript"),
     "envs": Row("look", "looking:Envs", "list the environment ids, with their spaces, rewards and goals"),
     "sim": Row("ROS 2", "simulating:Sim", "serve a robot over ROS 2, in lock-step or in real time"),
+    "doctor": Row("ROS 2", "examining:Doctor", "say what is here, what is missing, and the command that mends it"),
     "install-gazebo": Row("ROS 2", "simulating:InstallGazebo", "install Gazebo 11 without root, where the system has none"),
     "completion": Row("shell", "completing:Completion", "print a script that completes these commands in your shell"),
 }
@@ -74,7 +75,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM}: there is no command {name!r}.{hint}\n\n{make_help()}", file=sys.stderr)
         return MISUSED
     try:
-        load_command(name).parse(rest, f"{PROGRAM} {name}").run()
+        return load_command(name).parse(rest, f"{PROGRAM} {name}").run() or 0
     except GymGazebo2Error as error:
         print(f"{PROGRAM} {name}: {error}", file=sys.stderr)
         return FAILED
@@ -84,7 +85,6 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\n{PROGRAM} {name}: interrupted. {COMMANDS[name].hint}".rstrip(), file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 def load_command(name: str) -> type[Command]:

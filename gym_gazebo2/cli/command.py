@@ -30,8 +30,8 @@ class Command(abc.ABC):
         return tyro.cli(cls, args=args, prog=program)
 
     @abc.abstractmethod
-    def run(self) -> None:
-        """Do it, and print what a person wants to know."""
+    def run(self) -> int | None:
+        """Do it, print what a person wants to know, and return the exit status; None is 0."""
 
 
 def narrow(given: Any, kind: type[Config]) -> Config:
