@@ -19,7 +19,7 @@ ROS2 = [
 ]
 EXTRAS = {
     "mujoco": ["mujoco>=4.0"],
-    "train": ["mujoco>=4.0", "stable-baselines3>=2.9", "sb3-contrib>=2.9", "torch>=2.3", "matplotlib>=3.8"],
+    "train": ["mujoco>=4.0", "stable-baselines3>=2.9", "sb3-contrib>=2.9", "torch>=2.3", "matplotlib>=3.8", "pillow>=10.1"],
     "tensorboard": ["tensorboard>=2.15"],
     "ros2": [f"{name}; {WHEELS}" for name in ROS2],
 }
@@ -59,7 +59,12 @@ setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     py_modules=[AUTOLOAD],
     cmdclass={"build_py": BuildWithAutoload},
-    package_data={NAME: ["py.typed"], f"{NAME}.urdf": ["*.urdf"], f"{NAME}.gazebo": ["*.lock", "plugin/*"]},
+    package_data={
+        NAME: ["py.typed"],
+        f"{NAME}.algos.report": ["*.css", "*.js"],
+        f"{NAME}.urdf": ["*.urdf"],
+        f"{NAME}.gazebo": ["*.lock", "plugin/*"],
+    },
     install_requires=["gymnasium>=1.2,<2", "numpy>=1.26", "yourdfpy>=0.0.56", "tyro>=0.9", "rich>=13"],
     extras_require=EXTRAS,
     entry_points={

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main"]
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
-
-PAPER = {
-    "mara": {"accuracy_rms_mm": "0.05 / 0.075", "repeatability_rms_mm": "0.02 / 0.016", "train_wall_s": "3000 / 2000"},
-    "scara": {"accuracy_rms_mm": "2.80 / 1.37", "repeatability_rms_mm": "4.52 / 3.57", "train_wall_s": "600 / 300"},
-}
-"""The 2019 paper's figures with one worker / with 8 (MARA's time: 4 or 8), by robot."""
 
 
 def _train(args: Sequence[str]) -> None:
@@ -72,8 +67,41 @@ def _evaluate(args: Sequence[str]) -> None:
     values = {field.name: getattr(given, field.name) for field in dataclasses.fields(EvaluateConfig)}
     result = evaluate(given.path, EvaluateConfig(**values), json=given.json)
     show_evaluation(result)
-    for path in write_report(given.path):
-        Console(soft_wrap=True).print(f"  {path}", highlight=False)
+    _show_files(write_report(given.path))
+
+
+def _report(args: Sequence[str]) -> None:
+    from gym_gazebo2.algos.report import ReportConfig, write_report
+
+    @dataclasses.dataclass(frozen=True)
+    class Arguments(ReportConfig):
+        """Write the report of a run: one page that holds everything it shows.
+
+        Attributes:
+            path: The run's folder.
+        """
+
+        path: tyro.conf.Positional[str] = dataclasses.field(kw_only=True)
+
+    given = tyro.cli(Arguments, args=args, prog="gym-gazebo2 report")
+    _show_files(write_report(given.path, ReportConfig(given.price_per_hour, given.video)))
+
+
+def _compare(args: Sequence[str]) -> None:
+    from gym_gazebo2.algos.report import CompareConfig, compare
+
+    @dataclasses.dataclass(frozen=True)
+    class Arguments(CompareConfig):
+        """Put several runs on one page, with median and spread over the seeds.
+
+        Attributes:
+            paths: The runs' folders.
+        """
+
+        paths: tyro.conf.Positional[tuple[str, ...]] = dataclasses.field(kw_only=True)
+
+    given = tyro.cli(Arguments, args=args, prog="gym-gazebo2 compare")
+    _show_files([compare(given.paths, CompareConfig(given.out, given.price_per_hour))])
 
 
 def _install_gazebo(args: Sequence[str]) -> None:
@@ -95,6 +123,8 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "train": ("train an algorithm on an environment id", _train),
     "resume": ("continue an interrupted training", _resume),
     "evaluate": ("measure how near a trained arm comes to its goal", _evaluate),
+    "report": ("write the report of a run, one page", _report),
+    "compare": ("put several runs on one page, with median and spread", _compare),
     "install-gazebo": ("install Gazebo 11 without root, where the system has none", _install_gazebo),
 }
 
@@ -127,11 +157,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def show_evaluation(result: Evaluation) -> None:
     """Print an evaluation beside the 2019 paper's figures."""
-    from gym_gazebo2.algos.report import ROWS
-    from gym_gazebo2.registration import ENVIRONMENTS
+    from gym_gazebo2.algos.report import ROWS, get_paper
 
-    row = ENVIRONMENTS.get(result.env)
-    paper = PAPER.get(row.robot, {}) if row else {}
+    paper = get_paper(result.env)
     table = Table(title=f"{result.env}, {result.algo}, {result.runs} runs on {result.backend}")
     table.add_column("")
     table.add_column("here", justify="right")
@@ -146,6 +174,11 @@ def _show_paths(run: RunFolder) -> None:
     console = Console(soft_wrap=True)
     console.print(f"Run folder: {run.path}", highlight=False)
     console.print(f"Evaluate it with: gym-gazebo2 evaluate {run.path}", highlight=False)
+
+
+def _show_files(paths: Iterable[Path]) -> None:
+    for path in paths:
+        Console(soft_wrap=True).print(f"  {path}", highlight=False)
 
 
 def _show_help(args: Sequence[str]) -> int:
