@@ -192,7 +192,7 @@ def _show(column: Column, value: float | None) -> str:
 def _plot_error(groups: Sequence[Group], axis: Axis) -> Plot:
     series = _make_bands(groups, axis, lambda run, axis: axis.read(run, "error_mm"), log=True)
     return Plot(
-        "Tool error of the evaluations, RMS [mm]",
+        "Tool error, evaluations [mm]",
         axis.label,
         series,
         log=True,
@@ -203,12 +203,12 @@ def _plot_error(groups: Sequence[Group], axis: Axis) -> Plot:
 def _plot_reward(groups: Sequence[Group], axis: Axis) -> Plot:
     series = _make_bands(groups, axis, _get_reward)
     limits, _ = choose_limits(np.empty(0), [one.y for one in series] + [one.high for one in series if one.high is not None])
-    return Plot("Reward, mean of the last 100 episodes", axis.label, series, limits=limits)
+    return Plot("Reward, last 100 episodes", axis.label, series, limits=limits)
 
 
 def _plot_success(groups: Sequence[Group], axis: Axis) -> Plot:
     series = _make_bands(groups, axis, _get_success)
-    return Plot("Success of the evaluations [%]", axis.label, series, limits=(-4.0, 104.0))
+    return Plot("Success, evaluations [%]", axis.label, series, limits=(-4.0, 104.0))
 
 
 def _get_reward(run: RunData, axis: Axis) -> tuple[Array, Array]:

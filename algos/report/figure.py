@@ -26,7 +26,9 @@ PLACEHOLDERS = {INK: "ink", MUTED: "muted", GRID: "grid"} | {f"#0000{16 + k:02x}
 
 MOST_DOTS, MOST_POINTS, MOST_HINTS = 12_000, 800, 160
 FONT_SIZE = 12
-MARGIN = (46.0, 10.0, 8.0, 42.0)
+SCALES = ((0.02, 1.0, ""), (2e-5, 1e3, "×10⁻³"), (0.0, 1e6, "×10⁻⁶"))
+"""Least end of an axis, the factor of its labels, and what says so."""
+MARGIN = (46.0, 10.0, 12.0, 42.0)
 """Left, right, top, bottom [px]."""
 
 
@@ -146,7 +148,6 @@ def _dress(axes: Any, plot: Plot) -> None:
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", length=0, labelcolor=MUTED, pad=5)
-    axes.set_xlabel(plot.x_label, color=MUTED, labelpad=6)
     if plot.log:
         axes.set_yscale("log")
     for value, _ in plot.rules:
@@ -194,7 +195,7 @@ def _add_circle(axes: Any, circle: Circle) -> None:
 
 
 def _set_limits(axes: Any, plot: Plot) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     if plot.reach is not None:
         axes.set_xlim(-plot.reach, plot.reach)
@@ -213,8 +214,18 @@ def _set_limits(axes: Any, plot: Plot) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     elif plot.reach is None:
         axes.yaxis.set_major_locator(MaxNLocator(5))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _format(value)))
+    largest = 1.0 if plot.log else max(map(abs, axes.get_ylim()))
+    factor, mark = next((factor, mark) for least, factor, mark in SCALES if largest >= least)
+    axes.text(-0.01, 1.0, mark, transform=axes.transAxes, ha="right", va="bottom", color=MUTED)
+    _label(axes.yaxis, factor)
+    _label(axes.xaxis, 1.0 if plot.reach is None else factor)
+    axes.set_xlabel(plot.x_label if plot.reach is None else f"{plot.x_label} {mark}".strip(), color=MUTED, labelpad=6)
+
+
+def _label(axis: Any, factor: float) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _format(factor * value)))
 
 
 def _format(value: float) -> str:

@@ -89,9 +89,10 @@ def make_table(head: Sequence[str], rows: Iterable[Sequence[Cell]], classes: str
     """
     labels = [*map(text, head)] if head else None
     top = f"<thead><tr>{''.join(f'<th>{label}</th>' for label in labels)}</tr></thead>" if labels else ""
-    body = "".join(f"<tr>{''.join(_make_cell(cell, i, labels) for i, cell in enumerate(row))}</tr>" for row in rows)
+    told = labels if "stack" in classes else None
+    body = "".join(f"<tr>{''.join(_make_cell(cell, i, told) for i, cell in enumerate(row))}</tr>" for row in rows)
     title = f"<caption>{text(caption)}</caption>" if caption else ""
-    return f'<table class="{classes}">{title}{top}<tbody>{body}</tbody></table>'
+    return f'<div class="scroll"><table class="{classes}">{title}{top}<tbody>{body}</tbody></table></div>'
 
 
 def make_figures(values: Mapping[str, tuple[str, str]]) -> str:
