@@ -32,6 +32,7 @@ EXTRAS["dev"] = [
     "ruff>=0.6",
     "mypy>=1.10",
     "psutil>=5.9",
+    "selenium>=4.20",
     "transforms3d>=0.4.2",
 ]
 
