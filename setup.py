@@ -19,7 +19,15 @@ ROS2 = [
 ]
 EXTRAS = {
     "mujoco": ["mujoco>=4.0"],
-    "train": ["mujoco>=4.0", "stable-baselines3>=2.9", "sb3-contrib>=2.9", "torch>=2.3", "matplotlib>=3.8", "pillow>=10.1"],
+    "train": [
+        "mujoco>=4.0",
+        "stable-baselines3>=2.9",
+        "sb3-contrib>=2.9",
+        "torch>=2.3",
+        "matplotlib>=3.8",
+        "pillow>=10.1",
+        "PyYAML>=6",
+    ],
     "tensorboard": ["tensorboard>=2.15"],
     "ros2": [f"{name}; {WHEELS}" for name in ROS2],
 }

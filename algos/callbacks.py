@@ -10,16 +10,19 @@ from typing import Any
 import gymnasium
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from gym_gazebo2.algos.checkpoint import save_checkpoint
+from gym_gazebo2.algos.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.episodes import EpisodeLog
 from gym_gazebo2.algos.metrics import compute_rms
 from gym_gazebo2.algos.model_file import save_model
+from gym_gazebo2.algos.on_policy import is_finite
 from gym_gazebo2.algos.progress import Meter, Status, make_progress
 from gym_gazebo2.algos.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
+from gym_gazebo2.errors import NonFiniteError
 from gym_gazebo2.robots import make_robot
 
 __all__ = ["EVAL_SEED", "RunCallback", "TrainingState", "get_action_meaning"]
@@ -92,6 +95,8 @@ class RunCallback(BaseCallback):
         self._progress.start()
 
     def _on_step(self) -> bool:
+        for what, name in (("rewards", "rewards"), ("observations", "new_obs")):
+            self._check_finite(what, self.locals[name])
         dones = self.locals["dones"]
         if dones.any():
             self.update_wall()
@@ -101,6 +106,8 @@ class RunCallback(BaseCallback):
     def _on_rollout_start(self) -> None:
         """Between two iterations: evaluate, then write the checkpoint, so that a resumed run does not repeat it."""
         self.update_wall()
+        if isinstance(self.model, OnPolicyAlgorithm):
+            self._check_parameters()
         if self.num_timesteps >= self.state.next_eval:
             self.evaluate()
             self.state.next_eval = self.num_timesteps + self.config.eval_every
@@ -127,6 +134,7 @@ class RunCallback(BaseCallback):
 
     def write_checkpoint(self) -> None:
         """Write a checkpoint, where the environments can be saved; a slow one delays the next, as buffers can be large."""
+        self._check_parameters()
         started = time.monotonic()
         if isinstance(self.training_env.unwrapped, BatchedVecEnv):
             save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
@@ -157,6 +165,16 @@ class RunCallback(BaseCallback):
             save_model(self.run.best_model, self.model, self.config, get_action_meaning(self.config))
         self._note_target(error_mm)
         self._progress.update(self._get_status(), is_milestone=True)
+
+    def _check_parameters(self) -> None:
+        for name, parameter in self.model.policy.named_parameters():
+            self._check_finite(f"parameters {name}", parameter.detach())
+
+    def _check_finite(self, what: str, values: Any) -> None:
+        if not is_finite(values):
+            checkpoint = find_checkpoint(self.run.checkpoints)
+            kept = f"The last checkpoint, {checkpoint}, is from before." if checkpoint else "There is no checkpoint yet."
+            raise NonFiniteError(what, self.num_timesteps, f"{kept} Its cause is the environment, or too large a step.")
 
     def _note_target(self, error_mm: float) -> None:
         state, config = self.state, self.config

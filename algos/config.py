@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
 import tyro
 
-from gym_gazebo2.algos.presets import get_preset
+from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
+from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
 from gym_gazebo2.algos.progress import ProgressMode, check_progress
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.vec_env import Vectorization, check_env_id
+from gym_gazebo2.algos.zoo import read_zoo
+from gym_gazebo2.backends import BACKENDS
+from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.setpoint import Control, check_control
 
@@ -44,7 +49,14 @@ class TrainConfig:
         start_noise: Half-width of the uniform noise on the start pose [rad].
         max_episode_steps: Steps of an episode; None: the id's.
         hyperparameters: Keywords of the algorithm on top of the preset's.
+        preset: "tuned", for the id; "paper", the settings of the algorithm's paper.
+        zoo: A hyperparameter file of rl-baselines3-zoo, in place of the preset.
+        num_layers: Hidden layers of each network.
+        num_hidden: Width of a hidden layer.
+        layer_norm: Normalise hidden layers before their activation.
+        activation: Activation of hidden layers, such as "tanh" or "relu".
         normalize: Normalise observations and rewards by running statistics.
+        normalize_reward: Normalise rewards too; None: as observations.
         torch_threads: Threads of the network's arithmetic; small networks want 1.
         eval_every: Steps between two evaluations; None: a twentieth of the steps.
         eval_runs: Episodes of such an evaluation.
@@ -60,7 +72,7 @@ class TrainConfig:
     algo: str = "ppo"
     steps: int | None = None
     seed: int = 0
-    out: str | None = None
+    out: str | Path | None = None
     num_envs: int | None = None
     vec: Vectorization = "batched"
     backend: str = "mujoco"
@@ -69,7 +81,14 @@ class TrainConfig:
     start_noise: float | None = None
     max_episode_steps: int | None = None
     hyperparameters: tyro.conf.Suppress[dict[str, Any]] = dataclasses.field(default_factory=dict)
+    preset: str = "tuned"
+    zoo: str | None = None
+    num_layers: int | None = None
+    num_hidden: int | None = None
+    layer_norm: bool | None = None
+    activation: str | None = None
     normalize: bool | None = None
+    normalize_reward: bool | None = None
     torch_threads: int = 1
     eval_every: int | None = None
     eval_runs: int | None = None
@@ -80,11 +99,11 @@ class TrainConfig:
     progress: ProgressMode = "auto"
 
     def __post_init__(self) -> None:
-        """Reject what cannot work, before anything is made.
+        """Reject what cannot work, before anything is made, and store plain values: they are written as JSON.
 
         Raises:
             UnknownNameError: An id, algorithm, vectorization, control or progress mode that does not exist.
-            InvalidArgumentError: A number that cannot work.
+            InvalidArgumentError: A value that cannot work.
         """
         check_env_id(self.env)
         get_algorithm(self.algo)
@@ -94,13 +113,18 @@ class TrainConfig:
         check_progress(self.progress)
         if self.vec not in get_args(Vectorization):
             raise UnknownNameError("vectorization", self.vec, get_args(Vectorization))
-        for name in ("steps", "num_envs", "max_episode_steps", "torch_threads", "eval_every", "eval_runs"):
-            _check_whole(name, getattr(self, name), least=1)
-        _check_whole("seed", self.seed, least=0)
-        for name in ("target_error_mm", "stop_error_mm", "checkpoint_seconds"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise InvalidArgumentError(name, value, "a positive number")
+        if self.preset not in PRESET_NAMES:
+            raise UnknownNameError("preset", self.preset, PRESET_NAMES)
+        if self.activation is not None and self.activation not in ACTIVATIONS:
+            raise UnknownNameError("activation", self.activation, ACTIVATIONS)
+        if not isinstance(self.backend, str):
+            raise InvalidArgumentError("backend", self.backend, f"the name of a backend: {', '.join(sorted(BACKENDS))}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in READERS and not (value is None and field.default is None):
+                object.__setattr__(self, field.name, READERS[field.name](field.name, value))
+        most = 2**32 - 1 - (self.num_envs or 1)  # NumPy's global generator takes no more, and arm i gets seed + i
+        object.__setattr__(self, "seed", read_whole("seed", self.seed, 0, most))
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
@@ -126,23 +150,45 @@ class ResolvedConfig(TrainConfig):
     eval_runs: int = dataclasses.field(kw_only=True)
     eval_every: int = dataclasses.field(kw_only=True)
     normalize: bool = dataclasses.field(kw_only=True)
+    normalize_reward: bool = dataclasses.field(kw_only=True)
 
 
 def resolve(config: TrainConfig) -> ResolvedConfig:
     """Return the same configuration with the preset in place of every None that it can fill.
 
     Raises:
-        UnknownNameError: There is no preset for the id and the algorithm.
+        UnknownNameError: There is no preset for the id and the algorithm, or a key of the zoo file is unknown.
+        RunError: The zoo file cannot be read.
     """
-    preset = get_preset(config.env, config.algo)
+    preset = _choose_preset(config)
     filled = {
         name: getattr(preset, name)
-        for name in ("steps", "num_envs", "start_noise", "eval_runs", "normalize")
+        for name in ("steps", "num_envs", "start_noise", "eval_runs", "normalize", "normalize_reward")
         if getattr(config, name) is None
     }
-    hyperparameters = {**preset.hyperparameters, **config.hyperparameters}
+    if filled.get("normalize_reward", ...) is None:
+        filled["normalize_reward"] = filled.get("normalize", config.normalize)
+    hyperparameters = merge(preset.hyperparameters, config.hyperparameters)
+    if network := describe_mlp(config.num_layers, config.num_hidden, config.layer_norm, config.activation):
+        hyperparameters = merge(hyperparameters, {"policy_kwargs": network})
     eval_every = config.eval_every or max(1, (config.steps or preset.steps) // EVALUATIONS)
     return ResolvedConfig(**{**vars(config), **filled, "hyperparameters": hyperparameters, "eval_every": eval_every})
+
+
+def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with changes in place; dictionaries inside are merged, not replaced."""
+    both = {key: merge(values[key], changes[key]) for key in values if _hold_dicts(key, values, changes)}
+    return {**values, **changes, **both}
+
+
+def _hold_dicts(key: str, *tables: Mapping[str, Any]) -> bool:
+    return all(isinstance(table.get(key), Mapping) for table in tables)
+
+
+def _choose_preset(config: TrainConfig) -> Preset:
+    if config.zoo is not None:
+        return read_zoo(config.zoo, config.env, config.algo)
+    return get_preset(config.env, config.algo, config.preset)
 
 
 def collect_provenance() -> dict[str, Any]:
@@ -170,9 +216,35 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
         raise InvalidArgumentError("arguments", dict(values), f"the fields of a TrainConfig ({error})") from error
 
 
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-        raise InvalidArgumentError(name, value, f"a whole number of at least {least}")
+def _read_positive(name: str, value: Any) -> float:
+    return read_number(name, value, "a positive number", lambda x: x > 0)
+
+
+def _read_path(name: str, value: Any) -> str:
+    try:
+        return os.fsdecode(value)
+    except TypeError as error:
+        raise InvalidArgumentError(name, value, "the path of a folder") from error
+
+
+def _read_keywords(name: str, value: Any) -> dict[str, Any]:
+    """Return keywords as they will be read from the file: plain numbers, lists for tuples."""
+    try:
+        return json.loads(json.dumps(dict(value), default=lambda x: x.item(), allow_nan=False))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidArgumentError(name, value, f"a dictionary of JSON values ({error})") from error
+
+
+COUNTS = ("steps", "num_envs", "max_episode_steps", "torch_threads", "eval_every", "eval_runs", "num_layers", "num_hidden")
+READERS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(COUNTS, read_whole),
+    **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds"), _read_positive),
+    "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
+    "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
+    **dict.fromkeys(("out", "zoo"), _read_path),
+    "hyperparameters": _read_keywords,
+}
+"""Field of a ``TrainConfig`` → what makes a plain value of it, or refuses it."""
 
 
 def _get_version(package: str) -> str | None:

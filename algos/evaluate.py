@@ -13,12 +13,15 @@ import numpy as np
 from gym_gazebo2.algos.metrics import compute_accuracy
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
-from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
-from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownNameError
+from gym_gazebo2.algos.run_folder import RunFolder, is_number, is_number_or_none, write_atomically
+from gym_gazebo2.checks import read_whole
+from gym_gazebo2.errors import RunError, UnknownNameError
 
 __all__ = ["EvaluateConfig", "Evaluation", "evaluate"]
 
 MODELS = ("model", "best_model")
+TRAINING = {"train_wall_s": is_number, "train_steps": is_number, "time_to_target_s": is_number_or_none}
+"""What an evaluation tells of the training, from ``training.json``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +45,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Reject what cannot work."""
         for name, least in (("runs", 2), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidArgumentError(name, value, f"a whole number of at least {least}")
+            object.__setattr__(self, name, read_whole(name, getattr(self, name), least))
         if self.model not in MODELS:
             raise UnknownNameError("model", self.model, MODELS)
 
@@ -57,6 +58,7 @@ class Evaluation:
         env: Environment id.
         algo: Algorithm.
         backend: Where it ran.
+        model: Which model of the run: "model" or "best_model".
         runs: Episodes.
         success_rate: Share that ended within 5 mm, and 5° where an orientation is asked for.
         accuracy_rms_mm: √mean‖eᵢ‖², eᵢ = tool − goal at the last state.
@@ -76,6 +78,7 @@ class Evaluation:
     env: str
     algo: str
     backend: str
+    model: str
     runs: int
     success_rate: float
     accuracy_rms_mm: float
@@ -105,12 +108,12 @@ def evaluate(
         json: Also write the result to this file.
 
     Raises:
-        RunError: There is no finished run, or its model is corrupt.
+        RunError: There is no finished run, one of its files is corrupt, or ``json`` cannot be written.
         UnknownNameError: There is no such backend.
     """
     run = RunFolder.open(path)
-    training = run.read_json("training.json")
-    file = read_model_file(run.model if config.model == "model" else run.best_model)
+    training = run.read_json("training.json", TRAINING)
+    file = read_model_file(run.get_model(config.model))
     own = run.read_config()
     if (file.config.env, file.config.algo) != (own.env, own.algo):
         came, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
@@ -128,16 +131,15 @@ def evaluate(
         env=file.config.env,
         algo=file.config.algo,
         backend=kwargs["backend"],
+        model=config.model,
         runs=config.runs,
         **_summarize(episodes),
-        train_wall_s=training["train_wall_s"],
-        train_steps=training["train_steps"],
-        time_to_target_s=training["time_to_target_s"],
+        **{name: training[name] for name in TRAINING},
         errors_mm=(1e3 * episodes.error).tolist(),
     )
     run.write_json("evaluation.json", dataclasses.asdict(result))
     if json is not None:
-        write_atomically(Path(json), (run.path / "evaluation.json").read_bytes())
+        write_atomically(Path(json), (run.path / "evaluation.json").read_bytes(), option="--json")
     return result
 
 

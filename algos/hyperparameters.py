@@ -1,69 +1,84 @@
-"""Hyperparameters as plain values, as JSON, YAML and a command line hold them, and the objects that they stand for."""
+"""Keywords of algorithms, read before anything is made: stable-baselines3 accepts some that fail, or do nothing, much later."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-from stable_baselines3 import HerReplayBuffer
-from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.utils import LinearSchedule
 
-from gym_gazebo2.algos.networks import parse_policy_kwargs
-from gym_gazebo2.algos.noise import OrnsteinUhlenbeckNoise
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.checks import read_number, read_whole
+from gym_gazebo2.errors import InvalidArgumentError
 
-__all__ = ["NOISES", "REPLAY_BUFFERS", "parse_hyperparameters", "parse_schedule"]
-
-REPLAY_BUFFERS: dict[str, Any] = {"HerReplayBuffer": HerReplayBuffer, "default": None}
-"""Name of a replay buffer → class; None lets stable-baselines3 choose by the observations."""
-
-NOISES: dict[str, type[ActionNoise]] = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckNoise}
-"""``noise_type`` → class, as in rl-baselines3-zoo; ``noise_std`` is its deviation in units of the action's range."""
+__all__ = ["parse_hyperparameters"]
 
 
-def parse_hyperparameters(values: Mapping[str, Any], num_actions: int, activation: str) -> dict[str, Any]:
-    """Return keywords of an algorithm from plain values.
-
-    Args:
-        values: "lin_x" is a schedule from x to 0; ``replay_buffer_class`` is a row of ``REPLAY_BUFFERS``, ``noise_type``
-            one of ``NOISES``; ``policy_kwargs`` as in ``networks.parse_policy_kwargs``; ``train_freq`` may be a list.
-        num_actions: Numbers in an action.
-        activation: The activation that the algorithm's policy has by itself.
+def parse_hyperparameters(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords for the algorithm's constructor; "lin_x" becomes a schedule from x to 0, as in rl-baselines3-zoo.
 
     Raises:
-        UnknownNameError: A name stands in no table.
-        InvalidArgumentError: A schedule or a network cannot be read.
+        InvalidArgumentError: A value that no algorithm can work with.
     """
-    keywords = {name: parse_schedule(name, value) for name, value in values.items()}
-    if "replay_buffer_class" in keywords:
-        keywords["replay_buffer_class"] = _look_up("replay buffer", keywords["replay_buffer_class"], REPLAY_BUFFERS)
-    if "noise_type" in keywords:
-        noise, std = _look_up("noise", keywords.pop("noise_type"), NOISES), float(keywords.pop("noise_std", 0.1))
-        keywords["action_noise"] = noise(np.zeros(num_actions), np.full(num_actions, std))
-    if isinstance(keywords.get("train_freq"), list):
-        keywords["train_freq"] = tuple(keywords["train_freq"])
-    if "policy_kwargs" in keywords:
-        keywords["policy_kwargs"] = parse_policy_kwargs(keywords["policy_kwargs"], activation)
-    return keywords
+    return {name: _parse(name, value) for name, value in hyperparameters.items()}
 
 
-def parse_schedule(name: str, value: Any) -> Any:
-    """Return the schedule that "lin_x" stands for, from x to 0 over the training; anything else as it is.
+def _parse(name: str, value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("lin_"):
+        return LinearSchedule(_check(name, _parse_start(name, value)), 0.0, 1.0)
+    return value if callable(value) or (value is None and name in OPTIONAL) else _check(name, value)
 
-    Raises:
-        InvalidArgumentError: What follows "lin_" is no number.
-    """
-    if not (isinstance(value, str) and value.startswith("lin_")):
-        return value
+
+def _parse_start(name: str, value: str) -> float:
+    expected = "a number, or 'lin_' and a number"
     try:
-        return LinearSchedule(float(value.removeprefix("lin_")), 0.0, 1.0)
+        return read_number(name, float(value.removeprefix("lin_")), expected)
     except ValueError as error:
-        raise InvalidArgumentError(name, value, "a number, or 'lin_' and a number") from error
+        raise InvalidArgumentError(name, value, expected) from error
 
 
-def _look_up(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
-    if name not in table:
-        raise UnknownNameError(kind, name, table)
-    return table[name]
+def _check(name: str, value: Any) -> Any:
+    return RULES[name](name, value) if name in RULES else value
+
+
+def _read_positive(name: str, value: Any) -> float:
+    return read_number(name, value, "a positive number", lambda x: x > 0)
+
+
+def _read_share(name: str, value: Any) -> float:
+    return read_number(name, value, "a number from 0 to 1", lambda x: 0 <= x <= 1)
+
+
+def _read_coefficient(name: str, value: Any) -> float:
+    return read_number(name, value, "a number of at least 0", lambda x: x >= 0)
+
+
+def _is_automatic(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("auto")
+
+
+COUNTS = (
+    "n_steps",
+    "n_epochs",
+    "batch_size",
+    "buffer_size",
+    "stats_window_size",
+    "n_critic_updates",
+    "policy_delay",
+    "target_update_interval",
+    "cg_max_steps",
+    "line_search_max_iter",
+    "sub_sampling_factor",
+)
+POSITIVES = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl")
+SHARES = ("gamma", "gae_lambda", "tau")
+RULES: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(COUNTS, read_whole),
+    **dict.fromkeys(POSITIVES, _read_positive),
+    **dict.fromkeys(SHARES, _read_share),
+    "vf_coef": _read_coefficient,
+    "ent_coef": lambda name, value: value if _is_automatic(value) else _read_coefficient(name, value),
+    "learning_starts": lambda name, value: read_whole(name, value, least=0),
+}
+"""Keyword → what makes a plain value of it, or refuses it; keywords that are not here go to the algorithm as they are."""
+OPTIONAL = ("clip_range_vf", "target_kl")
+"""Keywords for which None means: not at all."""

@@ -6,11 +6,13 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import nn
 
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
-__all__ = ["ACTIVATIONS", "NormalizedActivation", "describe_mlp", "parse_policy_kwargs"]
+__all__ = ["ACTIVATIONS", "OPTIMIZERS", "NormalizedActivation", "describe_mlp", "parse_policy_kwargs"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -19,6 +21,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
+}
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "Adam": torch.optim.Adam,
+    "AdamW": torch.optim.AdamW,
+    "RMSprop": torch.optim.RMSprop,
+    "RMSpropTFLike": RMSpropTFLike,
+    "SGD": torch.optim.SGD,
 }
 NUM_LAYERS, NUM_HIDDEN = 2, 64
 """Hidden layers and their width, where only one of the two is asked for."""
@@ -63,11 +72,11 @@ def parse_policy_kwargs(values: Mapping[str, Any], default_activation: str) -> d
     """Return ``policy_kwargs`` for stable-baselines3 from plain values.
 
     Args:
-        values: Its keywords, an activation by name, and ``layer_norm``, which needs layers of one width.
+        values: Its keywords, activation and optimiser by name, and ``layer_norm``, which needs layers of one width.
         default_activation: The activation of the policy's class, which ``layer_norm`` puts itself in front of.
 
     Raises:
-        UnknownNameError: There is no such activation.
+        UnknownNameError: There is no such activation or optimiser.
         InvalidArgumentError: Normalised layers are not of one width.
     """
     kwargs = dict(values)
@@ -77,6 +86,10 @@ def parse_policy_kwargs(values: Mapping[str, Any], default_activation: str) -> d
         if name not in ACTIVATIONS:
             raise UnknownNameError("activation", name, ACTIVATIONS)
         kwargs["activation_fn"] = _make_activation(name, kwargs, layer_norm)
+    if (optimizer := kwargs.get("optimizer_class")) is not None:
+        if optimizer not in OPTIMIZERS:
+            raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
+        kwargs["optimizer_class"] = OPTIMIZERS[optimizer]
     return kwargs
 
 

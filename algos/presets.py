@@ -7,7 +7,7 @@ from typing import Any
 
 from gym_gazebo2.errors import UnknownNameError
 
-__all__ = ["PRESETS", "Preset", "get_preset"]
+__all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset"]
 
 Values = dict[str, Any]
 
@@ -23,6 +23,7 @@ class Preset:
         start_noise: Half-width of the noise on the start pose [rad].
         eval_runs: Episodes of an evaluation during training.
         normalize: Whether observations and rewards are normalised by running statistics.
+        normalize_reward: Whether rewards are; None as ``normalize``.
     """
 
     steps: int
@@ -31,6 +32,7 @@ class Preset:
     start_noise: float = 0.1
     eval_runs: int = 30
     normalize: bool = False
+    normalize_reward: bool | None = None
 
 
 _HORIZON: Values = {"gamma": 0.95, "gae_lambda": 0.9}
@@ -52,7 +54,7 @@ _SETTINGS: dict[str, Preset] = {
     "ppo": Preset(1_000_000, _PPO),
     "ppo_kl": Preset(1_000_000, {**_PPO, "target_kl": 0.01}),
     "recurrent_ppo": Preset(1_000_000, {**_PPO, "policy_kwargs": {"log_std_init": -0.5, "lstm_hidden_size": 64}}),
-    "trpo": Preset(1_000_000, {**_HORIZON, **_NOISY, "n_steps": 100, "target_kl": 0.02, "batch_size": 128}, num_envs=32),
+    "trpo": Preset(1_000_000, {**_HORIZON, **_NOISY, "n_steps": 100, "target_kl": 0.02, "batch_size": 100}, num_envs=32),
     "acktr": Preset(1_000_000, {**_HORIZON, **_NOISY, "n_steps": 100, "target_kl": 0.02}, num_envs=32),
     "a2c": Preset(1_000_000, {**_HORIZON, **_NOISY, "n_steps": 20, "learning_rate": "lin_1e-3"}, num_envs=32),
     "sac": Preset(150_000, _OFF_POLICY, num_envs=8),
@@ -94,7 +96,19 @@ _IDS: dict[str, _Difficulty] = {
     "SCARA4-v0": _Difficulty(0.3, log_std_init=-1.0, normalize=True),
 }
 
-_TUNED: dict[tuple[str, str], Preset] = {}
+_PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
+_TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
+_ACKTR: Values = {**_TRUST, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
+_TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
+
+_TUNED: dict[tuple[str, str], Preset] = {
+    ("MARA-v0", "ppo"): Preset(800_000, _PPO),
+    ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
+    ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, "policy_kwargs": {"log_std_init": -1.0}}, num_envs=8),
+    ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
+    ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
+    ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
+}
 """Rows found by ``python -m benchmarks.tune``; they replace what would be composed."""
 
 
@@ -118,12 +132,54 @@ PRESETS: dict[str, dict[str, Preset]] = {env_id: {algo: _compose(env_id, algo) f
 """Environment id → algorithm → preset."""
 
 
-def get_preset(env_id: str, algo: str) -> Preset:
+PAPER: dict[str, Preset] = {
+    "ppo": Preset(
+        1_000_000,
+        {"n_steps": 2048, "batch_size": 64, "n_epochs": 10, "learning_rate": 3e-4, "clip_range": 0.2, "gamma": 0.99},
+        num_envs=1,
+        normalize=True,
+    ),
+    "acktr": Preset(
+        1_000_000,
+        {
+            "n_steps": 2500,
+            "batch_size": 2500,
+            "gamma": 0.99,
+            "gae_lambda": 0.97,
+            "target_kl": 0.002,
+            "damping": 0.1,
+            "stats_decay": 0.99,
+            "momentum": 0.9,
+            "critic": "kfac",
+            "n_critic_updates": 25,
+            "critic_target_kl": 0.15,
+        },
+        num_envs=1,
+        normalize=True,
+    ),
+}
+"""Algorithm → the continuous-control settings of its paper (Schulman et al. 2017, table 3; OpenAI's code of Wu et al. 2017)."""
+
+PRESET_NAMES = ("tuned", "paper")
+
+
+def get_preset(env_id: str, algo: str, name: str = "tuned") -> Preset:
     """Return the preset of an id and an algorithm.
+
+    Args:
+        env_id: Environment id.
+        algo: Row of the table of algorithms.
+        name: "tuned", the id's own; "paper", the algorithm's own, whatever the id.
 
     Raises:
         UnknownNameError: There is none.
     """
+    if name not in PRESET_NAMES:
+        raise UnknownNameError("preset", name, PRESET_NAMES)
+    if name == "paper":
+        if algo not in PAPER:
+            raise UnknownNameError("preset 'paper' for the algorithm", algo, PAPER)
+        return PAPER[algo]
     if env_id not in PRESETS:
         raise UnknownNameError("preset for the environment", env_id, PRESETS)
     if algo not in PRESETS[env_id]:

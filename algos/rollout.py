@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from gym_gazebo2.algos.on_policy import is_finite
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, check_env_id
 from gym_gazebo2.backends import get_factory
-from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.errors import InvalidArgumentError, NonFiniteError
 from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["Episodes", "ModelPolicy", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
@@ -91,6 +92,9 @@ def run_episodes(env: Any, make_policy: Callable[[], Policy], num_steps: int, se
         num_steps: Steps of an episode.
         seed: Episode i is seeded seed + i.
         runs: Number of episodes, a multiple of the number of arms.
+
+    Raises:
+        NonFiniteError: A reward or observation is NaN or infinite.
     """
     parts = [_run_batch(env, make_policy(), num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
     names = [field.name for field in dataclasses.fields(Episodes)]
@@ -106,6 +110,9 @@ def _run_batch(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes:
     steps_to_goal = np.full(env.num_envs, np.nan)
     for step in range(1, num_steps + 1):
         observation, rewards, _, infos = env.step(policy(observation))
+        for what, values in (("rewards", rewards), ("observations", observation)):
+            if not is_finite(values):
+                raise NonFiniteError(f"{what} in an evaluation", step, "Its cause is the environment.")
         reward += rewards
         has_collided |= [info["in_collision"] for info in infos]
         arrived = np.array([info["is_success"] for info in infos]) & np.isnan(steps_to_goal)

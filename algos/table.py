@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
-from gym_gazebo2.algos.hyperparameters import parse_hyperparameters
+from gym_gazebo2.algos.keywords import make_keywords
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["ALGORITHMS", "Algorithm", "get_algorithm", "make_model", "wrap_actions"]
@@ -92,7 +92,8 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
     Args:
         algo: Row of ``ALGORITHMS``.
         env: The environment to learn in, wrapped by ``wrap_actions``.
-        hyperparameters: Keywords of the algorithm, in the form of ``parse_hyperparameters``.
+        hyperparameters: Keywords of the algorithm, in the form of ``make_keywords``, and "policy", the name of a
+            policy instead of the one for such observations.
         seed: Seed of every random generator.
 
     Raises:
@@ -101,12 +102,13 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
     """
     row = get_algorithm(algo)
     values = dict(hyperparameters)
+    policy = values.pop("policy", None) or row.choose_policy(env.observation_space)
     if row.learns == "off_policy" and _has_goals(env.observation_space):
         values.setdefault("replay_buffer_class", "HerReplayBuffer")
-    keywords = parse_hyperparameters(values, int(np.prod(env.action_space.shape)), row.activation)
+    keywords = make_keywords(values, int(np.prod(env.action_space.shape)), row.activation)
     try:
-        return row.load_class()(row.choose_policy(env.observation_space), env, seed=seed, device="cpu", **keywords)
-    except (TypeError, ValueError, AssertionError) as error:
+        return row.load_class()(policy, env, seed=seed, device="cpu", **keywords)
+    except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:
         raise InvalidArgumentError(f"hyperparameters of {algo}", values, f"keywords that it takes: {error}") from error
 
 

@@ -99,7 +99,9 @@ def _choose_log_interval(config: ResolvedConfig) -> int:
 def _make_training_env(config: ResolvedConfig) -> VecEnv:
     actions = get_algorithm(config.algo).actions
     env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, actions=actions, **config.env_kwargs)
-    return VecNormalize(env, gamma=config.hyperparameters.get("gamma", 0.99)) if config.normalize else env
+    if not config.normalize:
+        return env
+    return VecNormalize(env, norm_reward=config.normalize_reward, gamma=config.hyperparameters.get("gamma", 0.99))
 
 
 def _make_eval_env(config: ResolvedConfig) -> VecEnv:

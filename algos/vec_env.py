@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
+from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.vector_env import ArmVectorEnv
@@ -55,10 +56,9 @@ def make_vec_env(
         raise UnknownNameError("vectorization", vec, get_args(Vectorization))
     if actions not in get_args(Actions):
         raise UnknownNameError("kind of actions", actions, get_args(Actions))
-    if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-        raise InvalidArgumentError("num_envs", num_envs, "a positive integer")
-    if seed is not None and (not isinstance(seed, int) or seed < 0):
-        raise InvalidArgumentError("seed", seed, "a non-negative integer or None")
+    num_envs = read_whole("num_envs", num_envs)
+    if seed is not None:
+        seed = read_whole("seed", seed, least=0)
     env = _make_arms(env_id, num_envs, vec, seed, env_kwargs)
     return DiscreteVecEnv(env) if actions == "discrete" else env
 

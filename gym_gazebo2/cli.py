@@ -28,9 +28,35 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 def _train(args: Sequence[str]) -> None:
     from gym_gazebo2.algos import TrainConfig, train
+    from gym_gazebo2.algos.keywords import parse_assignments
 
-    config = tyro.cli(TrainConfig, args=args, prog="gym-gazebo2 train")
-    _show_paths(train(config))
+    @dataclasses.dataclass(frozen=True)
+    class Arguments(TrainConfig):
+        """Train an algorithm on an environment id. None stands for the preset of the id and the algorithm.
+
+        Attributes:
+            hyper: A hyperparameter on top of the preset's, KEY=VALUE with VALUE in JSON or "lin_x"; may be repeated, and
+                written --hyper.KEY VALUE.
+        """
+
+        hyper: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+
+    given = tyro.cli(Arguments, args=_join_hyper(args), prog="gym-gazebo2 train")
+    values = {field.name: getattr(given, field.name) for field in dataclasses.fields(TrainConfig)}
+    _show_paths(train(TrainConfig(**{**values, "hyperparameters": parse_assignments(given.hyper)})))
+
+
+def _join_hyper(args: Sequence[str]) -> list[str]:
+    """Return the arguments with each ``--hyper.KEY VALUE`` as ``--hyper KEY=VALUE``."""
+    joined: list[str] = []
+    words = iter(args)
+    for word in words:
+        if word.startswith("--hyper."):
+            assignment = word.removeprefix("--hyper.")
+            joined += ["--hyper", assignment if "=" in assignment else f"{assignment}={next(words, '')}"]
+        else:
+            joined.append(word)
+    return joined
 
 
 def _resume(args: Sequence[str]) -> None:
@@ -160,7 +186,7 @@ def show_evaluation(result: Evaluation) -> None:
     from gym_gazebo2.algos.report import ROWS, get_paper
 
     paper = get_paper(result.env)
-    table = Table(title=f"{result.env}, {result.algo}, {result.runs} runs on {result.backend}")
+    table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs on {result.backend}")
     table.add_column("")
     table.add_column("here", justify="right")
     table.add_column("2019 paper, 1 / 8 workers", justify="right")

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import zipfile
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, resume, train
+from gym_gazebo2.algos import EvaluateConfig, TrainConfig, callbacks, evaluate, make_vec_env, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.model_file import read_model_file
@@ -60,6 +61,7 @@ def interrupt_at(patch, steps):
         return original(self)
 
     patch.setattr(RunCallback, "_on_step", stop)
+    patch.setattr(callbacks, "CHECKPOINT_SHARE", math.inf)  # every checkpoint that falls due, however slow the disk
 
 
 def read_tensors(path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -11,8 +12,10 @@ from stable_baselines3 import PPO
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback
+from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.presets import PRESETS
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.report import write_report
+from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
 from gym_gazebo2.errors import GymGazebo2Error, RunError
 from gym_gazebo2.registration import ENVIRONMENTS
 
@@ -143,17 +146,49 @@ def test_images_can_be_trained_on(tmp_path):
         ({"seed": -1}, "seed is -1"),
         ({"num_envs": 0}, "num_envs is 0"),
         ({"num_envs": 2.5}, "num_envs is 2.5"),
+        ({"num_envs": True}, "num_envs is True"),
+        ({"max_episode_steps": 2.5}, "max_episode_steps is 2.5, expected a whole number"),
+        ({"seed": 2**32 - 8}, "seed is 4294967288, expected a whole number from 0 to 4294967287"),
         ({"stop_error_mm": 0.0}, "stop_error_mm"),
+        ({"stop_reward": float("nan")}, "stop_reward is nan, expected a finite number"),
+        ({"control_dt": None}, "control_dt is None"),
+        ({"control_dt": "fast"}, "control_dt is 'fast', expected a positive number"),
+        ({"start_noise": -0.1}, "start_noise"),
+        ({"out": 3}, "out is 3, expected the path"),
+        ({"backend": None}, "backend is None, expected the name of a backend: fake, gazebo, mujoco"),
+        ({"hyperparameters": [1]}, "hyperparameters is"),
+        ({"hyperparameters": {"policy_kwargs": {"activation_fn": print}}}, "JSON"),
         ({"backend": "bullet"}, "Available: fake, gazebo, mujoco"),
         ({"control_dt": 0.013}, "control_dt"),
         ({"hyperparameters": {"n_stpes": 10}}, "n_stpes"),
         ({"hyperparameters": {"learning_rate": "lin_fast"}}, "lin_"),
+        ({"hyperparameters": {"learning_rate": "lin_-1"}}, "learning_rate is -1.0, expected a positive number"),
+        ({"hyperparameters": {"learning_rate": "lin_nan"}}, "learning_rate is"),
+        ({"hyperparameters": {"n_epochs": -1}}, "n_epochs is -1, expected a whole number of at least 1"),
+        ({"hyperparameters": {"n_epochs": None}}, "n_epochs is None"),
+        ({"hyperparameters": {"batch_size": 0, "normalize_advantage": False}}, "batch_size is 0"),
+        ({"hyperparameters": {"batch_size": 2.5}}, "batch_size is 2.5"),
+        ({"hyperparameters": {"n_steps": 0}}, "n_steps is 0"),
+        ({"hyperparameters": {"stats_window_size": -1}}, "stats_window_size is -1"),
+        ({"hyperparameters": {"gamma": 1.5}}, "gamma is 1.5, expected a number from 0 to 1"),
+        ({"hyperparameters": {"vf_coef": "big"}}, "vf_coef"),
+        ({"hyperparameters": {"policy_kwargs": {"net_arch": [-1]}}}, "hyperparameters of ppo.*net_arch"),
+        ({"hyperparameters": {"policy_kwargs": {"net_arch": 5}}}, "hyperparameters of ppo"),
     ],
 )
 def test_bad_configurations(tmp_path, kwargs, message):
     with pytest.raises(ValueError, match=message):
         train(make_config(tmp_path / "run", **kwargs))
     assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_and_paths_are_stored_plain(tmp_path):
+    given = {"seed": np.int64(3), "num_envs": np.int32(2), "max_episode_steps": np.int64(10), "out": tmp_path / "run"}
+    given |= {"control_dt": np.float32(0.1), "start_noise": np.float64(0.2), "stop_reward": 5}
+    config = TrainConfig(env="SCARA-v0", **given, hyperparameters={"gamma": np.float32(0.5), "n_steps": np.int64(10)})
+    same = TrainConfig(env="SCARA-v0", seed=3, num_envs=2, max_episode_steps=10, control_dt=0.1, start_noise=0.2,
+                       stop_reward=5.0, out=str(tmp_path / "run"), hyperparameters={"gamma": 0.5, "n_steps": 10})  # fmt: skip
+    assert repr(config) == repr(same) == repr(TrainConfig(**json.loads(json.dumps(dataclasses.asdict(config)))))
 
 
 def test_a_folder_that_exists_is_not_touched(run, tmp_path):
@@ -192,6 +227,70 @@ def test_incomplete_run_and_corrupt_files(run, tmp_path):
     (part / "config.json").write_text("{}")
     with pytest.raises(RunError, match="not the configuration"):
         resume(part)
+
+
+DAMAGES = {
+    "[]": r"training\.json is corrupt: it holds \[\], expected an object",
+    "{}": r"training\.json is corrupt: it has no 'train_wall_s'\. Its fields are: none",
+    '{"train_wall_s": null}': "its 'train_wall_s' cannot be None",
+    '{"train_wall_s": 1.0, "train_steps": "many"}': "its 'train_steps' cannot be 'many'",
+    '{"train_wall_s": 1.0, "train_steps": 1}': "it has no 'time_to_target_s'",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGES)
+def test_a_damaged_training_json_says_what_is_wrong_with_it(run, tmp_path, content):
+    other = copy_run(run, tmp_path / "other", lambda name, content: content)
+    (other / "training.json").write_text(content)
+    with pytest.raises(RunError, match=DAMAGES[content]):
+        evaluate(other)
+    assert not (other / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize("curve", ["null", "{}", "[3]", '[{"steps": 0, "error_mm": null, "reward": 1}]'])
+def test_a_damaged_curve_or_evaluation_says_what_is_wrong_with_it(run, tmp_path, curve):
+    other = copy_run(run, tmp_path / "other", lambda name, content: content)
+    evaluate(other, EvaluateConfig(runs=2))
+    good = (other / "training.json").read_text()
+    (other / "training.json").write_text(f'{{"curve": {curve}}}')
+    with pytest.raises(RunError, match=r"training\.json is corrupt: its 'curve' cannot be"):
+        write_report(other)
+    (other / "training.json").write_text(good)
+    (other / "progress.csv").write_text("garbage\nmore,of it\n")
+    with pytest.raises(RunError, match=r"progress\.csv is corrupt"):
+        write_report(other)
+    (other / "evaluation.json").write_text("{}")
+    with pytest.raises(RunError, match=r"evaluation\.json is corrupt: it has no 'success_rate'"):
+        write_report(other)
+
+
+def test_the_report_shows_the_model_that_was_evaluated(run, tmp_path):
+    """With the last model gone only the best one can be what the picture shows."""
+    other = copy_run(run, tmp_path / "other", lambda name, content: content)
+    (other / "model.zip").rename(other / "best_model.zip")
+    assert evaluate(other, EvaluateConfig(runs=2, model="best_model")).model == "best_model"
+    assert other / "arm.png" in write_report(other)
+    assert "ppo (best_model), 2 runs" in (other / "report.html").read_text()
+
+
+def test_a_json_that_cannot_be_written_is_the_options_fault(run, tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "result.json", tmp_path):
+        with pytest.raises(RunError, match=f"Cannot write {path}: .*--json"):
+            evaluate(run.path, EvaluateConfig(runs=2), json=path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_have_the_mode_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "private", b"x")
+        os.umask(0o022)
+        write_atomically(tmp_path / "public", b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "public").stat().st_mode & 0o777 == 0o644
 
 
 def test_corrupt_checkpoint_names_itself(run, tmp_path):
@@ -254,7 +353,7 @@ def test_bad_evaluations(kwargs):
 
 def test_default_folder_names_id_algorithm_and_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = RunFolder.create(TrainConfig(env="SCARA-v0", seed=7))
+    run = RunFolder.create(resolve(TrainConfig(env="SCARA-v0", seed=7)))
     assert run.path.parts[:3] == ("runs", "SCARA-v0", "ppo") and run.path.name.endswith("-seed7")
     assert isinstance(run.read_config(), TrainConfig)
     with pytest.raises(GymGazebo2Error):

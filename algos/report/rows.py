@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from gym_gazebo2.algos.run_folder import is_number, is_number_or_none
 from gym_gazebo2.registration import ENVIRONMENTS
 
-__all__ = ["PAPER", "ROWS", "format_row", "get_paper"]
+__all__ = ["CURVE", "CURVE_COLUMNS", "EVALUATION", "Fields", "PAPER", "ROWS", "TRAINING", "format_row", "get_paper"]
 
 ROWS: dict[str, tuple[str, str]] = {
     "success_rate": ("success rate", "{:.0%}"),
@@ -23,6 +24,26 @@ ROWS: dict[str, tuple[str, str]] = {
     "time_to_target_s": ("time to the target error [s]", "{:.1f}"),
 }
 """Field of an ``Evaluation`` → its label and format, in the order to show."""
+
+Fields = dict[str, Callable[[Any], bool]]
+CURVE_COLUMNS = ("steps", "wall_s", "error_mm", "reward", "success_rate")
+
+
+def is_curve(value: Any) -> bool:
+    """Tell whether a value read from JSON is a list of evaluations."""
+    return isinstance(value, list) and all(
+        isinstance(row, dict) and all(is_number(row.get(name)) for name in CURVE_COLUMNS) for row in value
+    )
+
+
+EVALUATION: Fields = {
+    **dict.fromkeys(ROWS, is_number_or_none),
+    **dict.fromkeys(("accuracy_rms_mm", "repeatability_rms_mm", "success_rate", "runs"), is_number),
+    **dict.fromkeys(("env", "algo", "backend"), lambda value: isinstance(value, str)),
+}
+TRAINING: Fields = {"train_wall_s": is_number, "train_steps": is_number}
+CURVE: Fields = {"evaluations": is_curve}
+"""What a report needs of ``evaluation.json``, ``training.json`` and ``curve.json``."""
 
 PAPER = {
     "mara": {"accuracy_rms_mm": "0.05 / 0.075", "repeatability_rms_mm": "0.02 / 0.016", "train_wall_s": "3000 / 2000"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.episodes import EpisodeTable, read_episodes
+from gym_gazebo2.algos.evaluate import MODELS
+from gym_gazebo2.algos.report.rows import CURVE, CURVE_COLUMNS, EVALUATION, TRAINING, Fields
 from gym_gazebo2.algos.run_folder import RunFolder
 
 __all__ = ["Columns", "RunData", "read_run"]
@@ -64,6 +67,13 @@ class RunData:
         reached = np.flatnonzero(self.curve["error_mm"] <= self.config.target_error_mm)
         return (float(self.curve["wall_s"][reached[0]]), int(self.curve["steps"][reached[0]])) if len(reached) else None
 
+    @property
+    def model(self) -> Path | None:
+        """The model that was evaluated, or the best that there is; None before the first."""
+        names = ((self.evaluation or {}).get("model"), *MODELS)
+        paths = (self.run.get_model(name) for name in names if name in MODELS)
+        return next((path for path in paths if path.is_file()), None)
+
     def get_wall(self, steps: Array) -> Array:
         """Return the wall time at which the training had made so many steps [s]."""
         known = np.concatenate([[0.0], self.episodes.steps, self.curve["steps"], [self.steps]])
@@ -81,22 +91,21 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
     run = RunFolder.open(path)
     about = run.read_json("config.json")
     about.pop("arguments", None)
-    rows = (_read_optional(run, "curve.json") or {"evaluations": []})["evaluations"]
-    names = ("steps", "wall_s", "error_mm", "reward", "success_rate")
+    rows = (_read_optional(run, "curve.json", CURVE) or {"evaluations": []})["evaluations"]
     return RunData(
         run=run,
         config=run.read_config(),
         about=about,
         episodes=read_episodes(run.path),
         log=_read_log(run),
-        curve={name: np.array([row[name] for row in rows], dtype=float) for name in names},
-        training=_read_optional(run, "training.json"),
-        evaluation=_read_optional(run, "evaluation.json"),
+        curve={name: np.array([row[name] for row in rows], dtype=float) for name in CURVE_COLUMNS},
+        training=_read_optional(run, "training.json", TRAINING),
+        evaluation=_read_optional(run, "evaluation.json", EVALUATION),
     )
 
 
-def _read_optional(run: RunFolder, name: str) -> dict[str, Any] | None:
-    return run.read_json(name) if (run.path / name).is_file() else None
+def _read_optional(run: RunFolder, name: str, fields: Fields) -> dict[str, Any] | None:
+    return run.read_json(name, fields) if (run.path / name).is_file() else None
 
 
 def _read_log(run: RunFolder) -> Columns:

@@ -75,10 +75,10 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
 
 def _film(data: RunData) -> Film | None:
     """Return a film of the arm, or None where there is no model yet or nothing to draw with."""
-    if not (data.run.model.is_file() or data.run.best_model.is_file()):
+    if data.model is None:
         return None
     try:
-        return film_arm(data.run)
+        return film_arm(data.model)
     except RenderError as error:
         warnings.warn(f"No picture of the arm: {error}", stacklevel=3)
         return None
@@ -142,8 +142,10 @@ def _make_accuracy(data: RunData) -> str:
         hint = f"Not evaluated yet: <code>gym-gazebo2 evaluate {text(data.run.path)}</code>"
         return f'<section><h2>Accuracy and repeatability</h2><p class="note">{hint}</p></section>'
     views = [page.make_plot(plot, f"view-{i}") for i, plot in enumerate(plot_views(data.evaluation))]
+    result = data.evaluation
+    name = f"{result['env']}, {result['algo']} ({result.get('model', 'model')}), {result['runs']} runs on {result['backend']}"
     about = (
-        f"Where the tool stood at the end of {data.evaluation['runs']} runs on {data.evaluation['backend']}, around the goal. "
+        f"{name}: where the tool stood at the end, around the goal. "
         "Accuracy is the distance from the goal, repeatability the distance from the mean."
     )
     table = page.make_table(("", "here", "2019 paper, 1 / 8 workers"), results, "narrow")

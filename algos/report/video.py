@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.rollout import ModelPolicy, get_episode_steps, make_eval_env
-from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.errors import MissingDependencyError
 from gym_gazebo2.vector_env import ArmVectorEnv
 
@@ -45,18 +45,18 @@ class Film:
     start_noise: float
 
 
-def film_arm(run: RunFolder, seed: int = 0) -> Film:
-    """Run one episode of the run's model on the embedded backend, and draw it.
+def film_arm(path: Path, seed: int = 0) -> Film:
+    """Run one episode of a model on the embedded backend, and draw it.
 
     Args:
-        run: A run with ``model.zip``, or at least ``best_model.zip``.
+        path: The model file.
         seed: Seed of the episode.
 
     Raises:
-        RunError: There is no model, or it is corrupt.
+        RunError: It is missing or corrupt.
         RenderError: The machine has no off-screen OpenGL.
     """
-    file = read_model_file(run.model if run.model.is_file() else run.best_model)
+    file = read_model_file(path)
     config = file.config
     num_steps = get_episode_steps(config.env, config.max_episode_steps)
     stride = -(-num_steps // MOST_FRAMES)
