@@ -94,12 +94,12 @@ class RunCallback(BaseCallback):
         self._progress.start()
 
     def _on_step(self) -> bool:
+        for what, name in (("rewards", "rewards"), ("observations", "new_obs")):
+            self._check_finite(what, self.locals[name])
         dones = self.locals["dones"]
         if dones.any():
             self.update_wall()
             self._episodes.collect(dones, self.locals["infos"], self.num_timesteps, self.state.wall_s)
-        for what, name in (("rewards", "rewards"), ("observations", "new_obs")):
-            self._check_finite(what, self.locals[name])
         return self.state.stopped_by is None
 
     def _on_rollout_start(self) -> None:

@@ -46,6 +46,7 @@ class EpisodeTable:
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(EpisodeTable))
+HINT = "Make room, then resume the run."
 HEADER = ",".join(COLUMNS) + "\n"
 
 
@@ -65,7 +66,7 @@ class EpisodeLog:
         self.path = folder / FILE_NAME
         kept = [line for line in _read_lines(self.path) if _get_steps(self.path, line) <= steps]
         write_atomically(self.path, "".join((HEADER, *kept)).encode())
-        self._stream = self.path.open("a", encoding="ascii")
+        self._stream = self.path.open("ab", buffering=0)
         self._pending: list[str] = []
 
     def collect(self, dones: NDArray[np.bool_], infos: Sequence[Mapping[str, Any]], steps: int, wall_s: float) -> None:
@@ -91,12 +92,13 @@ class EpisodeLog:
         """
         if not self._pending:
             return
-        text, self._pending = "".join(self._pending), []
+        content, self._pending = "".join(self._pending).encode(), []
         try:
-            self._stream.write(text)
-            self._stream.flush()
+            written = self._stream.write(content)
         except OSError as error:
-            raise RunError(f"Cannot write {self.path}: {error.strerror or error}. Make room, then resume the run.") from error
+            raise RunError(f"Cannot write {self.path}: {error.strerror or error}. {HINT}") from error
+        if written < len(content):
+            raise RunError(f"Cannot write {self.path}: only {written} of {len(content)} bytes had room. {HINT}")
 
     def close(self) -> None:
         """Write what is left and close the file; closing twice is fine."""

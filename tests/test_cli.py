@@ -23,7 +23,7 @@ def test_train_evaluate_report(tmp_path, capsys):
     for name in ("learning_curve.png", "arm.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG") and (out / name).stat().st_size > 5_000
     page = (out / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2 and "accuracy, RMS [mm]" in page
+    assert page.count("data:image/webp;base64,") == 1 and "accuracy, RMS [mm]" in page
     assert main(["resume", str(out)]) == 0
 
 

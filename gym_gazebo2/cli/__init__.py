@@ -46,6 +46,8 @@ COMMANDS: dict[str, Row] = {
     "resume": Row("learn", "training:Resume", "continue an interrupted training", RESUMABLE),
     "sweep": Row("learn", "training:Sweep", "train many: ids, algorithms, seeds, hyperparameters", AGAIN),
     "evaluate": Row("look", "looking:Evaluate", "measure how near a trained arm comes to its goal"),
+    "report": Row("look", "looking:Report", "write the report of a run, one page"),
+    "compare": Row("look", "looking:Compare", "put several runs on one page, with median and spread"),
     "play": Row("look", "looking:Play", "watch or record an arm"),
     "export": Row("look", "looking:Export", "write a policy as ONNX or TorchScript"),
     "envs": Row("look", "looking:Envs", "list the environment ids, with their spaces, rewards and goals"),

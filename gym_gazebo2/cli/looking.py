@@ -9,11 +9,11 @@ import tyro
 from gym_gazebo2.algos import EvaluateConfig, evaluate
 from gym_gazebo2.algos.export import ExportConfig, export
 from gym_gazebo2.algos.play import PlayConfig, play
-from gym_gazebo2.algos.report import write_report
+from gym_gazebo2.algos.report import CompareConfig, ReportConfig, compare, write_report
 from gym_gazebo2.cli.command import Command, narrow
 from gym_gazebo2.cli.showing import show_envs, show_evaluation, show_paths
 
-__all__ = ["Envs", "Evaluate", "Export", "Play"]
+__all__ = ["Compare", "Envs", "Evaluate", "Export", "Play", "Report"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,36 @@ class Evaluate(EvaluateConfig, Command):
         """Evaluate, and write the report."""
         show_evaluation(evaluate(self.path, narrow(self, EvaluateConfig), json=self.json))
         show_paths(write_report(self.path))
+
+
+@dataclasses.dataclass(frozen=True)
+class Report(ReportConfig, Command):
+    """Write the report of a run: one page that holds everything it shows.
+
+    Attributes:
+        path: The run's folder.
+    """
+
+    path: tyro.conf.Positional[str] = dataclasses.field(kw_only=True)
+
+    def run(self) -> None:
+        """Write the page."""
+        show_paths(write_report(self.path, narrow(self, ReportConfig)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare(CompareConfig, Command):
+    """Put several runs on one page, with median and spread over the seeds.
+
+    Attributes:
+        paths: The runs' folders.
+    """
+
+    paths: tyro.conf.Positional[tuple[str, ...]] = dataclasses.field(kw_only=True)
+
+    def run(self) -> None:
+        """Write the page."""
+        show_paths([compare(self.paths, narrow(self, CompareConfig))])
 
 
 @dataclasses.dataclass(frozen=True)

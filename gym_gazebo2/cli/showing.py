@@ -14,23 +14,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from gym_gazebo2.algos import Evaluation, RunFolder
-from gym_gazebo2.algos.report import ROWS
+from gym_gazebo2.algos.report import ROWS, get_paper
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.tasks.reach import ReachTask
 
-__all__ = ["PAPER", "describe_envs", "show_envs", "show_evaluation", "show_paths", "show_run"]
-
-PAPER = {
-    "mara": {"accuracy_rms_mm": "0.05 / 0.075", "repeatability_rms_mm": "0.02 / 0.016", "train_wall_s": "3000 / 2000"},
-    "scara": {"accuracy_rms_mm": "2.80 / 1.37", "repeatability_rms_mm": "4.52 / 3.57", "train_wall_s": "600 / 300"},
-}
-"""The 2019 paper's figures with one worker / with 8 (MARA's time: 4 or 8), by robot."""
+__all__ = ["describe_envs", "show_envs", "show_evaluation", "show_paths", "show_run"]
 
 
 def show_evaluation(result: Evaluation) -> None:
     """Print an evaluation beside the 2019 paper's figures."""
-    row = ENVIRONMENTS.get(result.env)
-    paper = PAPER.get(row.robot, {}) if row else {}
+    paper = get_paper(result.env)
     table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs on {result.backend}")
     table.add_column("")
     table.add_column("here", justify="right")

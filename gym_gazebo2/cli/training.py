@@ -13,9 +13,10 @@ from typing_extensions import Self
 from gym_gazebo2.algos import TrainConfig, resume, train
 from gym_gazebo2.algos.config import read_config_file
 from gym_gazebo2.algos.keywords import parse_assignments
+from gym_gazebo2.algos.report import CompareConfig, compare
 from gym_gazebo2.algos.sweep import SweepConfig, sweep
 from gym_gazebo2.cli.command import Command, narrow
-from gym_gazebo2.cli.showing import show_run
+from gym_gazebo2.cli.showing import show_paths, show_run
 
 __all__ = ["Resume", "Sweep", "Train"]
 
@@ -81,7 +82,8 @@ class Sweep(SweepConfig, Command):
     def run(self) -> None:
         """Train and evaluate what has no result yet."""
         runs = sweep(narrow(self, SweepConfig))
-        print(f"{len(runs)} runs in {Path(self.out)}.")
+        page = compare([str(run.path) for run in runs], CompareConfig(out=str(Path(self.out) / "comparison.html")))
+        show_paths([page])
 
 
 def join_hyper(args: Sequence[str]) -> list[str]:
