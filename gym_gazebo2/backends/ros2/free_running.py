@@ -17,6 +17,8 @@ __all__ = ["FreeRunning"]
 
 LOST_PERIODS = 1.5
 """An arm that is farther from its set-point than it goes in so many periods did not get the command."""
+CAUTION = 0.9
+"""Share of its speed at which such an arm goes on."""
 FLUSH = 0.5
 """Longest time to see the last command off [s]."""
 
@@ -41,7 +43,8 @@ class FreeRunning:
         period = settings.control_dt_ns / NANOSECONDS
         self._feed = Feed(link.robot, link.read, link.topics.state, period)
         link.on_state, link.on_contact = self._on_state, self._on_contact
-        self._travel = LOST_PERIODS * link.robot.velocity_limit * period
+        self._travel = link.robot.velocity_limit * period
+        self._is_lost = np.zeros(link.robot.dof, dtype=bool)
         if not link.graph.wait(lambda: self._feed.newest is not None and link.is_heard, settings.timeout):
             self._feed.check(time.monotonic(), float("inf"))
             raise BackendError(f"Nobody takes commands on {link.topics.command}. Is the controller active?")
@@ -54,12 +57,15 @@ class FreeRunning:
     def advance(self, goal: Array) -> Sample:
         """Command a period, and wait for its end."""
         self._link.graph.drain()
-        start = self._look().stamp
+        newest = self._look()
+        # The set-point of a joint that did not get the last command is unknown: go on from where it is, a little slower.
+        reach = np.where(self._is_lost, CAUTION * self._travel, np.inf)
+        goal = np.clip(goal, newest.q - reach, newest.q + reach)
         self._feed.force = 0.0
         self._link.send(self._link.make_command(goal, self._settings.control_dt_ns))
-        state = self._wait(start + self._settings.control_dt_ns)
-        is_followed = np.abs(state.q - goal) <= self._travel
-        setpoint = np.where(is_followed, goal, np.clip(state.q, self._link.robot.lower, self._link.robot.upper))
+        state = self._wait(newest.stamp + self._settings.control_dt_ns)
+        self._is_lost = np.abs(state.q - goal) > LOST_PERIODS * self._travel
+        setpoint = np.where(self._is_lost, np.clip(state.q, self._link.robot.lower, self._link.robot.upper), goal)
         return Sample(state.stamp, state.q, state.dq, setpoint, self._feed.force > 0.0)
 
     def hold(self) -> None:
