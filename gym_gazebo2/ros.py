@@ -17,6 +17,7 @@ from gym_gazebo2.gazebo.ports import check_domain
 
 try:
     import rclpy
+    import rclpy.duration
     from builtin_interfaces.msg import Duration, Time
     from geometry_msgs.msg import WrenchStamped
     from rclpy.context import Context
@@ -141,6 +142,15 @@ class Graph:
                 self._refused.pop()()
             self.watch()
         return True
+
+    def drain(self) -> None:
+        """Take what has come, without waiting: one message a topic, as that is all that is kept."""
+        for _ in list(self.node.subscriptions):
+            self._executor.spin_once(timeout_sec=0.0)
+
+    def wait_acknowledged(self, publisher: Any, timeout: float) -> bool:
+        """Return whether every reliable reader confirmed the publisher's last message in time [s]."""
+        return bool(publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout)))
 
     def close(self) -> None:
         """Leave the graph; closing twice is fine."""
