@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, train
-from gym_gazebo2.backends import gazebo, make_backend
+from gym_gazebo2.backends import make_backend
 from gym_gazebo2.errors import BackendError, InvalidArgumentError
 from gym_gazebo2.gazebo import GazeboError
 from gym_gazebo2.robots import make_robot
@@ -102,7 +102,7 @@ def test_nothing_is_left_running_after_close(backend):
 
 
 def test_missing_gazebo_names_the_command(monkeypatch):
-    monkeypatch.setattr(gazebo, "find_gazebo", lambda: None)
+    monkeypatch.setattr("gym_gazebo2.gazebo.serve.find_gazebo", lambda: None)
     with pytest.raises(GazeboError, match="gym-gazebo2 install-gazebo"):
         make_backend("gazebo", make_robot("mara"))
 

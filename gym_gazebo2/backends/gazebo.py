@@ -7,12 +7,11 @@ from pathlib import Path
 
 from gym_gazebo2.backends.base import count_substeps, read_control_dt, read_num_envs
 from gym_gazebo2.backends.ros2 import Ros2Backend
-from gym_gazebo2.gazebo import Domain, GazeboError, GazeboServer, build_plugin, find_gazebo, find_ros, make_world
+from gym_gazebo2.gazebo import Domain
+from gym_gazebo2.gazebo.serve import DISCOVERY, LOCALHOST, start_robot
 from gym_gazebo2.robots import RobotSpec
 
 __all__ = ["GazeboBackend"]
-
-LOCAL = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 class GazeboBackend(Ros2Backend):
@@ -44,15 +43,10 @@ class GazeboBackend(Ros2Backend):
         """
         num_envs, control_dt = read_num_envs(num_envs, self.max_envs), read_control_dt(control_dt)
         count_substeps(control_dt, physics_dt)
-        gazebo, ros = find_gazebo(), find_ros()
-        if gazebo is None:
-            raise GazeboError("Gazebo 11 is not installed. Install it, without root, with: gym-gazebo2 install-gazebo")
-        world = make_world(robot, build_plugin(gazebo, ros), control_dt=control_dt, physics_dt=physics_dt)
-        os.environ.update(LOCAL)  # rclpy reads it when the context starts
-        self._domain = Domain()
-        environment = {**ros.make_environment(), **LOCAL, "ROS_DOMAIN_ID": str(self._domain.id)}
+        os.environ[DISCOVERY] = LOCALHOST  # rclpy reads it when the context starts
+        self._domain, file = Domain(), Path(log) if log else None
         try:
-            self._server = GazeboServer(gazebo, world, environment, Path(log) if log else None)
+            self._server = start_robot(robot, self._domain.id, file, control_dt=control_dt, physics_dt=physics_dt)
         except BaseException:
             self._domain.release()
             raise
