@@ -91,7 +91,9 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
     run = RunFolder.open(path)
     about = run.read_json("config.json")
     about.pop("arguments", None)
-    rows = (_read_optional(run, "curve.json", CURVE) or {"evaluations": []})["evaluations"]
+    evaluation = _read_optional(run, "evaluation.json", EVALUATION)
+    training = _read_optional(run, "training.json", TRAINING)
+    rows = training["curve"] if training else (_read_optional(run, "curve.json", CURVE) or {"evaluations": []})["evaluations"]
     return RunData(
         run=run,
         config=run.read_config(),
@@ -99,8 +101,8 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
         episodes=read_episodes(run.path),
         log=_read_log(run),
         curve={name: np.array([row[name] for row in rows], dtype=float) for name in CURVE_COLUMNS},
-        training=_read_optional(run, "training.json", TRAINING),
-        evaluation=_read_optional(run, "evaluation.json", EVALUATION),
+        training=training,
+        evaluation=evaluation,
     )
 
 
