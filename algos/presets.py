@@ -49,6 +49,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "MARACollision-v0": {"ppo": Preset(1_500_000, _PPO)},
     "MARACollisionOrient-v0": {"ppo": Preset(3_000_000, _PPO)},
     "MARACamera-v0": {"ppo": Preset(20_000, _PPO_CAMERA, num_envs=4, eval_runs=4)},
+    "MARAReal-v0": {"ppo": Preset(1_500_000, _PPO)},
     "MARARandomTarget-v0": {"ppo": Preset(3_000_000, _PPO)},
     "MARAReachGoal-v0": {"ppo": Preset(3_000_000, _PPO)},
     "SCARA-v0": {"ppo": Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True)},
