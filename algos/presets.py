@@ -89,6 +89,7 @@ _IDS: dict[str, _Difficulty] = {
     "MARACollision-v0": _Difficulty(1.5),
     "MARACollisionOrient-v0": _Difficulty(3.0),
     "MARACamera-v0": _Difficulty(0.02, has_images=True),
+    "MARAReal-v0": _Difficulty(1.5),
     "MARARandomTarget-v0": _Difficulty(3.0),
     "MARAReachGoal-v0": _Difficulty(3.0),
     "SCARA-v0": _Difficulty(0.15, log_std_init=-1.0, normalize=True),
