@@ -136,6 +136,8 @@ class TrainConfig:
             "control_dt": self.control_dt,
             "start_noise": self.start_noise,
         }
+        if self.backend == "gazebo":
+            kwargs["backend_options"] = {"on_failure": "restart"}
         if self.max_episode_steps is not None:
             kwargs["max_episode_steps"] = self.max_episode_steps
         return kwargs

@@ -44,7 +44,8 @@ class Outcome:
     Attributes:
         observation: Batched observation, n rows.
         reward: (n,) rewards.
-        info: Arrays (n,) by name: time [s], is_success, position_error [m], orientation_error [rad], in_collision.
+        info: Arrays (n,) by name: time [s], is_success, position_error [m], orientation_error [rad], in_collision,
+            simulator_restarted.
     """
 
     observation: Observation
@@ -95,7 +96,7 @@ class ArmCore:
             control_dt: Control period [s].
             goal: Fixed goal instead of the task's: (3,) position [m], or (7,) with a quaternion wxyz.
             start_noise: Half-width of the uniform noise on the start pose [rad].
-            backend_options: Further keywords of the backend, such as ``physics_dt``.
+            backend_options: Further keywords of the backend, such as ``physics_dt``, or ``on_failure``.
 
         Raises:
             InvalidArgumentError: A value cannot work.
@@ -115,6 +116,7 @@ class ArmCore:
         self._travel = self.robot.control_speed * self.control_dt
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
         self.arm: ArmState | None = None
+        self._no, self._yes = np.zeros(self.num_envs, dtype=bool), np.ones(self.num_envs, dtype=bool)
         self.tcp: TcpState
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
 
@@ -151,10 +153,11 @@ class ArmCore:
         for i in np.flatnonzero(mask).tolist():
             goal[i] = self.task.sample_goal(rngs[i]) if start.goal is None else start.goal[i]
             q[i] = self._sample_start(rngs[i]) if start.q is None else start.q[i]
+        restarts = self.backend.num_restarts
         arm = self.backend.reset(mask, q)
         self.goal = goal
         self.backend.show_goal(goal)
-        return self._look(arm)
+        return self._look(arm, restarts)
 
     def step(self, action: ArrayLike) -> Outcome:
         """Advance every arm by one control period.
@@ -172,7 +175,8 @@ class ArmCore:
         arm = self.arm
         target = compute_target(action, arm.q_setpoint, self.robot, self._travel, self.control)
         setpoint = compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel)
-        return self._look(self.backend.step(setpoint))
+        restarts = self.backend.num_restarts
+        return self._look(self.backend.step(setpoint), restarts)
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
         """Return rewards for other goals than the episode's, as hindsight experience replay asks for.
@@ -202,8 +206,8 @@ class ArmCore:
         self.backend.show_goal(self.goal)
         return self._look(self.backend.set_state({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}))
 
-    def _look(self, arm: ArmState) -> Outcome:
-        """Return what the arms' state means to the task, and remember it."""
+    def _look(self, arm: ArmState, restarts: int | None = None) -> Outcome:
+        """Return what the arms' state means to the task, and remember it; ``restarts`` is how many there were before."""
         self.arm = arm
         tcp = self.tcp = self.kinematics.compute_tcp_state(arm.q, arm.dq)
         state = TaskState(arm, tcp)
@@ -214,6 +218,7 @@ class ArmCore:
             "position_error": errors.position,
             "orientation_error": errors.orientation,
             "in_collision": arm.in_collision,
+            "simulator_restarted": self._yes if restarts not in (None, self.backend.num_restarts) else self._no,
         }
         return Outcome(self._observe(state), self.task.compute_reward(errors, arm.in_collision), info)
 

@@ -145,7 +145,9 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         outcome = self.core.step(actions)
         self._steps += 1
         terminated = np.zeros(self.num_envs, dtype=bool)
-        truncated = terminated.copy() if self.max_episode_steps is None else self._steps >= self.max_episode_steps
+        truncated = outcome.info["simulator_restarted"].copy()
+        if self.max_episode_steps is not None:
+            truncated |= self._steps >= self.max_episode_steps
         observation, infos = outcome.observation, _make_infos(outcome.info, ~terminated)
         if truncated.any():
             observation, infos = self._end(truncated, observation, infos)

@@ -35,10 +35,12 @@ class Backend(ABC):
         num_envs: Number of arms n in the batch.
         control_dt: Control period [s]; every step advances simulated time by exactly this.
         lock_step: Whether time stands still between steps. Robots and free-running simulators: False.
+        num_restarts: How often the simulator was started anew after a failure; each time ends the episodes under way.
         max_envs: Most arms that one backend moves; None: any number.
     """
 
     lock_step: bool = True
+    num_restarts: int = 0
     max_envs: int | None = None
 
     def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = 0.05) -> None:
