@@ -17,11 +17,11 @@ from gym_gazebo2.algos import EvaluateConfig, TrainConfig, callbacks, evaluate, 
 from gym_gazebo2.algos.callbacks import RunCallback
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.presets import PRESETS
+from gym_gazebo2.algos.presets import PRESETS, get_preset
 from gym_gazebo2.algos.rollout import ModelPolicy
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
-from gym_gazebo2.errors import GymGazebo2Error, RunError
+from gym_gazebo2.errors import GymGazebo2Error, RunError, UnknownNameError
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 
@@ -130,6 +130,17 @@ def test_the_table_and_the_presets_are_whole():
         "ppo", "ppo_kl", "recurrent_ppo", "trpo", "acktr", "a2c", "sac", "td3", "ddpg", "tqc", "dqn"
     }  # fmt: skip
     assert all(set(rows) == set(ALGORITHMS) for rows in PRESETS.values())
+
+
+def test_presets_for_an_unknown_id_or_algorithm():
+    with pytest.raises(
+        UnknownNameError, match="environment 'MARA-v1'.*mean 'MARA-v0'.*Available: .*SCARA"
+    ):
+        get_preset("MARA-v1", "ppo")
+    with pytest.raises(UnknownNameError, match="Available: a2c, acktr, ddpg, dqn, ppo"):
+        get_preset("MARA-v0", "ppp")
+    with pytest.raises(UnknownNameError, match="Did you mean 'acktr'.*Available: a2c, acktr, ddpg, dqn, ppo, ppo_kl"):
+        TrainConfig(algo="actkr")
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
