@@ -41,7 +41,7 @@ class TrainConfig:
         seed: Seed; environment i gets seed + i.
         out: Run folder to make; None: runs/<id>/<algo>/<time>-seed<k>.
         num_envs: Arms that learn side by side.
-        vec: How they run: "batched", "dummy" or "subproc".
+        vec: How they run: "batched", "dummy" or "subproc"; only batched ones resume in the midst of their episodes.
         backend: Backend to train on.
         control: Meaning of actions, "delta" or "position".
         control_dt: Control period [s].

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gym_gazebo2.backends.base import check_num_envs, count_substeps
+from gym_gazebo2.backends.base import count_substeps, read_control_dt, read_num_envs
 from gym_gazebo2.backends.ros2 import Ros2Backend
 from gym_gazebo2.gazebo import Domain, GazeboError, GazeboServer, build_plugin, find_gazebo, find_ros, make_world
 from gym_gazebo2.robots import RobotSpec
@@ -42,7 +42,7 @@ class GazeboBackend(Ros2Backend):
             GazeboError: Gazebo or ROS 2 is missing, or the plug-in cannot be built.
             BackendError: The server does not start; the message quotes its log.
         """
-        check_num_envs(num_envs, self.max_envs)
+        num_envs, control_dt = read_num_envs(num_envs, self.max_envs), read_control_dt(control_dt)
         count_substeps(control_dt, physics_dt)
         gazebo, ros = find_gazebo(), find_ros()
         if gazebo is None:
