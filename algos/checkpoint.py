@@ -1,9 +1,9 @@
 """Checkpoints: everything that decides how a training goes on, in files that execute nothing when read.
 
-A checkpoint is taken between two iterations. It holds what the algorithm remembers (``model_state``), the environments'
-state, every random generator and the statistics behind the log, so that a resumed run equals an uninterrupted one on the
-same processor type and number of threads. Where the environments cannot be saved (workers of their own, Gazebo), all else
-is, and the arms start new episodes.
+A checkpoint is taken between two iterations. It holds what the algorithm remembers (``model_state``), the
+environments' state, every random generator and the statistics behind the log, so that a resumed run equals an
+uninterrupted one on the same processor type and number of threads. Where the environments cannot be saved (workers of
+their own, Gazebo), all else is, and the arms start new episodes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from gym_gazebo2.algos.model_file import UNREADABLE, get_statistics, read_arrays, read_tensors, set_statistics, write_arrays
-from gym_gazebo2.algos.model_state import get_arrays, get_counters, get_tensors, set_arrays, set_counters, set_tensors
+from gym_gazebo2.algos.model_state import (
+    begin_anew,
+    get_arrays,
+    get_counters,
+    get_tensors,
+    set_arrays,
+    set_counters,
+    set_tensors,
+)
 from gym_gazebo2.algos.run_folder import write_atomically
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.errors import RunError, UnsupportedError
@@ -47,7 +55,7 @@ def save_checkpoint(folder: Path, model: BaseAlgorithm, training: dict[str, Any]
         **get_counters(model),
         "algorithm": type(model).__name__,
         "python_random": random.getstate(),
-        "numpy_random": np.random.get_state(legacy=False),
+        "numpy_random": _to_json(np.random.get_state(legacy=False)),
         "torch_threads": torch.get_num_threads(),
         "training": training,
     }
@@ -115,11 +123,13 @@ def load_checkpoint(path: Path, model: BaseAlgorithm, make_training: Callable[..
             set_tensors(model, read_tensors(archive.read("tensors.pth")))
             torch_state = read_tensors(archive.read("torch_random.pth"))
         training = make_training(**counters["training"])
-        set_arrays(model, model_arrays)
         set_counters(model, counters)
-        _set_random_state(counters, torch_state)
+        set_arrays(model, model_arrays)
+        _set_generators(counters, torch_state)
         _set_normalizer_state(model, arrays)
         _set_arms_state(model, arrays, counters["generators"])
+    except RunError:
+        raise
     except UNREADABLE as error:
         raise RunError(f"The checkpoint {path} is corrupt: {type(error).__name__}: {error}.") from error
     return training
@@ -130,7 +140,8 @@ def _check_algorithm(path: Path, came: str, model: BaseAlgorithm) -> None:
         raise RunError(f"The checkpoint {path} is one of {came}, expected one of {type(model).__name__} as config.json says.")
 
 
-def _set_random_state(counters: dict[str, Any], torch_state: torch.Tensor) -> None:
+def _set_generators(counters: dict[str, Any], torch_state: torch.Tensor) -> None:
+    """Set the global random generators."""
     version, internal, gauss = counters["python_random"]
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(_from_json(counters["numpy_random"]))
@@ -153,7 +164,7 @@ def _set_normalizer_state(model: BaseAlgorithm, arrays: dict[str, Any]) -> None:
 
 
 def _get_arms_state(model: BaseAlgorithm) -> tuple[dict[str, Any], list[Any]] | None:
-    """Return arrays and generator states of the arms; None if they cannot be saved."""
+    """Return arrays and generator states of the arms; None if they have none."""
     env = model.get_env().unwrapped
     if not isinstance(env, BatchedVecEnv):
         return None
@@ -176,7 +187,7 @@ def _set_arms_state(model: BaseAlgorithm, arrays: dict[str, Any], generators: li
             stacklevel=5,
         )
         env.seed(None)  # drawn from NumPy's generator, which the checkpoint restored
-        model._last_obs = None
+        begin_anew(model)
         return
     env.env.core.set_state(_strip(arrays, "env."))
     env.env.set_steps(arrays["steps"])

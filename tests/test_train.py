@@ -369,7 +369,7 @@ def cut(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("what", ["half", "state.json", "environments.npz", "policy.pth", "optimizer.pth", "torch_random.pth"])
+@pytest.mark.parametrize("what", ["half", "state.json", "environments.npz", "model.npz", "tensors.pth", "torch_random.pth"])
 def test_a_corrupt_checkpoint_falls_back_to_the_one_before(cut, run, tmp_path, what):
     part = shutil.copytree(cut, tmp_path / "part")
     newest, older = sorted((part / "checkpoints").glob("*.zip"))[:-3:-1]
