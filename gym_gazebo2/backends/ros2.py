@@ -1,4 +1,4 @@
-"""A client of the ROS 2 contract: steps one arm of a lock-step provider. The only module that imports rclpy."""
+"""A client of the ROS 2 contract: steps one arm of a lock-step provider."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.backends.base import NANOSECONDS, Backend
-from gym_gazebo2.errors import BackendError, MissingDependencyError
+from gym_gazebo2.backends.base import Backend
+from gym_gazebo2.errors import BackendError
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.ros import (
+    Duration,
+    Graph,
+    JointState,
+    JointTrajectory,
+    JointTrajectoryPoint,
+    String,
+    Topics,
+    WrenchStamped,
+    from_ns,
+    to_ns,
+)
 from gym_gazebo2.state import ArmState
-
-try:
-    import rclpy
-    from builtin_interfaces.msg import Duration
-    from geometry_msgs.msg import WrenchStamped
-    from rclpy.context import Context
-    from rclpy.executors import SingleThreadedExecutor
-    from rclpy.qos import DurabilityPolicy, QoSProfile
-    from sensor_msgs.msg import JointState
-    from std_msgs.msg import String
-    from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
-except ImportError as error:
-    raise MissingDependencyError("rclpy", "ros2") from error
 
 __all__ = ["Ros2Backend"]
 
@@ -39,8 +37,6 @@ Array = NDArray[np.float64]
 
 RESEND = 0.5
 """Time after which a command that got no answer is sent again, with the same token [s]."""
-GLANCE = 0.05
-"""Longest uninterrupted wait: as often, the provider is asked whether it lives [s]."""
 
 
 class Ros2Backend(Backend):
@@ -76,7 +72,7 @@ class Ros2Backend(Backend):
             BackendError: There is no provider, it is not in lock-step, or its joints are not the robot's.
         """
         super().__init__(robot, num_envs, control_dt)
-        self.timeout, self._namespace = timeout, namespace or robot.name
+        self.timeout, self._topics = timeout, Topics(namespace or robot.name)
         self._setpoint, self._start = np.tile(robot.home, (1, 1)), 0
         self._states: dict[str, JointState] = {}
         self._contacts: dict[str, float] = {}
@@ -90,7 +86,7 @@ class Ros2Backend(Backend):
         if mask[0]:
             message = JointState(name=self.robot.joint_names, position=q[0].tolist())
             answer = self._ask(self._places, message)
-            self._start = _to_ns(answer.header.stamp)
+            self._start = to_ns(answer.header.stamp)
             state = self._read(answer)
             self._setpoint = state.q
             self._state = dataclasses.replace(state, q_setpoint=state.q.copy())
@@ -99,8 +95,7 @@ class Ros2Backend(Backend):
     def step(self, q_setpoint: Array) -> ArmState:
         """Command one period, and return the state at its end."""
         goal = self._check_step(q_setpoint, self._setpoint)
-        seconds, nanoseconds = divmod(self.control_dt_ns, NANOSECONDS)
-        point = JointTrajectoryPoint(positions=goal[0].tolist(), time_from_start=Duration(sec=seconds, nanosec=nanoseconds))
+        point = JointTrajectoryPoint(positions=goal[0].tolist(), time_from_start=from_ns(Duration, self.control_dt_ns))
         answer = self._ask(self._commands, JointTrajectory(joint_names=self.robot.joint_names, points=[point]))
         self._setpoint = goal.copy()
         before, self._state = self._state.time, self._read(answer)
@@ -115,28 +110,18 @@ class Ros2Backend(Backend):
     def close(self) -> None:
         """Leave the ROS graph; closing twice is fine."""
         if not self.is_closed:
-            self._executor.shutdown()
-            self._node.destroy_node()
-            self._context.shutdown()
+            self._graph.close()
         super().close()
 
     def _connect(self, domain_id: int | None) -> None:
-        """Join the graph in a context of its own, and wait for the provider."""
-        self._context = Context()
-        self._context.init(domain_id=_read_domain() if domain_id is None else domain_id)
-        self._node = rclpy.create_node(f"gym_gazebo2_{uuid.uuid4().hex[:8]}", context=self._context, enable_rosout=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        prefix, newest = f"/{self._namespace}", QoSProfile(depth=1)
-        kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        node = self._node
-        self._commands = node.create_publisher(
-            JointTrajectory, f"{prefix}/joint_trajectory_controller/joint_trajectory", newest
-        )
-        self._places = node.create_publisher(JointState, f"{prefix}/place", newest)
-        node.create_subscription(JointState, f"{prefix}/joint_states", self._on_state, newest)
-        node.create_subscription(WrenchStamped, f"{prefix}/contacts", self._on_contact, newest)
-        node.create_subscription(String, f"{prefix}/provider", self._on_provider, kept)
+        """Join the graph, and wait for the provider."""
+        topics, graph = self._topics, Graph(domain_id, self._check_alive)
+        self._graph = graph
+        self._commands = graph.publish(JointTrajectory, topics.command)
+        self._places = graph.publish(JointState, topics.place)
+        graph.subscribe(JointState, topics.state, self._on_state)
+        graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
+        graph.subscribe(String, topics.provider, self._on_provider, keep=True)
         try:
             self._check_provider()
         except BaseException:
@@ -145,8 +130,10 @@ class Ros2Backend(Backend):
 
     def _check_provider(self) -> None:
         publishers = (self._commands, self._places)
-        if not self._wait(lambda: bool(self._provider) and all(p.get_subscription_count() for p in publishers), self.timeout):
-            expected = f"a provider on /{self._namespace}/provider in domain {self._context.get_domain_id()}"
+        if not self._graph.wait(
+            lambda: bool(self._provider) and all(p.get_subscription_count() for p in publishers), self.timeout
+        ):
+            expected = f"a provider on {self._topics.provider} in domain {self._graph.domain_id}"
             raise BackendError(
                 f"No lock-step provider within {self.timeout:g} s, expected {expected}. Start one, or check ROS_DOMAIN_ID."
             )
@@ -167,20 +154,11 @@ class Ros2Backend(Backend):
         deadline = time.monotonic() + self.timeout
         while (left := deadline - time.monotonic()) > 0:
             publisher.publish(message)
-            if self._wait(lambda: token in self._states and token in self._contacts, min(RESEND, left)):
+            if self._graph.wait(lambda: token in self._states and token in self._contacts, min(RESEND, left)):
                 return self._states[token]
-        raise BackendError(f"The provider of /{self._namespace} gave no answer within {self.timeout:g} s. Is it stopped?")
-
-    def _wait(self, predicate: Callable[[], bool], timeout: float) -> bool:
-        """Take messages until something is true or the time is over: the one wait of this module."""
-        deadline = time.monotonic() + timeout
-        while not predicate():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            self._executor.spin_once(timeout_sec=min(left, GLANCE))
-            self._check_alive()
-        return True
+        raise BackendError(
+            f"The provider of /{self._topics.namespace} gave no answer within {self.timeout:g} s. Is it stopped?"
+        )
 
     def _check_alive(self) -> None:
         """Raise a BackendError where the provider is known to be dead. A provider of others is not known."""
@@ -194,7 +172,7 @@ class Ros2Backend(Backend):
             raise BackendError(
                 f"A state has the joints {list(answer.name)}, expected {self.robot.joint_names}, each with velocity."
             ) from error
-        time_ns = np.array([_to_ns(answer.header.stamp) - self._start], dtype=np.int64)
+        time_ns = np.array([to_ns(answer.header.stamp) - self._start], dtype=np.int64)
         in_collision = np.array([self._contacts[answer.header.frame_id] > 0.0])
         return ArmState(time_ns, q, dq, self._setpoint.copy(), in_collision)
 
@@ -207,15 +185,3 @@ class Ros2Backend(Backend):
     def _on_provider(self, message: String) -> None:
         with contextlib.suppress(json.JSONDecodeError):  # a foreign topic of that name is no provider
             self._provider = json.loads(message.data)
-
-
-def _to_ns(stamp: Any) -> int:
-    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
-
-
-def _read_domain() -> int:
-    """Return ROS_DOMAIN_ID, where it is one."""
-    from gym_gazebo2.gazebo.ports import check_domain
-
-    given = os.environ.get("ROS_DOMAIN_ID") or "0"
-    return check_domain(int(given) if given.isdigit() else given)

@@ -1,0 +1,175 @@
+"""ROS 2 for everything here: a graph of its own, the topics of the contract, the one bounded wait.
+
+The only module that imports rclpy. It knows nothing of arms, tasks or simulators.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from gym_gazebo2.errors import MissingDependencyError
+from gym_gazebo2.gazebo.ports import check_domain
+
+try:
+    import rclpy
+    from builtin_interfaces.msg import Duration, Time
+    from geometry_msgs.msg import WrenchStamped
+    from rclpy.context import Context
+    from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+    from rosgraph_msgs.msg import Clock
+    from sensor_msgs.msg import JointState
+    from std_msgs.msg import String
+    from std_srvs.srv import Empty
+    from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+except ImportError as error:
+    raise MissingDependencyError("rclpy", "ros2") from error
+
+__all__ = [
+    "Clock",
+    "Duration",
+    "Empty",
+    "Graph",
+    "JointState",
+    "JointTrajectory",
+    "JointTrajectoryPoint",
+    "String",
+    "Time",
+    "Topics",
+    "WrenchStamped",
+    "from_ns",
+    "read_domain",
+    "to_ns",
+]
+
+GLANCE = 0.05
+"""Longest uninterrupted wait: as often, ``watch`` is asked whether the other side lives [s]."""
+SECOND = 1_000_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Topics:
+    """Names of the contract for one robot (design, section 4)."""
+
+    namespace: str
+
+    def __post_init__(self) -> None:
+        """Store the namespace without slashes around it."""
+        object.__setattr__(self, "namespace", self.namespace.strip("/"))
+
+    command = property(lambda self: f"/{self.namespace}/joint_trajectory_controller/joint_trajectory")
+    state = property(lambda self: f"/{self.namespace}/joint_states")
+    contacts = property(lambda self: f"/{self.namespace}/contacts")
+    place = property(lambda self: f"/{self.namespace}/place")
+    provider = property(lambda self: f"/{self.namespace}/provider")
+    clock, reset_world = "/clock", "/reset_world"
+
+
+class Graph:
+    """A node in a context of its own, so that a user's own rclpy nodes can live in the same process.
+
+    Attributes:
+        node: The rclpy node.
+        domain_id: Its ROS domain.
+        best_effort: Topics whose publisher offers less than reliable delivery, and which are now received as they come.
+        watch: Called as often as messages are waited for; raises where the other side is known to be dead.
+    """
+
+    def __init__(self, domain_id: int | None = None, watch: Callable[[], None] = lambda: None) -> None:
+        """Join the graph.
+
+        Args:
+            domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
+            watch: See the attribute.
+
+        Raises:
+            InvalidArgumentError: The domain is not one from 0 to 101.
+        """
+        self.domain_id = read_domain() if domain_id is None else check_domain(domain_id)
+        self.watch, self.best_effort = watch, set[str]()
+        self._refused: list[Callable[[], None]] = []
+        self._context = Context()
+        self._context.init(domain_id=self.domain_id)
+        name = f"gym_gazebo2_{uuid.uuid4().hex[:8]}"
+        self.node = rclpy.create_node(name, context=self._context, enable_rosout=False)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+
+    def publish(self, kind: type, topic: str, keep: bool = False) -> Any:
+        """Return a publisher, reliable with depth 1; ``keep`` hands the last message to those who come later."""
+        return self.node.create_publisher(kind, topic, _make_qos(keep))
+
+    def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], keep: bool = False) -> None:
+        """Call back with each message, reliable with depth 1; best effort where the publisher offers no more."""
+
+        def refuse(_: Any) -> None:
+            self._refused.append(settle)
+
+        def settle() -> None:
+            if topic not in self.best_effort:
+                self.best_effort.add(topic)
+                self.node.destroy_subscription(reliable)
+                self.node.create_subscription(kind, topic, callback, _make_qos(keep, ReliabilityPolicy.BEST_EFFORT))
+
+        events = SubscriptionEventCallbacks(incompatible_qos=refuse)
+        reliable = self.node.create_subscription(kind, topic, callback, _make_qos(keep), event_callbacks=events)
+
+    def wait(self, predicate: Callable[[], bool], timeout: float) -> bool:
+        """Take messages until something is true or the time is over: the one wait of everything that speaks ROS.
+
+        Args:
+            predicate: Asked after every message.
+            timeout: Longest wait [s].
+
+        Returns:
+            Whether it became true.
+        """
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._executor.spin_once(timeout_sec=min(left, GLANCE))
+            while self._refused:  # not in the event's own callback: it must not destroy the subscription it belongs to
+                self._refused.pop()()
+            self.watch()
+        return True
+
+    def close(self) -> None:
+        """Leave the graph; closing twice is fine."""
+        if self._context.ok():
+            self._executor.shutdown()
+            self.node.destroy_node()
+            self._context.shutdown()
+
+
+def _make_qos(keep: bool, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> QoSProfile:
+    durability = DurabilityPolicy.TRANSIENT_LOCAL if keep else DurabilityPolicy.VOLATILE
+    return QoSProfile(depth=1, reliability=reliability, durability=durability)
+
+
+def to_ns(stamp: Any) -> int:
+    """Return a Time or Duration message as integer nanoseconds."""
+    return int(stamp.sec) * SECOND + int(stamp.nanosec)
+
+
+def from_ns(kind: type, nanoseconds: int) -> Any:
+    """Return integer nanoseconds as a message of ``kind``: Time or Duration."""
+    seconds, rest = divmod(nanoseconds, SECOND)
+    return kind(sec=seconds, nanosec=rest)
+
+
+def read_domain() -> int:
+    """Return ROS_DOMAIN_ID, or 0 where it is not set.
+
+    Raises:
+        InvalidArgumentError: It is not one from 0 to 101.
+    """
+    given = os.environ.get("ROS_DOMAIN_ID") or "0"
+    return check_domain(int(given) if given.isdigit() else given)
