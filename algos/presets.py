@@ -54,7 +54,6 @@ _PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_ini
 _PPO_WIDE: Values = {**_PPO, "policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
 _TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
 _ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
-_ACKTR_PLANAR: Values = {**_ACKTR, **_NOISY, "target_kl": 0.03, "critic": "kfac", "batch_size": 256}
 _TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
 _NARROW: Values = {"policy_kwargs": {"log_std_init": -1.0}}
 
@@ -110,7 +109,7 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, **_NARROW, "batch_size": 50}, num_envs=4),
     ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, _PPO_WIDE),
     ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
-    ("SCARA-v0", "acktr"): Preset(100_000, _ACKTR_PLANAR, num_envs=8, normalize=True),
+    ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
