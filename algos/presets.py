@@ -109,10 +109,8 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
     ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, **_NARROW, "batch_size": 50}, num_envs=4),
     ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, _PPO_WIDE),
-    ("SCARA-v0", "trpo"): Preset(60_000, {**_TRPO, **_NARROW, "target_kl": 0.04}, num_envs=8, normalize=True),
-    ("SCARA-v0", "acktr"): Preset(
-        60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, num_envs=4, normalize=True
-    ),
+    ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
+    ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
