@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import sys
@@ -20,6 +21,7 @@ from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
+from gym_gazebo2.errors import UnsupportedError
 from gym_gazebo2.robots import make_robot
 
 __all__ = ["EVAL_SEED", "RunCallback", "TrainingState", "get_action_meaning"]
@@ -105,7 +107,8 @@ class RunCallback(BaseCallback):
     def write_checkpoint(self) -> None:
         """Write a checkpoint, where the environments can be saved."""
         if isinstance(self.training_env.unwrapped, BatchedVecEnv):
-            save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
+            with contextlib.suppress(UnsupportedError):  # Gazebo has none to save: such a run starts anew
+                save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
         self._last_checkpoint = time.monotonic()
 
     def evaluate(self) -> None:

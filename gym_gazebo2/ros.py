@@ -5,6 +5,7 @@ The only module that imports rclpy. It knows nothing of arms, tasks or simulator
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 from gym_gazebo2.errors import MissingDependencyError
 from gym_gazebo2.gazebo.ports import check_domain
+from gym_gazebo2.gazebo.serve import local_discovery
 
 try:
     import rclpy
@@ -82,12 +84,13 @@ class Graph:
         watch: Called as often as messages are waited for; raises where the other side is known to be dead.
     """
 
-    def __init__(self, domain_id: int | None = None, watch: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, domain_id: int | None = None, watch: Callable[[], None] = lambda: None, is_local: bool = False) -> None:
         """Join the graph.
 
         Args:
             domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
             watch: See the attribute.
+            is_local: Discover on this machine only; False leaves that to ``ROS_AUTOMATIC_DISCOVERY_RANGE``.
 
         Raises:
             InvalidArgumentError: The domain is not one from 0 to 101.
@@ -96,7 +99,8 @@ class Graph:
         self.watch, self.best_effort = watch, set[str]()
         self._refused: list[Callable[[], None]] = []
         self._context = Context()
-        self._context.init(domain_id=self.domain_id)
+        with local_discovery() if is_local else contextlib.nullcontext():
+            self._context.init(args=[], domain_id=self.domain_id)  # the command line is the user's program's
         name = f"gym_gazebo2_{uuid.uuid4().hex[:8]}"
         self.node = rclpy.create_node(name, context=self._context, enable_rosout=False)
         self._executor = SingleThreadedExecutor(context=self._context)

@@ -113,7 +113,9 @@ class Link:
         on_contact: Called with each WrenchStamped of the contacts.
     """
 
-    def __init__(self, robot: RobotSpec, topics: Topics, domain_id: int | None, watch: Callable[[], None]) -> None:
+    def __init__(
+        self, robot: RobotSpec, topics: Topics, domain_id: int | None, watch: Callable[[], None], is_local: bool
+    ) -> None:
         """Join the graph.
 
         Args:
@@ -121,13 +123,14 @@ class Link:
             topics: Names of its topics.
             domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
             watch: Raises where the other side is known to be dead.
+            is_local: Discover on this machine only.
         """
         self.robot, self.topics = robot, topics
         self.provider: Provider | None = None
         self.starts, self.is_speaking = 0, False
         self.on_state: Callable[[JointState], None] = lambda message: None
         self.on_contact: Callable[[WrenchStamped], None] = lambda message: None
-        self.graph = Graph(domain_id, watch)
+        self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
         self.graph.subscribe(JointState, topics.state, self._on_state)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
