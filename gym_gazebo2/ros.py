@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from gym_gazebo2.errors import MissingDependencyError
+from gym_gazebo2.errors import BackendError, MissingDependencyError
 from gym_gazebo2.gazebo.ports import check_domain
 from gym_gazebo2.gazebo.serve import local_discovery
 
@@ -134,7 +134,11 @@ class Graph:
 
         Returns:
             Whether it became true.
+
+        Raises:
+            BackendError: The context was shut down by a signal.
         """
+        self.check_open()
         deadline = time.monotonic() + timeout
         while not predicate():
             left = deadline - time.monotonic()
@@ -148,6 +152,7 @@ class Graph:
 
     def drain(self) -> None:
         """Take what has come, without waiting: one message a topic, as that is all that is kept."""
+        self.check_open()
         for _ in list(self.node.subscriptions):
             self._executor.spin_once(timeout_sec=0.0)
 
@@ -155,9 +160,19 @@ class Graph:
         """Return whether every reliable reader confirmed the publisher's last message in time [s]."""
         return bool(publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout)))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent and taken."""
+        return bool(self._context.ok())
+
+    def check_open(self) -> None:
+        """Raise a BackendError where the context was shut down, as Ctrl-C does to all of a process that called rclpy.init()."""
+        if not self.is_open:
+            raise BackendError("ROS was shut down in this process, by Ctrl-C or a signal. Make a new environment.")
+
     def close(self) -> None:
         """Leave the graph; closing twice is fine."""
-        if self._context.ok():
+        if self.is_open:
             self._executor.shutdown()
             self.node.destroy_node()
             self._context.shutdown()

@@ -125,7 +125,7 @@ class Link:
             watch: Raises where the other side is known to be dead.
             is_local: Discover on this machine only.
         """
-        self.robot, self.topics = robot, topics
+        self.robot, self.topics, self._is_local = robot, topics, is_local
         self.provider: Provider | None = None
         self.starts, self.is_speaking = 0, False
         self.on_state: Callable[[JointState], None] = lambda message: None
@@ -150,6 +150,7 @@ class Link:
 
     def send(self, command: JointTrajectory) -> None:
         """Publish a command."""
+        self.graph.check_open()
         self._commands.publish(command)
 
     def flush(self, timeout: float) -> bool:
@@ -173,6 +174,12 @@ class Link:
         order = [names.index(name) for name in self.robot.joint_names]
         velocity = message.velocity if len(message.velocity) == len(names) else [np.nan] * len(names)
         return np.array(message.position)[order], np.array(velocity)[order]
+
+    def renew(self) -> Link:
+        """Return this link, or a new one to the same arm where a signal has shut this one down."""
+        if self.graph.is_open:
+            return self
+        return Link(self.robot, self.topics, self.graph.domain_id, lambda: None, self._is_local)
 
     def close(self) -> None:
         """Leave the graph; closing twice is fine."""
