@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,22 @@ from gym_gazebo2.gazebo.ros import find_ros
 from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.robots import RobotSpec
 
-__all__ = ["DISCOVERY", "LOCALHOST", "start_robot"]
+__all__ = ["DISCOVERY", "LOCALHOST", "local_discovery", "start_robot"]
 
 DISCOVERY, LOCALHOST = "ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"
+
+
+@contextlib.contextmanager
+def local_discovery() -> Iterator[None]:
+    """Restrict the contexts that start meanwhile to this machine; the user's own stay as they are."""
+    before = os.environ.get(DISCOVERY)
+    os.environ[DISCOVERY] = LOCALHOST
+    try:
+        yield
+    finally:
+        os.environ.pop(DISCOVERY)
+        if before is not None:
+            os.environ[DISCOVERY] = before
 
 
 def start_robot(robot: RobotSpec, domain_id: int, log: Path | None = None, **world: Any) -> GazeboServer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -271,6 +273,44 @@ def test_ctrl_c_holds_the_arm(between: Relay, arm: Any) -> None:
             arm.step(arm._setpoint + 0.02)
     between.hooks.clear()
     check_held(between)
+
+
+def test_ctrl_c_holds_the_arm_beside_a_node_of_the_users_own(between: Relay, robot: Sim) -> None:
+    """Once rclpy.init() was called, Ctrl-C shuts every ROS context of the process down, the backend's too."""
+    script = f"""
+import numpy as np, rclpy
+from gym_gazebo2.backends import make_backend
+from gym_gazebo2.robots import make_robot
+rclpy.init(args=[])
+arm = make_backend("ros2", make_robot("mara"), domain_id={robot.domain}, namespace="near", stale_after=5.0, reset_speed=1.0)
+state = arm.reset(np.ones(1, dtype=bool), np.zeros((1, 6)))
+print("ready", flush=True)
+try:
+    while True:
+        state = arm.step(np.clip(state.q_setpoint + 0.01, None, 1.0))
+finally:
+    arm.close()
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as user:
+        assert user.stdout is not None and user.stderr is not None and user.stdout.readline() == "ready\n"
+        wait_for(between, "command", 5)
+        user.send_signal(signal.SIGINT)
+        error = user.stderr.read()
+    assert "KeyboardInterrupt" in error and "RCLError" not in error
+    check_held(between)
+
+
+def test_close_does_not_command_a_pose_of_long_ago(between: Relay, robot: Sim) -> None:
+    with connect(robot, stale_after=0.3) as backend:
+        backend.reset(ONE, MARA.home[None])
+        between.faults["state"] = lose(1)
+        with pytest.raises(BackendError, match="old, expected"):
+            backend.step(backend._setpoint)
+        wait_until(lambda: time.monotonic() - backend.pacing._feed.newest.received > 1.5)
+        sent = len(between.seen["command"])
+        backend.close()
+        wait_for(between, "state", 20)
+        assert len(between.seen["command"]) == sent, "the arm may have been moved by others since"
 
 
 def test_close_holds_the_arm(between: Relay, robot: Sim) -> None:

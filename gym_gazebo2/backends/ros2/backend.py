@@ -30,6 +30,8 @@ class Ros2Backend(Backend):
     """
 
     max_envs = 1
+    is_local = False
+    """Whether only this machine is searched; False leaves that to the user's settings."""
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class Ros2Backend(Backend):
         if not stale_after >= self.control_dt:
             raise InvalidArgumentError("stale_after", stale_after, f"at least a control period, {self.control_dt} s")
         self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_state(robot)
-        self._link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive)
+        self._link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive, self.is_local)
         settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after)
         try:
             self.pacing: Pacing = choose_pacing(self._link, settings, lock_step)

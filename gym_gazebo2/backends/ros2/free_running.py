@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 
 import numpy as np
@@ -15,12 +17,13 @@ from gym_gazebo2.ros import JointState, WrenchStamped, to_ns
 
 __all__ = ["FreeRunning"]
 
+LOG = logging.getLogger("gym_gazebo2.backends")
 LOST_PERIODS = 1.5
 """An arm that is farther from its set-point than it goes in so many periods did not get the command."""
 CAUTION = 0.9
 """Share of its speed at which such an arm goes on."""
-FLUSH = 0.5
-"""Longest time to see the last command off [s]."""
+FLUSH, DISCOVERY = 0.5, 2.0
+"""Longest time to see the last command off, and to find its reader anew [s]."""
 
 
 class FreeRunning:
@@ -69,12 +72,26 @@ class FreeRunning:
         return Sample(state.stamp, state.q, state.dq, setpoint, self._feed.force > 0.0)
 
     def hold(self) -> None:
-        """Command the measured pose."""
-        newest, robot = self._feed.newest, self._link.robot
-        if newest is not None and self._link.is_heard:
+        """Command the measured pose, unless it was measured long ago: by now the arm may have been moved by others."""
+        try:
+            link = self._link.renew()
+            if link is self._link:
+                link.graph.drain()
+                self._send_hold(link, FLUSH)
+                return
+            with contextlib.closing(link):
+                self._send_hold(link, DISCOVERY)
+        except BackendError as error:
+            LOG.error("The arm could not be told to hold: %s", error)
+
+    def _send_hold(self, link: Link, patience: float) -> None:
+        newest, robot = self._feed.newest, link.robot
+        if newest is None or time.monotonic() - newest.received > 2 * self._settings.stale_after + patience:
+            return
+        if link.graph.wait(lambda: link.is_heard, patience):
             goal = np.clip(newest.q, robot.lower, robot.upper)
-            self._link.send(self._link.make_command(goal, self._settings.control_dt_ns))
-            self._link.flush(FLUSH)
+            link.send(link.make_command(goal, self._settings.control_dt_ns))
+            link.flush(FLUSH)
 
     def _look(self) -> State:
         return self._feed.check(time.monotonic(), self._settings.stale_after)

@@ -113,7 +113,9 @@ class Link:
         on_contact: Called with each WrenchStamped of the contacts.
     """
 
-    def __init__(self, robot: RobotSpec, topics: Topics, domain_id: int | None, watch: Callable[[], None]) -> None:
+    def __init__(
+        self, robot: RobotSpec, topics: Topics, domain_id: int | None, watch: Callable[[], None], is_local: bool
+    ) -> None:
         """Join the graph.
 
         Args:
@@ -121,13 +123,14 @@ class Link:
             topics: Names of its topics.
             domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
             watch: Raises where the other side is known to be dead.
+            is_local: Discover on this machine only.
         """
-        self.robot, self.topics = robot, topics
+        self.robot, self.topics, self._is_local = robot, topics, is_local
         self.provider: Provider | None = None
         self.starts, self.is_speaking = 0, False
         self.on_state: Callable[[JointState], None] = lambda message: None
         self.on_contact: Callable[[WrenchStamped], None] = lambda message: None
-        self.graph = Graph(domain_id, watch)
+        self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
         self.graph.subscribe(JointState, topics.state, self._on_state)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
@@ -147,6 +150,7 @@ class Link:
 
     def send(self, command: JointTrajectory) -> None:
         """Publish a command."""
+        self.graph.check_open()
         self._commands.publish(command)
 
     def flush(self, timeout: float) -> bool:
@@ -170,6 +174,12 @@ class Link:
         order = [names.index(name) for name in self.robot.joint_names]
         velocity = message.velocity if len(message.velocity) == len(names) else [np.nan] * len(names)
         return np.array(message.position)[order], np.array(velocity)[order]
+
+    def renew(self) -> Link:
+        """Return this link, or a new one to the same arm where a signal has shut this one down."""
+        if self.graph.is_open:
+            return self
+        return Link(self.robot, self.topics, self.graph.domain_id, lambda: None, self._is_local)
 
     def close(self) -> None:
         """Leave the graph; closing twice is fine."""

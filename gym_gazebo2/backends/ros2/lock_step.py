@@ -82,9 +82,9 @@ class LockStep:
                     f"The provider of /{link.topics.namespace} was started anew: its arm is not where this episode left it. "
                     "Call reset()."
                 )
+            self._check_reliable()
             if is_answered:
                 return self._states[token]
-        self._check_reliable()
         raise BackendError(
             f"The provider of /{link.topics.namespace} gave no answer within {self._settings.timeout:g} s. "
             "Is it stopped, or did it ignore a message? Its log says so."
