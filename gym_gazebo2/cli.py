@@ -6,6 +6,7 @@ A command imports what it needs when it runs, so that ``gym-gazebo2 --help`` ans
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -19,10 +20,12 @@ from gym_gazebo2.errors import GymGazebo2Error
 
 if TYPE_CHECKING:
     from gym_gazebo2.algos import Evaluation, RunFolder
+    from gym_gazebo2.doctor import Finding
 
 __all__ = ["COMMANDS", "main"]
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+COLOURS = {"ok": "green", "optional": "dim", "missing": "yellow", "broken": "red"}
 RESUMABLE = " A training goes on from its last checkpoint with: gym-gazebo2 resume DIR"
 
 PAPER = {
@@ -98,11 +101,32 @@ def _sim(args: Sequence[str]) -> None:
     simulate(parse(args))
 
 
-COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
+def _doctor(args: Sequence[str]) -> int:
+    from gym_gazebo2.doctor import examine, has_failed
+
+    def command(json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False) -> bool:
+        """Say what is here, what is missing, and the command that mends it; status 1 where something needed does not work.
+
+        Args:
+            json: Print the findings as JSON instead of a table.
+        """
+        return json
+
+    as_json = tyro.cli(command, args=args, prog="gym-gazebo2 doctor")
+    findings = examine()
+    if as_json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    else:
+        _show_findings(findings)
+    return FAILED if has_failed(findings) else 0
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int | None]]] = {
     "train": ("train an algorithm on an environment id", _train),
     "resume": ("continue an interrupted training", _resume),
     "evaluate": ("measure how near a trained arm comes to its goal", _evaluate),
     "sim": ("serve a robot over ROS 2, in lock-step or in real time", _sim),
+    "doctor": ("say what is here, what is missing, and the command that mends it", _doctor),
     "install-gazebo": ("install Gazebo 11 without root, where the system has none", _install_gazebo),
 }
 
@@ -120,7 +144,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if not args or args[0] in ("-h", "--help") or args[0] not in COMMANDS:
         return _show_help(args)
     try:
-        COMMANDS[args[0]][1](args[1:])
+        return COMMANDS[args[0]][1](args[1:]) or 0
     except GymGazebo2Error as error:
         print(f"gym-gazebo2 {args[0]}: {error}", file=sys.stderr)
         return FAILED
@@ -128,7 +152,6 @@ def main(args: Sequence[str] | None = None) -> int:
         hint = RESUMABLE if args[0] in ("train", "resume") else ""
         print(f"\ngym-gazebo2 {args[0]}: interrupted.{hint}", file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 def show_evaluation(result: Evaluation) -> None:
@@ -145,6 +168,16 @@ def show_evaluation(result: Evaluation) -> None:
     for name, (label, form) in ROWS.items():
         value = getattr(result, name)
         table.add_row(escape(label), "never" if value is None else form.format(value), paper.get(name, ""))
+    Console().print(table)
+
+
+def _show_findings(findings: Sequence[Finding]) -> None:
+    table = Table()
+    for header in ("", "", "what is there", "what mends it"):
+        table.add_column(header, overflow="fold")
+    for finding in findings:
+        state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
+        table.add_row(finding.name, state, escape(finding.found), escape(finding.mend))
     Console().print(table)
 
 

@@ -47,6 +47,7 @@ __all__ = [
     "Topics",
     "WrenchStamped",
     "from_ns",
+    "get_middleware",
     "read_domain",
     "to_ns",
 ]
@@ -206,3 +207,9 @@ def read_domain() -> int:
     """
     given = os.environ.get("ROS_DOMAIN_ID") or "0"
     return check_domain(int(given) if given.isdigit() else given)
+
+
+def get_middleware() -> str:
+    """Return the name of the middleware that messages go over, such as "rmw_fastrtps_cpp"."""
+    name: str = rclpy.get_rmw_implementation_identifier()
+    return name

@@ -49,7 +49,7 @@ class SimConfig:
 
     robot: tyro.conf.Positional[str] = "mara"
     provider: Literal["mujoco", "gazebo"] = "mujoco"
-    real_time: Annotated[bool, MODE] = False
+    real_time: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False
     factor: float = 1.0
     gui: bool = False
     namespace: str | None = None
@@ -71,12 +71,12 @@ class Arguments(SimConfig):
         lock_step: Let time stand still between commands; so it is without --real-time, too.
     """
 
-    lock_step: Annotated[bool, MODE] = False
+    lock_step: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False
 
 
 def parse(args: Sequence[str]) -> SimConfig:
     """Return what a command line asks for; a wrong one ends the program with status 2 and says why."""
-    given = tyro.cli(Arguments, args=args, prog="gym-gazebo2 sim", config=(tyro.conf.FlagCreatePairsOff,))
+    given = tyro.cli(Arguments, args=args, prog="gym-gazebo2 sim")
     return SimConfig(**{field.name: getattr(given, field.name) for field in dataclasses.fields(SimConfig)})
 
 
@@ -138,7 +138,7 @@ def _make_arguments(robot: RobotSpec, config: SimConfig) -> str:
     arguments = [f'"{ids[0] if ids else "…"}"', 'backend="ros2"']
     if config.control_dt != SimConfig.control_dt:
         arguments.append(f"control_dt={config.control_dt}")
-    if config.namespace:
+    if config.namespace not in (None, robot.name):
         arguments.append(f'backend_options={{"namespace": "{config.namespace}"}}')
     return ", ".join(arguments)
 

@@ -117,7 +117,14 @@ def test_wheel_holds_every_room(tmp_path):
     subprocess.run(command, check=True, timeout=300)
     [wheel] = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    for name in ("urdf/mara.urdf", "algos/train.py", "backends/mujoco/scene.py", "py.typed", "tasks/reach.py"):
+    for name in (
+        "urdf/mara.urdf",
+        "algos/train.py",
+        "backends/mujoco/scene.py",
+        "py.typed",
+        "tasks/reach.py",
+        "launch/sim.launch.py",
+    ):
         assert f"gym_gazebo2/{name}" in names
     assert {"gym_gazebo2_autoload.py", "gym_gazebo2_autoload.pth"} <= names
     unpacked = tmp_path / "unpacked"

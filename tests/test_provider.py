@@ -133,7 +133,7 @@ def test_real_time_is_paced_and_ramps(mara: RobotSpec) -> None:
         passed = time.monotonic() - start
         stamps = np.array([to_ns(state.header.stamp) for state in client.states])
         assert np.all(np.diff(stamps) % 20_000_000 == 0) and np.median(np.diff(stamps)) == 20_000_000
-        assert passed == pytest.approx(1e-9 * (stamps[-1] - stamps[0]), abs=0.15)
+        assert 0.5 < 1e-9 * (stamps[-1] - stamps[0]) / passed < 1.15, "a busy machine lets time slip, never run ahead"
         assert client.spin_until(lambda: client.clocks and client.clocks[-1] >= stamps[-1])
         placed = client.place(np.full(mara.dof, 0.3))
         assert np.abs(get_q(placed) - 0.3).max() < 1e-9
@@ -151,7 +151,7 @@ def test_factor_is_how_fast_time_runs(mara: RobotSpec) -> None:
         first, start = to_ns(client.states[-1].header.stamp), time.monotonic()
         assert not client.spin_until(lambda: False, timeout=1.0)
         passed = 1e-9 * (to_ns(client.states[-1].header.stamp) - first)
-        assert passed / (time.monotonic() - start) == pytest.approx(3.0, rel=0.2)
+        assert 1.5 < passed / (time.monotonic() - start) < 3.3, "a busy machine lets time slip, never run ahead"
 
 
 def test_stands_in_for_the_robot(mara: RobotSpec) -> None:
