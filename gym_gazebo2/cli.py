@@ -9,6 +9,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -121,11 +122,37 @@ def _doctor(args: Sequence[str]) -> int:
     return FAILED if has_failed(findings) else 0
 
 
+def _gz_sim(args: Sequence[str]) -> None:
+    from gym_gazebo2.gazebo.gz_sim import write_gz_sim
+    from gym_gazebo2.robots import make_robot
+
+    def command(
+        robot: Annotated[str, tyro.conf.Positional] = "mara",
+        folder: Path = Path("gz_sim"),
+        namespace: str | None = None,
+        control_dt: float = 0.05,
+        physics_dt: float = 0.001,
+    ) -> str:
+        """Write what Gazebo Sim needs to serve a robot, and print the robot's description; launch/gz_sim.launch.py uses it.
+
+        Args:
+            robot: Robot of the table.
+            folder: Where robot.urdf, controllers.yaml and world.sdf go.
+            namespace: ROS namespace; None is the robot's name.
+            control_dt: Control period of the client [s].
+            physics_dt: Physics step [s].
+        """
+        return write_gz_sim(make_robot(robot), folder, namespace, control_dt, physics_dt)
+
+    print(tyro.cli(command, args=args, prog="gym-gazebo2 gz-sim"))
+
+
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int | None]]] = {
     "train": ("train an algorithm on an environment id", _train),
     "resume": ("continue an interrupted training", _resume),
     "evaluate": ("measure how near a trained arm comes to its goal", _evaluate),
     "sim": ("serve a robot over ROS 2, in lock-step or in real time", _sim),
+    "gz-sim": ("write description, controllers and world for Gazebo Sim (gz-sim)", _gz_sim),
     "doctor": ("say what is here, what is missing, and the command that mends it", _doctor),
     "install-gazebo": ("install Gazebo 11 without root, where the system has none", _install_gazebo),
 }

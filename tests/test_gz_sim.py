@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +14,21 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
 
+import rclpy
+from rclpy.context import Context
+
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.fake import FakeBackend
-from gym_gazebo2.backends.ros2.control_world import ControlWorld
+from gym_gazebo2.backends.ros2.control_world import CONTROL_WORLD, ControlWorld
 from gym_gazebo2.backends.ros2.free_running import FreeRunning
+from gym_gazebo2.cli import main
 from gym_gazebo2.errors import BackendError
+from gym_gazebo2.gazebo.gz_sim import WORLD, write_gz_sim
 from gym_gazebo2.gazebo.ports import Domain
-from gym_gazebo2.robots import make_robot
+from gym_gazebo2.kinematics import Kinematics
+from gym_gazebo2.robots import RobotRow, RobotSpec, load_robot, make_robot
 
+from .conftest import ROOT
 from .gz_sim_node import GzSim, run_gz_sim
 from .ros_gz_types import provide
 
@@ -50,6 +59,64 @@ def world(kind: Any, domain: int) -> Iterator[GzSim]:
 
 def connect(domain: int, **options: Any) -> Any:
     return closing(make_backend("ros2", SCARA, domain_id=domain, **{"timeout": 10.0} | options))
+
+
+@pytest.mark.parametrize("name", ["mara", "scara", "scara4"])
+def test_the_description_is_the_same_robot(name: str, tmp_path: Path) -> None:
+    robot = make_robot(name)
+    described = load_robot(name, RobotRow(write(robot, tmp_path), control_speed=float(robot.control_speed[0])))
+    for field in ("joint_names", "lower", "upper", "velocity_limit", "effort_limit"):
+        assert np.array_equal(getattr(described, field), getattr(robot, field)), field
+    q = np.full((1, robot.dof), 0.3)
+    tools = [Kinematics(each).compute_tcp_state(q, q * 0).position for each in (robot, described)]
+    np.testing.assert_allclose(*tools, atol=1e-12)
+    root = ET.parse(tmp_path / "robot.urdf").getroot()
+    driven = [joint.get("name") for joint in root.findall("ros2_control/joint")]
+    assert tuple(driven) == robot.joint_names
+    assert {link.get("name") for link in root.findall("link")} - {"world"} == {
+        element.get("reference") for element in root.findall("gazebo") if element.findtext("gravity") == "false"
+    }
+    assert root.findtext("gazebo/plugin/parameters") == str(tmp_path / "controllers.yaml")
+    assert root.findtext("gazebo/plugin/ros/namespace") == name
+
+
+def write(robot: RobotSpec, folder: Path) -> str:
+    text = write_gz_sim(robot, folder)
+    assert (folder / "robot.urdf").read_text() == text
+    return str(folder / "robot.urdf")
+
+
+def test_ros_reads_the_controllers_parameters_in_any_namespace(tmp_path: Path) -> None:
+    write_gz_sim(SCARA, tmp_path, physics_dt=0.002)
+    context = Context()
+    context.init(args=["--ros-args", "--params-file", str(tmp_path / "controllers.yaml")])
+    read: dict[str, Any] = {}
+    for name in ("controller_manager", "joint_trajectory_controller"):
+        node = rclpy.create_node(
+            name, namespace="left", context=context, automatically_declare_parameters_from_overrides=True, enable_rosout=False
+        )
+        read |= {key: node.get_parameter(key).value for key in node._parameters}
+        node.destroy_node()
+    context.shutdown()
+    assert read["update_rate"] == 500, "one update a physics step: lock-step needs the state of the last one"
+    assert read["joints"] == list(SCARA.joint_names) and read["command_interfaces"] == ["position"]
+    assert read["joint_trajectory_controller.type"] == "joint_trajectory_controller/JointTrajectoryController"
+
+
+def test_the_command_writes_the_files_and_prints_the_description(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gz-sim", "scara", "--folder", str(tmp_path), "--namespace", "left", "--physics-dt", "0.002"]) == 0
+    root = ET.fromstring(capsys.readouterr().out)
+    assert root.tag == "robot" and root.findtext("gazebo/plugin/ros/namespace") == "left"
+    world = ET.parse(tmp_path / "world.sdf").getroot()
+    assert world.findtext("world/physics/max_step_size") == "0.002" and world.find("world").get("name") == WORLD  # type: ignore[union-attr]
+    assert main(["gz-sim", "scara", "--folder", str(tmp_path), "--physics-dt", "0.003"]) == 1
+    assert "physics" in capsys.readouterr().err
+
+
+def test_the_launch_file_steps_the_world_that_is_written() -> None:
+    text = (ROOT / "launch" / "gz_sim.launch.py").read_text()
+    assert f"/world/{WORLD}/control@{CONTROL_WORLD}" in text
+    assert all(f"/{name}" in text for name in ("world.sdf", "controllers.yaml")) and "gym-gazebo2 gz-sim " in text
 
 
 @pytest.mark.parametrize("is_paused", [True, False], ids=["paused", "running"])
