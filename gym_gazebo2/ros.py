@@ -164,6 +164,10 @@ class Graph:
         """Return whether every reliable reader confirmed the publisher's last message in time [s]."""
         return bool(publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout)))
 
+    def find_services(self, kind: str) -> list[str]:
+        """Return the names of the services of a type, such as "std_srvs/srv/Empty"."""
+        return sorted(name for name, kinds in self.node.get_service_names_and_types() if kind in kinds)
+
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent and taken."""

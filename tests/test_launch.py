@@ -22,6 +22,8 @@ from gym_gazebo2.sim import Arguments, SimConfig, parse
 from .conftest import ROOT
 
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+OPTIONAL = {"rviz2", "ros_gz_sim", "ros_gz_bridge", "controller_manager"}
+"""Nodes of what a user may have: RViz, and Gazebo Sim instead of the Gazebo that is tested here."""
 ALLOWED = {"launch", "launch_ros", "shutil"}
 
 
@@ -138,7 +140,7 @@ def test_package_xml_names_what_the_code_imports() -> None:
         for name in imported
         if name.endswith(("_msgs", "_srvs", "_interfaces")) or name in ("rclpy", "launch", "launch_ros")
     }
-    nodes = set(re.findall(r'package="(\w+)"', text)) - {"rviz2"}
+    nodes = set(re.findall(r'package="(\w+)"', text)) - OPTIONAL
     assert len(ros) > 6 and ros | nodes <= declared
     assert root.findtext("export/build_type") == "ament_python" and root.get("format") == "3"
 

@@ -44,6 +44,7 @@ class Ros2Backend(Backend):
         lock_step: bool | None = None,
         reset_speed: float = 0.2,
         stale_after: float | None = None,
+        world: str | None = None,
     ) -> None:
         """Connect to what moves the arm.
 
@@ -58,6 +59,7 @@ class Ros2Backend(Backend):
             reset_speed: Speed at which a robot, which cannot be placed, goes to a start pose, as a share of its limits.
             stale_after: Free-running: age of the newest state at which the arm is held and a step fails [s]; None is three
                 control periods. A simulator slower than real time needs more.
+            world: Gazebo Sim's world, where several can be stepped.
 
         Raises:
             InvalidArgumentError: A number cannot work.
@@ -73,7 +75,7 @@ class Ros2Backend(Backend):
         self._link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive, self.is_local)
         settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after)
         try:
-            self.pacing: Pacing = choose_pacing(self._link, settings, lock_step)
+            self.pacing: Pacing = choose_pacing(self._link, settings, lock_step, world)
         except BaseException:
             self._link.close()
             raise

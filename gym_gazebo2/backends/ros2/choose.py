@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gym_gazebo2.backends.ros2.control_world import CONTROL_WORLD, ControlWorld, import_control_world
 from gym_gazebo2.backends.ros2.free_running import FreeRunning
 from gym_gazebo2.backends.ros2.link import Link, Pacing, Provider, Settings
 from gym_gazebo2.backends.ros2.lock_step import LockStep
@@ -13,34 +14,62 @@ GRACE = 1.0
 """Time that a provider has to tell what it is, after its first state and its ear for commands were found [s]."""
 
 
-def choose_pacing(link: Link, settings: Settings, lock_step: bool | None) -> Pacing:
+def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world: str | None = None) -> Pacing:
     """Return how an arm is paced.
 
     Args:
         link: The arm's topics.
         settings: What the ways of pacing need to know.
         lock_step: What is demanded; None takes what is found.
+        world: Gazebo Sim's world, where there are several.
 
     Raises:
         BackendError: There is nothing, not in the way demanded, or its joints are not the robot's.
     """
     provider = _find_provider(link, settings.timeout)
-    if provider is not None and sorted(provider.joints) != sorted(link.robot.joint_names):
-        raise BackendError(f"The provider has the joints {provider.joints}, expected {link.robot.joint_names}.")
-    is_lock_step = provider is not None and provider.lock_step
-    if lock_step not in (None, is_lock_step):
-        found = "no provider of lock-step, as with a robot" if provider is None else f"the provider {provider}"
+    if provider is not None:
+        if sorted(provider.joints) != sorted(link.robot.joint_names):
+            raise BackendError(f"The provider has the joints {provider.joints}, expected {link.robot.joint_names}.")
+        _check_demand(lock_step, provider.lock_step, f"the provider {provider}")
+        return LockStep(link, settings) if provider.lock_step else FreeRunning(link, settings)
+    worlds = link.graph.find_services(CONTROL_WORLD)
+    can_step = bool(worlds) and import_control_world() is not None
+    if lock_step is not False and can_step:
+        return ControlWorld(link, settings, _choose_world(worlds, world))
+    _check_demand(lock_step, False, f"no provider; {_explain(worlds)}")
+    return FreeRunning(link, settings)
+
+
+def _check_demand(demanded: bool | None, found: bool, what: str) -> None:
+    if demanded not in (None, found):
         raise BackendError(
-            f"lock_step={lock_step} is demanded, and there is {found} on {link.topics.provider}. "
-            f"Start one that {'is' if lock_step else 'is not'} in lock-step (gym-gazebo2 sim), or leave the option out."
+            f"lock_step={demanded} is demanded, and there is {what}. Start a provider that {'is' if demanded else 'is not'} "
+            "in lock-step (gym-gazebo2 sim), or leave the option out."
         )
-    return LockStep(link, settings) if is_lock_step else FreeRunning(link, settings)
+
+
+def _explain(worlds: list[str]) -> str:
+    """Return why Gazebo Sim cannot be stepped."""
+    if not worlds:
+        return f"a robot, or a Gazebo Sim without a bridge of its {CONTROL_WORLD}"
+    return (
+        f"{', '.join(worlds)} could step Gazebo Sim, but the Python package ros_gz_interfaces is not there (source its ROS 2)"
+    )
+
+
+def _choose_world(worlds: list[str], world: str | None) -> str:
+    wanted = worlds if world is None else [name for name in worlds if name == f"/world/{world}/control"]
+    if len(wanted) != 1:
+        raise BackendError(
+            f"The worlds' services are {', '.join(worlds)}; option world is {world!r}, expected the name of one."
+        )
+    return wanted[0]
 
 
 def _find_provider(link: Link, timeout: float) -> Provider | None:
     """Return what the provider says of itself; None where states come and commands are taken without one."""
     graph, topics = link.graph, link.topics
-    if not graph.wait(lambda: link.provider is not None or (link.is_speaking and link.is_heard), timeout):
+    if not graph.wait(lambda: link.provider is not None or _moves_without(link), timeout):
         found = {topics.provider: False, topics.state: link.is_speaking, topics.command: link.is_heard}
         missing = ", ".join(topic for topic, is_there in found.items() if not is_there)
         raise BackendError(
@@ -50,3 +79,8 @@ def _find_provider(link: Link, timeout: float) -> Provider | None:
         )
     graph.wait(lambda: link.provider is not None, GRACE)
     return link.provider
+
+
+def _moves_without(link: Link) -> bool:
+    """Tell whether there is what a robot has, or Gazebo Sim, which may be paused."""
+    return link.is_heard and (link.is_speaking or bool(link.graph.find_services(CONTROL_WORLD)))

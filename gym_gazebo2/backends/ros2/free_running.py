@@ -18,10 +18,10 @@ from gym_gazebo2.ros import JointState, WrenchStamped, to_ns
 __all__ = ["FreeRunning"]
 
 LOG = logging.getLogger("gym_gazebo2.backends")
-LOST_PERIODS = 1.5
-"""An arm that is farther from its set-point than it goes in so many periods did not get the command."""
-CAUTION = 0.9
-"""Share of its speed at which such an arm goes on."""
+LATE_PERIODS = 0.5
+"""An arm that is farther from its set-point than it goes in so many periods did not get the command, or does not follow."""
+CAUTION = 0.95
+"""Share of its speed limit at which it then goes on."""
 FLUSH, DISCOVERY = 0.5, 2.0
 """Longest time to see the last command off, and to find its reader anew [s]."""
 
@@ -46,8 +46,7 @@ class FreeRunning:
         period = settings.control_dt_ns / NANOSECONDS
         self._feed = Feed(link.robot, link.read, link.topics.state, period)
         link.on_state, link.on_contact = self._on_state, self._on_contact
-        self._travel = link.robot.velocity_limit * period
-        self._is_lost = np.zeros(link.robot.dof, dtype=bool)
+        self._goal: Array | None = None
         if not link.graph.wait(lambda: self._feed.newest is not None and link.is_heard, settings.timeout):
             self._feed.check(time.monotonic(), float("inf"))
             raise BackendError(f"Nobody takes commands on {link.topics.command}. Is the controller active?")
@@ -61,15 +60,18 @@ class FreeRunning:
         """Command a period, and wait for its end."""
         self._link.graph.drain()
         newest = self._look()
-        # The set-point of a joint that did not get the last command is unknown: go on from where it is, a little slower.
-        reach = np.where(self._is_lost, CAUTION * self._travel, np.inf)
-        goal = np.clip(goal, newest.q - reach, newest.q + reach)
         self._feed.force = 0.0
-        self._link.send(self._link.make_command(goal, self._settings.control_dt_ns))
+        self._link.send(self._link.make_command(goal, self._choose_duration(newest.q, goal)))
+        self._goal = goal
         state = self._wait(newest.stamp + self._settings.control_dt_ns)
-        self._is_lost = np.abs(state.q - goal) > LOST_PERIODS * self._travel
-        setpoint = np.where(self._is_lost, np.clip(state.q, self._link.robot.lower, self._link.robot.upper), goal)
-        return Sample(state.stamp, state.q, state.dq, setpoint, self._feed.force > 0.0)
+        return Sample(state.stamp, state.q, state.dq, goal, self._feed.force > 0.0)
+
+    def _choose_duration(self, q: Array, goal: Array) -> int:
+        """Return the time to reach a goal [ns]: a period, or more where the arm did not follow and would have to hurry."""
+        period, speed = self._settings.control_dt_ns, CAUTION * self._link.robot.velocity_limit / NANOSECONDS
+        if self._goal is None or (np.abs(q - self._goal) <= LATE_PERIODS * period * speed).all():
+            return period
+        return max(period, int(np.ceil((np.abs(goal - q) / speed).max())))
 
     def hold(self) -> None:
         """Command the measured pose, unless it was measured long ago: by now the arm may have been moved by others."""

@@ -10,11 +10,14 @@ from gym_gazebo2.backends.base import NANOSECONDS
 from gym_gazebo2.backends.ros2.link import Array, Sample, Settings
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.setpoint import WINDUP_PERIODS
 
 __all__ = ["travel"]
 
 ARRIVED, AT_REST = 0.02, 0.05
 """How near to the pose and how slow an arm must be [rad], [rad/s]."""
+STICTION = 0.05
+"""The set-point leads a slow arm by as much at least [rad]."""
 SETTLE = 3.0
 """Time that it has to come to rest there [s]."""
 
@@ -38,6 +41,7 @@ def travel(robot: RobotSpec, q: Array, goal: Array, advance: Callable[[Array], S
         BackendError: It is not there, or not at rest, in twice the time that the way takes and three seconds.
     """
     most = settings.reset_speed * robot.velocity_limit * settings.control_dt_ns / NANOSECONDS
+    window = WINDUP_PERIODS * most + STICTION
     sample = advance(np.clip(q, robot.lower, robot.upper))
     periods = 2 * np.abs((goal - sample.q) / most).max() + SETTLE * NANOSECONDS / settings.control_dt_ns
     for _ in range(int(periods) + 1):
@@ -45,7 +49,8 @@ def travel(robot: RobotSpec, q: Array, goal: Array, advance: Callable[[Array], S
         if is_there and np.abs(sample.dq).max() < AT_REST:
             return sample._replace(setpoint=sample.q.copy())
         way = goal - sample.setpoint
-        sample = advance(sample.setpoint + way / max(1.0, np.abs(way / most).max()))
+        ahead = sample.setpoint + way / max(1.0, np.abs(way / most).max())
+        sample = advance(np.clip(ahead, sample.q - window, sample.q + window))
     joint = int(np.argmax(np.abs(sample.q - goal)))
     name, at, speed = robot.joint_names[joint], sample.q[joint], sample.dq[joint]
     raise BackendError(

@@ -1,0 +1,140 @@
+"""What Gazebo Sim (gz-sim), ros_gz and gz_ros2_control need to serve a robot: description, controllers and world, as files.
+
+Made of the same URDF and specification as everything else. Nothing here runs Gazebo Sim; launch/gz_sim.launch.py does.
+"""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from gym_gazebo2.backends.base import count_substeps
+from gym_gazebo2.robots import RobotSpec
+
+__all__ = ["WORLD", "make_controllers", "make_description", "make_lab", "write_gz_sim"]
+
+WORLD = "lab"
+POSITION_GAIN = 0.5
+"""gz_ros2_control turns a position error into speed: error × gain × update rate. 0.5 follows within 2 ms at 1 kHz."""
+SYSTEMS = {
+    "gz-sim-physics-system": "gz::sim::systems::Physics",
+    "gz-sim-user-commands-system": "gz::sim::systems::UserCommands",
+    "gz-sim-scene-broadcaster-system": "gz::sim::systems::SceneBroadcaster",
+}
+
+
+def make_description(robot: RobotSpec, controllers: Path, namespace: str | None = None) -> str:
+    """Return the URDF, bolted to the world, its links free of gravity, its joints driven by ros2_control.
+
+    Args:
+        robot: The arm.
+        controllers: Path of ``make_controllers``' text.
+        namespace: ROS namespace; None is the robot's name.
+    """
+    root = ET.parse(robot.urdf).getroot()
+    for link in [element.get("name", "") for element in root.findall("link")]:
+        ET.SubElement(ET.SubElement(root, "gazebo", reference=link), "gravity").text = "false"
+    ET.SubElement(root, "link", name="world")
+    bolt = ET.SubElement(root, "joint", name="bolted_to_world", type="fixed")
+    ET.SubElement(bolt, "parent", link="world")
+    ET.SubElement(bolt, "child", link=robot.base_link)
+    _add_control(root, robot)
+    plugin = {"filename": "gz_ros2_control-system", "name": "gz_ros2_control::GazeboSimROS2ControlPlugin"}
+    element = ET.SubElement(ET.SubElement(root, "gazebo"), "plugin", plugin)
+    ET.SubElement(element, "parameters").text = str(controllers)
+    ET.SubElement(element, "position_proportional_gain").text = repr(POSITION_GAIN)
+    ET.SubElement(ET.SubElement(element, "ros"), "namespace").text = namespace or robot.name
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode")
+
+
+def make_controllers(robot: RobotSpec, physics_dt: float = 0.001) -> str:
+    """Return the parameters of the controllers, as YAML: one update a physics step, which lock-step needs.
+
+    Args:
+        robot: The arm.
+        physics_dt: Physics step of the world [s].
+    """
+    manager = {
+        "update_rate": round(1.0 / physics_dt),
+        "joint_state_broadcaster": {"type": "joint_state_broadcaster/JointStateBroadcaster"},
+        "joint_trajectory_controller": {"type": "joint_trajectory_controller/JointTrajectoryController"},
+    }
+    trajectory = {
+        "joints": list(robot.joint_names),
+        "command_interfaces": ["position"],
+        "state_interfaces": ["position", "velocity"],
+        # A command starts from the last set-point, not from the measured pose; the first name is the older one.
+        "open_loop_control": True,
+        "interpolate_from_desired_state": True,
+    }
+    nodes = {"/**/controller_manager": manager, "/**/joint_trajectory_controller": trajectory}
+    return json.dumps({node: {"ros__parameters": values} for node, values in nodes.items()}, indent=2)  # JSON is YAML
+
+
+def make_lab(physics_dt: float = 0.001) -> str:
+    """Return a world with a floor and a light, as SDF.
+
+    Args:
+        physics_dt: Physics step [s].
+    """
+    root = ET.Element("sdf", version="1.9")
+    world = ET.SubElement(root, "world", name=WORLD)
+    physics = ET.SubElement(world, "physics", name="physics", type="ignored")
+    ET.SubElement(physics, "max_step_size").text = repr(physics_dt)
+    ET.SubElement(physics, "real_time_factor").text = "1.0"
+    for filename, name in SYSTEMS.items():
+        ET.SubElement(world, "plugin", filename=filename, name=name)
+    light = ET.SubElement(world, "light", name="sun", type="directional")
+    ET.SubElement(light, "direction").text = "-0.5 0.1 -0.9"
+    floor = ET.SubElement(world, "model", name="floor")
+    ET.SubElement(floor, "static").text = "true"
+    link = ET.SubElement(floor, "link", name="floor")
+    for kind in ("collision", "visual"):
+        plane = ET.SubElement(ET.SubElement(ET.SubElement(link, kind, name=kind), "geometry"), "plane")
+        ET.SubElement(plane, "normal").text, ET.SubElement(plane, "size").text = "0 0 1", "20 20"
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def write_gz_sim(
+    robot: RobotSpec, folder: Path, namespace: str | None = None, control_dt: float = 0.05, physics_dt: float = 0.001
+) -> str:
+    """Write ``robot.urdf``, ``controllers.yaml`` and ``world.sdf`` into a folder, and return the robot's description.
+
+    Args:
+        robot: The arm.
+        folder: Where to; made where it is missing.
+        namespace: ROS namespace; None is the robot's name.
+        control_dt: Control period [s], a whole number of physics steps.
+        physics_dt: Physics step [s].
+
+    Raises:
+        InvalidArgumentError: The period is not a whole number of physics steps.
+    """
+    count_substeps(control_dt, physics_dt)
+    folder.mkdir(parents=True, exist_ok=True)
+    controllers = folder.resolve() / "controllers.yaml"
+    description = make_description(robot, controllers, namespace)
+    for name, text in {
+        controllers.name: make_controllers(robot, physics_dt),
+        "robot.urdf": description,
+        "world.sdf": make_lab(physics_dt),
+    }.items():
+        (folder / name).write_text(text)
+    return description
+
+
+def _add_control(root: ET.Element, robot: RobotSpec) -> None:
+    """Add ros2_control's part: a position command and the measured state of each joint."""
+    control = ET.SubElement(root, "ros2_control", name=robot.name, type="system")
+    ET.SubElement(ET.SubElement(control, "hardware"), "plugin").text = "gz_ros2_control/GazeboSimSystem"
+    for name, lower, upper, home in zip(robot.joint_names, robot.lower, robot.upper, robot.home, strict=True):
+        joint = ET.SubElement(control, "joint", name=name)
+        command = ET.SubElement(joint, "command_interface", name="position")
+        for key, value in {"min": lower, "max": upper}.items():
+            ET.SubElement(command, "param", name=key).text = repr(float(value))
+        position = ET.SubElement(joint, "state_interface", name="position")
+        ET.SubElement(position, "param", name="initial_value").text = repr(float(home))
+        ET.SubElement(joint, "state_interface", name="velocity")

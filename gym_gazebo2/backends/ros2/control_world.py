@@ -1,0 +1,174 @@
+"""Lock-step with Gazebo Sim (gz-sim) through ros_gz and gz_ros2_control: the world is paused and asked for steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from typing import Any
+
+import numpy as np
+
+from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
+from gym_gazebo2.backends.ros2.travel import travel
+from gym_gazebo2.errors import BackendError
+from gym_gazebo2.ros import Clock, JointState, WrenchStamped, to_ns
+
+__all__ = ["CONTROL_WORLD", "ControlWorld", "import_control_world"]
+
+CONTROL_WORLD = "ros_gz_interfaces/srv/ControlWorld"
+QUIET = 0.5
+"""A clock that stood still for so long is that of a paused world [s]."""
+CALL_AGAIN = 2.0
+"""A call after which neither answer nor clock came for so long was lost [s]."""
+LAG = 2.0
+"""Time that the last state has to come after the clock [s]."""
+
+
+def import_control_world() -> Any:
+    """Return the service's type, or None where ros_gz_interfaces is not installed."""
+    try:
+        from ros_gz_interfaces.srv import ControlWorld as service
+    except ImportError:
+        return None
+    return service
+
+
+class ControlWorld:
+    """Paced by calls.
+
+    The call that asks for steps returns when they are queued, so their end is told by the clock and by the state of that stamp.
+    Resetting a world with controllers loses them: the arm goes to a start pose by commands instead, at full speed.
+    """
+
+    lock_step = True
+
+    def __init__(self, link: Link, settings: Settings, service: str) -> None:
+        """Pause the world, and measure its physics step.
+
+        Args:
+            link: The arm's topics.
+            settings: The control period and the deadlines.
+            service: Name of the world's control service.
+
+        Raises:
+            BackendError: The world does not answer or advance, or the control period is no whole number of its steps.
+        """
+        self._link, self._settings, self._service = link, settings, service
+        self._type = import_control_world()
+        self._calls = link.graph.node.create_client(self._type, service)
+        self._clock: int | None = None
+        self._state: JointState | None = None
+        self._force = 0.0
+        link.on_state, link.on_contact = self._on_state, self._on_contact
+        link.graph.subscribe(Clock, link.topics.clock, self._on_clock)
+        if not link.graph.wait(lambda: self._calls.service_is_ready() and link.is_heard, settings.timeout):
+            raise BackendError(f"Nobody serves {service}, or nobody takes {link.topics.command}. Are the controllers active?")
+        self._now, self._physics_dt = self._settle(), 0
+        self._physics_dt = self._measure_step()
+        self._steps = settings.control_dt_ns // self._physics_dt
+        if self._steps * self._physics_dt != settings.control_dt_ns:
+            raise BackendError(
+                f"The control period is {settings.control_dt_ns} ns, expected a whole number of the world's physics steps of "
+                f"{self._physics_dt} ns. Change control_dt, or max_step_size in the world."
+            )
+
+    def place(self, q: Array) -> Sample:
+        """Go to ``q`` by commands."""
+        settings = dataclasses.replace(self._settings, reset_speed=1.0)
+        return travel(self._link.robot, self._read_positions(), q, self.advance, settings)
+
+    def advance(self, goal: Array) -> Sample:
+        """Command a period, run its steps, and wait for the state at its end."""
+        self._force = 0.0
+        self._link.send(self._link.make_command(goal, self._settings.control_dt_ns))
+        if not self._link.flush(self._settings.timeout):
+            raise BackendError(f"{self._link.topics.command} was not received within {self._settings.timeout:g} s.")
+        self._run(self._steps, self._now + self._settings.control_dt_ns)
+        q, dq = self._link.read(self._get_state())
+        dq = np.zeros_like(q) if np.isnan(dq).all() else dq
+        return Sample(self._now, q, dq, goal, self._force > 0.0)
+
+    def hold(self) -> None:
+        """Do nothing: time stands still."""
+
+    def _settle(self) -> int:
+        """Pause, and return the time at which the world stands still."""
+        self._call(1)
+        deadline = time.monotonic() + self._settings.timeout
+        while (seen := self._clock) is None or self._has_changed(seen, QUIET):
+            if time.monotonic() > deadline:
+                raise BackendError(f"The world of {self._service} does not pause; its clock is at {seen} ns.")
+        return seen
+
+    def _measure_step(self) -> int:
+        """Run one physics step, and return how long it is [ns]."""
+        before = self._now
+        self._call(1)
+        self._now = self._clock or before
+        self._wait_state()
+        return self._now - before
+
+    def _run(self, steps: int, target: int) -> None:
+        """Run steps, and wait until the clock and the state say that they are over."""
+        self._call(steps)
+        self._link.graph.wait(lambda: (self._clock or 0) >= target, self._settings.timeout)
+        if self._clock != target:
+            raise BackendError(
+                f"The world of {self._service} is at {self._clock} ns, expected {target} ns at the end of {steps} steps. "
+                "Does it hang, or does another client step or run it?"
+            )
+        self._now = target
+        self._wait_state()
+
+    def _call(self, steps: int) -> None:
+        """Ask for steps until the clock moves; a call after which it does not for a while was lost, and is made again."""
+        request = self._type.Request()
+        request.world_control.pause, request.world_control.multi_step = True, steps
+        graph, before, deadline = self._link.graph, self._clock, time.monotonic() + self._settings.timeout
+        while (left := deadline - time.monotonic()) > 0:
+            future = self._calls.call_async(request)
+            if graph.wait(functools.partial(self._has_moved, future, before), min(CALL_AGAIN, left)):
+                return
+            self._calls.remove_pending_request(future)
+        raise BackendError(
+            f"{self._service} moved the clock not at all within {self._settings.timeout:g} s, expected {steps} physics steps. "
+            f"Does the simulator hang, or is {self._link.topics.clock} not bridged?"
+        )
+
+    def _has_moved(self, future: Any, before: int | None) -> bool:
+        if future.done() and not future.result().success:
+            raise BackendError(f"{self._service} refused to step. Does the world have another name?")
+        return self._clock != before
+
+    def _has_changed(self, seen: int, timeout: float) -> bool:
+        return self._link.graph.wait(lambda: self._clock != seen, timeout)
+
+    def _wait_state(self) -> None:
+        """Wait for the state of this instant."""
+        if not self._link.graph.wait(lambda: self._get_stamp() == self._now, LAG):
+            raise BackendError(
+                f"{self._link.topics.state} has the stamp {self._get_stamp()} ns, expected {self._now} ns, the world's time. "
+                "Set update_rate of the controller_manager to one update a physics step, and leave other clients out."
+            )
+
+    def _get_state(self) -> JointState:
+        if self._state is None:
+            raise BackendError(f"No state came on {self._link.topics.state}.")
+        return self._state
+
+    def _get_stamp(self) -> int | None:
+        return None if self._state is None else to_ns(self._state.header.stamp)
+
+    def _read_positions(self) -> Array:
+        return self._link.read(self._get_state())[0]
+
+    def _on_state(self, message: JointState) -> None:
+        if not set(self._link.robot.joint_names).isdisjoint(message.name):
+            self._state = message
+
+    def _on_contact(self, message: WrenchStamped) -> None:
+        self._force = max(self._force, message.wrench.force.x)
+
+    def _on_clock(self, message: Clock) -> None:
+        self._clock = to_ns(message.clock)
