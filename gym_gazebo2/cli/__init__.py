@@ -54,6 +54,7 @@ COMMANDS: dict[str, Row] = {
     "sim": Row("ROS 2", "simulating:Sim", "serve a robot over ROS 2, in lock-step or in real time"),
     "doctor": Row("ROS 2", "examining:Doctor", "say what is here, what is missing, and the command that mends it"),
     "install-gazebo": Row("ROS 2", "simulating:InstallGazebo", "install Gazebo 11 without root, where the system has none"),
+    "gz-sim": Row("ROS 2", "simulating:GzSim", "write description, controllers and world for Gazebo Sim (gz-sim)"),
     "completion": Row("shell", "completing:Completion", "print a script that completes these commands in your shell"),
 }
 
