@@ -10,7 +10,7 @@ PEERS := .venv-peers
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test check bench peers clean
+.PHONY: help setup system demo test check docs bench peers clean
 
 help:  ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ check: $(STAMP)  ## Lint and check types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(STAMP)  ## Build the documentation as a site, in site/
+	$(BIN)/mkdocs build --strict --quiet
+
 bench: system $(STAMP)  ## Print the speeds that the README quotes
 	$(BIN)/python -m benchmarks.throughput $(if $(wildcard $(PEERS)/bin/python),--peers $(PEERS)/bin/python)
 
@@ -54,4 +57,4 @@ $(PEERS)/.installed: benchmarks/peers.txt
 	@touch $@
 
 clean:  ## Remove what make made, but for the runs
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 NAME = "gym_gazebo2"
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent  # colcon build --symlink-install runs a link to this file
 
 WHEELS = "python_version >= '3.11' and sys_platform == 'linux' and platform_machine == 'x86_64'"
 ROS2 = [
@@ -28,6 +28,10 @@ EXTRAS = {
         "pillow>=10.1",
         "PyYAML>=6",
     ],
+    "export": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],
+    "play": ["mujoco>=4.0", "av>=14", "pillow>=10"],
+    "sweep": ["optuna>=4"],
+    "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"],
     "tensorboard": ["tensorboard>=2.15"],
     "ros2": [f"{name}; {WHEELS}" for name in ROS2],
 }
@@ -42,8 +46,13 @@ EXTRAS["dev"] = [
     "psutil>=5.9",
     "selenium>=4.20",
     "transforms3d>=0.4.2",
+    "colcon-core>=0.18",
+    "colcon-ros>=0.4",
+    "colcon-bash>=0.5",
 ]
 
+# ROS 2 looks for these in share/: what `ros2 launch` starts, and what it shows.
+SHARED = {"urdf": "*.urdf", "launch": "*.*"}
 AUTOLOAD = "gym_gazebo2_autoload"
 
 
@@ -69,12 +78,12 @@ setup(
     py_modules=[AUTOLOAD],
     cmdclass={"build_py": BuildWithAutoload},
     package_data={
-        NAME: ["py.typed"],
+        NAME: ["py.typed", "launch/*"],
         f"{NAME}.algos.report": ["*.css", "*.js"],
         f"{NAME}.urdf": ["*.urdf"],
         f"{NAME}.gazebo": ["*.lock", "plugin/*"],
     },
-    install_requires=["gymnasium>=1.2,<2", "numpy>=1.26", "yourdfpy>=0.0.56", "tyro>=0.9", "rich>=13"],
+    install_requires=["gymnasium>=1.2,<2", "numpy>=1.26", "yourdfpy>=0.0.56", "tyro>=1.0", "rich>=13"],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["gym-gazebo2 = gym_gazebo2.cli:main"],
@@ -84,7 +93,10 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/urdf", sorted(str(path.relative_to(HERE)) for path in (HERE / "urdf").glob("*.urdf"))),
+        *(
+            (f"share/{NAME}/{folder}", sorted(str(path.relative_to(HERE)) for path in (HERE / folder).glob(pattern)))
+            for folder, pattern in SHARED.items()
+        ),
     ],
     zip_safe=False,
 )

@@ -21,7 +21,6 @@ from gym_gazebo2.algos.on_policy import is_finite
 from gym_gazebo2.algos.progress import Meter, Status, make_progress
 from gym_gazebo2.algos.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.errors import NonFiniteError
 from gym_gazebo2.robots import make_robot
 
@@ -133,11 +132,10 @@ class RunCallback(BaseCallback):
         self.state.wall_s = self._wall_before + time.monotonic() - self._started
 
     def write_checkpoint(self) -> None:
-        """Write a checkpoint, where the environments can be saved; a slow one delays the next, as buffers can be large."""
+        """Write a checkpoint; a slow one delays the next, as buffers can be large."""
         self._check_parameters()
         started = time.monotonic()
-        if isinstance(self.training_env.unwrapped, BatchedVecEnv):
-            save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
+        save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
         ended = time.monotonic()
         self._next_checkpoint = ended + max(self.config.checkpoint_seconds, (ended - started) / CHECKPOINT_SHARE)
 

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import tyro
 
+from gym_gazebo2.algos.mapping_file import read_mapping
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
 from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
 from gym_gazebo2.algos.progress import ProgressMode, check_progress
@@ -25,7 +26,7 @@ from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.setpoint import Control, check_control
 
-__all__ = ["ResolvedConfig", "TrainConfig", "collect_provenance", "from_json", "resolve"]
+__all__ = ["ResolvedConfig", "TrainConfig", "collect_provenance", "from_json", "read_config_file", "resolve"]
 
 EVALUATIONS = 20
 """Evaluations during a training, where their interval is not given."""
@@ -42,7 +43,7 @@ class TrainConfig:
         seed: Seed; environment i gets seed + i.
         out: Run folder to make; None: runs/<id>/<algo>/<time>-seed<k>.
         num_envs: Arms that learn side by side.
-        vec: How they run: "batched", "dummy" or "subproc".
+        vec: How they run: "batched", "dummy" or "subproc"; only batched ones resume in the midst of their episodes.
         backend: Backend to train on.
         control: Meaning of actions, "delta" or "position".
         control_dt: Control period [s].
@@ -135,6 +136,8 @@ class TrainConfig:
             "control_dt": self.control_dt,
             "start_noise": self.start_noise,
         }
+        if self.backend == "gazebo":
+            kwargs["backend_options"] = {"on_failure": "restart"}
         if self.max_episode_steps is not None:
             kwargs["max_episode_steps"] = self.max_episode_steps
         return kwargs
@@ -202,6 +205,26 @@ def collect_provenance() -> dict[str, Any]:
         "processor": _get_processor(),
         "processor_count": os.cpu_count(),
     }
+
+
+def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the fields of a ``TrainConfig`` from a YAML or JSON file.
+
+    The file is a mapping of fields, or a run's ``config.json``; of the latter the folder is left out, as it exists.
+
+    Raises:
+        RunError: The file cannot be read.
+        InvalidArgumentError: It holds something else, or a field that does not exist.
+        MissingDependencyError: It is YAML, and PyYAML is not installed.
+    """
+    values = read_mapping(Path(path), "Give --config a file of the options of gym-gazebo2 train.")
+    if "arguments" in values and "versions" in values:
+        values = {name: value for name, value in values["arguments"].items() if name != "out"}
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    for name in values:
+        if name not in names:
+            raise UnknownNameError(f"field of {path}", name, names)
+    return values
 
 
 def from_json(values: Mapping[str, Any]) -> ResolvedConfig:

@@ -119,6 +119,7 @@ def evaluate(
         came, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
         raise RunError(f"{file.path} was trained on {came}, expected {expected} as the run's config.json says.")
     kwargs = dict(file.config.env_kwargs)
+    kwargs.pop("backend_options", None)  # training goes on after a simulator's failure, an evaluation says so
     if config.backend is not None:
         kwargs["backend"] = config.backend
     if config.start_noise is not None:
@@ -134,8 +135,8 @@ def evaluate(
         model=config.model,
         runs=config.runs,
         **_summarize(episodes),
-        **{name: training[name] for name in TRAINING},
         errors_mm=(1e3 * episodes.error).tolist(),
+        **{name: training[name] for name in TRAINING},
     )
     run.write_json("evaluation.json", dataclasses.asdict(result))
     if json is not None:

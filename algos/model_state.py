@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import VectorizedActionNoise
@@ -22,7 +23,7 @@ from stable_baselines3.common.save_util import recursive_getattr, recursive_seta
 from gym_gazebo2.algos.noise import OrnsteinUhlenbeckNoise
 from gym_gazebo2.errors import UnsupportedError
 
-__all__ = ["get_arrays", "get_counters", "get_tensors", "set_arrays", "set_counters", "set_tensors"]
+__all__ = ["begin_anew", "get_arrays", "get_counters", "get_tensors", "set_arrays", "set_counters", "set_tensors"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -96,6 +97,14 @@ def set_arrays(model: BaseAlgorithm, arrays: Mapping[str, NDArray[Any]]) -> None
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
         _set_replay(buffer, _strip(arrays, "replay."))
+
+
+def begin_anew(model: BaseAlgorithm) -> None:
+    """Let the next ``learn`` start new episodes; hindsight takes those that were cut off as they are."""
+    model._last_obs = None
+    buffer = getattr(model, "replay_buffer", None)
+    if isinstance(buffer, HerReplayBuffer):
+        buffer.truncate_last_trajectory()
 
 
 def get_counters(model: BaseAlgorithm) -> dict[str, Any]:

@@ -50,12 +50,19 @@ _OFF_POLICY: Values = {
 }
 _EXPLORING: Values = {**_OFF_POLICY, "noise_type": "normal", "noise_std": 0.1}
 
+_PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
+_PPO_WIDE: Values = {**_PPO, "policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
+_TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
+_ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
+_TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
+_NARROW: Values = {"policy_kwargs": {"log_std_init": -1.0}}
+
 _SETTINGS: dict[str, Preset] = {
     "ppo": Preset(1_000_000, _PPO),
     "ppo_kl": Preset(1_000_000, {**_PPO, "target_kl": 0.01}),
     "recurrent_ppo": Preset(1_000_000, {**_PPO, "policy_kwargs": {"log_std_init": -0.5, "lstm_hidden_size": 64}}),
-    "trpo": Preset(1_000_000, {**_HORIZON, **_NOISY, "n_steps": 100, "target_kl": 0.02, "batch_size": 100}, num_envs=32),
-    "acktr": Preset(1_000_000, {**_HORIZON, **_NOISY, "n_steps": 100, "target_kl": 0.02}, num_envs=32),
+    "trpo": Preset(1_000_000, _TRPO, num_envs=16),
+    "acktr": Preset(1_000_000, {**_ACKTR, **_NOISY}, num_envs=16),
     "a2c": Preset(1_000_000, {**_HORIZON, **_NOISY, "n_steps": 20, "learning_rate": "lin_1e-3"}, num_envs=32),
     "sac": Preset(150_000, _OFF_POLICY, num_envs=8),
     "td3": Preset(150_000, _EXPLORING, num_envs=8),
@@ -89,6 +96,7 @@ _IDS: dict[str, _Difficulty] = {
     "MARACollision-v0": _Difficulty(1.5),
     "MARACollisionOrient-v0": _Difficulty(3.0),
     "MARACamera-v0": _Difficulty(0.02, has_images=True),
+    "MARAReal-v0": _Difficulty(1.5),
     "MARARandomTarget-v0": _Difficulty(3.0),
     "MARAReachGoal-v0": _Difficulty(3.0),
     "SCARA-v0": _Difficulty(0.15, log_std_init=-1.0, normalize=True),
@@ -96,15 +104,13 @@ _IDS: dict[str, _Difficulty] = {
     "SCARA4-v0": _Difficulty(0.3, log_std_init=-1.0, normalize=True),
 }
 
-_PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
-_TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
-_ACKTR: Values = {**_TRUST, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
-_TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
-
 _TUNED: dict[tuple[str, str], Preset] = {
     ("MARA-v0", "ppo"): Preset(800_000, _PPO),
     ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
-    ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, "policy_kwargs": {"log_std_init": -1.0}}, num_envs=8),
+    ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, **_NARROW, "batch_size": 50}, num_envs=4),
+    ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, _PPO_WIDE),
+    ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
+    ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),

@@ -14,12 +14,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from gym_gazebo2.algos.on_policy import is_finite
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, check_env_id
 from gym_gazebo2.backends import get_factory
-from gym_gazebo2.errors import InvalidArgumentError, NonFiniteError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, NonFiniteError
 from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["Episodes", "ModelPolicy", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
 
 Array = NDArray[np.float64]
+ATTEMPTS = 3
 Policy = Callable[[Any], NDArray[Any]]
 """Batched observation → batched action; it may remember, so that every episode wants a new one."""
 
@@ -96,13 +97,22 @@ def run_episodes(env: Any, make_policy: Callable[[], Policy], num_steps: int, se
     Raises:
         NonFiniteError: A reward or observation is NaN or infinite.
     """
-    parts = [_run_batch(env, make_policy(), num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
+    parts = [_run_whole_batch(env, make_policy, num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
     names = [field.name for field in dataclasses.fields(Episodes)]
     return Episodes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def _run_batch(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes:
-    """Run one episode on every arm; arm i is seeded seed + i."""
+def _run_whole_batch(env: Any, make_policy: Callable[[], Policy], num_steps: int, seed: int) -> Episodes:
+    """Run a batch until no restart of the simulator cuts it short."""
+    for _ in range(ATTEMPTS):
+        episodes = _run_batch(env, make_policy(), num_steps, seed)
+        if episodes is not None:
+            return episodes
+    raise BackendError(f"The simulator failed in each of {ATTEMPTS} attempts at the episodes from seed {seed} on.")
+
+
+def _run_batch(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes | None:
+    """Run one episode on every arm; arm i is seeded seed + i. None where the simulator was started anew."""
     arms: ArmVectorEnv = env.unwrapped.env
     env.seed(seed)
     observation = env.reset()
@@ -110,6 +120,8 @@ def _run_batch(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes:
     steps_to_goal = np.full(env.num_envs, np.nan)
     for step in range(1, num_steps + 1):
         observation, rewards, _, infos = env.step(policy(observation))
+        if any(info["simulator_restarted"] for info in infos):
+            return None
         for what, values in (("rewards", rewards), ("observations", observation)):
             if not is_finite(values):
                 raise NonFiniteError(f"{what} in an evaluation", step, "Its cause is the environment.")

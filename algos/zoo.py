@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.mapping_file import read_mapping
 from gym_gazebo2.algos.networks import ACTIVATIONS, OPTIMIZERS
 from gym_gazebo2.algos.presets import Preset
 from gym_gazebo2.algos.table import get_algorithm
-from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RunError, UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["parse_expression", "read_zoo"]
 
@@ -27,6 +28,9 @@ EXPRESSIONS = ("policy_kwargs", "replay_buffer_kwargs", "rollout_buffer_kwargs",
 NOT_OURS = ("self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model")
 NAMES = {f"{prefix}{cls.__name__}": name for name, cls in ACTIVATIONS.items() for prefix in ("nn.", "th.nn.", "torch.nn.")}
 NAMES |= {f"{prefix}{name}": name for name in OPTIMIZERS for prefix in ("", "th.optim.", "torch.optim.")}
+
+
+ADVICE = "Give --zoo a hyperparameter file of rl-baselines3-zoo."
 
 
 def read_zoo(path: str | os.PathLike[str], env_id: str, algo: str) -> Preset:
@@ -43,7 +47,7 @@ def read_zoo(path: str | os.PathLike[str], env_id: str, algo: str) -> Preset:
         InvalidArgumentError: A value cannot be read.
         MissingDependencyError: PyYAML is not installed.
     """
-    entries = _read_yaml(Path(path))
+    entries = read_mapping(Path(path), ADVICE)
     name = env_id if env_id in entries else "default"
     if not isinstance(entries.get(name), dict):
         raise UnknownNameError(f"entry of {path} for the environment", env_id, entries)
@@ -91,20 +95,6 @@ def _look_up(name: str) -> str:
     if name not in NAMES:
         raise ValueError(f"{name} is not understood")
     return NAMES[name]
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingDependencyError("yaml", "train") from error
-    try:
-        entries = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RunError(f"Cannot read {path}: {error}. Give --zoo a hyperparameter file of rl-baselines3-zoo.") from error
-    if not isinstance(entries, dict):
-        raise RunError(f"{path} holds no entries by environment. Give --zoo a hyperparameter file of rl-baselines3-zoo.")
-    return entries
 
 
 def _read_value(key: str, value: Any) -> Any:

@@ -12,6 +12,7 @@ from gym_gazebo2.gazebo.locate import Gazebo, find_gazebo
 from gym_gazebo2.gazebo.model import make_world
 from gym_gazebo2.gazebo.ports import Domain, find_port
 from gym_gazebo2.gazebo.ros import Ros, find_ros
+from gym_gazebo2.gazebo.serve import start_robot
 from gym_gazebo2.gazebo.server import GazeboServer
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "find_ros",
     "install_gazebo",
     "make_world",
+    "start_robot",
 ]

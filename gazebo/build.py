@@ -13,11 +13,13 @@ from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.locate import Gazebo, find_cache
 from gym_gazebo2.gazebo.ros import Ros
 
-__all__ = ["build_plugin", "compute_key"]
+__all__ = ["build_plugin", "compute_key", "find_missing_program", "find_plugin"]
 
 SOURCE = Path(__file__).with_name("plugin")
 LIBRARY = "libgym_gazebo2_plugin.so"
 TIMEOUT = 600.0
+PROGRAMS = {"cmake": "cmake", "c++": "g++"}
+"""What building needs, and the package that has it."""
 
 
 def build_plugin(gazebo: Gazebo, ros: Ros) -> Path:
@@ -30,21 +32,33 @@ def build_plugin(gazebo: Gazebo, ros: Ros) -> Path:
     Raises:
         GazeboError: A compiler, CMake or a header is missing, or the compiler fails.
     """
-    key = compute_key(gazebo, ros)
-    library = find_cache() / "plugins" / key / LIBRARY
+    library = find_plugin(gazebo, ros)
     if library.exists():
         return library
-    for program, package in (("cmake", "cmake"), ("c++", "g++")):
-        if shutil.which(os.environ.get("CXX", program) if program == "c++" else program) is None:
-            raise GazeboError(
-                f"The plug-in is to be built, and {program} is not on the PATH. Install it (on Debian and Ubuntu: {package})."
-            )
+    if program := find_missing_program():
+        raise GazeboError(
+            f"The plug-in is to be built, and {program} is not on the PATH. "
+            f"Install it (on Debian and Ubuntu: {PROGRAMS[program]})."
+        )
     library.parent.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent.parent, prefix="build-") as folder:
-        _compile(Path(folder), gazebo, ros, key)
+        _compile(Path(folder), gazebo, ros, library.parent.name)
         library.parent.mkdir(exist_ok=True)
         (Path(folder) / LIBRARY).replace(library)
     return library
+
+
+def find_plugin(gazebo: Gazebo, ros: Ros) -> Path:
+    """Return where the plug-in's library for this Gazebo and ROS 2 is kept; it may not exist yet."""
+    return find_cache() / "plugins" / compute_key(gazebo, ros) / LIBRARY
+
+
+def find_missing_program() -> str:
+    """Return the name of a program that building needs and that is not on the PATH, or nothing."""
+    for program in PROGRAMS:
+        if shutil.which(os.environ.get("CXX", program) if program == "c++" else program) is None:
+            return program
+    return ""
 
 
 def compute_key(gazebo: Gazebo, ros: Ros) -> str:

@@ -17,6 +17,7 @@ __all__ = ["Gazebo", "find_cache", "find_cached_prefix", "find_gazebo", "find_sy
 ARCH = "usr/lib/x86_64-linux-gnu"
 # update-alternatives would link blas and lapack from where the loader looks; libpulse expects its helper by absolute path.
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", ARCH, f"{ARCH}/blas", f"{ARCH}/lapack", f"{ARCH}/pulseaudio", "usr/lib")
+HOST_FOLDERS = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,21 @@ class Gazebo:
             "GAZEBO_PLUGIN_PATH": str(self.prefix / ARCH / "gazebo-11/plugins"),
             "OGRE_RESOURCE_PATH": str(self.prefix / ARCH / "OGRE-1.9.0"),
         }
+
+    @property
+    def gzclient(self) -> Path:
+        """Path of its window program."""
+        return self.gzserver.with_name(self.gzserver.name.replace("gzserver", "gzclient"))
+
+    def make_client_environment(self) -> dict[str, str]:
+        """Return the variables that gzclient needs besides those of its server.
+
+        The window is drawn by the machine's OpenGL driver, which needs the machine's libdrm, not the older one here.
+        """
+        if self.prefix is None:
+            return {}
+        drm = [str(folder / "libdrm.so.2") for folder in HOST_FOLDERS if (folder / "libdrm.so.2").exists()]
+        return {"QT_PLUGIN_PATH": str(self.prefix / ARCH / "qt5/plugins"), "LD_PRELOAD": "".join(drm[:1])}
 
 
 def find_cache() -> Path:

@@ -21,6 +21,8 @@ __all__ = ["make_world"]
 GREY = "0.7 0.7 0.7 1"
 CONTACT_STIFFNESS, CONTACT_DAMPING = "1e5", "1e3"
 """[N/m], [N·s/m]."""
+EYE = "1.2 -1.2 0.9 0 0.31 2.36"
+"""Where gzclient looks from, at the arm: x y z [m], roll pitch yaw [rad]."""
 FRAME_MASS, FRAME_INERTIA = "1e-3", 1e-6
 """Of a link that is a mere frame [kg], [kg·m²]; ODE cannot move a body without mass."""
 
@@ -58,6 +60,7 @@ def make_world(
     world = _add(root, "world", name="gym_gazebo2")
     _add_physics(world, physics_dt, real_time_factor)
     _add_surroundings(world)
+    _fill(_add(_add(world, "gui"), "camera", name="user_camera"), pose=EYE)
     _add_arm(_add(world, "model", name=robot.name), robot)
     served = _add(world, "plugin", name="gym_gazebo2", filename=str(plugin))
     _fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))

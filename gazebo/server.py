@@ -36,6 +36,7 @@ class GazeboServer:
     """One gzserver in a process group of its own, with a runtime folder for its world, home and log.
 
     Attributes:
+        gazebo: The installation that it belongs to.
         process: The process.
         log: File with all that it prints; kept where the caller named it, else removed on close.
     """
@@ -55,7 +56,7 @@ class GazeboServer:
         """
         if (domain := environment.get("ROS_DOMAIN_ID")) is not None:
             check_domain(int(domain) if domain.isdigit() else domain)
-        self._folder = Path(tempfile.mkdtemp(prefix="gym_gazebo2-"))
+        self.gazebo, self._folder = gazebo, Path(tempfile.mkdtemp(prefix="gym_gazebo2-"))
         self.log = log or self._folder / "gzserver.log"
         self._ready, ready = os.pipe()
         home = self._folder / "home"

@@ -30,7 +30,7 @@ _ONE = np.ones(1, dtype=bool)
 
 
 class ArmEnv(gymnasium.Env[Any, Any]):
-    """An arm with a task. It never truncates itself; ``gymnasium.make`` adds the time limit of the id.
+    """An arm with a task. It does not truncate itself; ``gymnasium.make`` adds the time limit of the id.
 
     See ``docs/semantics.md`` for time, frames, units and actions.
     """
@@ -93,9 +93,14 @@ class ArmEnv(gymnasium.Env[Any, Any]):
 
         Returns:
             Observation and info.
+
+        Raises:
+            InvalidArgumentError: An option has a value that cannot work.
+            UnknownNameError: There is no such option.
         """
+        start = self.core.read_options(options, _ONE)
         super().reset(seed=seed)
-        outcome = self.core.reset(_ONE, [self.np_random], options)
+        outcome = self.core.reset(_ONE, [self.np_random], start)
         if self.render_mode == "human":
             self.render()
         return _take_first(outcome.observation), _make_info(outcome.info)
@@ -104,10 +109,11 @@ class ArmEnv(gymnasium.Env[Any, Any]):
         """Advance simulated time by exactly one control period.
 
         Args:
-            action: (dof,) between −1 and 1; values outside are clipped, NaN is an error.
+            action: (dof,) between −1 and 1; values outside are clipped, NaN and infinity are errors.
 
         Returns:
-            Observation at the period's end, reward, terminated (never), truncated (never), info.
+            Observation at the period's end, reward, terminated (never), truncated (only where the simulator failed and was
+            started anew, ``on_failure="restart"``), info.
         """
         action = np.asarray(action)
         if action.shape != self.action_space.shape:
@@ -115,7 +121,8 @@ class ArmEnv(gymnasium.Env[Any, Any]):
         outcome = self.core.step(action[None])
         if self.render_mode == "human":
             self.render()
-        return _take_first(outcome.observation), outcome.reward.item(), False, False, _make_info(outcome.info)
+        info = _make_info(outcome.info)
+        return _take_first(outcome.observation), outcome.reward.item(), False, info["simulator_restarted"], info
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a picture (480, 640, 3) in mode "rgb_array", show the window in mode "human"."""

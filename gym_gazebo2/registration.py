@@ -35,6 +35,7 @@ ENVIRONMENTS: dict[str, EnvRow] = {
     "MARACollision-v0": EnvRow("mara", "mara_reach_collision"),
     "MARACollisionOrient-v0": EnvRow("mara", "mara_reach_collision_orient"),
     "MARACamera-v0": EnvRow("mara", "mara_reach_camera"),
+    "MARAReal-v0": EnvRow("mara", "mara_reach_high", {"backend": "ros2"}),
     "MARARandomTarget-v0": EnvRow("mara", "mara_reach_random"),
     "MARAReachGoal-v0": EnvRow("mara", "mara_reach_goal"),
     "SCARA-v0": EnvRow("scara", "scara_reach"),

@@ -5,6 +5,7 @@ The only module that imports rclpy. It knows nothing of arms, tasks or simulator
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -12,11 +13,13 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from gym_gazebo2.errors import MissingDependencyError
+from gym_gazebo2.errors import BackendError, MissingDependencyError
 from gym_gazebo2.gazebo.ports import check_domain
+from gym_gazebo2.gazebo.serve import local_discovery
 
 try:
     import rclpy
+    import rclpy.duration
     from builtin_interfaces.msg import Duration, Time
     from geometry_msgs.msg import WrenchStamped
     from rclpy.context import Context
@@ -44,6 +47,7 @@ __all__ = [
     "Topics",
     "WrenchStamped",
     "from_ns",
+    "get_middleware",
     "read_domain",
     "to_ns",
 ]
@@ -81,12 +85,13 @@ class Graph:
         watch: Called as often as messages are waited for; raises where the other side is known to be dead.
     """
 
-    def __init__(self, domain_id: int | None = None, watch: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, domain_id: int | None = None, watch: Callable[[], None] = lambda: None, is_local: bool = False) -> None:
         """Join the graph.
 
         Args:
             domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
             watch: See the attribute.
+            is_local: Discover on this machine only; False leaves that to ``ROS_AUTOMATIC_DISCOVERY_RANGE``.
 
         Raises:
             InvalidArgumentError: The domain is not one from 0 to 101.
@@ -95,7 +100,8 @@ class Graph:
         self.watch, self.best_effort = watch, set[str]()
         self._refused: list[Callable[[], None]] = []
         self._context = Context()
-        self._context.init(domain_id=self.domain_id)
+        with local_discovery() if is_local else contextlib.nullcontext():
+            self._context.init(args=[], domain_id=self.domain_id)  # the command line is the user's program's
         name = f"gym_gazebo2_{uuid.uuid4().hex[:8]}"
         self.node = rclpy.create_node(name, context=self._context, enable_rosout=False)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -129,7 +135,11 @@ class Graph:
 
         Returns:
             Whether it became true.
+
+        Raises:
+            BackendError: The context was shut down by a signal.
         """
+        self.check_open()
         deadline = time.monotonic() + timeout
         while not predicate():
             left = deadline - time.monotonic()
@@ -141,9 +151,29 @@ class Graph:
             self.watch()
         return True
 
+    def drain(self) -> None:
+        """Take what has come, without waiting: one message a topic, as that is all that is kept."""
+        self.check_open()
+        for _ in list(self.node.subscriptions):
+            self._executor.spin_once(timeout_sec=0.0)
+
+    def wait_acknowledged(self, publisher: Any, timeout: float) -> bool:
+        """Return whether every reliable reader confirmed the publisher's last message in time [s]."""
+        return bool(publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout)))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent and taken."""
+        return bool(self._context.ok())
+
+    def check_open(self) -> None:
+        """Raise a BackendError where the context was shut down, as Ctrl-C does to all of a process that called rclpy.init()."""
+        if not self.is_open:
+            raise BackendError("ROS was shut down in this process, by Ctrl-C or a signal. Make a new environment.")
+
     def close(self) -> None:
         """Leave the graph; closing twice is fine."""
-        if self._context.ok():
+        if self.is_open:
             self._executor.shutdown()
             self.node.destroy_node()
             self._context.shutdown()
@@ -173,3 +203,9 @@ def read_domain() -> int:
     """
     given = os.environ.get("ROS_DOMAIN_ID") or "0"
     return check_domain(int(given) if given.isdigit() else given)
+
+
+def get_middleware() -> str:
+    """Return the name of the middleware that messages go over, such as "rmw_fastrtps_cpp"."""
+    name: str = rclpy.get_rmw_implementation_identifier()
+    return name

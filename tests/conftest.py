@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; small networks want one thread
@@ -31,6 +32,19 @@ def backend_name(request):
 @pytest.fixture
 def factory(backend_name, robot):
     return lambda num_envs: make_backend(backend_name, robot, num_envs=num_envs)
+
+
+@pytest.fixture
+def display():
+    """A virtual display of its own, ended by its handle."""
+    reader, writer = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
+    os.close(writer)
+    with os.fdopen(reader) as numbers:
+        yield f":{int(numbers.readline())}"
+    server.terminate()
+    server.wait(timeout=10)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -202,6 +202,25 @@ def test_step_that_leaves_the_region_is_taken_back():
     assert np.min(values["train/predicted_kl"]) > 0.45
 
 
+def test_a_sample_for_the_curvature_leaves_gradient_and_length_to_the_whole_batch():
+    """With the same curvature, a batch seen in two parts takes the step that it takes as a whole."""
+    steps = []
+    for samples in (1000, 40):
+        model = ACKTR("MlpPolicy", make_point_env(), stats_samples=samples, damping=1e9, max_step_size=1e12, **SMALL)
+        before = get_parameters(model)
+        values = learn(model, 128)
+        steps.append((get_parameters(model) - before)[: model.policy.log_std.numel()])
+        assert values["train/kl"][0] == pytest.approx(0.01, rel=0.1)
+    th.testing.assert_close(*steps, rtol=1e-3, atol=1e-6)
+
+
+def test_a_doubtful_sample_is_measured_on_the_whole_batch():
+    """The guard holds on all of the batch, though it mostly looks at a sample."""
+    settings = {"target_kl": 0.5, "damping": 1e-6, "max_step_size": 1e6, "stats_samples": 16}
+    values = learn(ACKTR("MlpPolicy", make_point_env(), **settings, **SMALL), 5 * 128)
+    assert max(values["train/kl"]) <= 1.5 * 0.5
+
+
 def test_step_size_is_capped():
     values = learn(ACKTR("MlpPolicy", make_point_env(), max_step_size=1e-3, **SMALL), 128)
     assert values["train/step_size"] == [1e-3]
@@ -435,6 +454,7 @@ def test_images(share):
         ("momentum", 1.5),
         ("batch_size", 0),
         ("n_critic_updates", 0),
+        ("stats_samples", 0),
         ("critic", "sgd"),
         ("n_steps", 0),
     ],

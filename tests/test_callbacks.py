@@ -101,5 +101,5 @@ def test_the_command_line_says_it_in_one_line(faulty, tmp_path, capsys):
     FaultyTask.fault["of"] = "rewards"
     (tmp_path / "zoo.yml").write_text(f"default: {ZOO['ppo']}")
     words = ["--env", ENV, "--zoo", str(tmp_path / "zoo.yml"), "--out", str(tmp_path / "run"), "--steps", "400"]
-    assert main(["train", *words, "--no-progress"]) == 1
+    assert main(["train", *words, "--progress", "quiet"]) == 1
     assert capsys.readouterr().err.startswith("gym-gazebo2 train: Expected finite rewards")

@@ -21,11 +21,17 @@ SIZES = {
     "MARAOrient-v0": 16,
     "MARACollision-v0": 12,
     "MARACollisionOrient-v0": 16,
+    "MARAReal-v0": 12,
     "MARARandomTarget-v0": 12,
     "SCARA-v0": 9,
     "SCARARandomTarget-v0": 9,
     "SCARA4-v0": 10,
 }
+
+
+def embed(env_id, kwargs):
+    """Return keywords that let the ids of robots move embedded; on the robot's side they are tested in test_robot.py."""
+    return {"backend": "mujoco"} | kwargs if "backend" in ENVIRONMENTS[env_id].kwargs else kwargs
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def make():
     made = []
 
     def make(env_id, **kwargs):
-        made.append(gym.make(env_id, **kwargs))
+        made.append(gym.make(env_id, **embed(env_id, kwargs)))
         return made[-1]
 
     yield make
@@ -105,7 +111,7 @@ def test_same_seed_same_bits_other_seed_other_episode(env_id, make):
 @pytest.mark.parametrize("env_id", FAST)
 def test_an_arm_of_a_batch_moves_as_the_single_environment(env_id, make):
     n, steps = 3, 120
-    env = gym.make_vec(env_id, num_envs=n, start_noise=0.1)
+    env = gym.make_vec(env_id, num_envs=n, **embed(env_id, {"start_noise": 0.1}))
     actions = np.random.default_rng(0).uniform(-1, 1, (steps, *env.action_space.shape))
     observation, _ = env.reset(seed=7)
     batch = [observation]

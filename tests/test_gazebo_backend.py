@@ -2,16 +2,21 @@
 
 import os
 import signal
+import socket
+import threading
+import time
 from contextlib import closing
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import rclpy
+from std_msgs.msg import String
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, train
 from gym_gazebo2.backends import gazebo, make_backend
 from gym_gazebo2.errors import BackendError, InvalidArgumentError
-from gym_gazebo2.gazebo import GazeboError
+from gym_gazebo2.gazebo import GazeboError, serve, server
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.testing import CHECKS, drive_smoothly
 
@@ -93,6 +98,102 @@ def test_a_server_that_hangs_is_an_error_after_the_deadline():
             backend.step(state.q_setpoint)
 
 
+@pytest.mark.parametrize("during", ["step", "reset"])
+def test_a_server_killed_while_it_is_waited_for_is_noticed_at_once(backend, during):
+    state = backend.reset(ONE, backend.robot.home[None])
+    pid = backend._server.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+    killer.start()
+    started = time.monotonic()
+    with pytest.raises(BackendError, match=r"(?s)by signal SIGKILL.*end of its log"):
+        backend.step(state.q_setpoint) if during == "step" else backend.reset(ONE, state.q)
+    assert time.monotonic() - started < 5.0
+    killer.join()
+
+
+def test_another_version_of_the_plug_in_is_refused(monkeypatch):
+    monkeypatch.setattr(gazebo, "compute_key", lambda *installations: "of-tomorrow")
+    with pytest.raises(BackendError, match=r"version='[0-9a-f]{16}'.*expected version 'of-tomorrow'"):
+        make_backend("gazebo", make_robot("scara"))
+
+
+def test_a_port_that_is_taken_is_an_error_that_quotes_the_log(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr(server, "find_port", lambda: taken.getsockname()[1])
+        with pytest.raises(BackendError, match=r"(?s)gzserver ended .*end of its log.*[Aa]ddress already in use"):
+            make_backend("gazebo", make_robot("scara"))
+
+
+def test_two_in_one_process_beside_the_users_own_node(monkeypatch):
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
+    rclpy.init(args=[], domain_id=77)
+    own = rclpy.create_node("own")
+    with (
+        closing(make_backend("gazebo", make_robot("mara"))) as one,
+        closing(make_backend("gazebo", make_robot("scara"))) as two,
+    ):
+        assert "ROS_AUTOMATIC_DISCOVERY_RANGE" not in os.environ, "the user's discovery is the user's"
+        for arm in (one, two):
+            arm.reset(ONE, arm.robot.home[None])
+        for k in range(1, 21):
+            for arm in (one, two):
+                assert arm.step(arm.robot.home[None]).time[0] == k * 50_000_000
+        own.destroy_node()
+        rclpy.shutdown()
+        assert one.step(one.robot.home[None]).time[0] == 21 * 50_000_000, "the user's shutdown is not ours"
+        rclpy.init(args=[], domain_id=77)
+        later = rclpy.create_node("later")
+        heard = []
+        later.create_subscription(String, "said", heard.append, 1)
+        publisher = later.create_publisher(String, "said", 1)
+        deadline = time.monotonic() + 20
+        while not heard and time.monotonic() < deadline:
+            publisher.publish(String(data="hello"))
+            rclpy.spin_once(later, timeout_sec=0.1)
+        assert heard, "the user's own node works"
+        two.step(two.robot.home[None])
+        later.destroy_node()
+        rclpy.shutdown()
+
+
+def test_where_asked_for_a_dead_server_is_replaced_and_the_episode_ends():
+    env = gym.make("SCARA-v0", backend="gazebo", backend_options={"on_failure": "restart", "timeout": 10.0})
+    env.reset(seed=0)
+    env.step(np.zeros(3))
+    backend = env.unwrapped.core.backend
+    dead = backend.inner._server.process
+    dead.kill()
+    *_, truncated, info = env.step(np.zeros(3))
+    assert truncated and info["simulator_restarted"] and dead.returncode == -signal.SIGKILL
+    env.reset()
+    for k in range(1, 4):
+        *_, truncated, info = env.step(np.full(3, 0.2))
+        assert info["time"] == pytest.approx(0.05 * k) and not truncated and not info["simulator_restarted"]
+    backend.inner._server.process.kill()
+    assert env.reset()[1]["simulator_restarted"]
+    last = backend.inner._server.process
+    env.close()
+    assert last.returncode == 0
+
+
+def test_training_survives_the_death_of_its_simulator(tmp_path, monkeypatch):
+    servers = []
+    start = gazebo.start_robot
+    monkeypatch.setattr(gazebo, "start_robot", lambda *args, **world: servers.append(start(*args, **world)) or servers[-1])
+    killer = threading.Timer(3.0, lambda: servers[0].process.kill())
+    killer.start()
+    sizes = {"n_steps": 100, "batch_size": 100, "n_epochs": 2}
+    few = {"num_envs": 1, "steps": 3000, "eval_every": 3000, "eval_runs": 1, "hyperparameters": sizes}
+    config = TrainConfig(env="SCARA-v0", backend="gazebo", out=str(tmp_path / "run"), progress=False, **few)
+    run = train(config)
+    killer.join()
+    assert run.model.is_file() and servers[0].process.returncode == -signal.SIGKILL and len(servers) >= 3
+    assert all(server.process.returncode is not None for server in servers), "none is left"
+
+
 def test_nothing_is_left_running_after_close(backend):
     process = backend._server.process
     backend.reset(ONE, backend.robot.home[None])
@@ -102,7 +203,7 @@ def test_nothing_is_left_running_after_close(backend):
 
 
 def test_missing_gazebo_names_the_command(monkeypatch):
-    monkeypatch.setattr(gazebo, "find_gazebo", lambda: None)
+    monkeypatch.setattr(serve, "find_gazebo", lambda: None)
     with pytest.raises(GazeboError, match="gym-gazebo2 install-gazebo"):
         make_backend("gazebo", make_robot("mara"))
 
@@ -114,7 +215,7 @@ def test_a_period_of_no_whole_number_of_steps():
 
 def test_no_provider_is_an_error_after_the_deadline(monkeypatch):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    with pytest.raises(BackendError, match=r"No lock-step provider within 0\.5 s.*ROS_DOMAIN_ID"):
+    with pytest.raises(BackendError, match=r"within 0\.5 s there was nobody on .*ROS_DOMAIN_ID"):
         make_backend("ros2", make_robot("mara"), domain_id=99, namespace="nobody", timeout=0.5)
 
 

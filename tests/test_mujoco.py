@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -265,19 +266,6 @@ def test_no_display_says_so(monkeypatch):
         backend.render("human", 64, 64)
 
 
-@pytest.fixture
-def display():
-    """A virtual display of its own, ended by its handle."""
-    reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
-    os.close(writer)
-    with os.fdopen(reader) as numbers:
-        yield f":{int(numbers.readline())}"
-    server.terminate()
-    server.wait(timeout=10)
-
-
 @pytest.mark.parametrize("ending", ["env.close(); env.close()", "pass"])
 def test_a_window_opens_keeps_real_time_and_lets_the_process_end(display, ending):
     code = (
@@ -293,6 +281,12 @@ def test_a_window_opens_keeps_real_time_and_lets_the_process_end(display, ending
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=os.environ | {"DISPLAY": display}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stdout.strip() == "done", done.stderr
+
+
+def test_missing_window_library_names_the_install_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "glfw", None)
+    with closing(make(make_robot("mara"))) as backend, pytest.raises(MissingDependencyError, match=r"'glfw'.*\[mujoco\]"):
+        backend.render("human", 640, 480)
 
 
 def test_missing_engine_names_the_install_command(monkeypatch):

@@ -17,11 +17,11 @@ from gym_gazebo2.algos import EvaluateConfig, TrainConfig, callbacks, evaluate, 
 from gym_gazebo2.algos.callbacks import RunCallback
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.presets import PRESETS
+from gym_gazebo2.algos.presets import PRESETS, get_preset
 from gym_gazebo2.algos.rollout import ModelPolicy
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
-from gym_gazebo2.errors import GymGazebo2Error, RunError
+from gym_gazebo2.errors import GymGazebo2Error, RunError, UnknownNameError
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 
@@ -132,6 +132,15 @@ def test_the_table_and_the_presets_are_whole():
     assert all(set(rows) == set(ALGORITHMS) for rows in PRESETS.values())
 
 
+def test_presets_for_an_unknown_id_or_algorithm():
+    with pytest.raises(UnknownNameError, match="environment 'MARA-v1'.*mean 'MARA-v0'.*Available: .*SCARA"):
+        get_preset("MARA-v1", "ppo")
+    with pytest.raises(UnknownNameError, match="Available: a2c, acktr, ddpg, dqn, ppo"):
+        get_preset("MARA-v0", "ppp")
+    with pytest.raises(UnknownNameError, match="Did you mean 'acktr'.*Available: a2c, acktr, ddpg, dqn, ppo, ppo_kl"):
+        TrainConfig(algo="actkr")
+
+
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_every_preset_makes_a_model(algo):
     for env_id, rows in PRESETS.items():
@@ -170,7 +179,7 @@ def test_a_checkpoint_of_another_algorithm_says_so(tmp_path, monkeypatch):
         path.unlink()
     for path in (tmp_path / "a2c" / "checkpoints").glob("*.zip"):
         (target / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(RunError, match="is one of A2C, expected one of TRPO"):
+    with pytest.raises(RunError, match=r"^The checkpoint \S+ is one of A2C, expected one of TRPO"):
         resume(tmp_path / "trpo")
 
 

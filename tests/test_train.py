@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -16,6 +17,8 @@ from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.presets import PRESETS
 from gym_gazebo2.algos.report import write_report
 from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
+from gym_gazebo2.backends import BACKENDS, Backend
+from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.errors import GymGazebo2Error, RunError
 from gym_gazebo2.registration import ENVIRONMENTS
 
@@ -84,6 +87,60 @@ def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, monkeypatch, no
     assert [row["error_mm"] for row in whole.read_json("curve.json")["evaluations"]] == [
         row["error_mm"] for row in cut.read_json("curve.json")["evaluations"]
     ]
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("kwargs", [{"vec": "dummy"}, {"backend": "forgetful"}])
+def test_a_run_whose_arms_cannot_be_saved_goes_on_with_new_episodes(tmp_path, monkeypatch, kwargs, normalize):
+    monkeypatch.setitem(BACKENDS, "forgetful", Forgetful)
+    sizes = {"num_envs": 2, "steps": 1200, "hyperparameters": {"batch_size": 100}, "checkpoint_seconds": 1e-9}
+    config = make_config(tmp_path / "run", **sizes, normalize=normalize, start_noise=0.1, **kwargs)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    saved = int(max((tmp_path / "run" / "checkpoints").glob("*.zip")).stem)
+    before = [row for row in RunFolder(tmp_path / "run").read_progress() if row["time/total_timesteps"] <= saved]
+    with pytest.warns(UserWarning, match="cannot be saved.*new episodes"):
+        run = resume(tmp_path / "run")
+    rows = run.read_progress()
+    assert [row["time/total_timesteps"] for row in rows] == [200 * k for k in range(1, 7)]
+    assert [row["train/n_updates"] for row in rows[1:]] == [10 * k for k in range(1, 6)]
+    assert rows[: len(before)] == before
+
+
+class Forgetful(FakeBackend):
+    """An arm whose state cannot be saved, like one in another process."""
+
+    get_state = Backend.get_state
+
+
+def test_files_come_in_an_order_that_a_crash_may_cut(tmp_path, monkeypatch):
+    """Model.zip says that a run is finished, so it must not be there before training.json is."""
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 6)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_config(tmp_path / "run", checkpoint_seconds=1e-9))
+    (tmp_path / "run" / "training.json").mkdir()
+    with pytest.raises(RunError, match=r"Cannot write .*training\.json"):
+        resume(tmp_path / "run")
+    assert not (tmp_path / "run" / "model.zip").exists()
+    (tmp_path / "run" / "training.json").rmdir()
+    assert evaluate(resume(tmp_path / "run").path, EvaluateConfig(runs=2)).train_steps == 4_800
+
+
+def read_columns(run):
+    return (run.path / "progress.csv").read_text().splitlines()[0].split(",")
+
+
+def test_equal_runs_write_equal_logs_but_for_times(run, tmp_path):
+    again = train(make_config(tmp_path / "again"))
+    assert read_columns(run) == read_columns(again)
+    for a, b in zip(run.read_progress(), again.read_progress(), strict=True):
+        assert {k: v for k, v in a.items() if k[:5] != "time/"} == {k: v for k, v in b.items() if k[:5] != "time/"}
+    first = [name for name in read_columns(run) if name in run.read_progress()[0]]
+    rest = [name for name in read_columns(run) if name not in first]
+    assert read_columns(run) == sorted(first) + sorted(rest) and rest
 
 
 def test_same_seed_same_weights_other_seed_others(tmp_path, run):
@@ -293,12 +350,45 @@ def test_files_have_the_mode_that_the_umask_leaves(tmp_path):
     assert (tmp_path / "public").stat().st_mode & 0o777 == 0o644
 
 
-def test_corrupt_checkpoint_names_itself(run, tmp_path):
-    part = tmp_path / "part"
-    (part / "checkpoints").mkdir(parents=True)
-    (part / "config.json").write_text((run.path / "config.json").read_text())
-    (part / "checkpoints" / "000000000800.zip").write_bytes(b"half")
-    with pytest.raises(RunError, match=r"000000000800\.zip is corrupt"):
+def damage(path, name):
+    """Replace one entry of a zip by garbage."""
+    with zipfile.ZipFile(path) as source:
+        contents = {entry: source.read(entry) for entry in source.namelist()}
+    with zipfile.ZipFile(path, "w") as target:
+        for entry, content in contents.items():
+            target.writestr(entry, b'{"num_timesteps": 1}' if entry == name else content)
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """A training that was cut off between its fourth and fifth iteration."""
+    path = tmp_path_factory.mktemp("cut") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_config(path, checkpoint_seconds=1e-9))
+    return path
+
+
+@pytest.mark.parametrize("what", ["half", "state.json", "environments.npz", "model.npz", "tensors.pth", "torch_random.pth"])
+def test_a_corrupt_checkpoint_falls_back_to_the_one_before(cut, run, tmp_path, what):
+    part = shutil.copytree(cut, tmp_path / "part")
+    newest, older = sorted((part / "checkpoints").glob("*.zip"))[:-3:-1]
+    if what == "half":
+        newest.write_bytes(newest.read_bytes()[:1000])
+    else:
+        damage(newest, what)
+    with pytest.warns(UserWarning, match=rf"{newest.name} is corrupt: .* Going on from the older .*{older.name}"):
+        resumed = resume(part)
+    for name, weights in PPO.load(run.model).policy.state_dict().items():
+        assert torch.equal(weights, PPO.load(resumed.model).policy.state_dict()[name]), name
+
+
+def test_checkpoints_that_are_all_corrupt_name_themselves(cut, tmp_path):
+    part = shutil.copytree(cut, tmp_path / "part")
+    for path in (part / "checkpoints").glob("*.zip"):
+        path.write_bytes(b"half")
+    with pytest.raises(RunError, match=r"000000002400\.zip is corrupt.*000000001600\.zip is corrupt.*to start anew"):
         resume(part)
 
 

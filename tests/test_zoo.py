@@ -79,7 +79,7 @@ def test_every_key_may_be_a_schedule(file):
 
 
 def test_zoo_file_on_the_command_line(file, tmp_path):
-    words = ["--env", "SCARA-v0", "--zoo", str(file), "--out", str(tmp_path / "run"), "--eval-runs", "2", "--no-progress"]
+    words = ["--env", "SCARA-v0", "--zoo", str(file), "--out", str(tmp_path / "run"), "--eval-runs", "2", "--progress", "quiet"]
     assert main(["train", *words, "--hyper", "n_epochs=1", "--hyper.policy-kwargs.log-std-init", "-2"]) == 0
     model = read_model_file(tmp_path / "run" / "model.zip").build()
     assert model.n_epochs == 1 and model.n_envs == 4 and isinstance(model.policy.mlp_extractor.policy_net[1], nn.ReLU)
@@ -143,7 +143,7 @@ def test_nothing_is_evaluated(text, tmp_path, monkeypatch):
         ("SCARA-v0: {policy_kwargs: '[1]'}", InvalidArgumentError, "policy_kwargs"),
         ("SCARA-v0: {learning_rate: lin_fast}", InvalidArgumentError, "lin_"),
         ("SCARA-v0: {policy: CnnPolicy}", InvalidArgumentError, "hyperparameters of ppo"),
-        ("- 1", RunError, "no entries"),
+        ("- 1", RunError, "expected a mapping"),
         ("a: [", RunError, "Cannot read"),
         ("a: !!python/object/apply:os.system ['true']", RunError, "Cannot read"),
     ],

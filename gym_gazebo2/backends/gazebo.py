@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from gym_gazebo2.backends.base import check_num_envs, count_substeps
+from gym_gazebo2.backends.base import count_substeps, read_control_dt, read_num_envs
 from gym_gazebo2.backends.ros2 import Ros2Backend
-from gym_gazebo2.gazebo import Domain, GazeboError, GazeboServer, build_plugin, find_gazebo, find_ros, make_world
+from gym_gazebo2.errors import BackendError
+from gym_gazebo2.gazebo import Domain, find_ros, start_robot
+from gym_gazebo2.gazebo.build import compute_key
+from gym_gazebo2.gazebo.serve import local_discovery
 from gym_gazebo2.robots import RobotSpec
 
 __all__ = ["GazeboBackend"]
 
-LOCAL = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-
 
 class GazeboBackend(Ros2Backend):
     """One arm in a gzserver of its own, in exact lock-step, in a ROS domain that no other program on this machine has."""
+
+    is_local = True
 
     def __init__(
         self,
@@ -42,23 +44,20 @@ class GazeboBackend(Ros2Backend):
             GazeboError: Gazebo or ROS 2 is missing, or the plug-in cannot be built.
             BackendError: The server does not start; the message quotes its log.
         """
-        check_num_envs(num_envs, self.max_envs)
+        num_envs, control_dt = read_num_envs(num_envs, self.max_envs), read_control_dt(control_dt)
         count_substeps(control_dt, physics_dt)
-        gazebo, ros = find_gazebo(), find_ros()
-        if gazebo is None:
-            raise GazeboError("Gazebo 11 is not installed. Install it, without root, with: gym-gazebo2 install-gazebo")
-        world = make_world(robot, build_plugin(gazebo, ros), control_dt=control_dt, physics_dt=physics_dt)
-        os.environ.update(LOCAL)  # rclpy reads it when the context starts
         self._domain = Domain()
-        environment = {**ros.make_environment(), **LOCAL, "ROS_DOMAIN_ID": str(self._domain.id)}
+        world = {"control_dt": control_dt, "physics_dt": physics_dt}
         try:
-            self._server = GazeboServer(gazebo, world, environment, Path(log) if log else None)
+            with local_discovery():
+                self._server = start_robot(robot, self._domain.id, Path(log) if log else None, **world)
         except BaseException:
             self._domain.release()
             raise
         try:
             self._server.wait_ready()
-            super().__init__(robot, num_envs, control_dt, domain_id=self._domain.id, timeout=timeout)
+            super().__init__(robot, num_envs, control_dt, domain_id=self._domain.id, timeout=timeout, lock_step=True)
+            self._check_version()
         except BaseException:
             self._end_server()
             raise
@@ -71,6 +70,15 @@ class GazeboBackend(Ros2Backend):
     def _check_alive(self) -> None:
         """Raise a BackendError with the end of its log where the server has died."""
         self._server.check_alive()
+
+    def _check_version(self) -> None:
+        """Raise a BackendError where another plug-in than the one built here serves the world."""
+        came, expected = self._link.provider, compute_key(self._server.gazebo, find_ros())
+        if came is None or came.version != expected:
+            self._link.close()
+            raise BackendError(
+                f"The plug-in in gzserver is {came}, expected version {expected!r}. Is another one on GAZEBO_PLUGIN_PATH?"
+            )
 
     def _end_server(self) -> None:
         self._server.close()

@@ -10,10 +10,11 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from gym_gazebo2.backends.base import OMEGA, Backend, count_substeps
+from gym_gazebo2.backends.base import NANOSECONDS, OMEGA, Backend, count_substeps
 from gym_gazebo2.backends.mujoco.rendering import Painter, Window, check_camera
 from gym_gazebo2.backends.mujoco.scene import make_physics_model
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.checks import read_whole
+from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import ArmState
 
@@ -29,7 +30,12 @@ _NEVER = np.array([0.0, 0.0, -1.0])
 
 
 class MujocoBackend(Backend):
-    """Arms in MuJoCo physics, bit-equal at any number of threads."""
+    """Arms in MuJoCo physics, bit-equal at any number of threads.
+
+    Attributes:
+        contact_force: (n,) largest force at a point of contact since the last call, zero when free [N]; where measured.
+        effort: (n, dof) torques of the drives in the last physics step [N·m]; where measured.
+    """
 
     def __init__(
         self,
@@ -38,6 +44,7 @@ class MujocoBackend(Backend):
         control_dt: float = 0.05,
         physics_dt: float = PHYSICS_DT,
         num_threads: int | None = None,
+        measure_forces: bool = False,
     ) -> None:
         """Build the model and n simulations of it.
 
@@ -47,6 +54,7 @@ class MujocoBackend(Backend):
             control_dt: Control period [s], a whole number of physics steps.
             physics_dt: Physics step [s].
             num_threads: Threads to step with; None takes one per 16 arms, up to the processors.
+            measure_forces: Also keep ``contact_force`` and ``effort``; a step takes a little longer.
 
         Raises:
             InvalidArgumentError: A size cannot work.
@@ -55,7 +63,7 @@ class MujocoBackend(Backend):
         super().__init__(robot, num_envs, control_dt)
         self.num_substeps = count_substeps(self.control_dt, physics_dt)
         self.num_threads = _choose_threads(num_threads, self.num_envs)
-        self.model = make_physics_model(robot, physics_dt)
+        self.model = make_physics_model(robot, physics_dt, measure_forces)
         self._batch = Batch(self.model, nsim=self.num_envs, nthread=self.num_threads)
         self._q, self._dq = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._num_contacts = self._batch.bind("ncon")
@@ -64,7 +72,10 @@ class MujocoBackend(Backend):
         self._setpoint = np.tile(robot.home, (self.num_envs, 1))
         self._in_collision = np.zeros(self.num_envs, dtype=bool)
         self._activation, self._speed = self._batch.bind("act"), self._batch.bind("ctrl")
-        self._contacts = {"ncon": np.zeros((self.num_envs, self.num_substeps), dtype=np.int32)}
+        self._recorded = ("ncon", "sensordata") if measure_forces else ("ncon",)
+        self._records: dict[Any, NDArray[Any]] = {}
+        self.contact_force = np.zeros(self.num_envs)
+        self.effort = self._batch.bind("qfrc_actuator") if measure_forces else np.zeros_like(self._setpoint)
         self._p_goal = np.tile(_NEVER, (self.num_envs, 1))
         self._painters: dict[tuple[int, int], Painter] = {}
         self._window: Window | None = None
@@ -79,19 +90,28 @@ class MujocoBackend(Backend):
             self._time[arms] = 0
             self._batch.forward(ids=arms, stage=mujoco.mjtStage.mjSTAGE_POS)
             self._in_collision[arms] = self._num_contacts[arms].reshape(-1) > 0
+            self.contact_force[arms] = 0.0
         return self._make_state()
 
     def step(self, q_setpoint: Array) -> ArmState:
         """Advance every arm by one control period of physics."""
         goal = self._check_step(q_setpoint, self._setpoint)
-        speed = (goal - self._setpoint) / self.control_dt
-        self._speed[:] = speed
-        self._activation[:] = self._setpoint + speed * (2.0 / OMEGA)
-        self._batch.rollout(self.num_substeps, record=("ncon",), out=self._contacts)
+        self._ramp(goal, self.num_substeps, self.control_dt)
         self._check_sane(self._q, self._dq)
-        self._setpoint = goal.copy()
         self._time += self.control_dt_ns
-        self._in_collision = np.logical_or.reduce(self._contacts["ncon"], axis=1)
+        return self._make_state()
+
+    def advance(self, q_setpoint: Array, num_substeps: int) -> ArmState:
+        """Ramp to ``q_setpoint`` over any number of physics steps: for servers, where the client chooses the period.
+
+        Args:
+            q_setpoint: (n, dof) set-points at the end [rad]; limits and speed are the caller's to check.
+            num_substeps: Number of physics steps.
+        """
+        self._check_open()
+        seconds = num_substeps * self.model.opt.timestep
+        self._ramp(q_setpoint, num_substeps, seconds)
+        self._time += round(seconds * NANOSECONDS)
         return self._make_state()
 
     def get_state(self) -> dict[str, NDArray[Any]]:
@@ -146,6 +166,18 @@ class MujocoBackend(Backend):
             self._window.close()
             self._window = None
 
+    def _ramp(self, goal: Array, num_substeps: int, seconds: float) -> None:
+        speed = (goal - self._setpoint) / seconds
+        self._speed[:] = speed
+        self._activation[:] = self._setpoint + speed * (2.0 / OMEGA)
+        if self._records and self._records["ncon"].shape[1] != num_substeps:
+            self._records = {}
+        self._records = self._batch.rollout(num_substeps, record=self._recorded, out=self._records)
+        self._setpoint = goal.copy()
+        self._in_collision = np.logical_or.reduce(self._records["ncon"], axis=1)
+        if "sensordata" in self._records:
+            self.contact_force = np.linalg.norm(self._records["sensordata"], axis=2).max(axis=1)
+
     def _get_painter(self, width: int, height: int) -> Painter:
         self._check_open()
         if (width, height) not in self._painters:
@@ -159,6 +191,4 @@ class MujocoBackend(Backend):
 def _choose_threads(num_threads: int | None, num_envs: int) -> int:
     if num_threads is None:
         return max(1, min(len(os.sched_getaffinity(0)), num_envs // ARMS_PER_THREAD))
-    if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
-        raise InvalidArgumentError("num_threads", num_threads, "a positive integer")
-    return num_threads
+    return read_whole("num_threads", num_threads)

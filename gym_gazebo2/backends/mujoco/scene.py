@@ -19,7 +19,7 @@ LOOK_ALONG_TOOL = (0.0, 1.0, 0.0, 0.0)
 """A MuJoCo camera looks along its −z; half a turn about x points it along the tool's z (quaternion wxyz)."""
 
 
-def make_physics_model(robot: RobotSpec, physics_dt: float) -> mujoco.MjModel:
+def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool = False) -> mujoco.MjModel:
     """Return the model to step: collision shapes and drives, nothing to look at.
 
     Gravity is off: the drives of a real arm compensate its own weight, and the arm is all that moves here.
@@ -27,6 +27,7 @@ def make_physics_model(robot: RobotSpec, physics_dt: float) -> mujoco.MjModel:
     Args:
         robot: The arm.
         physics_dt: Physics step [s].
+        measure_forces: Whether a sensor gives the largest contact force, (3,) in the frame of its contact [N].
 
     Raises:
         RobotError: MuJoCo rejects the URDF.
@@ -41,6 +42,8 @@ def make_physics_model(robot: RobotSpec, physics_dt: float) -> mujoco.MjModel:
     ):
         spec.joint(joint).armature = rotor
         _add_drive(spec, joint, inertia, effort)
+    if measure_forces:
+        _add_force_sensor(spec)
     return _compile(spec, robot)
 
 
@@ -112,6 +115,12 @@ def _add_drive(spec: mujoco.MjSpec, joint: str, inertia: float, effort: float) -
         forcelimited=1,
         forcerange=[-effort, effort],
     )
+
+
+def _add_force_sensor(spec: mujoco.MjSpec) -> None:
+    """Add a sensor of the largest force among all contacts: data "force", reduced by "maxforce", one contact."""
+    force, maxforce = 1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), 2
+    spec.add_sensor(name="contact", type=mujoco.mjtSensor.mjSENS_CONTACT, intprm=[force, maxforce, 1])
 
 
 def _add_floor(spec: mujoco.MjSpec) -> None:

@@ -1,0 +1,361 @@
+"""Lock-step Gazebo against its own free-running rate, the embedded physics, and its promises, all in one run.
+
+``python -m benchmarks.gazebo`` prints every figure beside its goal; ``--only speed fidelity`` chooses, ``--run RUN`` adds the
+transfer of a trained policy, ``--json FILE`` also writes the figures. Needs Gazebo and ROS 2 (``gym-gazebo2 doctor``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import operator
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import rclpy
+import tyro
+from numpy.typing import NDArray
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from gym_gazebo2.algos import EvaluateConfig, evaluate, make_vec_env
+from gym_gazebo2.backends import Backend, make_backend
+from gym_gazebo2.gazebo import Domain, start_robot
+from gym_gazebo2.robots import RobotSpec, make_robot
+from gym_gazebo2.ros import Graph, Topics, to_ns
+from gym_gazebo2.setpoint import compute_setpoint
+from gym_gazebo2.testing import drive_smoothly
+
+PHYSICS_DT, CONTROL_DT = 0.001, 0.05
+ONE = np.ones(1, dtype=bool)
+WARM_UP = 100
+TIMEOUT = 30.0
+Figures = dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Measure Gazebo.
+
+    Attributes:
+        only: Which parts; none: all of them.
+        rounds: Repetitions of each speed, in turn; the best counts, as the machine may be shared.
+        stamps: Consecutive steps whose stamps are checked.
+        placements: Placements free of contact that are checked, besides those in contact.
+        run: Folder of a training; its policy is evaluated embedded and in Gazebo.
+        runs: Evaluation runs of that policy.
+        json: Also write the figures to this file.
+    """
+
+    only: tuple[str, ...] = ()
+    rounds: int = 3
+    stamps: int = 10_000
+    placements: int = 1000
+    run: str | None = None
+    runs: int = 30
+    json: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """A figure's bound."""
+
+    compare: Callable[[float, float], bool]
+    value: float
+
+    def __str__(self) -> str:
+        """Return it as text."""
+        sign = {operator.le: "<=", operator.ge: ">=", operator.eq: "="}[self.compare]  # type: ignore[index]
+        return f"{sign} {self.value:g}"
+
+
+GOALS = {
+    "step / (free-running + 1.2 round trips)": Goal(operator.le, 1.0),
+    "mara: RMS from embedded [rad]": Goal(operator.le, 0.01),
+    "scara: RMS from embedded [rad]": Goal(operator.le, 0.01),
+    "mara: largest from fake [rad]": Goal(operator.le, 0.02),
+    "scara: largest from fake [rad]": Goal(operator.le, 0.02),
+    "stamps that are not exact": Goal(operator.eq, 0),
+    "largest placement error [rad]": Goal(operator.le, 1e-6),
+    "fastest joint on the next step / its limit": Goal(operator.le, 1.0),
+    "processes left": Goal(operator.eq, 0),
+    "two Gazebos / one": Goal(operator.ge, 1.6),
+    "transfer: RMS in Gazebo / embedded": Goal(operator.le, 1.5),
+    "transfer: RMS in Gazebo [mm]": Goal(operator.le, 1.0),
+}
+
+
+def measure_speed(args: Arguments) -> Figures:
+    """Time a lock-step of 50 physics steps, the same steps free-running without clients, and a bare round trip."""
+    robot = make_robot("mara")
+    rows: dict[str, Callable[[RobotSpec], float]] = {
+        "50 physics steps, free-running [ms]": time_free_running,
+        "bare rclpy round trip [ms]": time_round_trip,
+        "lock-step of 50 physics steps [ms]": time_lock_step,
+    }
+    times: dict[str, list[float]] = {name: [] for name in rows}
+    for _ in range(args.rounds):
+        for name, measure in rows.items():
+            times[name].append(1e3 * measure(robot))
+    free, trip, step = (min(values) for values in times.values())
+    return dict(zip(rows, (free, trip, step), strict=True)) | {
+        "lock-steps per second": 1e3 / step,
+        "step / (free-running + 1.2 round trips)": step / (free + 1.2 * trip),
+        "part of the free-running rate": free / step,
+    }
+
+
+def time_free_running(robot: RobotSpec) -> float:
+    """Return the time of a control period of physics in a gzserver that reports once a simulated second [s]."""
+    stamps: list[tuple[int, float]] = []
+    with take_domain() as domain, start_robot(robot, domain, real_time_factor=0.0, control_dt=1.0) as server:
+        server.wait_ready()
+        with contextlib.closing(Graph(domain, server.check_alive)) as graph:
+            topic = Topics(robot.name).state
+            graph.subscribe(JointState, topic, lambda m: stamps.append((to_ns(m.header.stamp), time.perf_counter())))
+            graph.wait(lambda: len(stamps) > 40, TIMEOUT)
+    (first, begin), (last, end) = stamps[5], stamps[-1]
+    return (end - begin) / (1e-9 * (last - first)) * CONTROL_DT
+
+
+def time_round_trip(robot: RobotSpec, trips: int = 1000) -> float:
+    """Return the median time of a message there and back between two processes, rclpy on both sides [s]."""
+    with take_domain() as domain:
+        echo = subprocess.Popen([sys.executable, str(Path(__file__).with_name("ros_echo.py")), str(domain)])
+        context, came = Context(), list[JointState]()
+        context.init(domain_id=domain)
+        node, executor = rclpy.create_node("probe", context=context), SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+        node.create_subscription(JointState, "/echo/state", came.append, QoSProfile(depth=1))
+        publisher = node.create_publisher(JointTrajectory, "/echo/command", QoSProfile(depth=1))
+        point = JointTrajectoryPoint(positions=[0.0] * robot.dof)
+        message = JointTrajectory(joint_names=robot.joint_names, points=[point])
+        message.header.frame_id = "0123456789abcdef0123456789abcdef:1000"
+
+        def ask(patience: float) -> bool:
+            came.clear()
+            publisher.publish(message)
+            end = time.monotonic() + patience
+            while not came and time.monotonic() < end:
+                executor.spin_once(timeout_sec=patience)
+            return bool(came)
+
+        try:
+            if not any(ask(0.5) for _ in range(60)):
+                raise TimeoutError("the echo does not answer")
+            times = []
+            for _ in range(trips):
+                start = time.perf_counter()
+                if ask(TIMEOUT):
+                    times.append(time.perf_counter() - start)
+        finally:
+            echo.terminate()
+            echo.wait(TIMEOUT)
+            executor.shutdown()
+            node.destroy_node()
+            context.shutdown()
+    return statistics.median(times[WARM_UP:])
+
+
+def time_lock_step(robot: RobotSpec, steps: int = 1000) -> float:
+    """Return the median time of a step of the backend, set-points moving smoothly [s]."""
+    with open_gazebo(robot) as backend:
+        backend.reset(ONE, robot.home[None])
+        times = []
+        for k in range(steps):
+            goal = np.full((1, robot.dof), 0.2 * np.sin(0.02 * (k + 1)))
+            start = time.perf_counter()
+            backend.step(goal)
+            times.append(time.perf_counter() - start)
+    return statistics.median(times[WARM_UP:])
+
+
+def measure_fidelity(args: Arguments) -> Figures:
+    """Compare Gazebo with the embedded physics at 1 ms and with the fake servo, on smooth actions free of contact."""
+    figures: Figures = {}
+    for name in ("mara", "scara"):
+        robot = make_robot(name)
+        embedded, fake = make_backend("mujoco", robot, physics_dt=PHYSICS_DT), make_backend("fake", robot)
+        errors: list[list[NDArray[np.float64]]] = []
+        with open_gazebo(robot) as gazebo:
+            for seed in range(8):
+                for state in drive_smoothly(gazebo, seed):
+                    started = bool(state.time[0])
+                    others = [b.step(state.q_setpoint) if started else b.reset(ONE, state.q) for b in (embedded, fake)]
+                    if state.in_collision[0] or others[0].in_collision[0]:
+                        break
+                    errors.append([state.q[0] - other.q[0] for other in others])
+        from_embedded, from_fake = np.moveaxis(np.array(errors), 1, 0)
+        figures[f"{name}: states compared"] = len(errors)
+        figures[f"{name}: RMS from embedded [rad]"] = float(np.sqrt(np.mean(from_embedded**2)))
+        figures[f"{name}: largest from embedded [rad]"] = float(np.abs(from_embedded).max())
+        figures[f"{name}: largest from fake [rad]"] = float(np.abs(from_fake).max())
+    return figures
+
+
+def measure_stamps(args: Arguments) -> Figures:
+    """Count stamps of consecutive steps under random actions that are not start + k · control_dt, to the nanosecond."""
+    robot, rng, wrong = make_robot("mara"), np.random.default_rng(0), 0
+    with open_gazebo(robot) as backend:
+        state = backend.reset(ONE, robot.home[None])
+        for k in range(1, args.stamps + 1):
+            state = backend.step(wander(robot, rng, state.q_setpoint, state.q))
+            wrong += int(state.time[0] != k * round(CONTROL_DT * 1e9))
+    return {"consecutive steps": args.stamps, "stamps that are not exact": wrong}
+
+
+def measure_placements(args: Arguments) -> Figures:
+    """Place an arm in random motion anywhere, every third time near ±π, and look at the next step.
+
+    A pose inside the floor or the arm itself must be placed as exactly, but is pushed apart on the next step: the speed
+    there counts for poses that the embedded physics finds free.
+    """
+    robot, rng = make_robot("mara"), np.random.default_rng(0)
+    embedded, errors, speeds, free = make_backend("mujoco", robot), [], [], []
+    with open_gazebo(robot) as backend:
+        process = psutil.Process(backend._server.process.pid)  # type: ignore[attr-defined]
+        state, memory = backend.reset(ONE, robot.home[None]), 0
+        while sum(free) < args.placements:
+            q = draw_pose(robot, rng, near_pi=len(free) % 3 == 0)
+            state = backend.reset(ONE, q[None])
+            errors.append(np.abs(state.q[0] - q).max())
+            free.append(not embedded.reset(ONE, q[None]).in_collision[0])
+            state = backend.step(q[None])
+            speeds.append((np.abs(state.dq[0]) / robot.velocity_limit).max())
+            for _ in range(2):
+                state = backend.step(wander(robot, rng, state.q_setpoint, state.q))
+            memory = memory or process.memory_info().rss * (len(free) > WARM_UP)
+        grown = process.memory_info().rss - memory
+    left = [child for child in psutil.Process().children(recursive=True) if child.is_running()]
+    return {
+        "placements": len(free),
+        "of them free of contact": sum(free),
+        "largest placement error [rad]": max(errors),
+        "fastest joint on the next step / its limit": max(np.array(speeds)[free]),
+        "the same, placed in contact": max(np.array(speeds)[~np.array(free)]),
+        "gzserver's memory grew by [MB]": grown / 1e6,
+        "processes left": len(left),
+    }
+
+
+def draw_pose(robot: RobotSpec, rng: np.random.Generator, near_pi: bool) -> NDArray[np.float64]:
+    """Return a random pose inside the limits (dof,), or one within 0.05 rad of ±π where the limits allow [rad]."""
+    q = rng.uniform(robot.lower, robot.upper)
+    if near_pi:
+        q = np.where(q > 0, 1, -1) * (np.pi - rng.uniform(0, 0.05, robot.dof))
+    clipped: NDArray[np.float64] = np.clip(q, robot.lower, robot.upper)
+    return clipped
+
+
+def measure_parallel(args: Arguments) -> Figures:
+    """Compare two Gazebos in SubprocVecEnv with one."""
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(args.rounds):
+        for count, values in rates.items():
+            values.append(time_vec_env(count))
+    one, two = (max(values) for values in rates.values())
+    return {"steps per second, one Gazebo": one, "steps per second, two": two, "two Gazebos / one": two / one}
+
+
+def time_vec_env(num_envs: int, steps: int = 500) -> float:
+    """Return environment steps per second of wall time."""
+    env = make_vec_env("MARA-v0", num_envs, vec="subproc", seed=0, backend="gazebo")
+    env.reset()
+    actions = np.zeros((num_envs, 6), dtype=np.float32)
+    for _ in range(WARM_UP):
+        env.step(actions)
+    start = time.perf_counter()
+    for _ in range(steps):
+        env.step(actions)
+    rate = steps * num_envs / (time.perf_counter() - start)
+    env.close()
+    return rate
+
+
+def measure_transfer(args: Arguments) -> Figures:
+    """Evaluate a policy that was trained embedded, there and in Gazebo; the run's own evaluation is left alone."""
+    if args.run is None:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(args.run, Path(folder) / "run"))
+        embedded, gazebo = (evaluate(copy, EvaluateConfig(runs=args.runs, backend=name)) for name in ("mujoco", "gazebo"))
+    return {
+        "transfer: RMS embedded [mm]": embedded.accuracy_rms_mm,
+        "transfer: RMS in Gazebo [mm]": gazebo.accuracy_rms_mm,
+        "transfer: RMS in Gazebo / embedded": gazebo.accuracy_rms_mm / embedded.accuracy_rms_mm,
+        "transfer: successes in Gazebo": gazebo.success_rate,
+    }
+
+
+PARTS: dict[str, Callable[[Arguments], Figures]] = {
+    "speed": measure_speed,
+    "fidelity": measure_fidelity,
+    "stamps": measure_stamps,
+    "placements": measure_placements,
+    "parallel": measure_parallel,
+    "transfer": measure_transfer,
+}
+
+
+def wander(
+    robot: RobotSpec, rng: np.random.Generator, setpoint: NDArray[np.float64], q: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the set-point of a uniform random action."""
+    travel = robot.control_speed * CONTROL_DT
+    return compute_setpoint(setpoint, setpoint + rng.uniform(-1, 1, setpoint.shape) * travel, q, robot, travel)
+
+
+@contextlib.contextmanager
+def open_gazebo(robot: RobotSpec) -> Iterator[Backend]:
+    """Give a Gazebo of its own, at the period and step of the figures."""
+    with contextlib.closing(make_backend("gazebo", robot, control_dt=CONTROL_DT, physics_dt=PHYSICS_DT)) as backend:
+        yield backend
+
+
+@contextlib.contextmanager
+def take_domain() -> Iterator[int]:
+    """Give a free ROS domain."""
+    domain = Domain()
+    try:
+        yield domain.id
+    finally:
+        domain.release()
+
+
+def show(figures: Figures) -> None:
+    """Print figures, each beside its goal."""
+    for name, value in figures.items():
+        goal = GOALS.get(name)
+        verdict = "" if goal is None else f"   {goal}: {'reached' if goal.compare(value, goal.value) else 'NOT reached'}"
+        print(f"  {name:44} {value:12.5g}{verdict}", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    args = tyro.cli(Arguments)
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    figures: Figures = {}
+    for name in args.only or PARTS:
+        print(name, flush=True)
+        part = PARTS[name](args)
+        show(part)
+        figures |= part
+    if args.json:
+        Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

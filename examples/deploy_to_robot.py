@@ -1,0 +1,62 @@
+"""Put a trained policy on the robot: go home slowly, run one episode, hold at the goal, say how near the tool is.
+
+Run with ``python examples/deploy_to_robot.py RUN``; needs ``pip install 'gym_gazebo2[train,ros2]'`` and, in this ROS domain,
+the robot's joint_trajectory_controller and joint states, or a stand-in: ``gym-gazebo2 sim mara --real-time --robot-only``.
+Ctrl-C holds the arm where it is. Read docs/robot.md first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+
+import tyro
+
+from gym_gazebo2.algos import RunFolder
+from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.rollout import make_eval_env
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployment:
+    """Run the policy of a run folder on the robot.
+
+    Attributes:
+        run: The run's folder.
+        namespace: ROS namespace of the robot; None is its name.
+        reset_speed: Speed on the way home, as a share of the joints' limits.
+        steps: Control periods to run.
+        stale_after: Age at which the newest state counts as lost [s]; None is three control periods.
+    """
+
+    run: tyro.conf.Positional[str]
+    namespace: str | None = None
+    reset_speed: float = 0.1
+    steps: int = 100
+    stale_after: float | None = None
+
+
+def deploy(deployment: Deployment) -> None:
+    """Run one episode; closing the environment holds the arm, whatever happened."""
+    file = read_model_file(RunFolder.open(deployment.run).model)
+    names = ("namespace", "reset_speed", "stale_after")
+    options = {name: getattr(deployment, name) for name in names}
+    kwargs = {**file.config.env_kwargs, "backend": "ros2", "start_noise": 0.0, "backend_options": options}
+    model = file.build()
+    with contextlib.closing(file.wrap(make_eval_env(file.config.env, 1, **kwargs))) as env:
+        print("Going home...", flush=True)
+        observation = env.reset()
+        print("Running the policy. Ctrl-C holds the arm.", flush=True)
+        for _ in range(deployment.steps):
+            observation, _, _, infos = env.step(model.predict(observation, deterministic=True)[0])
+        print(
+            f"Tool error: {1e3 * infos[0]['position_error']:.2f} mm after {infos[0]['time']:.2f} s. Holding there.", flush=True
+        )
+
+
+if __name__ == "__main__":
+    try:
+        deploy(tyro.cli(Deployment))
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: the arm holds where it was.")

@@ -1,0 +1,131 @@
+"""The face of the ROS 2 client: one arm, paced by what is found on the other side."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.backends.base import Backend
+from gym_gazebo2.backends.ros2.choose import choose_pacing
+from gym_gazebo2.backends.ros2.link import Array, Link, Pacing, Sample, Settings
+from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.ros import Topics
+from gym_gazebo2.state import ArmState
+
+__all__ = ["Ros2Backend"]
+
+STALE_PERIODS = 3
+"""Periods after which the newest state of an arm whose time runs by itself is too old."""
+
+
+class Ros2Backend(Backend):
+    """One arm behind the ROS 2 contract: a provider in lock-step or free-running, Gazebo Sim, or the robot.
+
+    Attributes:
+        pacing: How its time advances: ``LockStep``, ``FreeRunning`` or ``ControlWorld``.
+    """
+
+    max_envs = 1
+    is_local = False
+    """Whether only this machine is searched; False leaves that to the user's settings."""
+
+    def __init__(
+        self,
+        robot: RobotSpec,
+        num_envs: int = 1,
+        control_dt: float = 0.05,
+        namespace: str | None = None,
+        domain_id: int | None = None,
+        timeout: float = 20.0,
+        lock_step: bool | None = None,
+        reset_speed: float = 0.2,
+        stale_after: float | None = None,
+    ) -> None:
+        """Connect to what moves the arm.
+
+        Args:
+            robot: The arm.
+            num_envs: 1; several arms are several processes.
+            control_dt: Control period [s].
+            namespace: ROS namespace; None is the robot's name.
+            domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
+            timeout: Deadline of every wait [s].
+            lock_step: Demand that time stands still between steps, or that it does not; None takes what is found.
+            reset_speed: Speed at which a robot, which cannot be placed, goes to a start pose, as a share of its limits.
+            stale_after: Free-running: age of the newest state at which the arm is held and a step fails [s]; None is three
+                control periods. A simulator slower than real time needs more.
+
+        Raises:
+            InvalidArgumentError: A number cannot work.
+            BackendError: Nothing moves the arm, not in the way demanded, or its joints are not the robot's.
+        """
+        super().__init__(robot, num_envs, control_dt)
+        if not 0 < reset_speed <= 1:
+            raise InvalidArgumentError("reset_speed", reset_speed, "a share of the velocity limit above 0, up to 1")
+        stale_after = STALE_PERIODS * self.control_dt if stale_after is None else stale_after
+        if not stale_after >= self.control_dt:
+            raise InvalidArgumentError("stale_after", stale_after, f"at least a control period, {self.control_dt} s")
+        self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_state(robot)
+        self._link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive, self.is_local)
+        settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after)
+        try:
+            self.pacing: Pacing = choose_pacing(self._link, settings, lock_step)
+        except BaseException:
+            self._link.close()
+            raise
+        self.lock_step = self.pacing.lock_step
+
+    def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
+        """Bring the arm to ``q``, at rest: at once where it can be placed, else slowly; the episode's time starts there."""
+        mask, q = self._check_reset(mask, q)
+        if mask[0]:
+            with self._holding_on_failure():
+                sample = self.pacing.place(q[0])
+            self._start = sample.stamp
+            self._state = self._keep(sample)
+            self._was_reset[:] = self._is_ready = True
+        return self._state
+
+    def step(self, q_setpoint: Array) -> ArmState:
+        """Command one period, and return the state at its end."""
+        goal = self._check_step(q_setpoint, self._setpoint)
+        with self._holding_on_failure():
+            sample = self.pacing.advance(goal[0].copy())
+            self._check_sane(sample.q[None], sample.dq[None])
+        self._state = self._keep(sample)
+        return self._state
+
+    def close(self) -> None:
+        """Hold the arm where that means something, and leave the ROS graph; closing twice is fine."""
+        if not self.is_closed:
+            super().close()
+            self.pacing.hold()
+            self._link.close()
+
+    def _check_alive(self) -> None:
+        """Raise a BackendError where the other side is known to be dead. A provider of others is not known."""
+
+    @contextlib.contextmanager
+    def _holding_on_failure(self) -> Iterator[None]:
+        """Hold the arm on any failure, Ctrl-C included; the episode is then over, and needs a reset."""
+        try:
+            yield
+        except BaseException:
+            self._was_reset[:] = self._is_ready = False
+            self.pacing.hold()
+            raise
+
+    def _keep(self, sample: Sample) -> ArmState:
+        self._setpoint = sample.setpoint[None].copy()
+        stamp = np.array([sample.stamp - self._start], dtype=np.int64)
+        return ArmState(stamp, sample.q[None], sample.dq[None], sample.setpoint[None], np.array([sample.in_collision]))
+
+
+def _make_state(robot: RobotSpec) -> ArmState:
+    """Return what stands for the state before the first reset: home, at rest."""
+    home = robot.home[None]
+    return ArmState(np.zeros(1, dtype=np.int64), home.copy(), np.zeros_like(home), home.copy(), np.zeros(1, dtype=bool))

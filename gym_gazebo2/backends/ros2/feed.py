@@ -1,0 +1,151 @@
+"""The newest state of an arm whose states come by themselves: late, doubled, reordered, foreign and absurd ones told apart.
+
+Knows the messages' fields, not rclpy; times of arrival come from the caller, on a steady clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gym_gazebo2.backends.base import ABSURD_POSITION, ABSURD_SPEED, NANOSECONDS
+from gym_gazebo2.backends.ros2.link import Array
+from gym_gazebo2.errors import BackendError
+from gym_gazebo2.robots import RobotSpec
+
+__all__ = ["Feed", "State"]
+
+JUMP_PERIODS = 0.75
+"""After so many periods with nothing but older stamps, the clock was set back, and it is not that a message was late."""
+MOST_SPEEDUP, MOST_NOISE = 4.0, 0.2
+"""Between two states an arm moves at most so many times as far as at its velocity limit, and so far besides [rad]."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """A measured state.
+
+    Attributes:
+        stamp: Time of the provider's clock, without its jumps back [ns].
+        q: (dof,) positions [rad].
+        dq: (dof,) velocities [rad/s]; from the positions where the publisher gives none.
+        received: When it came, on the steady clock [s].
+    """
+
+    stamp: int
+    q: Array
+    dq: Array
+    received: float
+
+
+class Feed:
+    """Takes messages as they come, and keeps the newest state that can be true.
+
+    Attributes:
+        newest: That state; None before the first.
+        force: Largest contact force since it was last set [N].
+    """
+
+    def __init__(self, robot: RobotSpec, read: Callable[[Any], tuple[Array, Array]], topic: str, period: float) -> None:
+        """Expect states of a robot.
+
+        Args:
+            robot: The arm.
+            read: Returns positions and velocities (dof,) of a message, or raises a BackendError.
+            topic: Where they come from, for messages.
+            period: Control period [s].
+        """
+        self.newest: State | None = None
+        self.force = 0.0
+        self._robot, self._read, self._topic, self._period = robot, read, topic, period
+        self._shift = 0
+        self._older_since: float | None = None
+        self._broken: BackendError | None = None
+
+    def take(self, message: Any, stamp: int, now: float) -> None:
+        """Take a message.
+
+        Args:
+            message: A JointState.
+            stamp: Its stamp [ns].
+            now: The steady clock [s].
+        """
+        if not set(self._robot.joint_names) & set(message.name):
+            return  # another device on the same topic
+        stamp = self._unwrap(stamp, now)
+        if self.newest is not None and stamp <= self.newest.stamp:
+            return
+        try:
+            q, dq = self._read(message)
+            self.newest = self._check(State(stamp, q, self._fill(dq, q, stamp), now))
+            self._broken = None
+        except BackendError as error:
+            self._broken = error
+
+    def check(self, now: float, stale_after: float) -> State:
+        """Return the newest state.
+
+        Args:
+            now: The steady clock [s].
+            stale_after: Age at which it is too old [s].
+
+        Raises:
+            BackendError: It is too old, or what came after it cannot be true.
+        """
+        if self._broken is not None:
+            error, self._broken = self._broken, None
+            raise error
+        if self.newest is None:
+            raise BackendError(f"No state came on {self._topic}, expected one of {self._robot.joint_names}.")
+        age = now - self.newest.received
+        if age > stale_after:
+            raise BackendError(
+                f"The newest state on {self._topic} is {age:.2f} s old, expected one every {self._period:g} s "
+                f"and none older than {stale_after:g} s. Is the robot off, or the simulator slow (option stale_after)?"
+            )
+        return self.newest
+
+    def _unwrap(self, stamp: int, now: float) -> int:
+        """Return the stamp on a clock that does not jump back: who resets a simulator may set its time back."""
+        newest, stamp = self.newest, stamp + self._shift
+        if newest is None or stamp >= newest.stamp:
+            self._older_since = None
+        elif self._older_since is None:
+            self._older_since = now
+        elif now - self._older_since > JUMP_PERIODS * self._period:
+            self._older_since = None
+            resumed = newest.stamp + round((now - newest.received) * NANOSECONDS)
+            self._shift += resumed - stamp
+            self.newest = None  # the arm may be anywhere now
+            return resumed
+        return stamp
+
+    def _fill(self, dq: Array, q: Array, stamp: int) -> Array:
+        """Return velocities; where the publisher gives none, those of the way since the newest state."""
+        if self.newest is None or not np.isnan(dq).all():
+            return np.zeros_like(q) if np.isnan(dq).all() else dq
+        return (q - self.newest.q) * (NANOSECONDS / (stamp - self.newest.stamp))
+
+    def _check(self, state: State) -> State:
+        robot = self._robot
+        sane = (state.q > robot.lower - ABSURD_POSITION) & (state.q < robot.upper + ABSURD_POSITION)
+        sane &= np.abs(state.dq) < ABSURD_SPEED
+        if not sane.all():
+            joint = int(np.argmin(sane))
+            raise BackendError(
+                f"{self._topic} says that {robot.joint_names[joint]!r} is at {state.q[joint]} rad and turns at "
+                f"{state.dq[joint]} rad/s; expected {robot.lower[joint]} to {robot.upper[joint]} rad, and numbers."
+            )
+        if self.newest is not None:
+            way = np.abs(state.q - self.newest.q)
+            most = MOST_SPEEDUP * robot.velocity_limit * (state.stamp - self.newest.stamp) / NANOSECONDS + MOST_NOISE
+            if (way > most).any():
+                joint = int(np.argmax(way - most))
+                raise BackendError(
+                    f"{self._topic} says that {robot.joint_names[joint]!r} went {way[joint]:.3f} rad between two states, "
+                    f"at most {most[joint]:.3f} expected. Does another node publish there, or did a reset move the arm?"
+                )
+        return state

@@ -1,0 +1,112 @@
+"""A robot, or a simulator whose time runs by itself: paced by the stamps of its states, guarded on this side."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+
+import numpy as np
+
+from gym_gazebo2.backends.base import NANOSECONDS
+from gym_gazebo2.backends.ros2.feed import Feed, State
+from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
+from gym_gazebo2.backends.ros2.travel import travel
+from gym_gazebo2.errors import BackendError
+from gym_gazebo2.ros import JointState, WrenchStamped, to_ns
+
+__all__ = ["FreeRunning"]
+
+LOG = logging.getLogger("gym_gazebo2.backends")
+LOST_PERIODS = 1.5
+"""An arm that is farther from its set-point than it goes in so many periods did not get the command."""
+CAUTION = 0.9
+"""Share of its speed at which such an arm goes on."""
+FLUSH, DISCOVERY = 0.5, 2.0
+"""Longest time to see the last command off, and to find its reader anew [s]."""
+
+
+class FreeRunning:
+    """Paced by stamps.
+
+    A command asks for the set-point of a period's end. The state that answers it is the first whose stamp is at least a period
+    later than the newest that had come when the command was published: a policy slower than the period is not paired with
+    an older state that waits in a queue. There is no placement: the arm goes to a start pose by commands.
+    """
+
+    lock_step = False
+
+    def __init__(self, link: Link, settings: Settings) -> None:
+        """Wait for the first state, and for somebody who takes commands.
+
+        Raises:
+            BackendError: There is none in time, or the state cannot be true.
+        """
+        self._link, self._settings = link, settings
+        period = settings.control_dt_ns / NANOSECONDS
+        self._feed = Feed(link.robot, link.read, link.topics.state, period)
+        link.on_state, link.on_contact = self._on_state, self._on_contact
+        self._travel = link.robot.velocity_limit * period
+        self._is_lost = np.zeros(link.robot.dof, dtype=bool)
+        if not link.graph.wait(lambda: self._feed.newest is not None and link.is_heard, settings.timeout):
+            self._feed.check(time.monotonic(), float("inf"))
+            raise BackendError(f"Nobody takes commands on {link.topics.command}. Is the controller active?")
+
+    def place(self, q: Array) -> Sample:
+        """Go to ``q`` slowly; the first command is the measured pose."""
+        self._link.graph.drain()
+        return travel(self._link.robot, self._look().q, q, self.advance, self._settings)
+
+    def advance(self, goal: Array) -> Sample:
+        """Command a period, and wait for its end."""
+        self._link.graph.drain()
+        newest = self._look()
+        # The set-point of a joint that did not get the last command is unknown: go on from where it is, a little slower.
+        reach = np.where(self._is_lost, CAUTION * self._travel, np.inf)
+        goal = np.clip(goal, newest.q - reach, newest.q + reach)
+        self._feed.force = 0.0
+        self._link.send(self._link.make_command(goal, self._settings.control_dt_ns))
+        state = self._wait(newest.stamp + self._settings.control_dt_ns)
+        self._is_lost = np.abs(state.q - goal) > LOST_PERIODS * self._travel
+        setpoint = np.where(self._is_lost, np.clip(state.q, self._link.robot.lower, self._link.robot.upper), goal)
+        return Sample(state.stamp, state.q, state.dq, setpoint, self._feed.force > 0.0)
+
+    def hold(self) -> None:
+        """Command the measured pose, unless it was measured long ago: by now the arm may have been moved by others."""
+        try:
+            link = self._link.renew()
+            if link is self._link:
+                link.graph.drain()
+                self._send_hold(link, FLUSH)
+                return
+            with contextlib.closing(link):
+                self._send_hold(link, DISCOVERY)
+        except BackendError as error:
+            LOG.error("The arm could not be told to hold: %s", error)
+
+    def _send_hold(self, link: Link, patience: float) -> None:
+        newest, robot = self._feed.newest, link.robot
+        if newest is None or time.monotonic() - newest.received > 2 * self._settings.stale_after + patience:
+            return
+        if link.graph.wait(lambda: link.is_heard, patience):
+            goal = np.clip(newest.q, robot.lower, robot.upper)
+            link.send(link.make_command(goal, self._settings.control_dt_ns))
+            link.flush(FLUSH)
+
+    def _look(self) -> State:
+        return self._feed.check(time.monotonic(), self._settings.stale_after)
+
+    def _wait(self, stamp: int) -> State:
+        """Return the first state of at least that stamp."""
+        if not self._link.graph.wait(lambda: self._look().stamp >= stamp, self._settings.timeout):
+            raise BackendError(
+                f"{self._link.topics.state} reached no stamp of {stamp} ns within {self._settings.timeout:g} s; the newest is "
+                f"{self._look().stamp} ns. Is the simulator paused?"
+            )
+        return self._look()
+
+    def _on_state(self, message: JointState) -> None:
+        self._feed.take(message, to_ns(message.header.stamp), time.monotonic())
+
+    def _on_contact(self, message: WrenchStamped) -> None:
+        self._feed.force = max(self._feed.force, message.wrench.force.x)

@@ -1,0 +1,113 @@
+"""Lock-step with a provider of the contract: a command is a step, its answer the state at its end."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
+from gym_gazebo2.errors import BackendError
+from gym_gazebo2.ros import JointState, WrenchStamped, to_ns
+
+__all__ = ["LockStep"]
+
+RESEND = 0.5
+"""Time after which a command that got no answer is sent again, with the same token [s]."""
+
+
+class LockStep:
+    """Paced by commands.
+
+    Every command carries a token that the provider echoes. A command without an answer is sent again with its token, and
+    answered without a second step; so nothing that is lost, late or doubled pairs a state with the wrong action.
+    """
+
+    lock_step = True
+
+    def __init__(self, link: Link, settings: Settings) -> None:
+        """Wait until the provider takes commands and placements.
+
+        Raises:
+            BackendError: It does not in time, or sends its states unreliably.
+        """
+        self._link, self._settings = link, settings
+        self._tokens = (f"{uuid.uuid4().hex}:{k}" for k in itertools.count())
+        self._states: dict[str, JointState] = {}
+        self._contacts: dict[str, float] = {}
+        self._stamp, self._start = 0, 0
+        link.on_state, link.on_contact = self._on_state, self._on_contact
+        self._places = link.graph.publish(JointState, link.topics.place)
+        if not link.graph.wait(lambda: link.is_heard and bool(self._places.get_subscription_count()), settings.timeout):
+            topics = f"{link.topics.command} and {link.topics.place}"
+            raise BackendError(f"Nobody took {topics} within {settings.timeout:g} s, though {link.topics.provider} says so.")
+        self._check_reliable()
+
+    def place(self, q: Array) -> Sample:
+        """Put the arm at ``q``, at rest; simulated time runs on."""
+        message = JointState(name=self._link.robot.joint_names, position=q.tolist())
+        message.header.frame_id = next(self._tokens)
+        answer = self._ask(self._places.publish, message)
+        self._stamp, self._start = to_ns(answer.header.stamp), self._link.starts
+        sample = self._read(answer, q)
+        return sample._replace(setpoint=sample.q)
+
+    def advance(self, goal: Array) -> Sample:
+        """Step one period."""
+        period = self._settings.control_dt_ns
+        command = self._link.make_command(goal, period, next(self._tokens))
+        answer = self._ask(self._link.send, command, self._start)
+        before, self._stamp = self._stamp, to_ns(answer.header.stamp)
+        if self._stamp != before + period:
+            passed = self._stamp - before
+            raise BackendError(f"A step advanced time by {passed} ns, expected {period} ns. Is another client stepping it?")
+        return self._read(answer, goal)
+
+    def hold(self) -> None:
+        """Do nothing: time stands still."""
+
+    def _ask(self, publish: Callable[[Any], None], message: Any, start: int | None = None) -> JointState:
+        """Publish until the state with the message's token has come; ``start`` is the provider that may answer, None any."""
+        token, link = message.header.frame_id, self._link
+        self._states.clear()
+        self._contacts.clear()
+        deadline = time.monotonic() + self._settings.timeout
+        while (left := deadline - time.monotonic()) > 0:
+            publish(message)
+            is_answered = link.graph.wait(lambda: self._is_answered(token), min(RESEND, left))
+            if start not in (None, link.starts):
+                raise BackendError(
+                    f"The provider of /{link.topics.namespace} was started anew: its arm is not where this episode left it. "
+                    "Call reset()."
+                )
+            self._check_reliable()
+            if is_answered:
+                return self._states[token]
+        raise BackendError(
+            f"The provider of /{link.topics.namespace} gave no answer within {self._settings.timeout:g} s. "
+            "Is it stopped, or did it ignore a message? Its log says so."
+        )
+
+    def _is_answered(self, token: str) -> bool:
+        return token in self._states and token in self._contacts
+
+    def _check_reliable(self) -> None:
+        unreliable = self._link.graph.best_effort & {self._link.topics.state, self._link.topics.contacts}
+        if unreliable:
+            raise BackendError(
+                f"{', '.join(sorted(unreliable))} are sent as best effort, and lock-step needs reliable delivery. "
+                "Let the provider publish reliably, or make the backend with lock_step=False and a provider that runs freely."
+            )
+
+    def _read(self, answer: JointState, setpoint: Array) -> Sample:
+        q, dq = self._link.read(answer)
+        in_collision = self._contacts[answer.header.frame_id] > 0.0
+        return Sample(to_ns(answer.header.stamp), q, dq, setpoint.copy(), in_collision)
+
+    def _on_state(self, message: JointState) -> None:
+        self._states[message.header.frame_id] = message
+
+    def _on_contact(self, message: WrenchStamped) -> None:
+        self._contacts[message.header.frame_id] = message.wrench.force.x

@@ -1,0 +1,80 @@
+"""Read what clients send: joints by name, every number checked. Knows the messages' fields, not rclpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.backends.base import NANOSECONDS
+from gym_gazebo2.robots import RobotSpec
+
+__all__ = ["RefusedError", "count_steps", "read_command", "read_joints"]
+
+Array = NDArray[np.float64]
+
+LIMIT_TOLERANCE = 1e-6
+LONGEST = 60 * NANOSECONDS
+
+
+class RefusedError(Exception):
+    """A message cannot be meant; it says what came. The provider logs it once and ignores the message."""
+
+
+def read_command(message: Any, robot: RobotSpec) -> Array:
+    """Return the set-points (dof,) of a JointTrajectory of exactly one point [rad].
+
+    Raises:
+        RefusedError: It has another number of points, or its joints are wrong.
+    """
+    if len(message.points) != 1:
+        raise RefusedError("a command without exactly one point")
+    return read_joints("command", message.joint_names, message.points[0].positions, robot)
+
+
+def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot: RobotSpec) -> Array:
+    """Return positions (dof,) in the robot's order [rad].
+
+    Args:
+        kind: What is read, for the message: "command", "placement".
+        names: Joint names, in any order.
+        values: Their positions [rad].
+        robot: The arm.
+
+    Raises:
+        RefusedError: A joint is unknown, missing or doubled, or a position is NaN or outside the limits.
+    """
+    if len(names) != robot.dof or len(values) != robot.dof:
+        raise RefusedError(f"a {kind} of {len(names)} names and {len(values)} positions, expected {robot.dof} of each")
+    for name in names:
+        if name not in robot.joint_names:
+            raise RefusedError(f"a {kind} for the unknown joint {name!r}")
+    if len(set(names)) != robot.dof:
+        raise RefusedError(f"a {kind} that names a joint twice")
+    given = dict(zip(names, values, strict=True))
+    q = np.array([given[name] for name in robot.joint_names])
+    inside = (q >= robot.lower - LIMIT_TOLERANCE) & (q <= robot.upper + LIMIT_TOLERANCE)
+    if not inside.all():
+        name = robot.joint_names[int(np.argmin(inside))]
+        raise RefusedError(f"a {kind} that puts {name!r} outside its limits, or nowhere (NaN)")
+    return q
+
+
+def count_steps(duration: int, physics_dt: int, exact: bool) -> int:
+    """Return how many physics steps a command takes.
+
+    Args:
+        duration: Its ``time_from_start`` [ns].
+        physics_dt: Physics step [ns].
+        exact: Whether it must be a whole number of steps; else it is rounded up.
+
+    Raises:
+        RefusedError: It is not between 0 and 60 s, or no whole number of steps.
+    """
+    if not 0 < duration <= LONGEST:
+        raise RefusedError("a command whose time_from_start is not between 0 and 60 s")
+    if exact and duration % physics_dt:
+        raise RefusedError(f"a command whose time_from_start is no whole number of physics steps of {physics_dt * 1e-9:g} s")
+    return -(-duration // physics_dt)

@@ -1,0 +1,209 @@
+"""Serve the embedded physics on the ROS 2 contract: the same topics, tokens and refusals as the Gazebo plug-in."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import itertools
+import json
+import logging
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gym_gazebo2.backends.base import count_substeps
+from gym_gazebo2.backends.mujoco import PHYSICS_DT
+from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.provider.arm import ServedArm
+from gym_gazebo2.provider.messages import RefusedError, count_steps, read_command, read_joints
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.ros import (
+    Clock,
+    Empty,
+    Graph,
+    JointState,
+    JointTrajectory,
+    String,
+    Time,
+    Topics,
+    WrenchStamped,
+    from_ns,
+    to_ns,
+)
+
+__all__ = ["serve"]
+
+LOG = logging.getLogger("gym_gazebo2.provider")
+OLD_TOKENS = 32
+MOST_REFUSALS = 100
+LAG = 0.1
+"""A real-time provider that is later than this lets time slip, instead of running after it [s]."""
+GLANCE = 1e-4
+"""Time for messages in every tick, however late it is [s]."""
+PICTURE_DT = 0.05
+"""Time between two pictures in real time [s]."""
+FOREVER = float("inf")
+
+
+def serve(
+    robot: RobotSpec,
+    *,
+    namespace: str | None = None,
+    domain_id: int | None = None,
+    control_dt: float = 0.05,
+    physics_dt: float = PHYSICS_DT,
+    factor: float | None = None,
+    robot_only: bool = False,
+    gui: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    on_ready: Callable[[Graph], None] = lambda graph: None,
+) -> None:
+    """Serve one arm until told to stop; an exception, KeyboardInterrupt included, ends it as cleanly.
+
+    Args:
+        robot: The arm.
+        namespace: ROS namespace; None is the robot's name.
+        domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
+        control_dt: Control period; in real time also the period of states [s].
+        physics_dt: Physics step [s].
+        factor: None for lock-step; else how fast time runs, 1 for real time, 0 for as fast as it can.
+        robot_only: Stand in for the robot: in real time, with commands and joint states and nothing else.
+        gui: Show the arm in a window, no faster than real time.
+        stop: Asked at least 20 times a second whether to end.
+        on_ready: Called with the graph once everything is served.
+
+    Raises:
+        InvalidArgumentError: A number cannot work, or a robot is to be in lock-step.
+        RenderError: A window is asked for and there is no display.
+    """
+    if factor is not None and not 0 <= factor < FOREVER:
+        raise InvalidArgumentError("factor", factor, "how fast time runs: 1 for real time, 0 for as fast as it can")
+    if robot_only and factor is None:
+        raise InvalidArgumentError(
+            "robot_only", robot_only, "False in lock-step: a robot's time does not wait. Serve it in real time"
+        )
+    start = time.time_ns() if robot_only else 0
+    arm = ServedArm(robot, control_dt, physics_dt, start)
+    with contextlib.closing(arm), contextlib.closing(Graph(domain_id)) as graph:
+        provider = _Provider(arm, graph, Topics(namespace or robot.name), factor is None, robot_only, gui)
+        on_ready(graph)
+        if factor is None:
+            graph.wait(stop, FOREVER)
+        else:
+            _run(provider, count_substeps(control_dt, physics_dt), factor, stop)
+
+
+def _run(provider: _Provider, report_every: int, factor: float, stop: Callable[[], bool]) -> None:
+    """Advance by one physics step a tick of the steady clock, and publish every ``report_every`` ticks."""
+    tick = 1e-9 * provider.arm.physics_dt_ns / factor if factor else 0.0
+    due = time.monotonic()
+    for count in itertools.count(1):
+        now = time.monotonic()
+        due = due + tick if now - due < LAG else now
+        if provider.graph.wait(stop, max(due - now, GLANCE)):
+            return
+        provider.arm.advance(1)
+        if count % report_every == 0:
+            provider.publish()
+
+
+class _Provider:
+    """Takes messages and answers them; whoever owns it lets the graph wait."""
+
+    def __init__(self, arm: ServedArm, graph: Graph, topics: Topics, lock_step: bool, robot_only: bool, gui: bool) -> None:
+        self.arm, self.graph, self._lock_step, self._gui = arm, graph, lock_step, gui
+        self._token, self._old_tokens = "", collections.deque[str](maxlen=OLD_TOKENS)
+        self._refused: set[str] = set()
+        self._state, self._contact, self._clock = JointState(name=list(arm.robot.joint_names)), WrenchStamped(), Clock()
+        self._next_picture = time.monotonic()
+        self._states = graph.publish(JointState, topics.state)
+        graph.subscribe(JointTrajectory, topics.command, self._on_command)
+        self._others: list[tuple[Any, Any]] = []
+        if not robot_only:
+            self._others = [
+                (graph.publish(WrenchStamped, topics.contacts), self._contact),
+                (graph.publish(Clock, topics.clock), self._clock),
+            ]
+            graph.subscribe(JointState, topics.place, self._on_place)
+            graph.node.create_service(Empty, topics.reset_world, self._on_reset_world)
+            self._provider = graph.publish(String, topics.provider, keep=True)
+            self._provider.publish(String(data=self._describe()))
+        self._show()
+
+    def publish(self) -> None:
+        """Publish the state at this instant, and what belongs to it."""
+        arm, state = self.arm, self._state
+        state.position, state.velocity, state.effort = (array("d", values) for values in (arm.q, arm.dq, arm.effort))
+        state.header.stamp = self._clock.clock = self._contact.header.stamp = from_ns(Time, arm.time)
+        # A placement has the stamp of the step before it: only the token tells their contacts apart.
+        state.header.frame_id = self._contact.header.frame_id = self._token
+        self._contact.wrench.force.x = arm.take_contact_force()
+        self._send()
+        self._show()
+
+    def _send(self) -> None:
+        for publisher, message in self._others:
+            publisher.publish(message)
+        self._states.publish(self._state)
+
+    def _on_command(self, message: JointTrajectory) -> None:
+        with self._refusing():
+            if self._is_repeated(message.header.frame_id):
+                return
+            goal = read_command(message, self.arm.robot)
+            duration = to_ns(message.points[0].time_from_start)
+            self.arm.command(goal, count_steps(duration, self.arm.physics_dt_ns, self._lock_step))
+            self._token = message.header.frame_id
+            if self._lock_step:
+                self.arm.advance(self.arm.left)
+                self.publish()
+
+    def _on_place(self, message: JointState) -> None:
+        with self._refusing():
+            if self._is_repeated(message.header.frame_id):
+                return
+            self.arm.place(read_joints("placement", message.name, message.position, self.arm.robot))
+            self._token = message.header.frame_id
+            self.publish()
+
+    def _on_reset_world(self, _: Any, response: Any) -> Any:
+        self.arm.place(self.arm.robot.home)
+        return response
+
+    def _is_repeated(self, token: str) -> bool:
+        """Tell whether a message came before: the newest is answered again, an older one that comes late is dropped."""
+        if not token:
+            return False
+        if token == self._token:
+            if self._lock_step:
+                self._send()
+            return True
+        if token in self._old_tokens:
+            return True
+        self._old_tokens.append(token)
+        return False
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Log what is refused, each kind once."""
+        try:
+            yield
+        except RefusedError as error:
+            if str(error) not in self._refused and len(self._refused) < MOST_REFUSALS:
+                self._refused.add(str(error))
+                LOG.warning("Ignored %s. This is said once.", error)
+
+    def _show(self) -> None:
+        """Draw, but in real time only when a picture is due, as drawing waits for that."""
+        now = time.monotonic()
+        if self._gui and (self._lock_step or now >= self._next_picture):
+            self._next_picture = now + PICTURE_DT
+            self.arm.show()
+
+    def _describe(self) -> str:
+        from gym_gazebo2 import __version__
+
+        physics_dt = self.arm.physics_dt_ns / 1e9
+        told = {"kind": "mujoco", "version": __version__, "lock_step": self._lock_step, "physics_dt": physics_dt}
+        return json.dumps(told | {"joints": list(self.arm.robot.joint_names)})

@@ -1,0 +1,88 @@
+"""Show a robot: its description, its joint states as the robot or a provider publishes them, and RViz where it is installed.
+
+ros2 launch gym_gazebo2 robot.launch.py
+ros2 launch gym_gazebo2 robot.launch.py robot:=scara base_link:=scara_base_link rviz:=false
+ros2 launch gym_gazebo2 robot.launch.py stand_in:=true     # without a robot: the embedded physics in its place
+ros2 launch gym_gazebo2 robot.launch.py use_sim_time:=true # beside sim.launch.py
+ros2 launch gym_gazebo2 robot.launch.py --show-args
+"""
+
+import shutil
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess
+from launch.conditions import IfCondition
+from launch.substitutions import Command, LaunchConfiguration, ThisLaunchFileDir
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+BOOLEAN = ("true", "false")
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments, the robot's description and frames, its stand-in and its picture."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("robot", default_value="mara", description="Robot: mara, scara or scara4."),
+            DeclareLaunchArgument(
+                "namespace",
+                default_value=LaunchConfiguration("robot"),
+                description="ROS namespace; by default the robot's name.",
+            ),
+            DeclareLaunchArgument(
+                "use_sim_time", default_value="false", choices=BOOLEAN, description="Whether time is that of /clock."
+            ),
+            DeclareLaunchArgument(
+                "stand_in",
+                default_value="false",
+                choices=BOOLEAN,
+                description="Whether the embedded physics stands in for the robot, in real time.",
+            ),
+            DeclareLaunchArgument(
+                "rviz",
+                default_value="true" if shutil.which("rviz2") else "false",
+                choices=BOOLEAN,
+                description="Whether RViz shows the robot; by default where it is installed.",
+            ),
+            DeclareLaunchArgument(
+                "base_link", default_value="base_robot", description="RViz's fixed frame; scara_base_link for the scaras."
+            ),
+            ExecuteProcess(
+                name="gym_gazebo2_sim",
+                output="screen",
+                condition=IfCondition(LaunchConfiguration("stand_in")),
+                cmd=[
+                    "gym-gazebo2",
+                    "sim",
+                    LaunchConfiguration("robot"),
+                    "--real-time",
+                    "--robot-only",
+                    "--namespace",
+                    LaunchConfiguration("namespace"),
+                ],
+            ),
+            Node(
+                package="robot_state_publisher",
+                executable="robot_state_publisher",
+                namespace=LaunchConfiguration("namespace"),
+                output="screen",
+                parameters=[
+                    {
+                        "use_sim_time": LaunchConfiguration("use_sim_time"),
+                        "robot_description": ParameterValue(
+                            Command(["cat '", ThisLaunchFileDir(), "/../urdf/", LaunchConfiguration("robot"), ".urdf'"]),
+                            value_type=str,
+                        ),
+                    }
+                ],
+            ),
+            Node(
+                package="rviz2",
+                executable="rviz2",
+                namespace=LaunchConfiguration("namespace"),
+                condition=IfCondition(LaunchConfiguration("rviz")),
+                parameters=[{"use_sim_time": LaunchConfiguration("use_sim_time")}],
+                arguments=["-d", [ThisLaunchFileDir(), "/robot.rviz"], "-f", LaunchConfiguration("base_link")],
+            ),
+        ]
+    )

@@ -1,0 +1,88 @@
+"""Serve a robot on the ROS 2 contract, from the embedded physics or from Gazebo: ``gym-gazebo2 sim`` with launch arguments.
+
+ros2 launch gym_gazebo2 sim.launch.py
+ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gazebo gui:=false
+ros2 launch gym_gazebo2 sim.launch.py robot:=scara lock_step:=false factor:=0.5 namespace:=left
+ros2 launch gym_gazebo2 sim.launch.py --show-args
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PythonExpression
+
+BOOLEAN = ("true", "false")
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and the one process."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("robot", default_value="mara", description="Robot: mara, scara or scara4."),
+            DeclareLaunchArgument(
+                "provider",
+                default_value="mujoco",
+                choices=("mujoco", "gazebo"),
+                description="mujoco, the embedded physics, or gazebo, a real gzserver (gym-gazebo2 install-gazebo).",
+            ),
+            DeclareLaunchArgument(
+                "lock_step",
+                default_value="true",
+                choices=BOOLEAN,
+                description="Whether time stands still between commands; else it runs by itself.",
+            ),
+            DeclareLaunchArgument(
+                "factor", default_value="1.0", description="Without lock-step, how fast time runs; 0 is as fast as it can."
+            ),
+            DeclareLaunchArgument("gui", default_value="false", choices=BOOLEAN, description="Whether a window shows the arm."),
+            DeclareLaunchArgument(
+                "namespace",
+                default_value=LaunchConfiguration("robot"),
+                description="ROS namespace; by default the robot's name.",
+            ),
+            DeclareLaunchArgument(
+                "domain",
+                default_value=EnvironmentVariable("ROS_DOMAIN_ID", default_value="0"),
+                description="ROS domain, from 0 to 101; by default ROS_DOMAIN_ID, or 0.",
+            ),
+            DeclareLaunchArgument(
+                "control_dt", default_value="0.05", description="Control period, in real time also the period of states [s]."
+            ),
+            DeclareLaunchArgument(
+                "physics_dt", default_value="None", description="Physics step [s]; None is the provider's own."
+            ),
+            DeclareLaunchArgument(
+                "robot_only",
+                default_value="false",
+                choices=BOOLEAN,
+                description="Whether to stand in for the robot (mujoco without lock-step): no placement, no reset.",
+            ),
+            ExecuteProcess(
+                name="gym_gazebo2_sim",
+                output="screen",
+                cmd=[
+                    "gym-gazebo2",
+                    "sim",
+                    LaunchConfiguration("robot"),
+                    "--provider",
+                    LaunchConfiguration("provider"),
+                    PythonExpression(
+                        ["'--lock-step' if '", LaunchConfiguration("lock_step"), "' == 'true' else '--real-time'"]
+                    ),
+                    "--factor",
+                    LaunchConfiguration("factor"),
+                    PythonExpression(["'--gui' if '", LaunchConfiguration("gui"), "' == 'true' else '--no-gui'"]),
+                    "--namespace",
+                    LaunchConfiguration("namespace"),
+                    "--domain",
+                    LaunchConfiguration("domain"),
+                    "--control-dt",
+                    LaunchConfiguration("control_dt"),
+                    "--physics-dt",
+                    LaunchConfiguration("physics_dt"),
+                    PythonExpression(
+                        ["'--robot-only' if '", LaunchConfiguration("robot_only"), "' == 'true' else '--no-robot-only'"]
+                    ),
+                ],
+            ),
+        ]
+    )

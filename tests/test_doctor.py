@@ -1,0 +1,128 @@
+"""``gym-gazebo2 doctor`` on this machine as it is, and on machines where something is missing, broken, or hangs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gym_gazebo2.cli import main
+from gym_gazebo2.doctor import CHECKS, Finding, examine, has_failed
+
+NEEDED = ("Python", "packages", "physics", "rendering", "training", "ROS 2", "middleware", "ROS domain", "Gazebo", "plug-in")
+
+
+def put_module(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a package of that name come before the installed one, in processes started from here."""
+    (folder / f"{name}.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
+
+
+def test_here_everything_works(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    assert main(["doctor", "--json"]) == 0
+    findings = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(findings) == list(CHECKS)
+    assert {name: findings[name]["state"] for name in NEEDED} == dict.fromkeys(NEEDED, "ok"), findings
+    assert "a message went through" in findings["middleware"]["found"]
+    assert findings["display"]["state"] == "optional" and findings["display"]["mend"]
+
+
+def test_the_table_shows_what_is_wrong_and_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(
+        "gym_gazebo2.cli.examining.examine", lambda: [Finding("ROS domain", "broken", "200", "export ROS_DOMAIN_ID=0")]
+    )
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert "broken" in shown and "export ROS_DOMAIN_ID=0" in shown
+
+
+def test_a_domain_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", "200")
+    [finding] = examine(["ROS domain"])
+    assert finding.state == "broken" and "200" in finding.found and "export ROS_DOMAIN_ID=" in finding.mend
+
+
+def test_others_on_the_domain_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gym_gazebo2.gazebo import Domain
+    from gym_gazebo2.ros import Graph
+
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    domain = Domain()
+    graph = Graph(domain.id)
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain.id))
+    [finding] = examine(["ROS domain"])
+    assert finding.state == "ok" and graph.node.get_name() in finding.found
+    graph.close()
+    domain.release()
+
+
+@pytest.mark.parametrize(
+    ("check", "module", "code", "state", "found"),
+    [
+        ("physics", "mujoco", "raise ImportError('no')", "missing", "mujoco"),
+        ("ROS 2", "rclpy", "raise ImportError('librcl.so: no such file')", "broken", "librcl.so"),
+        ("training", "torch", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "broken", "SIGSEGV"),
+        ("rendering", "mujoco", "raise RuntimeError('half a driver')", "broken", "half a driver"),
+    ],
+)
+def test_what_is_missing_or_broken_is_a_finding(
+    check: str, module: str, code: str, state: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_module(tmp_path, module, code, monkeypatch)
+    [finding] = examine([check])
+    assert (finding.name, finding.state) == (check, state) and found in finding.found
+    assert "install" in finding.mend and has_failed([finding])
+
+
+def test_a_check_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_module(tmp_path, "torch", "import threading; threading.Event().wait()", monkeypatch)
+    [finding] = examine(["training"], deadline=1.0)
+    assert finding.state == "broken" and "did not end within 1 s" in finding.found
+
+
+def test_no_picture_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("__EGL_VENDOR_LIBRARY_FILENAMES", "/nonexistent.json")
+    [finding] = examine(["rendering"])
+    assert finding.state == "optional" and "libegl1" in finding.mend and not has_failed([finding])
+
+
+def test_no_gazebo_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "/nonexistent")
+    gazebo, plugin = examine(["Gazebo", "plug-in"])
+    assert gazebo.state == plugin.state == "optional"
+    assert gazebo.mend == plugin.mend == "gym-gazebo2 install-gazebo"
+
+
+def test_a_missing_compiler_names_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gym_gazebo2.gazebo import find_gazebo
+    from gym_gazebo2.gazebo.locate import find_cached_prefix
+
+    if (gazebo := find_gazebo()) is None or gazebo.prefix is None:
+        pytest.skip("Gazebo is the system's: its programs are on the PATH")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    find_cached_prefix().parent.mkdir(parents=True)
+    find_cached_prefix().symlink_to(gazebo.prefix)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    [plugin] = examine(["plug-in"])
+    assert (
+        plugin.state == "broken" and "cmake is not on the PATH" in plugin.found and "apt-get install cmake g++" in plugin.mend
+    )
+
+
+def test_a_display_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":93")
+    [finding] = examine(["display"])
+    assert finding.state == "broken" and ":93" in finding.found
+
+
+def test_a_display_that_answers(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", display)
+    [finding] = examine(["display"])
+    assert finding.state == "ok"
