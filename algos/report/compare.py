@@ -105,9 +105,7 @@ def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = Com
 def _make_price(price_per_hour: float | None) -> tuple[Column, ...]:
     if price_per_hour is None:
         return ()
-    return (
-        Column(f"cost at {price_per_hour:g} an hour", "{:.3g}", lambda run: price_per_hour * run.wall_s / facts.HOUR_S, -1),
-    )
+    return (Column(f"cost at {price_per_hour:g} an hour", "{:.3g}", lambda run: price_per_hour * run.wall_s / facts.HOUR_S),)
 
 
 def _make_head(runs: Sequence[RunData], groups: Sequence[Group], envs: Iterable[str]) -> str:

@@ -27,6 +27,8 @@ def format_duration(seconds: float | None) -> tuple[str, str]:
 
 def format_length(millimetres: float) -> str:
     """Return a length [mm] with as many digits as a person compares."""
+    if millimetres < 0.01:
+        return f"{millimetres:.2g}"
     return f"{millimetres:.3f}" if millimetres < 1.0 else f"{millimetres:.2f}" if millimetres < 10.0 else f"{millimetres:.1f}"
 
 
