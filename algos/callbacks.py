@@ -33,7 +33,7 @@ EVAL_SEED = 1_000_000
 LOOK_SECONDS = 0.2
 """Least time between two updates of what is shown; off policy, an iteration may be one step."""
 
-CHECKPOINT_SHARE = 0.05
+CHECKPOINT_SHARE = 0.02
 """Most of the wall time that checkpoints may take."""
 
 

@@ -13,6 +13,7 @@ import sysconfig
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 PACKAGE = "ros_gz_interfaces"
 DEFINITIONS = {
@@ -35,6 +36,8 @@ LIBRARIES = [
 def provide(folder: Path) -> None:
     """Make ``import ros_gz_interfaces`` work in this process, with what is built under the folder where it is not installed."""
     if importlib.util.find_spec(PACKAGE) is None:
+        if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+            pytest.skip("Python's headers are not installed (on Debian and Ubuntu: python3-dev)")
         environment = {**os.environ, "AMENT_PREFIX_PATH": sys.prefix}
         command = [sys.executable, __file__, str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)

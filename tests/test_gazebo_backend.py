@@ -180,17 +180,23 @@ def test_where_asked_for_a_dead_server_is_replaced_and_the_episode_ends():
 
 
 def test_training_survives_the_death_of_its_simulator(tmp_path, monkeypatch):
-    servers = []
-    start = gazebo.start_robot
+    servers, steps = [], []
+    start, step = gazebo.start_robot, gazebo.GazeboBackend.step
     monkeypatch.setattr(gazebo, "start_robot", lambda *args, **world: servers.append(start(*args, **world)) or servers[-1])
-    killer = threading.Timer(3.0, lambda: servers[0].process.kill())
-    killer.start()
+
+    def step_and_kill(backend, q_setpoint):
+        steps.append(backend)
+        if len(steps) == 250:
+            backend._server.process.kill()
+        return step(backend, q_setpoint)
+
+    monkeypatch.setattr(gazebo.GazeboBackend, "step", step_and_kill)
     sizes = {"n_steps": 100, "batch_size": 100, "n_epochs": 2}
-    few = {"num_envs": 1, "steps": 3000, "eval_every": 3000, "eval_runs": 1, "hyperparameters": sizes}
+    few = {"num_envs": 1, "steps": 800, "eval_every": 800, "eval_runs": 1, "hyperparameters": sizes, "checkpoint_seconds": 0.1}
     config = TrainConfig(env="SCARA-v0", backend="gazebo", out=str(tmp_path / "run"), progress=False, **few)
     run = train(config)
-    killer.join()
-    assert run.model.is_file() and servers[0].process.returncode == -signal.SIGKILL and len(servers) >= 3
+    assert run.model.is_file() and steps[249]._server.process.returncode == -signal.SIGKILL
+    assert len(servers) == 3, "one for training, one for evaluation, and one in place of the dead"
     assert all(server.process.returncode is not None for server in servers), "none is left"
 
 
