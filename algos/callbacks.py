@@ -34,7 +34,8 @@ LOOK_SECONDS = 0.2
 """Least time between two updates of what is shown; off policy, an iteration may be one step."""
 
 CHECKPOINT_SHARE = 0.02
-"""Most of the wall time that checkpoints may take."""
+"""Most of the wall time that checkpoints may take, as far as ``MOST_INTERVALS`` of ``checkpoint_seconds`` allow."""
+MOST_INTERVALS = 20
 
 
 @dataclasses.dataclass
@@ -137,7 +138,9 @@ class RunCallback(BaseCallback):
         started = time.monotonic()
         save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
         ended = time.monotonic()
-        self._next_checkpoint = ended + max(self.config.checkpoint_seconds, (ended - started) / CHECKPOINT_SHARE)
+        interval = self.config.checkpoint_seconds
+        slow = min((ended - started) / CHECKPOINT_SHARE, MOST_INTERVALS * interval)
+        self._next_checkpoint = ended + max(interval, slow)
 
     def evaluate(self) -> None:
         """Run the deterministic policy from perturbed starts; keep the best model and note when the target was met."""

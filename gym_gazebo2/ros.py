@@ -10,7 +10,7 @@ import dataclasses
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gym_gazebo2.errors import BackendError, MissingDependencyError
@@ -24,6 +24,8 @@ try:
     from geometry_msgs.msg import WrenchStamped
     from rclpy.context import Context
     from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.executors import ExternalShutdownException
+    from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
     from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import JointState
@@ -148,7 +150,8 @@ class Graph:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._executor.spin_once(timeout_sec=min(left, GLANCE))
+            with self._noticing_shutdown():
+                self._executor.spin_once(timeout_sec=min(left, GLANCE))
             while self._refused:  # not in the event's own callback: it must not destroy the subscription it belongs to
                 self._refused.pop()()
             self.watch()
@@ -158,11 +161,31 @@ class Graph:
         """Take what has come, without waiting: one message a topic, as that is all that is kept."""
         self.check_open()
         for _ in list(self.node.subscriptions):
-            self._executor.spin_once(timeout_sec=0.0)
+            with self._noticing_shutdown():
+                self._executor.spin_once(timeout_sec=0.0)
 
     def wait_acknowledged(self, publisher: Any, timeout: float) -> bool:
         """Return whether every reliable reader confirmed the publisher's last message in time [s]."""
-        return bool(publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout)))
+        with self._noticing_shutdown():
+            return bool(publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout)))
+
+    def send(self, publisher: Any, message: Any) -> None:
+        """Publish a message.
+
+        Raises:
+            BackendError: The context was shut down by a signal.
+        """
+        with self._noticing_shutdown():
+            publisher.publish(message)
+
+    @contextlib.contextmanager
+    def _noticing_shutdown(self) -> Iterator[None]:
+        """Say that ROS was shut down, instead of what that does to a call which is just under way."""
+        try:
+            yield
+        except (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle, ExternalShutdownException):
+            self.check_open()
+            raise
 
     def find_services(self, kind: str) -> list[str]:
         """Return the names of the services of a type, such as "std_srvs/srv/Empty"."""

@@ -76,15 +76,19 @@ class FreeRunning:
     def hold(self) -> None:
         """Command the measured pose, unless it was measured long ago: by now the arm may have been moved by others."""
         try:
-            link = self._link.renew()
-            if link is self._link:
-                link.graph.drain()
-                self._send_hold(link, FLUSH)
-                return
-            with contextlib.closing(link):
-                self._send_hold(link, DISCOVERY)
+            self._hold_by_any_link()
         except BackendError as error:
             LOG.error("The arm could not be told to hold: %s", error)
+
+    def _hold_by_any_link(self) -> None:
+        try:
+            self._link.graph.drain()
+            self._send_hold(self._link, FLUSH)
+        except BackendError:
+            if self._link.graph.is_open:
+                raise
+            with contextlib.closing(self._link.renew()) as link:
+                self._send_hold(link, DISCOVERY)
 
     def _send_hold(self, link: Link, patience: float) -> None:
         newest, robot = self._feed.newest, link.robot

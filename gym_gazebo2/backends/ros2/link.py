@@ -139,6 +139,7 @@ class Link:
     @property
     def is_heard(self) -> bool:
         """Whether somebody takes the commands."""
+        self.graph.check_open()
         return bool(self._commands.get_subscription_count())
 
     def make_command(self, goal: Array, period: int, token: str = "") -> JointTrajectory:
@@ -150,8 +151,7 @@ class Link:
 
     def send(self, command: JointTrajectory) -> None:
         """Publish a command."""
-        self.graph.check_open()
-        self._commands.publish(command)
+        self.graph.send(self._commands, command)
 
     def flush(self, timeout: float) -> bool:
         """Wait until every reader has the last command, and tell whether that was so in time."""
@@ -176,9 +176,7 @@ class Link:
         return np.array(message.position)[order], np.array(velocity)[order]
 
     def renew(self) -> Link:
-        """Return this link, or a new one to the same arm where a signal has shut this one down."""
-        if self.graph.is_open:
-            return self
+        """Return a new link to the same arm, for where a signal has shut this one down."""
         return Link(self.robot, self.topics, self.graph.domain_id, lambda: None, self._is_local)
 
     def close(self) -> None:
