@@ -10,7 +10,7 @@ PEERS := .venv-peers
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test check bench peers clean
+.PHONY: help setup system demo test check docs bench peers clean
 
 help:  ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,11 +24,11 @@ $(STAMP): setup.py constraints.txt tests/legacy.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/legacy -r tests/legacy.txt
 	@touch $@
 
-system:  ## Install an off-screen OpenGL driver and a virtual display (Debian, Ubuntu) where they are missing
-	@{ $(PYTHON) -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('EGL') is None)" && command -v Xvfb >/dev/null && command -v cmake >/dev/null && command -v c++ >/dev/null; } || { \
-	  packages='libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri xvfb cmake g++'; \
+system:  ## Install an off-screen OpenGL driver, a virtual display and a browser (Debian, Ubuntu) where they are missing
+	@{ $(PYTHON) -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('EGL') is None)" && command -v Xvfb >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && command -v cmake >/dev/null && command -v c++ >/dev/null; } || { \
+	  packages='libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri xvfb chromium chromium-driver cmake g++'; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y $$packages; \
-	  else echo "No EGL driver (pictures), no Xvfb (tests of windows), or no CMake and C++ compiler (Gazebo plug-in). Install them: sudo apt-get install $$packages"; fi; }
+	  else echo "No EGL driver (pictures), no Xvfb (tests of windows), no Chromium (tests of reports), or no CMake and C++ compiler (Gazebo plug-in). Install them: sudo apt-get install $$packages"; fi; }
 
 demo: system $(STAMP)  ## Train MARA-v0 with PPO, evaluate it, write the report
 	@n=0; while [ -e $(DEMO)-$$n ]; do n=$$((n + 1)); done; \
@@ -43,6 +43,9 @@ check: $(STAMP)  ## Lint and check types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(STAMP)  ## Build the documentation as a site, in site/
+	$(BIN)/mkdocs build --strict --quiet
+
 bench: system $(STAMP)  ## Print the speeds that the README quotes
 	$(BIN)/python -m benchmarks.throughput $(if $(wildcard $(PEERS)/bin/python),--peers $(PEERS)/bin/python)
 
@@ -54,4 +57,4 @@ $(PEERS)/.installed: benchmarks/peers.txt
 	@touch $@
 
 clean:  ## Remove what make made, but for the runs
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

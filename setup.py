@@ -19,7 +19,19 @@ ROS2 = [
 ]
 EXTRAS = {
     "mujoco": ["mujoco>=4.0"],
-    "train": ["mujoco>=4.0", "stable-baselines3>=2.9", "sb3-contrib>=2.9", "torch>=2.3", "matplotlib>=3.8"],
+    "train": [
+        "mujoco>=4.0",
+        "stable-baselines3>=2.9",
+        "sb3-contrib>=2.9",
+        "torch>=2.3",
+        "matplotlib>=3.8",
+        "pillow>=10.1",
+        "PyYAML>=6",
+    ],
+    "export": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],
+    "play": ["mujoco>=4.0", "av>=14", "pillow>=10"],
+    "sweep": ["optuna>=4"],
+    "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"],
     "tensorboard": ["tensorboard>=2.15"],
     "ros2": [f"{name}; {WHEELS}" for name in ROS2],
 }
@@ -32,6 +44,7 @@ EXTRAS["dev"] = [
     "ruff>=0.6",
     "mypy>=1.10",
     "psutil>=5.9",
+    "selenium>=4.20",
     "transforms3d>=0.4.2",
     "colcon-core>=0.18",
     "colcon-ros>=0.4",
@@ -64,7 +77,12 @@ setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     py_modules=[AUTOLOAD],
     cmdclass={"build_py": BuildWithAutoload},
-    package_data={NAME: ["py.typed", "launch/*"], f"{NAME}.urdf": ["*.urdf"], f"{NAME}.gazebo": ["*.lock", "plugin/*"]},
+    package_data={
+        NAME: ["py.typed", "launch/*"],
+        f"{NAME}.algos.report": ["*.css", "*.js"],
+        f"{NAME}.urdf": ["*.urdf"],
+        f"{NAME}.gazebo": ["*.lock", "plugin/*"],
+    },
     install_requires=["gymnasium>=1.2,<2", "numpy>=1.26", "yourdfpy>=0.0.56", "tyro>=1.0", "rich>=13"],
     extras_require=EXTRAS,
     entry_points={

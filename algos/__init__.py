@@ -10,7 +10,7 @@ from gym_gazebo2.errors import MissingDependencyError
 try:
     import stable_baselines3  # noqa: F401
 except ImportError as error:
-    raise MissingDependencyError("stable_baselines3", "train") from error
+    raise MissingDependencyError(error.name or "stable_baselines3", "train") from error
 
 from gym_gazebo2.algos.config import TrainConfig
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate

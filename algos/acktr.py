@@ -1,8 +1,9 @@
 """ACKTR: actor and critic on natural gradients from Kronecker-factored curvature, inside a trust region."""
 
 import copy
-from collections.abc import Collection, Iterator
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch as th
@@ -42,10 +43,25 @@ SelfACKTR = TypeVar("SelfACKTR", bound="ACKTR")
 
 CRITICS = ("adam", "kfac")
 
+SAMPLES_PER_WIDTH = 8
+"""Samples for the curvature, as a multiple of the widest layer's width."""
+
 MAX_KL_RATIO = 1.5
 """A step whose measured divergence exceeds this multiple of the target is halved."""
 
+DOUBTFUL_KL_RATIO = 1.2
+"""A divergence measured on a sample is measured on the whole batch where it exceeds this multiple of the target."""
+
 MAX_HALVINGS = 10
+
+
+class Part(NamedTuple):
+    """Part of a batch."""
+
+    observations: Any
+    actions: th.Tensor
+    distribution: Distribution
+    """The policy's before the step, with its graph."""
 
 
 class ACKTR(OnPolicyAlgorithm):
@@ -84,6 +100,7 @@ class ACKTR(OnPolicyAlgorithm):
         max_step_size: float | Schedule = 10.0,
         damping: float = 0.3,
         stats_decay: float | None = None,
+        stats_samples: int | None = None,
         curvature_interval: int = 1,
         momentum: float = 0.0,
         critic: Literal["adam", "kfac"] = "kfac",
@@ -118,6 +135,8 @@ class ACKTR(OnPolicyAlgorithm):
             damping: λ of K-FAC.
             stats_decay: Weight of the past in the curvature, in [0, 1). None averages only as far as a batch is small
                 against the width of a layer; stale curvature is what makes the algorithm unstable.
+            stats_samples: Samples of the batch, drawn at random, that the curvature of actor or joint network is taken from.
+                None takes as many as its widest layer needs.
             curvature_interval: Updates between two eigendecompositions; raise it for layers thousands wide.
             momentum: Weight of the previous direction, in [0, 1).
             critic: Optimizer of a critic that shares no layer with the actor.
@@ -168,6 +187,7 @@ class ACKTR(OnPolicyAlgorithm):
         self.max_step_size = max_step_size
         self.damping = damping
         self.stats_decay = stats_decay
+        self.stats_samples = stats_samples
         self.curvature_interval = curvature_interval
         self.momentum = momentum
         self.critic = critic
@@ -193,8 +213,10 @@ class ACKTR(OnPolicyAlgorithm):
             start = value(1.0) if callable(value) else value
             if not (isinstance(start, int | float) and start > 0):
                 raise InvalidArgumentError(name, start, "a positive number, or a schedule that starts with one")
-        for name in ("batch_size", "n_critic_updates"):
+        for name in ("batch_size", "n_critic_updates", "stats_samples"):
             count = getattr(self, name)
+            if count is None and name == "stats_samples":
+                continue
             if not (isinstance(count, int) and count >= 1):
                 raise InvalidArgumentError(name, count, "a whole number of at least 1")
         samples = self.n_steps * self.n_envs
@@ -254,7 +276,7 @@ class ACKTR(OnPolicyAlgorithm):
             Whether to go on.
 
         Raises:
-            FloatingPointError: If the policy meets an observation that is not finite.
+            NonFiniteError: If the policy meets an observation that is not finite.
         """
         try:
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
@@ -267,7 +289,7 @@ class ACKTR(OnPolicyAlgorithm):
         """Update actor and critic with the current rollout buffer.
 
         Raises:
-            FloatingPointError: If an observation or a return is not finite; the policy stays as it was.
+            NonFiniteError: If an observation or a return is not finite; the policy stays as it was.
         """
         self.policy.set_training_mode(True)
         batch = next(self.rollout_buffer.get(batch_size=None))
@@ -283,62 +305,79 @@ class ACKTR(OnPolicyAlgorithm):
 
     def _train_actor(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of the policy, its actions sampled (Wu et al., section 3.1)."""
-        with self._kfac.capture():
-            distribution = self.policy.get_distribution(batch.observations)
-        loss = self._compute_policy_loss(batch, distribution)
-        metric = compute_policy_metric(distribution)
-        self._take_policy_step(batch, distribution, sample_log_prob(distribution), loss, metric)
+        parts: list[Part] = []
+        for observations, actions in self._split(batch):
+            with nullcontext() if parts else self._kfac.capture():
+                distribution = self.policy.get_distribution(observations)
+            parts.append(Part(observations, actions, copy.copy(distribution)))
+        loss = self._compute_policy_loss(batch, parts)
+        metric = [pair for part in parts for pair in compute_policy_metric(part.distribution)]
+        self._take_policy_step(parts, sample_log_prob(parts[0].distribution), loss, metric)
 
     def _train_jointly(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of p(a, v | s), both outputs sampled (Wu et al., section 3.1)."""
+        actions = get_actions(batch, self.action_space)
         with self._kfac.capture():
-            values, *_ = self.policy.evaluate_actions(batch.observations, get_actions(batch, self.action_space))
-        values, distribution = values.flatten(), self.policy.action_dist
+            values, *_ = self.policy.evaluate_actions(batch.observations, actions)
+        values = values.flatten()
+        parts = [Part(batch.observations, actions, copy.copy(self.policy.action_dist))]
         value_loss, std = F.mse_loss(values, batch.returns), (2 * self.vf_coef) ** -0.5
-        loss = self._compute_policy_loss(batch, distribution) + self.vf_coef * value_loss
+        loss = self._compute_policy_loss(batch, parts) + self.vf_coef * value_loss
+        distribution = parts[0].distribution
         log_likelihood = sample_log_prob(distribution) + sample_value_log_prob(values, std)
         metric = compute_policy_metric(distribution) + compute_value_metric(values, std)
-        self._take_policy_step(batch, distribution, log_likelihood, loss, metric)
+        self._take_policy_step(parts, log_likelihood, loss, metric)
         self.logger.record("train/value_loss", value_loss.item())
 
-    def _compute_policy_loss(self, batch: RolloutBufferSamples, distribution: Distribution) -> th.Tensor:
-        log_prob = distribution.log_prob(get_actions(batch, self.action_space))
+    def _split(self, batch: RolloutBufferSamples) -> Iterator[tuple[Any, th.Tensor]]:
+        """Yield observations and actions, first of as many samples as the curvature needs: the buffer has shuffled them."""
+        count = SAMPLES_PER_WIDTH * self._kfac.width if self.stats_samples is None else self.stats_samples
+        actions, observations = get_actions(batch, self.action_space), batch.observations
+        for part in (slice(0, count), slice(count, None)):
+            if len(actions[part]):
+                is_dict = isinstance(observations, dict)
+                yield {k: rows[part] for k, rows in observations.items()} if is_dict else observations[part], actions[part]
+
+    def _compute_policy_loss(self, batch: RolloutBufferSamples, parts: Sequence[Part]) -> th.Tensor:
+        log_prob = th.cat([part.distribution.log_prob(part.actions) for part in parts])
+        entropy = th.cat([cast(th.Tensor, part.distribution.entropy()) for part in parts])
         advantages = normalize(batch.advantages) if self.normalize_advantage else batch.advantages
         policy_loss = -(advantages * log_prob).mean()
-        entropy_loss = -cast(th.Tensor, distribution.entropy()).mean()
+        entropy_loss = -entropy.mean()
         self.logger.record("train/policy_loss", policy_loss.item())
         self.logger.record("train/entropy_loss", entropy_loss.item())
         return policy_loss + self.ent_coef * entropy_loss
 
-    def _take_policy_step(
-        self,
-        batch: RolloutBufferSamples,
-        distribution: Distribution,
-        log_likelihood: th.Tensor,
-        loss: th.Tensor,
-        metric: Metric,
-    ) -> None:
+    def _take_policy_step(self, parts: Sequence[Part], log_likelihood: th.Tensor, loss: th.Tensor, metric: Metric) -> None:
         """Step inside the trust region, and back by halves where its quadratic model was wrong."""
-        old = copy.copy(distribution)
         target_kl = self.target_kl_schedule(self._current_progress_remaining)
         max_step_size = self.max_step_size_schedule(self._current_progress_remaining)
-        step = take_natural_step(self._kfac, log_likelihood, loss, metric, target_kl, max_step_size)
-        size, kl = step.size, self._measure_kl(batch, old)
+        rows = sum(len(part.actions) for part in parts)
+        step = take_natural_step(self._kfac, log_likelihood, loss, metric, rows, target_kl, max_step_size)
+        size, kl = step.size, self._measure_kl(parts, target_kl)
         for _ in range(MAX_HALVINGS):
             if kl <= MAX_KL_RATIO * target_kl:
                 break
             size /= 2
             self._kfac.move(step.direction, -size)
-            kl = self._measure_kl(batch, old)
+            kl = self._measure_kl(parts, target_kl)
         self.logger.record("train/loss", loss.item())
         self.logger.record("train/kl", kl)
         self.logger.record("train/predicted_kl", step.predicted_kl)
         self.logger.record("train/target_kl", target_kl)
         self.logger.record("train/step_size", size)
 
-    def _measure_kl(self, batch: RolloutBufferSamples, old: Distribution) -> float:
-        with th.no_grad():
-            return compute_mean_kl(old, self.policy.get_distribution(batch.observations), len(batch.returns))
+    @th.no_grad()
+    def _measure_kl(self, parts: Sequence[Part], target_kl: float) -> float:
+        """Measure the divergence on the first part, and where that comes near the region's edge on all of them."""
+        total, rows = 0.0, 0
+        for part in parts:
+            n = len(part.actions)
+            total += n * compute_mean_kl(part.distribution, self.policy.get_distribution(part.observations), n)
+            rows += n
+            if total <= DOUBTFUL_KL_RATIO * target_kl * rows:
+                break
+        return total / rows
 
     def _train_critic(self) -> None:
         """Fit a critic of its own to the returns, in minibatches."""

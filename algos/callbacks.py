@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import sys
 import time
 from typing import Any
 
 import gymnasium
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from gym_gazebo2.algos.checkpoint import save_checkpoint
+from gym_gazebo2.algos.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.config import ResolvedConfig
+from gym_gazebo2.algos.episodes import EpisodeLog
 from gym_gazebo2.algos.metrics import compute_rms
 from gym_gazebo2.algos.model_file import save_model
-from gym_gazebo2.algos.rollout import run_episodes
+from gym_gazebo2.algos.on_policy import is_finite
+from gym_gazebo2.algos.progress import Meter, Status, make_progress
+from gym_gazebo2.algos.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.vec_env import BatchedVecEnv
-from gym_gazebo2.errors import UnsupportedError
+from gym_gazebo2.errors import NonFiniteError
 from gym_gazebo2.robots import make_robot
 
 __all__ = ["EVAL_SEED", "RunCallback", "TrainingState", "get_action_meaning"]
 
 EVAL_SEED = 1_000_000
 """Evaluations during training start from the same poses each time, away from the training's seeds."""
+
+
+LOOK_SECONDS = 0.2
+"""Least time between two updates of what is shown; off policy, an iteration may be one step."""
+
+CHECKPOINT_SHARE = 0.02
+"""Most of the wall time that checkpoints may take."""
 
 
 @dataclasses.dataclass
@@ -57,7 +64,13 @@ class RunCallback(BaseCallback):
     """Evaluates, keeps the best model, writes checkpoints, stops where asked, and shows how far it is."""
 
     def __init__(
-        self, run: RunFolder, config: ResolvedConfig, state: TrainingState, eval_env: Any, num_eval_steps: int
+        self,
+        run: RunFolder,
+        config: ResolvedConfig,
+        state: TrainingState,
+        eval_env: Any,
+        num_eval_steps: int,
+        episodes: EpisodeLog,
     ) -> None:
         """Store the parts.
 
@@ -67,54 +80,71 @@ class RunCallback(BaseCallback):
             state: The runner's memory, updated in place.
             eval_env: Environments for evaluations, wrapped like the training's.
             num_eval_steps: Steps of an evaluation's episodes.
+            episodes: Where the training's episodes go; closed when training ends.
         """
         super().__init__()
         self.run, self.config, self.state = run, config, state
-        self.eval_env, self.num_eval_steps = eval_env, num_eval_steps
-        self._started = self._last_checkpoint = time.monotonic()
+        self.eval_env, self.num_eval_steps, self._episodes = eval_env, num_eval_steps, episodes
+        self._started = time.monotonic()
+        self._next_checkpoint = self._started + config.checkpoint_seconds
         self._wall_before = state.wall_s
-        self._progress = _make_progress(config)
+        self._progress, self._meter, self._next_look = make_progress(config.progress), Meter(), 0.0
 
     def _on_training_start(self) -> None:
         self._progress.start()
-        self._task = self._progress.add_task(self._describe(), total=self.config.steps, completed=self.num_timesteps)
 
     def _on_step(self) -> bool:
+        for what, name in (("rewards", "rewards"), ("observations", "new_obs")):
+            self._check_finite(what, self.locals[name])
+        dones = self.locals["dones"]
+        if dones.any():
+            self.update_wall()
+            self._episodes.collect(dones, self.locals["infos"], self.num_timesteps, self.state.wall_s)
         return self.state.stopped_by is None
 
     def _on_rollout_start(self) -> None:
         """Between two iterations: evaluate, then write the checkpoint, so that a resumed run does not repeat it."""
         self.update_wall()
+        if isinstance(self.model, OnPolicyAlgorithm):
+            self._check_parameters()
         if self.num_timesteps >= self.state.next_eval:
             self.evaluate()
             self.state.next_eval = self.num_timesteps + self.config.eval_every
-        if time.monotonic() - self._last_checkpoint >= self.config.checkpoint_seconds:
+        if time.monotonic() >= self._next_checkpoint:
             self.write_checkpoint()
 
     def _on_rollout_end(self) -> None:
-        self._progress.update(self._task, completed=min(self.num_timesteps, self.config.steps), description=self._describe())
+        self._episodes.flush()
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            self.update_wall()
+            self._progress.update(self._get_status())
         stop = self.config.stop_reward
         if stop is not None and (reward := self._get_mean_reward()) >= stop:
             self.state.stopped_by = f"mean reward {reward:.3f} reached {stop}"
 
     def _on_training_end(self) -> None:
         self._progress.stop()
+        self._episodes.close()
 
     def update_wall(self) -> None:
         """Bring the wall time up to date."""
         self.state.wall_s = self._wall_before + time.monotonic() - self._started
 
     def write_checkpoint(self) -> None:
-        """Write a checkpoint, where the environments can be saved."""
-        if isinstance(self.training_env.unwrapped, BatchedVecEnv):
-            with contextlib.suppress(UnsupportedError):  # Gazebo has none to save: such a run starts anew
-                save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
-        self._last_checkpoint = time.monotonic()
+        """Write a checkpoint; a slow one delays the next, as buffers can be large."""
+        self._check_parameters()
+        started = time.monotonic()
+        save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
+        ended = time.monotonic()
+        self._next_checkpoint = ended + max(self.config.checkpoint_seconds, (ended - started) / CHECKPOINT_SHARE)
 
     def evaluate(self) -> None:
         """Run the deterministic policy from perturbed starts; keep the best model and note when the target was met."""
         self._copy_statistics()
-        episodes = run_episodes(self.eval_env, self._act, self.num_eval_steps, EVAL_SEED, self.config.eval_runs)
+        episodes = run_episodes(
+            self.eval_env, lambda: ModelPolicy(self.model), self.num_eval_steps, EVAL_SEED, self.config.eval_runs
+        )
         error_mm = 1e3 * compute_rms(episodes.error)
         self.update_wall()
         row = {
@@ -132,8 +162,17 @@ class RunCallback(BaseCallback):
             self.state.best_error_mm = error_mm
             save_model(self.run.best_model, self.model, self.config, get_action_meaning(self.config))
         self._note_target(error_mm)
-        if not self._progress.console.is_terminal and self.config.progress:
-            print(self._describe_line(row), file=sys.stderr, flush=True)
+        self._progress.update(self._get_status(), is_milestone=True)
+
+    def _check_parameters(self) -> None:
+        for name, parameter in self.model.policy.named_parameters():
+            self._check_finite(f"parameters {name}", parameter.detach())
+
+    def _check_finite(self, what: str, values: Any) -> None:
+        if not is_finite(values):
+            checkpoint = find_checkpoint(self.run.checkpoints)
+            kept = f"The last checkpoint, {checkpoint}, is from before." if checkpoint else "There is no checkpoint yet."
+            raise NonFiniteError(what, self.num_timesteps, f"{kept} Its cause is the environment, or too large a step.")
 
     def _note_target(self, error_mm: float) -> None:
         state, config = self.state, self.config
@@ -141,9 +180,6 @@ class RunCallback(BaseCallback):
             state.time_to_target_s, state.steps_to_target = state.wall_s, self.num_timesteps
         if config.stop_error_mm is not None and error_mm <= config.stop_error_mm:
             state.stopped_by = f"tool error {error_mm:.3f} mm reached {config.stop_error_mm} mm"
-
-    def _act(self, observation: Any) -> Any:
-        return self.model.predict(observation, deterministic=True)[0]
 
     def _copy_statistics(self) -> None:
         source, target = self.model.get_vec_normalize_env(), self.eval_env
@@ -154,13 +190,19 @@ class RunCallback(BaseCallback):
         infos = self.model.ep_info_buffer
         return float(np.mean([info["r"] for info in infos])) if infos else -math.inf
 
-    def _describe(self) -> str:
-        error = f"tool error {self.state.curve[-1]['error_mm']:8.3f} mm" if self.state.curve else "tool error      … mm"
-        return f"{self.config.env} {self.config.algo}  {error}"
-
-    def _describe_line(self, row: dict[str, float]) -> str:
-        done = row["steps"] / self.config.steps
-        return f"{self._describe()}  {done:4.0%} of {self.config.steps} steps  {row['wall_s']:6.1f} s"
+    def _get_status(self) -> Status:
+        config, last = self.config, self.state.curve[-1] if self.state.curve else {}
+        steps = min(self.num_timesteps, config.steps)
+        return Status(
+            title=f"{config.env} {config.algo} seed {config.seed}",
+            steps=steps,
+            total=config.steps,
+            wall_s=self.state.wall_s,
+            speed=self._meter.measure(self.state.wall_s, steps),
+            reward=self._get_mean_reward() if self.model.ep_info_buffer else None,
+            error_mm=last.get("error_mm"),
+            success_rate=last.get("success_rate"),
+        )
 
 
 def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
@@ -173,10 +215,3 @@ def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
         "joint_names": list(robot.joint_names),
         "robot": robot.name,
     }
-
-
-def _make_progress(config: ResolvedConfig) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    progress = Progress(*columns)
-    progress.disable = not (config.progress and progress.console.is_terminal)
-    return progress

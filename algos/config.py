@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
 import tyro
 
-from gym_gazebo2.algos.presets import get_preset
+from gym_gazebo2.algos.mapping_file import read_mapping
+from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
+from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
+from gym_gazebo2.algos.progress import ProgressMode, check_progress
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.vec_env import Vectorization, check_env_id
+from gym_gazebo2.algos.zoo import read_zoo
+from gym_gazebo2.backends import BACKENDS
+from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.setpoint import Control, check_control
 
-__all__ = ["ResolvedConfig", "TrainConfig", "collect_provenance", "from_json", "resolve"]
+__all__ = ["ResolvedConfig", "TrainConfig", "collect_provenance", "from_json", "read_config_file", "resolve"]
 
 EVALUATIONS = 20
 """Evaluations during a training, where their interval is not given."""
@@ -35,14 +43,21 @@ class TrainConfig:
         seed: Seed; environment i gets seed + i.
         out: Run folder to make; None: runs/<id>/<algo>/<time>-seed<k>.
         num_envs: Arms that learn side by side.
-        vec: How they run: "batched", "dummy" or "subproc".
+        vec: How they run: "batched", "dummy" or "subproc"; only batched ones resume in the midst of their episodes.
         backend: Backend to train on.
         control: Meaning of actions, "delta" or "position".
         control_dt: Control period [s].
         start_noise: Half-width of the uniform noise on the start pose [rad].
         max_episode_steps: Steps of an episode; None: the id's.
         hyperparameters: Keywords of the algorithm on top of the preset's.
+        preset: "tuned", for the id; "paper", the settings of the algorithm's paper.
+        zoo: A hyperparameter file of rl-baselines3-zoo, in place of the preset.
+        num_layers: Hidden layers of each network.
+        num_hidden: Width of a hidden layer.
+        layer_norm: Normalise hidden layers before their activation.
+        activation: Activation of hidden layers, such as "tanh" or "relu".
         normalize: Normalise observations and rewards by running statistics.
+        normalize_reward: Normalise rewards too; None: as observations.
         torch_threads: Threads of the network's arithmetic; small networks want 1.
         eval_every: Steps between two evaluations; None: a twentieth of the steps.
         eval_runs: Episodes of such an evaluation.
@@ -50,14 +65,15 @@ class TrainConfig:
         stop_error_mm: Stop when an evaluation's tool error (RMS) is at most this [mm].
         stop_reward: Stop when the mean episode reward is at least this.
         checkpoint_seconds: Least wall time between two checkpoints [s].
-        progress: Show progress.
+        progress: How to show how far it is: "rich" on a terminal, "plain" lines in a log, "quiet" not at all, "auto" by what
+            there is.
     """
 
     env: str = "MARA-v0"
     algo: str = "ppo"
     steps: int | None = None
     seed: int = 0
-    out: str | None = None
+    out: str | Path | None = None
     num_envs: int | None = None
     vec: Vectorization = "batched"
     backend: str = "mujoco"
@@ -66,7 +82,14 @@ class TrainConfig:
     start_noise: float | None = None
     max_episode_steps: int | None = None
     hyperparameters: tyro.conf.Suppress[dict[str, Any]] = dataclasses.field(default_factory=dict)
+    preset: str = "tuned"
+    zoo: str | None = None
+    num_layers: int | None = None
+    num_hidden: int | None = None
+    layer_norm: bool | None = None
+    activation: str | None = None
     normalize: bool | None = None
+    normalize_reward: bool | None = None
     torch_threads: int = 1
     eval_every: int | None = None
     eval_runs: int | None = None
@@ -74,27 +97,35 @@ class TrainConfig:
     stop_error_mm: float | None = None
     stop_reward: float | None = None
     checkpoint_seconds: float = 5.0
-    progress: bool = True
+    progress: ProgressMode = "auto"
 
     def __post_init__(self) -> None:
-        """Reject what cannot work, before anything is made.
+        """Reject what cannot work, before anything is made, and store plain values: they are written as JSON.
 
         Raises:
-            UnknownNameError: An id, algorithm, vectorization or control that does not exist.
-            InvalidArgumentError: A number that cannot work.
+            UnknownNameError: An id, algorithm, vectorization, control or progress mode that does not exist.
+            InvalidArgumentError: A value that cannot work.
         """
         check_env_id(self.env)
         get_algorithm(self.algo)
         check_control(self.control)
+        if isinstance(self.progress, bool):  # what configurations said before there were modes
+            object.__setattr__(self, "progress", "auto" if self.progress else "quiet")
+        check_progress(self.progress)
         if self.vec not in get_args(Vectorization):
             raise UnknownNameError("vectorization", self.vec, get_args(Vectorization))
-        for name in ("steps", "num_envs", "max_episode_steps", "torch_threads", "eval_every", "eval_runs"):
-            _check_whole(name, getattr(self, name), least=1)
-        _check_whole("seed", self.seed, least=0)
-        for name in ("target_error_mm", "stop_error_mm", "checkpoint_seconds"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise InvalidArgumentError(name, value, "a positive number")
+        if self.preset not in PRESET_NAMES:
+            raise UnknownNameError("preset", self.preset, PRESET_NAMES)
+        if self.activation is not None and self.activation not in ACTIVATIONS:
+            raise UnknownNameError("activation", self.activation, ACTIVATIONS)
+        if not isinstance(self.backend, str):
+            raise InvalidArgumentError("backend", self.backend, f"the name of a backend: {', '.join(sorted(BACKENDS))}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in READERS and not (value is None and field.default is None):
+                object.__setattr__(self, field.name, READERS[field.name](field.name, value))
+        most = 2**32 - 1 - (self.num_envs or 1)  # NumPy's global generator takes no more, and arm i gets seed + i
+        object.__setattr__(self, "seed", read_whole("seed", self.seed, 0, most))
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
@@ -122,23 +153,45 @@ class ResolvedConfig(TrainConfig):
     eval_runs: int = dataclasses.field(kw_only=True)
     eval_every: int = dataclasses.field(kw_only=True)
     normalize: bool = dataclasses.field(kw_only=True)
+    normalize_reward: bool = dataclasses.field(kw_only=True)
 
 
 def resolve(config: TrainConfig) -> ResolvedConfig:
     """Return the same configuration with the preset in place of every None that it can fill.
 
     Raises:
-        UnknownNameError: There is no preset for the id and the algorithm.
+        UnknownNameError: There is no preset for the id and the algorithm, or a key of the zoo file is unknown.
+        RunError: The zoo file cannot be read.
     """
-    preset = get_preset(config.env, config.algo)
+    preset = _choose_preset(config)
     filled = {
         name: getattr(preset, name)
-        for name in ("steps", "num_envs", "start_noise", "eval_runs", "normalize")
+        for name in ("steps", "num_envs", "start_noise", "eval_runs", "normalize", "normalize_reward")
         if getattr(config, name) is None
     }
-    hyperparameters = {**preset.hyperparameters, **config.hyperparameters}
+    if filled.get("normalize_reward", ...) is None:
+        filled["normalize_reward"] = filled.get("normalize", config.normalize)
+    hyperparameters = merge(preset.hyperparameters, config.hyperparameters)
+    if network := describe_mlp(config.num_layers, config.num_hidden, config.layer_norm, config.activation):
+        hyperparameters = merge(hyperparameters, {"policy_kwargs": network})
     eval_every = config.eval_every or max(1, (config.steps or preset.steps) // EVALUATIONS)
     return ResolvedConfig(**{**vars(config), **filled, "hyperparameters": hyperparameters, "eval_every": eval_every})
+
+
+def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with changes in place; dictionaries inside are merged, not replaced."""
+    both = {key: merge(values[key], changes[key]) for key in values if _hold_dicts(key, values, changes)}
+    return {**values, **changes, **both}
+
+
+def _hold_dicts(key: str, *tables: Mapping[str, Any]) -> bool:
+    return all(isinstance(table.get(key), Mapping) for table in tables)
+
+
+def _choose_preset(config: TrainConfig) -> Preset:
+    if config.zoo is not None:
+        return read_zoo(config.zoo, config.env, config.algo)
+    return get_preset(config.env, config.algo, config.preset)
 
 
 def collect_provenance() -> dict[str, Any]:
@@ -149,7 +202,29 @@ def collect_provenance() -> dict[str, Any]:
         "git_commit": _get_commit(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": _get_processor(),
+        "processor_count": os.cpu_count(),
     }
+
+
+def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the fields of a ``TrainConfig`` from a YAML or JSON file.
+
+    The file is a mapping of fields, or a run's ``config.json``; of the latter the folder is left out, as it exists.
+
+    Raises:
+        RunError: The file cannot be read.
+        InvalidArgumentError: It holds something else, or a field that does not exist.
+        MissingDependencyError: It is YAML, and PyYAML is not installed.
+    """
+    values = read_mapping(Path(path), "Give --config a file of the options of gym-gazebo2 train.")
+    if "arguments" in values and "versions" in values:
+        values = {name: value for name, value in values["arguments"].items() if name != "out"}
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    for name in values:
+        if name not in names:
+            raise UnknownNameError(f"field of {path}", name, names)
+    return values
 
 
 def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
@@ -164,9 +239,35 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
         raise InvalidArgumentError("arguments", dict(values), f"the fields of a TrainConfig ({error})") from error
 
 
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-        raise InvalidArgumentError(name, value, f"a whole number of at least {least}")
+def _read_positive(name: str, value: Any) -> float:
+    return read_number(name, value, "a positive number", lambda x: x > 0)
+
+
+def _read_path(name: str, value: Any) -> str:
+    try:
+        return os.fsdecode(value)
+    except TypeError as error:
+        raise InvalidArgumentError(name, value, "the path of a folder") from error
+
+
+def _read_keywords(name: str, value: Any) -> dict[str, Any]:
+    """Return keywords as they will be read from the file: plain numbers, lists for tuples."""
+    try:
+        return json.loads(json.dumps(dict(value), default=lambda x: x.item(), allow_nan=False))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidArgumentError(name, value, f"a dictionary of JSON values ({error})") from error
+
+
+COUNTS = ("steps", "num_envs", "max_episode_steps", "torch_threads", "eval_every", "eval_runs", "num_layers", "num_hidden")
+READERS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(COUNTS, read_whole),
+    **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds"), _read_positive),
+    "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
+    "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
+    **dict.fromkeys(("out", "zoo"), _read_path),
+    "hyperparameters": _read_keywords,
+}
+"""Field of a ``TrainConfig`` → what makes a plain value of it, or refuses it."""
 
 
 def _get_version(package: str) -> str | None:
@@ -183,3 +284,11 @@ def _get_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _get_processor() -> str:
+    """Return the processor's name as Linux knows it, or what Python does."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

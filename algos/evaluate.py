@@ -12,13 +12,16 @@ import numpy as np
 
 from gym_gazebo2.algos.metrics import compute_accuracy
 from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import Episodes, get_episode_steps, make_eval_env, run_episodes
-from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
-from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownNameError
+from gym_gazebo2.algos.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
+from gym_gazebo2.algos.run_folder import RunFolder, is_number, is_number_or_none, write_atomically
+from gym_gazebo2.checks import read_whole
+from gym_gazebo2.errors import RunError, UnknownNameError
 
 __all__ = ["EvaluateConfig", "Evaluation", "evaluate"]
 
 MODELS = ("model", "best_model")
+TRAINING = {"train_wall_s": is_number, "train_steps": is_number, "time_to_target_s": is_number_or_none}
+"""What an evaluation tells of the training, from ``training.json``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +45,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Reject what cannot work."""
         for name, least in (("runs", 2), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidArgumentError(name, value, f"a whole number of at least {least}")
+            object.__setattr__(self, name, read_whole(name, getattr(self, name), least))
         if self.model not in MODELS:
             raise UnknownNameError("model", self.model, MODELS)
 
@@ -57,6 +58,7 @@ class Evaluation:
         env: Environment id.
         algo: Algorithm.
         backend: Where it ran.
+        model: Which model of the run: "model" or "best_model".
         runs: Episodes.
         success_rate: Share that ended within 5 mm, and 5° where an orientation is asked for.
         accuracy_rms_mm: √mean‖eᵢ‖², eᵢ = tool − goal at the last state.
@@ -70,11 +72,13 @@ class Evaluation:
         train_wall_s: Wall time of the training.
         train_steps: Its environment steps.
         time_to_target_s: Wall time at which it first met its target error; None where it did not.
+        errors_mm: Tool minus goal at the last state of each run, in the base frame, x y z [mm].
     """
 
     env: str
     algo: str
     backend: str
+    model: str
     runs: int
     success_rate: float
     accuracy_rms_mm: float
@@ -88,6 +92,7 @@ class Evaluation:
     train_wall_s: float
     train_steps: int
     time_to_target_s: float | None
+    errors_mm: list[list[float]]
 
 
 def evaluate(
@@ -103,12 +108,12 @@ def evaluate(
         json: Also write the result to this file.
 
     Raises:
-        RunError: There is no finished run, or its model is corrupt.
+        RunError: There is no finished run, one of its files is corrupt, or ``json`` cannot be written.
         UnknownNameError: There is no such backend.
     """
     run = RunFolder.open(path)
-    training = run.read_json("training.json")
-    file = read_model_file(run.model if config.model == "model" else run.best_model)
+    training = run.read_json("training.json", TRAINING)
+    file = read_model_file(run.get_model(config.model))
     own = run.read_config()
     if (file.config.env, file.config.algo) != (own.env, own.algo):
         came, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
@@ -122,20 +127,20 @@ def evaluate(
     num_steps = get_episode_steps(file.config.env, file.config.max_episode_steps)
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, config.runs, **kwargs))) as env:
         model = file.build()
-        episodes = run_episodes(env, lambda o: model.predict(o, deterministic=True)[0], num_steps, config.seed, config.runs)
+        episodes = run_episodes(env, lambda: ModelPolicy(model), num_steps, config.seed, config.runs)
     result = Evaluation(
         env=file.config.env,
         algo=file.config.algo,
         backend=kwargs["backend"],
+        model=config.model,
         runs=config.runs,
         **_summarize(episodes),
-        train_wall_s=training["train_wall_s"],
-        train_steps=training["train_steps"],
-        time_to_target_s=training["time_to_target_s"],
+        errors_mm=(1e3 * episodes.error).tolist(),
+        **{name: training[name] for name in TRAINING},
     )
     run.write_json("evaluation.json", dataclasses.asdict(result))
     if json is not None:
-        write_atomically(Path(json), (run.path / "evaluation.json").read_bytes())
+        write_atomically(Path(json), (run.path / "evaluation.json").read_bytes(), option="--json")
     return result
 
 

@@ -39,6 +39,7 @@ class KFAC(th.optim.Optimizer):
     Attributes:
         params: The parameters in the order of the model; directions come in the same order.
         blocks: One Fisher block a layer.
+        width: Size of the largest factor.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class KFAC(th.optim.Optimizer):
         self.exact_fisher = dict(exact_fisher or {})
         self.blocks = make_blocks(model, set(self.params))
         check_claims(model, self)
+        self.width = max(max(block.to_matrix(block.parameters).shape) for block in self.blocks)
         self._tape: dict[int, tuple[th.Tensor, GradientEdge]] = {}
         super().__init__(self.params, {"lr": lr})
 
@@ -112,8 +114,11 @@ class KFAC(th.optim.Optimizer):
                 update_average(self.state[block.parameters[0]], a, g, len(inputs[0]), self.decay, self.interval)
 
     @th.no_grad()
-    def compute_direction(self) -> list[th.Tensor]:
+    def compute_direction(self, gradients: Sequence[th.Tensor] | None = None) -> list[th.Tensor]:
         """Turn the gradients into the natural direction, momentum included.
+
+        Args:
+            gradients: One tensor for each of `params`; those that `backward` left there by default.
 
         Returns:
             One tensor for each of `params`; the caller moves against it.
@@ -121,13 +126,15 @@ class KFAC(th.optim.Optimizer):
         Raises:
             UsageError: If a gradient or the curvature is missing.
         """
+        given = [get_gradient(p) for p in self.params] if gradients is None else gradients
+        ordinary = dict(zip(self.params, given, strict=True))
         natural: dict[nn.Parameter, th.Tensor] = {}
         for block in self.blocks:
-            gradient = block.to_matrix([get_gradient(p) for p in block.parameters])
+            gradient = block.to_matrix([ordinary[p] for p in block.parameters])
             solution = solve(self.state[block.parameters[0]], gradient, self.damping)
             natural.update(zip(block.parameters, block.from_matrix(solution), strict=True))
         for parameter, fisher in self.exact_fisher.items():
-            natural[parameter] = get_gradient(parameter) / (fisher + self.damping)
+            natural[parameter] = ordinary[parameter] / (fisher + self.damping)
         return [self._add_momentum(p, natural[p]) for p in self.params]
 
     @th.no_grad()

@@ -3,6 +3,7 @@
 The state of a block is a plain dictionary of tensors and numbers, so that an optimizer can save it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,10 +39,10 @@ def compute_factors(
     present = [block.expand_gradients(inputs, gradient) for gradient in gradients if gradient is not None]
     if not present:
         raise UsageError(f"Expected a log-likelihood that depends on {block.layer}, got none that does.")
-    a, g = block.expand_inputs(inputs), th.cat(present)
-    factors = compute_second_moment(a) / len(a), compute_second_moment(g) / a[..., 0].numel()
+    a, g = block.expand_inputs(inputs), present[0] if len(present) == 1 else th.cat(present)
+    factors = compute_second_moment(a).div_(len(a)), compute_second_moment(g).div_(len(a) * a.shape[1])
     for name, factor in zip(("inputs", "output gradients"), factors, strict=True):
-        if not factor.isfinite().all():
+        if not math.isfinite(factor.sum().item()):
             raise FloatingPointError(f"Expected finite {name} of {block.layer}, got NaN or infinity among them.")
     return factors
 
@@ -74,7 +75,7 @@ def update_average(state: dict[str, Any], a: th.Tensor, g: th.Tensor, samples: i
         past = choose_decay(decay, samples, len(factor))
         # For a constant decay the weight is 1 − decay^t, which corrects the bias of an average that starts at zero.
         state[f"{name}_weight"] = past * state.get(f"{name}_weight", 0.0) + (1 - past)
-        state[f"{name}_factor"] = past * state.get(f"{name}_factor", 0.0) + (1 - past) * factor
+        state[f"{name}_factor"] = past * state.get(f"{name}_factor", 0.0) + (1 - past) * factor if past else factor
         if updates % interval == 0:
             average = state[f"{name}_factor"] / state[f"{name}_weight"]
             state[f"{name}_eigenvalues"], state[f"{name}_eigenvectors"] = decompose(average)
@@ -86,10 +87,11 @@ def decompose(factor: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
     The factor is scaled, and shifted by a small multiple of the identity, which changes no eigenvector: LAPACK fails in
     single precision on the denormal numbers that saturated units leave in a factor.
     """
-    scale = factor.diagonal().mean().clamp(min=th.finfo(factor.dtype).tiny)
-    identity = th.eye(len(factor), dtype=factor.dtype, device=factor.device)
-    values, vectors = th.linalg.eigh(factor / scale + EIGENVALUE_SHIFT * identity)
-    return ((values - EIGENVALUE_SHIFT) * scale).clamp(min=0), vectors
+    scale = max(factor.trace().item() / len(factor), th.finfo(factor.dtype).tiny)
+    scaled = factor / scale
+    scaled.diagonal().add_(EIGENVALUE_SHIFT)
+    values, vectors = th.linalg.eigh(scaled)
+    return values.sub_(EIGENVALUE_SHIFT).mul_(scale).clamp_(min=0), vectors
 
 
 def solve(state: dict[str, Any], gradient: th.Tensor, damping: float) -> th.Tensor:

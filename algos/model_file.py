@@ -25,11 +25,11 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.run_folder import write_atomically
-from gym_gazebo2.algos.table import make_model
-from gym_gazebo2.algos.vec_env import make_vec_env
+from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
+from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.errors import RunError
 
-__all__ = ["ModelFile", "read_arrays", "read_model_file", "save_model", "write_arrays"]
+__all__ = ["ModelFile", "read_arrays", "read_model_file", "read_tensors", "save_model", "write_arrays"]
 
 
 UNREADABLE = (
@@ -70,7 +70,8 @@ class ModelFile:
             RunError: The weights do not fit the environment id.
         """
         config = self.config
-        env = make_vec_env(config.env, config.num_envs, **{**config.env_kwargs, "backend": "fake"})
+        kwargs = {**config.env_kwargs, "backend": "fake", "actions": get_algorithm(config.algo).actions}
+        env = make_vec_env(config.env, config.num_envs, **kwargs)
         with contextlib.closing(env):
             model = make_model(config.algo, env, config.hyperparameters, config.seed)
         try:
@@ -80,10 +81,11 @@ class ModelFile:
         return model
 
     def wrap(self, env: VecEnv) -> VecEnv:
-        """Return the environment with the training's observation statistics in front, frozen."""
+        """Return the environment with the algorithm's actions, and the training's observation statistics, frozen."""
+        env = wrap_actions(self.config.algo, env)
         if not self.normalization:
             return env
-        wrapped = VecNormalize(env, training=False, norm_reward=False)
+        wrapped = normalize(env, training=False, norm_reward=False)
         set_statistics(wrapped, self.normalization)
         return wrapped
 
@@ -116,7 +118,7 @@ def read_model_file(path: Path) -> ModelFile:
     try:
         with zipfile.ZipFile(path) as archive:
             about = json.loads(archive.read("config.json"))
-            weights = torch.load(io.BytesIO(archive.read("policy.pth")), map_location="cpu", weights_only=True)
+            weights = read_tensors(archive.read("policy.pth"))
             normalization = read_arrays(archive.read("normalization.npz"))
         return ModelFile(path, from_json(about["arguments"]), about["action"], weights, normalization)
     except UNREADABLE as error:
@@ -154,3 +156,15 @@ def read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
     """Return the arrays of an npz file's bytes; nothing pickled is accepted."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def read_tensors(content: bytes) -> Any:
+    """Return what ``torch.save`` wrote; nothing but tensors in plain containers is accepted.
+
+    Raises:
+        ValueError: The bytes are something else.
+    """
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # its message would advise to load what may run code
+        raise ValueError("tensors were expected, something else came") from error

@@ -9,6 +9,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.utils import explained_variance
 
+from gym_gazebo2.errors import NonFiniteError
+
 
 def get_actions(batch: RolloutBufferSamples, action_space: spaces.Space[Any]) -> th.Tensor:
     """Give the actions of a batch as the policy's distribution takes them: whole numbers (n,) where discrete."""
@@ -21,20 +23,22 @@ def normalize(advantages: th.Tensor) -> th.Tensor:
 
 
 def check_finite(model: OnPolicyAlgorithm, name: str, values: Any) -> None:
-    """Raise FloatingPointError, saying what and when, if an array, tensor or dictionary of them holds NaN or infinity.
+    """Raise NonFiniteError, saying what and when, if an array, tensor or dictionary of them holds NaN or infinity.
 
     Args:
         model: The algorithm about to be updated.
         name: What the values are.
         values: The values.
     """
+    if not is_finite(values):
+        update = model._n_updates + 1
+        raise NonFiniteError(name, model.num_timesteps, f"The policy is still as it was before update {update}.")
+
+
+def is_finite(values: Any) -> bool:
+    """Tell whether an array, a tensor or a dictionary of them holds neither NaN nor infinity."""
     arrays = values.values() if isinstance(values, dict) else [values]
-    bad = sum(np.count_nonzero(~np.isfinite(th.as_tensor(array).cpu().numpy())) for array in arrays)
-    if bad:
-        raise FloatingPointError(
-            f"Expected finite {name}, got {bad} that are NaN or infinite, in update {model._n_updates + 1} after "
-            f"{model.num_timesteps} steps. The policy is still as the update before left it."
-        )
+    return all(np.isfinite(th.as_tensor(array).cpu().numpy()).all() for array in arrays)
 
 
 def log_training(model: OnPolicyAlgorithm) -> None:

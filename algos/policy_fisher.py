@@ -31,7 +31,7 @@ def compute_policy_metric(distribution: Distribution) -> Metric:
         distribution: Gaussian, categorical, multi-categorical or Bernoulli, over a batch of n observations.
 
     Returns:
-        Mean and log deviation with 1/σ² and 2, log-probabilities with p, logits with p (1 − p).
+        Mean and deviation with 1/σ² and 2/σ², log-probabilities with p, logits with p (1 − p).
 
     Raises:
         InvalidArgumentError: If the family is another one.
@@ -43,7 +43,8 @@ def compute_policy_metric(distribution: Distribution) -> Metric:
 
 def _compute_family_metric(family: th.distributions.Distribution) -> Metric:
     if isinstance(family, Normal):
-        return [(family.loc, family.scale.detach() ** -2), (family.scale.log(), th.full_like(family.scale, 2.0))]
+        precision = family.scale.detach() ** -2
+        return [(family.loc, precision), (family.scale, 2 * precision)]
     if isinstance(family, Categorical):
         return [(family.logits, family.probs.detach())]
     if isinstance(family, Bernoulli):

@@ -7,7 +7,9 @@ from typing import Any
 
 from gym_gazebo2.errors import UnknownNameError
 
-__all__ = ["PRESETS", "Preset", "get_preset"]
+__all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset"]
+
+Values = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,50 +23,169 @@ class Preset:
         start_noise: Half-width of the noise on the start pose [rad].
         eval_runs: Episodes of an evaluation during training.
         normalize: Whether observations and rewards are normalised by running statistics.
+        normalize_reward: Whether rewards are; None as ``normalize``.
     """
 
     steps: int
-    hyperparameters: dict[str, Any]
+    hyperparameters: Values
     num_envs: int = 64
     start_noise: float = 0.1
     eval_runs: int = 30
     normalize: bool = False
+    normalize_reward: bool | None = None
 
 
-_PPO = {
-    "n_steps": 100,
-    "batch_size": 1600,
-    "n_epochs": 10,
-    "learning_rate": "lin_1e-3",
+_HORIZON: Values = {"gamma": 0.95, "gae_lambda": 0.9}
+_NOISY: Values = {"policy_kwargs": {"log_std_init": -0.5}}
+_PPO: Values = {**_HORIZON, **_NOISY, "n_steps": 100, "batch_size": 1600, "n_epochs": 10, "learning_rate": "lin_1e-3"}
+_OFF_POLICY: Values = {
     "gamma": 0.95,
-    "gae_lambda": 0.9,
-    "policy_kwargs": {"log_std_init": -0.5},
+    "learning_rate": "lin_1e-3",
+    "buffer_size": 300_000,
+    "learning_starts": 2_000,
+    "batch_size": 256,
+    "train_freq": 1,
+    "gradient_steps": 4,
+    "policy_kwargs": {"net_arch": [64, 64]},
 }
-_PPO_PLANAR = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
-_PPO_CAMERA = {**_PPO, "batch_size": 100, "learning_rate": "lin_3e-4"}
+_EXPLORING: Values = {**_OFF_POLICY, "noise_type": "normal", "noise_std": 0.1}
 
-PRESETS: dict[str, dict[str, Preset]] = {
-    "MARA-v0": {"ppo": Preset(800_000, _PPO)},
-    "MARAOrient-v0": {"ppo": Preset(3_000_000, _PPO)},
-    "MARACollision-v0": {"ppo": Preset(1_500_000, _PPO)},
-    "MARACollisionOrient-v0": {"ppo": Preset(3_000_000, _PPO)},
-    "MARACamera-v0": {"ppo": Preset(20_000, _PPO_CAMERA, num_envs=4, eval_runs=4)},
-    "MARAReal-v0": {"ppo": Preset(1_500_000, _PPO)},
-    "MARARandomTarget-v0": {"ppo": Preset(3_000_000, _PPO)},
-    "MARAReachGoal-v0": {"ppo": Preset(3_000_000, _PPO)},
-    "SCARA-v0": {"ppo": Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True)},
-    "SCARARandomTarget-v0": {"ppo": Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True)},
-    "SCARA4-v0": {"ppo": Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True)},
+_PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
+_PPO_WIDE: Values = {**_PPO, "policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
+_TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
+_ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
+_TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
+_NARROW: Values = {"policy_kwargs": {"log_std_init": -1.0}}
+
+_SETTINGS: dict[str, Preset] = {
+    "ppo": Preset(1_000_000, _PPO),
+    "ppo_kl": Preset(1_000_000, {**_PPO, "target_kl": 0.01}),
+    "recurrent_ppo": Preset(1_000_000, {**_PPO, "policy_kwargs": {"log_std_init": -0.5, "lstm_hidden_size": 64}}),
+    "trpo": Preset(1_000_000, _TRPO, num_envs=16),
+    "acktr": Preset(1_000_000, {**_ACKTR, **_NOISY}, num_envs=16),
+    "a2c": Preset(1_000_000, {**_HORIZON, **_NOISY, "n_steps": 20, "learning_rate": "lin_1e-3"}, num_envs=32),
+    "sac": Preset(150_000, _OFF_POLICY, num_envs=8),
+    "td3": Preset(150_000, _EXPLORING, num_envs=8),
+    "ddpg": Preset(150_000, _EXPLORING, num_envs=8),
+    "tqc": Preset(150_000, _OFF_POLICY, num_envs=8),
+    "dqn": Preset(150_000, {**_OFF_POLICY, "target_update_interval": 500, "exploration_fraction": 0.3}, num_envs=8),
 }
+"""Algorithm → what works on an arm, where an id has nothing of its own; steps are those of a fixed goal."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Difficulty:
+    """How an id differs from an arm with a fixed goal.
+
+    Attributes:
+        scale: Steps, as a multiple of those in ``_SETTINGS``.
+        log_std_init: Initial log deviation of a Gaussian policy [1].
+        normalize: As in ``Preset``.
+        has_images: Whether the observation holds images, so that batches and buffers must be small.
+    """
+
+    scale: float = 1.0
+    log_std_init: float = -0.5
+    normalize: bool = False
+    has_images: bool = False
+
+
+_IDS: dict[str, _Difficulty] = {
+    "MARA-v0": _Difficulty(0.8),
+    "MARAOrient-v0": _Difficulty(3.0),
+    "MARACollision-v0": _Difficulty(1.5),
+    "MARACollisionOrient-v0": _Difficulty(3.0),
+    "MARACamera-v0": _Difficulty(0.02, has_images=True),
+    "MARAReal-v0": _Difficulty(1.5),
+    "MARARandomTarget-v0": _Difficulty(3.0),
+    "MARAReachGoal-v0": _Difficulty(3.0),
+    "SCARA-v0": _Difficulty(0.15, log_std_init=-1.0, normalize=True),
+    "SCARARandomTarget-v0": _Difficulty(1.0, log_std_init=-1.0, normalize=True),
+    "SCARA4-v0": _Difficulty(0.3, log_std_init=-1.0, normalize=True),
+}
+
+_TUNED: dict[tuple[str, str], Preset] = {
+    ("MARA-v0", "ppo"): Preset(800_000, _PPO),
+    ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
+    ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, **_NARROW, "batch_size": 50}, num_envs=4),
+    ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, _PPO_WIDE),
+    ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
+    ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
+    ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
+    ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
+    ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
+}
+"""Rows found by ``python -m benchmarks.tune``; they replace what would be composed."""
+
+
+def _compose(env_id: str, algo: str) -> Preset:
+    """Return the algorithm's settings, changed by what the id is like."""
+    if (env_id, algo) in _TUNED:
+        return _TUNED[env_id, algo]
+    base, row = _SETTINGS[algo], _IDS[env_id]
+    values = dict(base.hyperparameters)
+    if "log_std_init" in values["policy_kwargs"]:
+        values["policy_kwargs"] = {**values["policy_kwargs"], "log_std_init": row.log_std_init}
+    changes: Values = {"steps": int(base.steps * row.scale), "normalize": row.normalize, "hyperparameters": values}
+    if row.has_images:
+        small = {"n_steps": 100, "batch_size": 100, "buffer_size": 5_000, "learning_starts": 500}
+        values |= {name: value for name, value in small.items() if name in values}
+        changes |= {"num_envs": 4, "eval_runs": 4}
+    return dataclasses.replace(base, **changes)
+
+
+PRESETS: dict[str, dict[str, Preset]] = {env_id: {algo: _compose(env_id, algo) for algo in _SETTINGS} for env_id in _IDS}
 """Environment id → algorithm → preset."""
 
 
-def get_preset(env_id: str, algo: str) -> Preset:
+PAPER: dict[str, Preset] = {
+    "ppo": Preset(
+        1_000_000,
+        {"n_steps": 2048, "batch_size": 64, "n_epochs": 10, "learning_rate": 3e-4, "clip_range": 0.2, "gamma": 0.99},
+        num_envs=1,
+        normalize=True,
+    ),
+    "acktr": Preset(
+        1_000_000,
+        {
+            "n_steps": 2500,
+            "batch_size": 2500,
+            "gamma": 0.99,
+            "gae_lambda": 0.97,
+            "target_kl": 0.002,
+            "damping": 0.1,
+            "stats_decay": 0.99,
+            "momentum": 0.9,
+            "critic": "kfac",
+            "n_critic_updates": 25,
+            "critic_target_kl": 0.15,
+        },
+        num_envs=1,
+        normalize=True,
+    ),
+}
+"""Algorithm → the continuous-control settings of its paper (Schulman et al. 2017, table 3; OpenAI's code of Wu et al. 2017)."""
+
+PRESET_NAMES = ("tuned", "paper")
+
+
+def get_preset(env_id: str, algo: str, name: str = "tuned") -> Preset:
     """Return the preset of an id and an algorithm.
+
+    Args:
+        env_id: Environment id.
+        algo: Row of the table of algorithms.
+        name: "tuned", the id's own; "paper", the algorithm's own, whatever the id.
 
     Raises:
         UnknownNameError: There is none.
     """
+    if name not in PRESET_NAMES:
+        raise UnknownNameError("preset", name, PRESET_NAMES)
+    if name == "paper":
+        if algo not in PAPER:
+            raise UnknownNameError("preset 'paper' for the algorithm", algo, PAPER)
+        return PAPER[algo]
     if env_id not in PRESETS:
         raise UnknownNameError("preset for the environment", env_id, PRESETS)
     if algo not in PRESETS[env_id]:

@@ -9,18 +9,20 @@ from typing import Any
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 
+from gym_gazebo2.algos.on_policy import is_finite
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, check_env_id
 from gym_gazebo2.backends import get_factory
-from gym_gazebo2.errors import BackendError, InvalidArgumentError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, NonFiniteError
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["Episodes", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
+__all__ = ["Episodes", "ModelPolicy", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
 
 Array = NDArray[np.float64]
 ATTEMPTS = 3
 Policy = Callable[[Any], NDArray[Any]]
-"""Batched observation → batched action."""
+"""Batched observation → batched action; it may remember, so that every episode wants a new one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,25 +67,45 @@ def get_episode_steps(env_id: str, max_episode_steps: int | None) -> int:
     return steps
 
 
-def run_episodes(env: Any, policy: Policy, num_steps: int, seed: int, runs: int) -> Episodes:
+class ModelPolicy:
+    """The deterministic policy of a model, with the memory of a recurrent one."""
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        """Begin an episode.
+
+        Args:
+            model: The model that acts.
+        """
+        self._model, self._state = model, None
+
+    def __call__(self, observation: Any) -> NDArray[Any]:
+        """Return the actions for batched observations, and remember."""
+        action, self._state = self._model.predict(observation, self._state, deterministic=True)
+        return action
+
+
+def run_episodes(env: Any, make_policy: Callable[[], Policy], num_steps: int, seed: int, runs: int) -> Episodes:
     """Run episodes, as many at a time as there are arms.
 
     Args:
         env: ``make_eval_env``'s, or a wrapper of it such as ``VecNormalize``.
-        policy: Maps batched observations to batched actions.
+        make_policy: Called once a batch of episodes.
         num_steps: Steps of an episode.
         seed: Episode i is seeded seed + i.
         runs: Number of episodes, a multiple of the number of arms.
+
+    Raises:
+        NonFiniteError: A reward or observation is NaN or infinite.
     """
-    parts = [_run_whole_batch(env, policy, num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
+    parts = [_run_whole_batch(env, make_policy, num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
     names = [field.name for field in dataclasses.fields(Episodes)]
     return Episodes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def _run_whole_batch(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes:
+def _run_whole_batch(env: Any, make_policy: Callable[[], Policy], num_steps: int, seed: int) -> Episodes:
     """Run a batch until no restart of the simulator cuts it short."""
     for _ in range(ATTEMPTS):
-        episodes = _run_batch(env, policy, num_steps, seed)
+        episodes = _run_batch(env, make_policy(), num_steps, seed)
         if episodes is not None:
             return episodes
     raise BackendError(f"The simulator failed in each of {ATTEMPTS} attempts at the episodes from seed {seed} on.")
@@ -100,6 +122,9 @@ def _run_batch(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes 
         observation, rewards, _, infos = env.step(policy(observation))
         if any(info["simulator_restarted"] for info in infos):
             return None
+        for what, values in (("rewards", rewards), ("observations", observation)):
+            if not is_finite(values):
+                raise NonFiniteError(f"{what} in an evaluation", step, "Its cause is the environment.")
         reward += rewards
         has_collided |= [info["in_collision"] for info in infos]
         arrived = np.array([info["is_success"] for info in infos]) & np.isnan(steps_to_goal)

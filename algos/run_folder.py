@@ -8,39 +8,53 @@ import dataclasses
 import datetime
 import io
 import json
+import math
 import os
-import tempfile
+import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.algos.config import ResolvedConfig, collect_provenance, from_json
 from gym_gazebo2.errors import InvalidArgumentError, RunError
 
-__all__ = ["RunFolder", "write_atomically"]
+__all__ = ["RunFolder", "is_number", "is_number_or_none", "write_atomically"]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def is_number(value: Any) -> bool:
+    """Tell whether a value read from JSON is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_number_or_none(value: Any) -> bool:
+    """Tell whether a value read from JSON is a finite number or null."""
+    return value is None or is_number(value)
+
+
+def write_atomically(path: Path, content: bytes, option: str = "--out") -> None:
     """Write a file through a temporary neighbour, so that a reader sees the old or the new one, never a part.
 
+    Args:
+        path: The file.
+        content: What it shall hold.
+        option: The option of the command line that chose the path.
+
     Raises:
-        RunError: The folder cannot be written to.
+        RunError: It cannot be written.
     """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise RunError(f"Cannot write {path}: {error.strerror or error}. Choose another folder with --out.") from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:  # the user's umask decides who reads it, as of any other file
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-            os.fchmod(stream.fileno(), 0o644)  # mkstemp's own mode would hide a model from a deployment's account
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(f"Cannot write {path}: {error.strerror or error}. Choose another place with {option}.") from error
+    finally:
+        with contextlib.suppress(OSError):  # after a replacement, or where the folder could not be made, there is none
+            temporary.unlink()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +97,16 @@ class RunFolder:
     @property
     def model(self) -> Path:
         """The model that stood at the end of training."""
-        return self.path / "model.zip"
+        return self.get_model("model")
 
     @property
     def best_model(self) -> Path:
         """The model that was best in the evaluations during training."""
-        return self.path / "best_model.zip"
+        return self.get_model("best_model")
+
+    def get_model(self, name: str) -> Path:
+        """Return the path of a model: "model" or "best_model"."""
+        return self.path / f"{name}.zip"
 
     @property
     def checkpoints(self) -> Path:
@@ -106,33 +124,55 @@ class RunFolder:
         except (KeyError, TypeError, InvalidArgumentError) as error:
             raise RunError(f"{self.path / 'config.json'} is not the configuration of a run: {error}") from error
 
-    def read_json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str, fields: Mapping[str, Callable[[Any], bool]] | None = None) -> dict[str, Any]:
         """Return the contents of a JSON file of the run.
 
+        Args:
+            name: Name of the file.
+            fields: Fields that it must have, and what must be true of each.
+
         Raises:
-            RunError: The file is missing or no JSON.
+            RunError: The file is missing, no JSON object, or a field is missing or wrong.
         """
+        path = self.path / name
         try:
-            return json.loads((self.path / name).read_text())
+            content = json.loads(path.read_text())
         except FileNotFoundError as error:
             raise RunError(
                 f"{self.path} is incomplete: it has no {name}. Continue it with: gym-gazebo2 resume {self.path}"
             ) from error
-        except json.JSONDecodeError as error:
-            raise RunError(f"{self.path / name} is corrupt: {error}") from error
+        except (ValueError, OSError) as error:
+            raise RunError(f"{path} is corrupt: {error}") from error
+        if not isinstance(content, dict):
+            raise RunError(f"{path} is corrupt: it holds {content!r:.40}, expected an object with fields.")
+        for field, holds in (fields or {}).items():
+            if field not in content:
+                raise RunError(f"{path} is corrupt: it has no {field!r}. Its fields are: {', '.join(content) or 'none'}.")
+            if not holds(content[field]):
+                raise RunError(f"{path} is corrupt: its {field!r} cannot be {content[field]!r:.40}.")
+        return content
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write a JSON file of the run."""
         write_atomically(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
     def read_progress(self) -> list[dict[str, float]]:
-        """Return the rows of ``progress.csv``, empty cells left out; a last line that was cut off is no row."""
+        """Return the rows of ``progress.csv``, empty cells left out; a last line that was cut off is no row.
+
+        Raises:
+            RunError: It holds something else.
+        """
         path = self.path / "progress.csv"
         if not path.is_file():
             return []
-        whole, _, _ = path.read_text().rpartition("\n")
-        rows = csv.DictReader(io.StringIO(whole))
-        return [{key: float(value) for key, value in row.items() if value} for row in rows]
+        try:
+            whole, _, _ = path.read_text().rpartition("\n")
+            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(io.StringIO(whole))]
+        except (ValueError, TypeError, csv.Error) as error:
+            raise RunError(f"{path} is corrupt: {error}. Delete it; only the log is lost.") from error
+        if not all("time/total_timesteps" in row for row in rows):
+            raise RunError(f"{path} is corrupt: a row has no time/total_timesteps. Delete it; only the log is lost.")
+        return rows
 
 
 def _name_folder(config: ResolvedConfig) -> Path:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
+import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from gym_gazebo2.algos.discrete import DiscreteVecEnv
+from gym_gazebo2.algos.keywords import make_keywords
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
-__all__ = ["ALGORITHMS", "Algorithm", "get_algorithm", "make_model"]
+__all__ = ["ALGORITHMS", "Algorithm", "get_algorithm", "make_model", "wrap_actions"]
+
+GOAL_KEYS = ("observation", "achieved_goal", "desired_goal")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,21 +26,44 @@ class Algorithm:
     """An algorithm that the runner knows.
 
     Attributes:
-        path: "module:class" of the stable-baselines3 algorithm.
+        path: "module:class" of the algorithm.
         paper: Where it comes from.
+        learns: "on_policy", from the batch that it has just collected; "off_policy", from a replay buffer.
+        actions: "box", the arm's own; "discrete", one of a table of them (``discrete.DiscreteVecEnv``).
+        recurrent: Whether the policy remembers: its prediction takes and gives a state.
+        activation: Activation of its networks where none is asked for, a row of ``networks.ACTIVATIONS``.
     """
 
     path: str
     paper: str
+    learns: Literal["on_policy", "off_policy"] = "on_policy"
+    actions: Literal["box", "discrete"] = "box"
+    recurrent: bool = False
+    activation: str = "tanh"
 
     def load_class(self) -> type[BaseAlgorithm]:
         """Import the class."""
         module, name = self.path.split(":")
         return getattr(importlib.import_module(module), name)
 
+    def choose_policy(self, observation_space: spaces.Space[Any]) -> str:
+        """Return the name of the policy for such observations."""
+        kind = "MultiInput" if isinstance(observation_space, spaces.Dict) else "Mlp"
+        return f"{kind}LstmPolicy" if self.recurrent else f"{kind}Policy"
+
 
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("stable_baselines3:PPO", "Schulman et al. 2017, arXiv:1707.06347"),
+    "ppo_kl": Algorithm("gym_gazebo2.algos.ppo_kl:PPOKL", "Schulman et al. 2017, arXiv:1707.06347, section 4"),
+    "recurrent_ppo": Algorithm("sb3_contrib:RecurrentPPO", "Schulman et al. 2017, arXiv:1707.06347", recurrent=True),
+    "trpo": Algorithm("sb3_contrib:TRPO", "Schulman et al. 2015, arXiv:1502.05477"),
+    "acktr": Algorithm("gym_gazebo2.algos.acktr:ACKTR", "Wu et al. 2017, arXiv:1708.05144"),
+    "a2c": Algorithm("stable_baselines3:A2C", "Mnih et al. 2016, arXiv:1602.01783"),
+    "sac": Algorithm("stable_baselines3:SAC", "Haarnoja et al. 2018, arXiv:1812.05905", "off_policy", activation="relu"),
+    "td3": Algorithm("stable_baselines3:TD3", "Fujimoto et al. 2018, arXiv:1802.09477", "off_policy", activation="relu"),
+    "ddpg": Algorithm("stable_baselines3:DDPG", "Lillicrap et al. 2015, arXiv:1509.02971", "off_policy", activation="relu"),
+    "tqc": Algorithm("sb3_contrib:TQC", "Kuznetsov et al. 2020, arXiv:2005.04269", "off_policy", activation="relu"),
+    "dqn": Algorithm("stable_baselines3:DQN", "Mnih et al. 2015, arXiv:1312.5602", "off_policy", "discrete", activation="relu"),
 }
 
 
@@ -50,31 +78,39 @@ def get_algorithm(name: str) -> Algorithm:
     return ALGORITHMS[name]
 
 
-def make_model(algo: str, env: VecEnv, hyperparameters: dict[str, Any], seed: int) -> BaseAlgorithm:
+def wrap_actions(algo: str, env: VecEnv) -> VecEnv:
+    """Return the environment with the actions that the algorithm can choose among."""
+    return DiscreteVecEnv(env) if get_algorithm(algo).actions == "discrete" else env
+
+
+def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed: int) -> BaseAlgorithm:
     """Make an untrained model.
+
+    An off-policy algorithm learns a goal-conditioned task by hindsight experience replay, unless its hyperparameters name
+    another buffer.
 
     Args:
         algo: Row of ``ALGORITHMS``.
-        env: The environment to learn in.
-        hyperparameters: Keywords of the algorithm; "lin_x" is a schedule from x to 0, as in rl-baselines3-zoo.
+        env: The environment to learn in, wrapped by ``wrap_actions``.
+        hyperparameters: Keywords of the algorithm, in the form of ``make_keywords``, and "policy", the name of a
+            policy instead of the one for such observations.
         seed: Seed of every random generator.
 
     Raises:
         UnknownNameError: There is no such algorithm.
         InvalidArgumentError: The algorithm does not take such keywords or values.
     """
-    policy = "MultiInputPolicy" if isinstance(env.observation_space, spaces.Dict) else "MlpPolicy"
-    keywords = {name: _parse_schedule(name, value) for name, value in hyperparameters.items()}
+    row = get_algorithm(algo)
+    values = dict(hyperparameters)
+    policy = values.pop("policy", None) or row.choose_policy(env.observation_space)
+    if row.learns == "off_policy" and _has_goals(env.observation_space):
+        values.setdefault("replay_buffer_class", "HerReplayBuffer")
+    keywords = make_keywords(values, int(np.prod(env.action_space.shape)), row.activation)
     try:
-        return get_algorithm(algo).load_class()(policy, env, seed=seed, device="cpu", **keywords)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise InvalidArgumentError(f"hyperparameters of {algo}", hyperparameters, f"keywords that it takes: {error}") from error
+        return row.load_class()(policy, env, seed=seed, device="cpu", **keywords)
+    except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:
+        raise InvalidArgumentError(f"hyperparameters of {algo}", values, f"keywords that it takes: {error}") from error
 
 
-def _parse_schedule(name: str, value: Any) -> Any:
-    if not (isinstance(value, str) and value.startswith("lin_")):
-        return value
-    try:
-        return LinearSchedule(float(value.removeprefix("lin_")), 0.0, 1.0)
-    except ValueError as error:
-        raise InvalidArgumentError(name, value, "a number, or 'lin_' and a number") from error
+def _has_goals(space: spaces.Space[Any]) -> bool:
+    return isinstance(space, spaces.Dict) and set(space.spaces) == set(GOAL_KEYS)

@@ -6,22 +6,22 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.callbacks import RunCallback, TrainingState, get_action_meaning
-from gym_gazebo2.algos.checkpoint import find_checkpoint, load_checkpoint
+from gym_gazebo2.algos.checkpoint import load_newest
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
+from gym_gazebo2.algos.episodes import EpisodeLog
 from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
 from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.table import make_model
-from gym_gazebo2.algos.vec_env import make_vec_env
+from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
+from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 
 __all__ = ["resume", "train"]
 
@@ -33,7 +33,8 @@ def train(config: TrainConfig) -> RunFolder:
         config: What to train; None values are filled from the preset.
 
     Returns:
-        The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json`` and ``progress.csv``.
+        The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json``,
+        ``progress.csv`` and ``episodes.csv``.
 
     Raises:
         UnknownNameError: There is no preset for the id and the algorithm.
@@ -45,14 +46,17 @@ def train(config: TrainConfig) -> RunFolder:
     with contextlib.closing(env), _torch_threads(config.torch_threads):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
         run = RunFolder.create(config)
-        return _learn(run, config, model, TrainingState())
+        return _learn(run, config, model)
 
 
 def resume(path: str | os.PathLike[str]) -> RunFolder:
-    """Continue a run from its newest checkpoint; a finished run is returned as it is.
+    """Continue a run from its newest checkpoint that can be read; a finished run is returned as it is.
+
+    Where arms cannot be saved ("dummy", "subproc", Gazebo), networks, optimiser, counters and statistics continue, and
+    the arms start new episodes, with a warning.
 
     Raises:
-        RunError: There is no run, or its checkpoint is corrupt.
+        RunError: There is no run, or none of its checkpoints can be read.
     """
     run = RunFolder.open(path)
     config = run.read_config()
@@ -61,21 +65,21 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
     env = _make_training_env(config)
     with contextlib.closing(env), _torch_threads(config.torch_threads):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
-        return _learn(run, config, model, TrainingState(), find_checkpoint(run.checkpoints))
+        model.set_logger(Logger(str(run.path), []))
+        return _learn(run, config, model, load_newest(run.checkpoints, model, TrainingState))
 
 
-def _learn(
-    run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, state: TrainingState, checkpoint: Path | None = None
-) -> RunFolder:
+def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed: TrainingState | None = None) -> RunFolder:
     """Learn until the steps are done, and write the model and the training's summary."""
+    state = TrainingState() if resumed is None else resumed
     with contextlib.closing(_make_eval_env(config)) as eval_env:
-        if checkpoint is not None:
-            model.set_logger(Logger(str(run.path), []))
-            state = TrainingState(**load_checkpoint(checkpoint, model))
         model.set_logger(_make_logger(run, model))
-        callback = RunCallback(run, config, state, eval_env, get_episode_steps(config.env, config.max_episode_steps))
+        num_eval_steps = get_episode_steps(config.env, config.max_episode_steps)
+        episodes = EpisodeLog(run.path, model.num_timesteps)
+        callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes)
         try:
-            model.learn(config.steps - model.num_timesteps, callback, reset_num_timesteps=checkpoint is None)
+            remaining = config.steps - model.num_timesteps
+            model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)
         finally:
             callback.on_training_end()
             model.logger.close()
@@ -86,14 +90,22 @@ def _learn(
     return run
 
 
+def _choose_log_interval(config: ResolvedConfig) -> int:
+    """Return the iterations between two rows of the log, or the episodes, off-policy: one of each arm."""
+    return 1 if get_algorithm(config.algo).learns == "on_policy" else max(4, config.num_envs)
+
+
 def _make_training_env(config: ResolvedConfig) -> VecEnv:
-    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **config.env_kwargs)
-    return VecNormalize(env, gamma=config.hyperparameters.get("gamma", 0.99)) if config.normalize else env
+    actions = get_algorithm(config.algo).actions
+    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, actions=actions, **config.env_kwargs)
+    if not config.normalize:
+        return env
+    return normalize(env, norm_reward=config.normalize_reward, gamma=config.hyperparameters.get("gamma", 0.99))
 
 
 def _make_eval_env(config: ResolvedConfig) -> VecEnv:
-    env = make_eval_env(config.env, config.eval_runs, **config.env_kwargs)
-    return VecNormalize(env, training=False, norm_reward=False) if config.normalize else env
+    env = wrap_actions(config.algo, make_eval_env(config.env, config.eval_runs, **config.env_kwargs))
+    return normalize(env, training=False, norm_reward=False) if config.normalize else env
 
 
 def _make_logger(run: RunFolder, model: BaseAlgorithm) -> Logger:
@@ -101,6 +113,7 @@ def _make_logger(run: RunFolder, model: BaseAlgorithm) -> Logger:
     kept = [row for row in run.read_progress() if row["time/total_timesteps"] <= model.num_timesteps]
     pending = dict(model.logger.name_to_value) if hasattr(model, "_logger") else {}
     table = CSVOutputFormat(str(run.path / "progress.csv"))
+    table.keys = _Columns()
     for row in kept:
         table.write(dict(row), {key: () for key in row})
     outputs: list[KVWriter] = [table]
@@ -110,6 +123,13 @@ def _make_logger(run: RunFolder, model: BaseAlgorithm) -> Logger:
     for key, value in pending.items():
         logger.record(key, value)
     return logger
+
+
+class _Columns(list[str]):
+    """Columns in the order of their names; stable-baselines3 adds them in that of a set, another one in every process."""
+
+    def extend(self, names: Iterable[str]) -> None:
+        super().extend(sorted(names))
 
 
 @contextlib.contextmanager

@@ -8,24 +8,36 @@ from typing import Any, Literal, get_args
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env as make_worker_vec_env
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from gym_gazebo2.algos.discrete import DiscreteVecEnv
+from gym_gazebo2.checks import read_whole
+from gym_gazebo2.core import RESET_OPTIONS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env"]
+__all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env", "normalize"]
 
+Actions = Literal["box", "discrete"]
 Vectorization = Literal["batched", "dummy", "subproc"]
 
 
 def make_vec_env(
-    env_id: str, num_envs: int = 1, *, vec: Vectorization = "batched", seed: int | None = None, **env_kwargs: Any
+    env_id: str,
+    num_envs: int = 1,
+    *,
+    vec: Vectorization = "batched",
+    seed: int | None = None,
+    actions: Actions = "box",
+    **env_kwargs: Any,
 ) -> VecEnv:
     """Make n environments of an id for stable-baselines3.
 
@@ -35,19 +47,26 @@ def make_vec_env(
         vec: "batched", one backend that moves all arms (the fast path); "dummy", one environment after the other in this
             process; "subproc", a process an environment.
         seed: Environment i is seeded seed + i.
+        actions: "box", the arm's own; "discrete", a choice among a few of them (``discrete.make_action_table``).
         **env_kwargs: Keywords of ``gymnasium.make``.
 
     Raises:
-        UnknownNameError: There is no such id or vectorization.
+        UnknownNameError: There is no such id, vectorization or kind of actions.
         InvalidArgumentError: ``num_envs`` or ``seed`` cannot work, or the id has no batched form.
     """
     check_env_id(env_id)
     if vec not in get_args(Vectorization):
         raise UnknownNameError("vectorization", vec, get_args(Vectorization))
-    if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-        raise InvalidArgumentError("num_envs", num_envs, "a positive integer")
-    if seed is not None and (not isinstance(seed, int) or seed < 0):
-        raise InvalidArgumentError("seed", seed, "a non-negative integer or None")
+    if actions not in get_args(Actions):
+        raise UnknownNameError("kind of actions", actions, get_args(Actions))
+    num_envs = read_whole("num_envs", num_envs)
+    if seed is not None:
+        seed = read_whole("seed", seed, least=0)
+    env = _make_arms(env_id, num_envs, vec, seed, env_kwargs)
+    return DiscreteVecEnv(env) if actions == "discrete" else env
+
+
+def _make_arms(env_id: str, num_envs: int, vec: Vectorization, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     if vec != "batched":
         workers = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[vec]
         return make_worker_vec_env(env_id, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
@@ -56,6 +75,19 @@ def make_vec_env(
     env = BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
     env.seed(seed)
     return env
+
+
+def normalize(env: VecEnv, **options: Any) -> VecNormalize:
+    """Return the environments with observations and rewards normalised by running statistics; images stay as they are.
+
+    Args:
+        env: The environments.
+        **options: Further keywords of ``VecNormalize``.
+    """
+    space = env.observation_space
+    if isinstance(space, spaces.Dict):
+        options["norm_obs_keys"] = [name for name, part in space.items() if not is_image_space(part)]
+    return VecNormalize(env, **options)
 
 
 def check_env_id(env_id: str) -> None:
@@ -86,10 +118,13 @@ class BatchedVecEnv(VecEnv):
         self._start = time.monotonic()
 
     def reset(self) -> VecEnvObs:
-        """Start an episode of every arm, seeded where ``seed`` was called before."""
+        """Start an episode of every arm, seeded where ``seed`` was called before, with the options of ``set_options``.
+
+        Raises:
+            InvalidArgumentError: The options are not one dictionary for all arms, or one an arm with the same names.
+        """
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
-        options = self._options[0] or None
-        observation, infos = self.env.reset(seed=seeds, options=options)
+        observation, infos = self.env.reset(seed=seeds, options=_stack_options(self._options, self.num_envs))
         self.reset_infos = _split(infos, self.num_envs)
         self._reset_seeds()
         self._reset_options()
@@ -150,6 +185,23 @@ class BatchedVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
         """Tell that episodes are monitored, and nothing else is wrapped."""
         return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]
+
+
+def _stack_options(options: list[dict[str, Any]], num_envs: int) -> dict[str, NDArray[np.float64]]:
+    """Return rows of every option from one dictionary an arm."""
+    if len(options) != num_envs:
+        raise InvalidArgumentError("number of options", len(options), f"{num_envs}, one dictionary an arm")
+    for i, own in enumerate(options):
+        if set(own) != set(options[0]):
+            expected = f"{sorted(options[0])} as of arm 0: all arms have an option, or none"
+            raise InvalidArgumentError(f"options of arm {i}", sorted(own), expected)
+        for name in own:
+            if name not in RESET_OPTIONS:
+                raise UnknownNameError("reset option", name, RESET_OPTIONS)
+    try:
+        return {name: np.array([own[name] for own in options], dtype=float) for name in options[0]}
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError("options", options, "arrays of numbers, of one shape for all arms") from error
 
 
 def _split(infos: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import tyro
 
-from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, train
+from gym_gazebo2.algos import EvaluateConfig, RunFolder, TrainConfig, evaluate, train
 
-FIGURES = ("accuracy_rms_mm", "repeatability_rms_mm", "success_rate", "train_wall_s", "time_to_target_s")
+FIGURES = ("accuracy_rms_mm", "repeatability_rms_mm", "success_rate", "train_wall_s", "time_to_target_s", "steps_to_target")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Arguments:
         steps: Environment steps; None: the preset's.
         normalize: Normalise observations and rewards; None: the preset's.
         seeds: Number of seeds.
+        runs: Episodes of each evaluation.
         json: Also write every seed's result to this file.
     """
 
@@ -37,6 +38,7 @@ class Arguments:
     steps: int | None = None
     normalize: bool | None = None
     seeds: int = 3
+    runs: int = 30
     json: str | None = None
 
 
@@ -48,13 +50,23 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             out = str(Path(folder) / "run")
             run = train(TrainConfig(args.env, args.algo, args.steps, seed, out, normalize=args.normalize, progress=False))
-            results.append(dataclasses.asdict(evaluate(run.path, EvaluateConfig(runs=30))))
-        print(f"seed {seed}: " + ", ".join(f"{name} {results[-1][name]:.4g}" for name in FIGURES), flush=True)
+            results.append({**read_steps(run), **dataclasses.asdict(evaluate(run.path, EvaluateConfig(runs=args.runs)))})
+        print(f"seed {seed}: " + ", ".join(f"{name} {show(results[-1][name])}" for name in FIGURES), flush=True)
     for name in FIGURES:
-        values = [result[name] for result in results]
+        values = [float("inf") if result[name] is None else result[name] for result in results]
         print(f"{name:22} median {statistics.median(values):10.4g}   from {min(values):.4g} to {max(values):.4g}")
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=2) + "\n")
+
+
+def read_steps(run: RunFolder) -> dict[str, int | None]:
+    """Return the environment steps until the target error was first met."""
+    return {"steps_to_target": run.read_json("training.json")["steps_to_target"]}
+
+
+def show(value: float | None) -> str:
+    """Return a figure as text."""
+    return "never" if value is None else f"{value:.4g}"
 
 
 if __name__ == "__main__":

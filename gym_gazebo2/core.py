@@ -16,6 +16,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.backends import BackendFactory, make_backend
+from gym_gazebo2.checks import read_number
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.robots import RobotSpec, make_robot
@@ -24,7 +25,7 @@ from gym_gazebo2.state import ArmState
 from gym_gazebo2.tasks import GOAL_DIM, Errors, Task, TaskState, make_task
 from gym_gazebo2.tasks.rotations import make_rotation
 
-__all__ = ["IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome"]
+__all__ = ["IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome", "Start"]
 
 Array = NDArray[np.float64]
 Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
@@ -50,6 +51,22 @@ class Outcome:
     observation: Observation
     reward: Array
     info: dict[str, NDArray[Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Start:
+    """What is chosen for new episodes; what is None is drawn or the task's.
+
+    Attributes:
+        goal: (n, 7) goals.
+        q: (n, dof) start poses [rad].
+    """
+
+    goal: Array | None = None
+    q: Array | None = None
+
+
+ANY_START = Start()
 
 
 class ArmCore:
@@ -86,17 +103,15 @@ class ArmCore:
             UnknownNameError: A name stands in no table.
         """
         check_control(control)
-        if not (isinstance(start_noise, int | float) and 0.0 <= start_noise < np.inf):
-            raise InvalidArgumentError("start_noise", start_noise, "a finite half-width of at least 0 rad")
-        self.robot, self.control, self.start_noise = make_robot(robot), control, float(start_noise)
+        self.start_noise = read_number("start_noise", start_noise, "a finite half-width of at least 0 rad", lambda x: x >= 0)
+        self.robot, self.control = make_robot(robot), control
         self.kinematics = Kinematics(self.robot)
         self.task = make_task(task)
         if goal is not None:
             self.task = self.task.with_goal(_to_array("goal", goal))
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
-        self.backend = make_backend(
-            backend, self.robot, num_envs=num_envs, control_dt=control_dt, **dict(backend_options or {})
-        )
+        options = _check_options(backend_options)
+        self.backend = make_backend(backend, self.robot, num_envs=num_envs, control_dt=control_dt, **options)
         self.num_envs, self.control_dt = self.backend.num_envs, self.backend.control_dt
         self._travel = self.robot.control_speed * self.control_dt
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
@@ -105,33 +120,42 @@ class ArmCore:
         self.tcp: TcpState
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
 
-    def reset(
-        self, mask: NDArray[np.bool_], rngs: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
-    ) -> Outcome:
-        """Start a new episode of the masked arms.
+    def read_options(self, options: Mapping[str, Any] | None, mask: NDArray[np.bool_]) -> Start:
+        """Return what reset options ask for. Nothing changes, so that a refused reset changes nothing.
 
         Args:
-            mask: (n,) arms to reset.
-            rngs: One generator an arm; a masked arm draws its goal, then its start pose.
             options: "q": start pose (dof,) or (n, dof) [rad]; "goal": (3,), (7,) or n rows of these.
+            mask: (n,) arms to reset.
 
         Raises:
             InvalidArgumentError: An option has a value that cannot work.
             UnknownNameError: There is no such option.
         """
-        options = dict(options or {})
+        if not options:
+            return ANY_START
         for name in options:
             if name not in RESET_OPTIONS:
                 raise UnknownNameError("reset option", name, RESET_OPTIONS)
-        goals = self._read_goals(options["goal"]) if "goal" in options else None
         starts = self._read_poses(options["q"]) if "q" in options else None
+        if starts is not None:
+            self.backend.check_poses(starts[mask])
+        return Start(self._read_goals(options["goal"], mask) if "goal" in options else None, starts)
+
+    def reset(self, mask: NDArray[np.bool_], rngs: Sequence[np.random.Generator], start: Start = ANY_START) -> Outcome:
+        """Start a new episode of the masked arms.
+
+        Args:
+            mask: (n,) arms to reset.
+            rngs: One generator an arm; a masked arm draws its goal, then its start pose.
+            start: What is chosen instead of drawn.
+        """
         goal, q = self.goal.copy(), np.tile(self.robot.home, (self.num_envs, 1))
         for i in np.flatnonzero(mask).tolist():
-            goal[i] = self.task.sample_goal(rngs[i]) if goals is None else goals[i]
-            q[i] = self._sample_start(rngs[i]) if starts is None else starts[i]
+            goal[i] = self.task.sample_goal(rngs[i]) if start.goal is None else start.goal[i]
+            q[i] = self._sample_start(rngs[i]) if start.q is None else start.q[i]
         restarts = self.backend.num_restarts
         arm = self.backend.reset(mask, q)
-        self.goal = goal  # only now: a reset that is refused changes nothing
+        self.goal = goal
         self.backend.show_goal(goal)
         return self._look(arm, restarts)
 
@@ -142,7 +166,7 @@ class ArmCore:
             action: (n, dof) between −1 and 1; values outside are clipped.
 
         Raises:
-            InvalidArgumentError: Wrong shape or NaN.
+            InvalidArgumentError: Wrong shape, NaN or infinite.
             UsageError: No reset yet, or closed.
         """
         if self.arm is None:
@@ -199,14 +223,15 @@ class ArmCore:
         return Outcome(self._observe(state), self.task.compute_reward(errors, arm.in_collision), info)
 
     def _observe(self, state: TaskState) -> Observation:
-        """Return the observation; what a crash makes faster than the space's bounds is clipped to them."""
+        """Return the observation, clipped to its space: a crash can be faster than that, an episode's own goal farther."""
         flat = self.task.compute_observation(state, self.goal).astype(np.float32)
         flat = np.minimum(np.maximum(flat, self._low), self._high)
         if self.task.layout == "vector":
             return flat
         if self.task.layout == "camera":
             return {"image": self.backend.camera("wrist", IMAGE_SIZE, IMAGE_SIZE), "proprioception": flat}
-        achieved, desired = state.tcp.position.astype(np.float32), self.goal[:, :3].astype(np.float32)
+        achieved = state.tcp.position.astype(np.float32)
+        desired = np.minimum(np.maximum(self.goal[:, :3], -self._farthest), self._farthest).astype(np.float32)
         return {"observation": flat, "achieved_goal": achieved, "desired_goal": desired}
 
     def _make_observation_space(self) -> spaces.Space[Any]:
@@ -218,8 +243,8 @@ class ArmCore:
         if self.task.layout == "camera":
             image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
             return spaces.Dict({"image": image, "proprioception": flat})
-        reach = self.kinematics.compute_reach()
-        position = spaces.Box(-reach, reach, (3,), dtype=np.float32)
+        self._farthest = max(self.kinematics.compute_reach(), np.abs(self.goal[:, :3]).max())
+        position = spaces.Box(-self._farthest, self._farthest, (3,), dtype=np.float32)
         return spaces.Dict({"observation": flat, "achieved_goal": position, "desired_goal": position})
 
     def _make_action_space(self) -> spaces.Box:
@@ -229,8 +254,8 @@ class ArmCore:
         action = np.asarray(action, dtype=float)
         if action.shape != (self.num_envs, self.robot.dof):
             raise InvalidArgumentError("shape of action", action.shape, f"{(self.num_envs, self.robot.dof)} (arms, joints)")
-        if np.isnan(action).any():
-            raise InvalidArgumentError("action", action, "numbers between -1 and 1, no NaN")
+        if not np.isfinite(action).all():
+            raise InvalidArgumentError("action", action, "finite numbers between -1 and 1")
         return np.minimum(np.maximum(action, -1.0), 1.0)
 
     def _sample_start(self, rng: np.random.Generator) -> Array:
@@ -246,25 +271,41 @@ class ArmCore:
             raise InvalidArgumentError("shape of options['q']", q.shape, f"{shape[1:]} or {shape}")
         return np.broadcast_to(q, shape)
 
-    def _read_goals(self, value: ArrayLike) -> Array:
+    def _read_goals(self, value: ArrayLike, mask: NDArray[np.bool_]) -> Array:
         rows = np.atleast_2d(_to_array("options['goal']", value))
         if len(rows) not in (1, self.num_envs):
             raise InvalidArgumentError("rows of options['goal']", len(rows), f"1 or {self.num_envs}")
         goals = [self.task.with_goal(row).sample_goal(np.random.default_rng(0)) for row in rows]
-        return np.broadcast_to(goals, (self.num_envs, GOAL_DIM))
+        chosen = np.broadcast_to(goals, (self.num_envs, GOAL_DIM))
+        for goal in np.unique(chosen[mask], axis=0):
+            if self._warn_if_out_of_reach(goal):
+                break  # one is enough, and looking for a pose takes long where there is none
+        return chosen
 
-    def _warn_if_out_of_reach(self, goal: Array) -> None:
-        """Warn with the distance where no pose brings the tool to the goal."""
-        distance = self.kinematics.compute_distance_to_reach(goal[:3])
-        if distance > 1e-3:
-            warnings.warn(f"The goal {goal[:3]} is {1e3 * distance:.0f} mm out of reach of {self.robot.name!r}.", stacklevel=3)
-        elif self._asks_for_orientation(goal):
+    def _warn_if_out_of_reach(self, goal: Array) -> bool:
+        """Warn with the distance where no pose brings the tool to the goal, and tell whether it is so."""
+        distance, how = self.kinematics.compute_distance_to_reach(goal[:3]), ""
+        if distance <= 1e-3 and self._asks_for_orientation(goal):
             distance = self.kinematics.compute_distance_to_reach(goal[:3], make_rotation(goal[3:]))
-            if distance > 1e-3:
-                warnings.warn(f"The goal {goal} is out of reach of {self.robot.name!r} in that orientation.", stacklevel=3)
+            how = " in that orientation"
+        if distance > 1e-3:
+            by = f"{1e3 * distance:.0f} mm " if not how else ""
+            warnings.warn(
+                f"The goal {goal if how else goal[:3]} is {by}out of reach of {self.robot.name!r}{how}.", stacklevel=4
+            )
+        return distance > 1e-3
 
     def _asks_for_orientation(self, goal: Array) -> bool:
         return not np.allclose(goal[3:], (1.0, 0.0, 0.0, 0.0))
+
+
+def _check_options(options: Any) -> dict[str, Any]:
+    """Return the backend's own keywords."""
+    own = isinstance(options, Mapping) and all(isinstance(name, str) for name in options)
+    if options is not None and (not own or {"num_envs", "control_dt"} & set(options)):
+        expected = "a dictionary of the backend's further keywords; num_envs and control_dt are arguments of the environment"
+        raise InvalidArgumentError("backend_options", options, expected)
+    return dict(options or {})
 
 
 def _to_array(name: str, value: ArrayLike) -> Array:

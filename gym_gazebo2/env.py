@@ -93,9 +93,14 @@ class ArmEnv(gymnasium.Env[Any, Any]):
 
         Returns:
             Observation and info.
+
+        Raises:
+            InvalidArgumentError: An option has a value that cannot work.
+            UnknownNameError: There is no such option.
         """
+        start = self.core.read_options(options, _ONE)
         super().reset(seed=seed)
-        outcome = self.core.reset(_ONE, [self.np_random], options)
+        outcome = self.core.reset(_ONE, [self.np_random], start)
         if self.render_mode == "human":
             self.render()
         return _take_first(outcome.observation), _make_info(outcome.info)
@@ -104,7 +109,7 @@ class ArmEnv(gymnasium.Env[Any, Any]):
         """Advance simulated time by exactly one control period.
 
         Args:
-            action: (dof,) between −1 and 1; values outside are clipped, NaN is an error.
+            action: (dof,) between −1 and 1; values outside are clipped, NaN and infinity are errors.
 
         Returns:
             Observation at the period's end, reward, terminated (never), truncated (only where the simulator failed and was

@@ -10,6 +10,7 @@ __all__ = [
     "GymGazebo2Error",
     "InvalidArgumentError",
     "MissingDependencyError",
+    "NonFiniteError",
     "RenderError",
     "RobotError",
     "RunError",
@@ -85,6 +86,24 @@ class RenderError(GymGazebo2Error, RuntimeError):
 
 class RunError(GymGazebo2Error, ValueError):
     """A run folder or model file is missing, incomplete, corrupt, or belongs to something else."""
+
+
+class NonFiniteError(GymGazebo2Error, FloatingPointError):
+    """A training met NaN or infinity.
+
+    Attributes:
+        what: What held it, such as "rewards".
+        steps: Environment steps until then.
+    """
+
+    def __init__(self, what: str, steps: int, advice: str) -> None:
+        """Store the values and compose the message."""
+        super().__init__(f"Expected finite {what}, got NaN or infinity among them after {steps} steps. {advice}")
+        self.what, self.steps, self.advice = what, steps, advice
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, str]]:
+        """Pickle by the arguments."""
+        return type(self), (self.what, self.steps, self.advice)
 
 
 class MissingDependencyError(GymGazebo2Error, ImportError):

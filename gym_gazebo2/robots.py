@@ -12,12 +12,13 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
+from gym_gazebo2.urdf_check import check_inertias, check_joints, check_rotors, check_tree
 
 if TYPE_CHECKING:
     import yourdfpy
@@ -143,10 +144,13 @@ def load_robot(name: str, row: RobotRow) -> RobotSpec:
         InvalidArgumentError: ``home`` or ``control_speed`` of the row do not fit the URDF.
     """
     path = find_urdf(row.urdf)
-    urdf, reductions = _parse(path)
-    chain = _find_chain(urdf, row.tool_frame, path)
+    robot, reductions = _parse(path)
+    check_tree(robot, path)
+    check_inertias(robot, path)
+    check_rotors(reductions, path)
+    chain = _find_chain(robot, row.tool_frame, path)
     moving = [joint for joint in chain if joint.type != "fixed"]
-    _check_joints(urdf, moving, path)
+    check_joints(robot.joints, moving, path)
     offsets, T_tcp_to_last = _fold_fixed_joints(chain)
     rotor = np.array([reductions.get(joint.name, 0.0) for joint in moving])
     limits = {key: np.array([getattr(j.limit, key) for j in moving]) for key in ("lower", "upper", "velocity", "effort")}
@@ -164,7 +168,7 @@ def load_robot(name: str, row: RobotRow) -> RobotSpec:
         effort_limit=limits["effort"],
         home=_check_home(row.home, limits["lower"], limits["upper"]),
         rotor_inertia=rotor,
-        drive_inertia=rotor + _compute_mean_inertia(urdf, moving, limits["lower"], limits["upper"]),
+        drive_inertia=rotor + _compute_mean_inertia(robot, moving, limits["lower"], limits["upper"]),
         T_joint_to_parent=offsets,
         axis=np.array([joint.axis / np.linalg.norm(joint.axis) for joint in moving]),
         T_tcp_to_last=T_tcp_to_last,
@@ -185,13 +189,13 @@ def find_urdf(urdf: str) -> Path:
     return path.resolve()
 
 
-def _parse(path: Path) -> tuple[yourdfpy.URDF, dict[str, float]]:
+def _parse(path: Path) -> tuple[yourdfpy.Robot, dict[str, float]]:
     """Return the parsed URDF and each joint's rotor inertia at the joint."""
     import yourdfpy
 
     try:
         tree = ET.parse(path)
-        urdf = yourdfpy.URDF.load(str(path), load_meshes=False, build_collision_scene_graph=False)
+        robot = yourdfpy.URDF.load(str(path), load_meshes=False, build_scene_graph=False).robot
         rotor = {}
         for transmission in tree.getroot().iter("transmission"):
             joint = transmission.find("joint")
@@ -201,40 +205,21 @@ def _parse(path: Path) -> tuple[yourdfpy.URDF, dict[str, float]]:
                 rotor[joint.attrib["name"]] = inertia * reduction**2
     except (ET.ParseError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise RobotError(f"The URDF {str(path)!r} is malformed: {error}. Check it with check_urdf or an XML editor.") from error
-    return urdf, rotor
+    return robot, rotor
 
 
-def _find_chain(urdf: yourdfpy.URDF, tool_frame: str, path: Path) -> list[yourdfpy.Joint]:
+def _find_chain(robot: yourdfpy.Robot, tool_frame: str, path: Path) -> list[yourdfpy.Joint]:
     """Return the joints from the root link to the tool frame."""
-    by_child = {joint.child: joint for joint in urdf.robot.joints}
+    by_child = {joint.child: joint for joint in robot.joints}
     if tool_frame not in by_child:
-        exists = ", ".join(link.name for link in urdf.robot.links)
+        exists = ", ".join(link.name for link in robot.links)
         raise RobotError(f"{str(path)!r} has no tool frame {tool_frame!r} behind a joint. Its links are: {exists}.")
     chain: list[yourdfpy.Joint] = []
     link = tool_frame
-    while link in by_child and len(chain) < len(by_child):
+    while link in by_child:
         chain.insert(0, by_child[link])
         link = by_child[link].parent
     return chain
-
-
-def _check_joints(urdf: yourdfpy.URDF, moving: Sequence[yourdfpy.Joint], path: Path) -> None:
-    """Raise a RobotError unless the moving joints are those of a serial arm of limited revolute joints."""
-    if not moving:
-        raise RobotError(f"{str(path)!r} has no moving joint between its root and the tool frame.")
-    beside = [j.name for j in urdf.robot.joints if j.type != "fixed" and j not in moving]
-    if beside:
-        raise RobotError(f"{str(path)!r} has moving joints beside the chain to the tool: {', '.join(beside)}. Make them fixed.")
-    for joint in moving:
-        limit = joint.limit
-        if joint.type != "revolute":
-            raise RobotError(f"Joint {joint.name!r} of {str(path)!r} is {joint.type!r}, expected 'revolute' with limits.")
-        values: list[Any] = [getattr(limit, key, None) for key in ("lower", "upper", "velocity", "effort")]
-        if None in values or not (values[0] < values[1] and values[2] > 0 and values[3] > 0):
-            raise RobotError(
-                f"Joint {joint.name!r} of {str(path)!r} has lower, upper, velocity, effort = {values}, expected "
-                '<limit lower="…" upper="…" velocity="…" effort="…"/> with lower < upper and the others positive.'
-            )
 
 
 def _fold_fixed_joints(chain: Sequence[yourdfpy.Joint]) -> tuple[Array, Array]:
@@ -263,8 +248,11 @@ def _check_speed(speed: float | None, velocity_limit: Array) -> Array:
     return np.full_like(velocity_limit, speed)
 
 
-def _compute_mean_inertia(urdf: yourdfpy.URDF, moving: Sequence[yourdfpy.Joint], lower: Array, upper: Array) -> Array:
+def _compute_mean_inertia(robot: yourdfpy.Robot, moving: Sequence[yourdfpy.Joint], lower: Array, upper: Array) -> Array:
     """Return the inertia of all links outside each joint about its axis, averaged over the workspace [kg·m²]."""
+    import yourdfpy
+
+    urdf = yourdfpy.URDF(robot, load_meshes=False)
     poses = np.random.default_rng(0).uniform(lower, upper, (32, len(moving)))
     inertia = np.zeros(len(moving))
     for q in poses:

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.backends import BackendFactory
+from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import ArmCore, Observation
 from gym_gazebo2.env import RENDER_SIZE, ArmEnv, check_render_mode, make_metadata
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
@@ -119,8 +120,9 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """
         options = dict(options or {})
         mask = _check_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)), self.num_envs)
+        start = self.core.read_options(options, mask)
         self._seed(seed, mask)
-        outcome = self.core.reset(mask, self._rngs, options)
+        outcome = self.core.reset(mask, self._rngs, start)
         self._steps[mask], self._has_ended[mask] = 0, False
         self._show()
         return outcome.observation, _make_infos(outcome.info, mask)
@@ -129,7 +131,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """Advance every arm by one control period.
 
         Args:
-            actions: (n, dof) between −1 and 1; values outside are clipped, NaN is an error.
+            actions: (n, dof) between −1 and 1; values outside are clipped, NaN and infinity are errors.
 
         Returns:
             Observation, reward, terminated (never), truncated, info.
@@ -229,9 +231,7 @@ def _check_mask(mask: Any, num_envs: int) -> Mask:
 
 
 def _check_limit(max_episode_steps: int | None) -> int | None:
-    if max_episode_steps is not None and (isinstance(max_episode_steps, bool) or not max_episode_steps >= 1):
-        raise InvalidArgumentError("max_episode_steps", max_episode_steps, "a positive integer or None")
-    return max_episode_steps
+    return None if max_episode_steps is None else read_whole("max_episode_steps", max_episode_steps)
 
 
 def _check_autoreset(mode: str | AutoresetMode) -> AutoresetMode:

@@ -30,7 +30,7 @@ from torch import nn
 from gym_gazebo2.algos.acktr import ACKTR
 from gym_gazebo2.algos.kfac import KFAC
 from gym_gazebo2.algos.policy_fisher import compute_policy_metric, sample_log_prob
-from gym_gazebo2.algos.trust_region import compute_jacobian_product, compute_quadratic_form, compute_step_size
+from gym_gazebo2.algos.trust_region import Pullback, compute_quadratic_form, compute_step_size
 
 SPACES = {
     "box": spaces.Box(-1, 1, (2,)),
@@ -141,14 +141,16 @@ def test_quadratic_form_equals_trpos():
     assert compute_quadratic_form(metric, actor, direction) == pytest.approx(expected, rel=1e-9)
 
 
-def test_jacobian_product_agrees_with_finite_differences():
+def test_pullback_is_the_gradient_and_its_push_agrees_with_finite_differences():
     model, inputs = (
         nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double(),
         th.randn(5, 3, dtype=th.float64),
     )
     parameters = list(model.parameters())
     direction = [th.randn_like(p) for p in parameters]
-    (got,) = compute_jacobian_product([model(inputs)], parameters, direction)
+    output = model(inputs)
+    pullback = Pullback([output], parameters, [th.ones_like(output)])
+    (got,) = pullback.push(direction)
 
     def move(by: float) -> th.Tensor:
         moved = {n: p + by * d for (n, p), d in zip(model.named_parameters(), direction, strict=True)}
@@ -198,6 +200,25 @@ def test_step_that_leaves_the_region_is_taken_back():
     values = learn(ACKTR("MlpPolicy", make_point_env(), **settings, **SMALL), 5 * 128)
     assert max(values["train/kl"]) <= 1.5 * 0.5
     assert np.min(values["train/predicted_kl"]) > 0.45
+
+
+def test_a_sample_for_the_curvature_leaves_gradient_and_length_to_the_whole_batch():
+    """With the same curvature, a batch seen in two parts takes the step that it takes as a whole."""
+    steps = []
+    for samples in (1000, 40):
+        model = ACKTR("MlpPolicy", make_point_env(), stats_samples=samples, damping=1e9, max_step_size=1e12, **SMALL)
+        before = get_parameters(model)
+        values = learn(model, 128)
+        steps.append((get_parameters(model) - before)[: model.policy.log_std.numel()])
+        assert values["train/kl"][0] == pytest.approx(0.01, rel=0.1)
+    th.testing.assert_close(*steps, rtol=1e-3, atol=1e-6)
+
+
+def test_a_doubtful_sample_is_measured_on_the_whole_batch():
+    """The guard holds on all of the batch, though it mostly looks at a sample."""
+    settings = {"target_kl": 0.5, "damping": 1e-6, "max_step_size": 1e6, "stats_samples": 16}
+    values = learn(ACKTR("MlpPolicy", make_point_env(), **settings, **SMALL), 5 * 128)
+    assert max(values["train/kl"]) <= 1.5 * 0.5
 
 
 def test_step_size_is_capped():
@@ -433,6 +454,7 @@ def test_images(share):
         ("momentum", 1.5),
         ("batch_size", 0),
         ("n_critic_updates", 0),
+        ("stats_samples", 0),
         ("critic", "sgd"),
         ("n_steps", 0),
     ],
@@ -468,7 +490,7 @@ def test_bad_rollout_stops_before_the_update(bad):
     model = ACKTR("MlpPolicy", DummyVecEnv([lambda: PointEnv(bad_step=100, bad=bad)]), **SMALL)
     model.learn(64)
     before = get_parameters(model)
-    with pytest.raises(FloatingPointError, match=r"update 2 after \d+ steps"):
+    with pytest.raises(FloatingPointError, match=r"after \d+ steps.*before update 2"):
         model.learn(64, reset_num_timesteps=False)
     assert th.equal(get_parameters(model), before)
 

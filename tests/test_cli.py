@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -5,8 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from gym_gazebo2.cli import main
+from gym_gazebo2.algos import RunFolder
+from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.cli import COMMANDS, load_command, main
+from gym_gazebo2.cli.command import Command
+from gym_gazebo2.registration import ENVIRONMENTS
 
 SHORT = ["--steps", "800", "--num-envs", "8", "--eval-runs", "2"]
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
@@ -23,7 +29,7 @@ def test_train_evaluate_report(tmp_path, capsys):
     for name in ("learning_curve.png", "arm.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG") and (out / name).stat().st_size > 5_000
     page = (out / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2 and "accuracy, RMS [mm]" in page
+    assert page.count("data:image/webp;base64,") == 1 and "accuracy, RMS [mm]" in page
     assert main(["resume", str(out)]) == 0
 
 
@@ -33,9 +39,83 @@ def test_help_lists_the_commands(capsys):
     assert all(word in shown for word in ("train", "resume", "evaluate"))
 
 
-def test_unknown_command(capsys):
+def test_unknown_command_suggests_the_nearest(capsys):
     assert main(["trian"]) == 2
-    assert "no command 'trian'" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "no command 'trian'. Did you mean 'train'?" in shown and "evaluate" in shown
+
+
+def test_unknown_option_suggests_the_nearest(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--sed", "0"])
+    assert end.value.code == 2 and "--seed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0 and f"usage: gym-gazebo2 {name}" in capsys.readouterr().out
+    assert issubclass(load_command(name), Command)
+
+
+def test_completion_knows_every_command(capsys):
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in COMMANDS) and "--record" in script
+
+
+def test_envs_are_listed(capsys):
+    assert main(["envs", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert list(rows) == list(ENVIRONMENTS)
+    assert rows["MARA-v0"]["observation"] == "24" and rows["MARACollision-v0"]["reward"] == "dense, contact costs"
+    assert main(["envs"]) == 0 and "SCARA4-v0" in capsys.readouterr().out
+
+
+def test_a_config_file_repeats_a_run_and_options_go_before_it(tmp_path):
+    first, again, other = (tmp_path / name for name in ("first", "again", "other"))
+    assert main(["train", "--env", "SCARA-v0", "--seed", "3", "--hyper.n-epochs", "2", "--out", str(first), *SHORT]) == 0
+    config = str(first / "config.json")
+    assert main(["train", "--config", config, "--out", str(again)]) == 0
+    assert main(["train", "--config", config, "--seed", "4", "--out", str(other)]) == 0
+    runs = [RunFolder.open(path) for path in (first, again, other)]
+    weights = [torch.cat([w.flatten() for w in read_model_file(run.model).weights.values()]) for run in runs]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    configs = [run.read_config() for run in runs]
+    assert dataclasses.replace(configs[1], out=configs[0].out) == configs[0]
+    assert configs[2].seed == 4 and configs[2].hyperparameters["n_epochs"] == 2
+
+
+def test_a_yaml_file_of_options(tmp_path):
+    path, out = tmp_path / "options.yaml", tmp_path / "run"
+    path.write_text("env: SCARA-v0\nsteps: 800\nnum_envs: 8\neval_runs: 2\nhyperparameters: {n_epochs: 1}\n")
+    assert main(["train", "--config", str(path), "--out", str(out), "--progress", "quiet"]) == 0
+    assert RunFolder.open(out).read_config().hyperparameters["n_epochs"] == 1
+    assert main(["train", "--resume", str(out)]) == 0
+
+
+@pytest.mark.parametrize(("content", "says"), [("sed: 1", "'seed'"), ("- 1", "expected a mapping"), ("a: [", "Cannot read")])
+def test_config_files_that_cannot_be(tmp_path, capsys, content, says):
+    path = tmp_path / "options.yaml"
+    path.write_text(content)
+    assert main(["train", "--config", str(path)]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_export_and_play(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["train", "--env", "SCARA-v0", "--out", str(out), *SHORT]) == 0
+    assert main(["export", str(out)]) == 0
+    assert (out / "policy.onnx").is_file() and "policy.onnx" in capsys.readouterr().out
+    assert main(["play", str(out), "--steps", "5", "--record", str(tmp_path / "arm.gif")]) == 0
+    assert "5 steps" in capsys.readouterr().out and (tmp_path / "arm.gif").is_file()
+
+
+def test_output_that_nobody_reads_is_no_error():
+    command = f"{sys.executable} -m gym_gazebo2.cli envs --json | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "{" and done.stderr == ""
 
 
 def test_errors_are_one_line_and_a_status(capsys, tmp_path):

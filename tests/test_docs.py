@@ -34,6 +34,14 @@ def test_links_and_commands_exist(path):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
 
 
+def test_the_site_is_built_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "site" / "api.html").read_text()
+    assert "control_dt" in page and "Raises" in page
+
+
 def test_readme_lists_every_id():
     from gym_gazebo2 import ENVIRONMENTS
 

@@ -56,7 +56,7 @@ def test_actions_outside_are_clipped(env):
     env.reset(seed=0)
     env.step(np.full(6, 5.0))
     np.testing.assert_allclose(env.core.arm.q_setpoint[0], 1.57 * 0.05, atol=1e-12)
-    env.step(np.full(6, -np.inf))
+    env.step(np.full(6, -1e300))
     np.testing.assert_allclose(env.core.arm.q_setpoint[0], 0.0, atol=1e-12)
 
 
@@ -66,7 +66,9 @@ def test_actions_outside_are_clipped(env):
         (np.zeros(5), r"shape of action is \(5,\), expected \(6,\)"),
         (np.zeros((1, 6)), r"shape of action is \(1, 6\)"),
         (0.0, "shape of action"),
-        ([0, 0, np.nan, 0, 0, 0], "no NaN"),
+        ([0, 0, np.nan, 0, 0, 0], "finite numbers"),
+        ([0, 0, np.inf, 0, 0, 0], "finite numbers"),
+        ([0, 0, 0, 0, 0, -np.inf], "finite numbers"),
     ],
 )
 def test_bad_actions(env, action, message):
@@ -94,7 +96,15 @@ def test_step_before_reset_and_after_close(env):
         ({"control": "torque"}, "Available: delta, position"),
         ({"render_mode": "ansi"}, "Available: human, rgb_array"),
         ({"control_dt": 0.0123}, "whole number of physics steps"),
+        ({"control_dt": 0.001}, r"control_dt is 0\.001, .* physics steps of 0\.005 s, such as 0\.005, or .*'physics_dt'"),
+        ({"control_dt": None}, "control_dt is None"),
+        ({"backend": None}, "backend is None, expected a factory, or a name of: fake, gazebo, mujoco, ros2"),
+        ({"backend_options": {"phyics_dt": 0.001}}, "backend_options .* of num_envs, control_dt, physics_dt, num_threads"),
+        ({"backend_options": {"num_envs": 2}}, "num_envs and control_dt are arguments of the environment"),
+        ({"backend_options": "fast"}, "backend_options is 'fast', expected a dictionary"),
+        ({"backend_options": {"physics_dt": 0.0}}, "physics_dt is 0.0, expected a positive physics step"),
         ({"start_noise": -0.1}, "start_noise"),
+        ({"start_noise": True}, "start_noise"),
         ({"start_noise": float("nan")}, "start_noise"),
         ({"goal": (0.1, 0.2)}, "goal"),
         ({"goal": "here"}, "goal is 'here', expected an array of numbers"),
@@ -106,11 +116,44 @@ def test_bad_arguments_say_what_exists(kwargs, message):
         ArmEnv(**{"robot": "mara", "task": "mara_reach", **kwargs})
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numbers_of_numpy_are_numbers(kind):
+    env = ArmEnv("mara", "mara_reach", control_dt=kind(0.1), start_noise=kind(0.2))
+    env.reset(seed=0)
+    assert env.step(ZERO)[4]["time"] == 0.1 and env.core.control_dt == 0.1 and env.core.start_noise == 0.2
+
+
 def test_goal_out_of_reach_warns_with_the_distance():
     with pytest.warns(UserWarning, match=r"\d+ mm out of reach of 'mara'"):
         ArmEnv("mara", "mara_reach", goal=(1.0, 0.0, 0.5))
     with pytest.warns(UserWarning, match="in that orientation"):
         ArmEnv("mara", "mara_reach_orient", goal=(-0.40028, 0.095615, 0.72466))
+
+
+FAR = (3.0, 0.0, 0.5)
+
+
+@pytest.mark.parametrize("env_id", ["MARA-v0", "MARAReachGoal-v0"])
+def test_a_far_goal_stays_inside_the_space(env_id):
+    with pytest.warns(UserWarning, match="out of reach"):
+        own = gym.make(env_id, goal=FAR, backend="fake")
+    assert own.reset(seed=0)[0] in own.observation_space
+    if env_id == "MARAReachGoal-v0":
+        np.testing.assert_allclose(own.reset()[0]["desired_goal"], FAR)
+    chosen = gym.make(env_id, backend="fake")
+    with pytest.warns(UserWarning, match=r"2\d\d\d mm out of reach of 'mara'"):
+        observation, info = chosen.reset(seed=0, options={"goal": FAR})
+    assert observation in chosen.observation_space and info["position_error"] > 2.0
+    assert chosen.reset()[1]["position_error"] < 1.5
+
+
+def test_goals_in_reach_warn_nobody_and_a_reset_without_one_looks_for_none(recwarn):
+    env = gym.make_vec("MARA-v0", num_envs=3, backend="fake").unwrapped
+    env.reset(options={"goal": [[-0.4, 0.1, 0.2], [-0.4, 0.0, 0.3], [-0.35, 0.1, 0.4]]})
+    env.reset(options={"goal": [FAR, *2 * [[-0.4, 0.0, 0.3]]], "reset_mask": np.array([False, True, True])})
+    assert not [each for each in recwarn if "reach" in str(each.message)]
+    with pytest.warns(UserWarning, match="out of reach"):
+        env.reset(options={"goal": [FAR, *2 * [[-0.4, 0.0, 0.3]]]})
 
 
 def test_goal_can_be_chosen_for_the_environment_or_an_episode(env):
@@ -138,10 +181,11 @@ def test_start_pose_can_be_chosen_for_an_episode(env):
 
 def test_a_reset_that_is_refused_changes_nothing(env):
     env.reset(seed=0)
-    before = env.core.goal.copy()
+    before, generator = env.core.goal.copy(), env.np_random.bit_generator.state
     with pytest.raises(ValueError, match="expected finite positions"):
-        env.reset(options={"goal": (-0.4, 0.2, 0.3), "q": [9.0] * 6})
+        env.reset(seed=7, options={"goal": (-0.4, 0.2, 0.3), "q": [9.0] * 6})
     np.testing.assert_array_equal(env.core.goal, before)
+    assert env.np_random.bit_generator.state == generator
 
 
 def test_start_noise_is_uniform_and_bounded():

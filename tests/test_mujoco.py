@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -280,6 +281,12 @@ def test_a_window_opens_keeps_real_time_and_lets_the_process_end(display, ending
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=os.environ | {"DISPLAY": display}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stdout.strip() == "done", done.stderr
+
+
+def test_missing_window_library_names_the_install_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "glfw", None)
+    with closing(make(make_robot("mara"))) as backend, pytest.raises(MissingDependencyError, match=r"'glfw'.*\[mujoco\]"):
+        backend.render("human", 640, 480)
 
 
 def test_missing_engine_names_the_install_command(monkeypatch):

@@ -35,6 +35,14 @@ def test_the_engine_is_imported_in_one_place():
     assert importers == {("backends", "mujoco")}
 
 
+@pytest.mark.parametrize("package", ["torch", "stable_baselines3"])
+def test_learning_without_its_packages_names_the_one_that_is_missing(package):
+    code = f"import sys; sys.modules[{package!r}] = None\ntry: import gym_gazebo2.algos\nexcept ImportError as e: print(e)"
+    assert run_python(code).strip() == (
+        f"The package {package!r} is not installed. Install it with: pip install 'gym_gazebo2[train]'"
+    )
+
+
 @pytest.mark.parametrize("env_id", ["MARA-v0", "gym_gazebo2:MARA-v0"])
 def test_importing_gymnasium_alone_is_enough(env_id):
     code = f"import gymnasium; env = gymnasium.make({env_id!r}); env.reset(seed=0); print(env.spec.id)"

@@ -150,7 +150,7 @@ def test_what_does_not_start_again_fails() -> None:
 def test_an_evaluation_runs_episodes_that_were_cut_short_again(once: type[Fragile]) -> None:
     def evaluate(kind: Any) -> Any:
         env = make_eval_env("SCARA-v0", 2, backend=kind, backend_options=RESTART, start_noise=0.1)
-        return run_episodes(env, lambda observation: np.full((env.num_envs, 3), 0.3), 10, 5, 2)
+        return run_episodes(env, lambda: lambda observation: np.full((env.num_envs, 3), 0.3), 10, 5, 2)
 
     whole, cut = evaluate("fake"), evaluate(once)
     assert once.made == 2 and np.array_equal(whole.error, cut.error) and np.array_equal(whole.reward, cut.reward)

@@ -70,6 +70,19 @@ def test_a_robot_is_one_urdf_and_one_row(tmp_path):
         del ROBOTS["test_arm"]
 
 
+JOINT = '<joint name="{}" type="fixed"><parent link="{}"/><child link="{}"/></joint></robot>'
+
+
+def add_joint(name, parent, child):
+    return MARA.replace("</robot>", JOINT.format(name, parent, child))
+
+
+def change_joint(name, pattern, replacement):
+    """Return MARA with the first match of a pattern inside a joint replaced."""
+    start = MARA.index(f'<joint name="{name}" type=')
+    return MARA[:start] + re.sub(pattern, replacement, MARA[start:], count=1)
+
+
 BAD = {
     "missing": (None, "does not exist.*mara.urdf"),
     "no XML": ("<robot", "malformed"),
@@ -86,6 +99,57 @@ BAD = {
         MARA.replace('name="motor1" type="revolute"', 'name="motor1" type="prismatic"'),
         "'prismatic'.*'revolute'",
     ),
+    "missing parent link": (
+        MARA.replace('<parent link="motor1_link"/>', '<parent link="arm"/>'),
+        "Joint 'motor2'.*'arm'.*base_robot",
+    ),
+    "missing child link": (MARA.replace('<child link="motor3_link"/>', '<child link="arm"/>'), "Joint 'motor3'.*'arm'"),
+    "loop": (
+        MARA.replace('<parent link="base_robot"/>', '<parent link="motor3_link"/>'),
+        "arm.urdf.*loop of the links .*motor1_link - motor2_link - motor3_link",
+    ),
+    "two parents": (
+        add_joint("other", "base_robot", "motor3_link"),
+        "'motor3_link' .*hangs on the joints 'motor3' and 'other'",
+    ),
+    "two roots": (MARA.replace("</robot>", '<link name="alone"/></robot>'), "root links base_robot, alone, expected one"),
+    "joints of one name": (
+        MARA.replace("</robot>", '<link name="more"/></robot>').replace(
+            "</robot>", JOINT.format("motor2", "base_robot", "more")
+        ),
+        "several joints of the name motor2",
+    ),
+    "links of one name": (
+        MARA.replace("</robot>", '<link name="motor2_link"/></robot>'),
+        "several links of the name motor2_link",
+    ),
+    "axis zero": (change_joint("motor2", r"<axis [^>]*>", '<axis xyz="0 0 0"/>'), r"Joint 'motor2' .*axis \[0.0, 0.0, 0.0\]"),
+    "axis of two numbers": (change_joint("motor2", r"<axis [^>]*>", '<axis xyz="0 1"/>'), "Joint 'motor2' .*axis"),
+    "axis that is no number": (change_joint("motor2", r"<axis [^>]*>", '<axis xyz="0 nan 1"/>'), "Joint 'motor2' .*axis"),
+    "limits equal": (MARA.replace('lower="-2.35"', 'lower="2.35"'), "Joint 'motor2'.*lower < upper"),
+    "limits infinite": (MARA.replace('lower="-2.35"', 'lower="-inf"'), "Joint 'motor2'.*all finite"),
+    "speed zero": (change_joint("motor2", r'velocity="[^"]*"', 'velocity="0"'), "Joint 'motor2'.*others positive"),
+    "speed negative": (change_joint("motor2", r'velocity="[^"]*"', 'velocity="-1"'), "Joint 'motor2'.*others positive"),
+    "speed infinite": (change_joint("motor2", r'velocity="[^"]*"', 'velocity="inf"'), "Joint 'motor2'.*all finite"),
+    "effort zero": (change_joint("motor2", r'effort="[^"]*"', 'effort="0"'), "Joint 'motor2'.*others positive"),
+    "effort negative": (change_joint("motor2", r'effort="[^"]*"', 'effort="-5"'), "Joint 'motor2'.*others positive"),
+    "effort that is no number": (change_joint("motor2", r'effort="[^"]*"', 'effort="nan"'), "Joint 'motor2'.*all finite"),
+    "place that is no number": (
+        change_joint("motor2", r'<origin xyz="[^"]*"', '<origin xyz="0 0 nan"'),
+        "origin.*joint 'motor2'",
+    ),
+    "negative mass": (MARA.replace('mass value="1.24"', 'mass value="-1.24"'), "Link 'motor2_link' .*mass of -1.24 kg"),
+    "mass that is no number": (MARA.replace('mass value="1.24"', 'mass value="nan"'), "Link 'motor2_link' .*mass of nan"),
+    "negative inertia": (MARA.replace('ixx="0.00796148"', 'ixx="-0.00796148"'), "Link 'motor2_link' .*positive definite"),
+    "inertia that cannot be": (MARA.replace('ixz="0.0003203"', 'ixz="0.3"'), "Link 'motor2_link' .*positive definite"),
+    "mass without inertia": (
+        re.sub(r'<inertia ixx="0.00796148"[^>]*/>', "", MARA),
+        "Link 'motor2_link' .*positive definite one for its mass of 1.24 kg",
+    ),
+    "negative rotor": (
+        MARA.replace("<rotorInertia>", "<rotorInertia>-", 1),
+        "transmission of 'motor1'.*rotor of -",
+    ),
     "nothing that moves": (MARA.replace('type="revolute"', 'type="fixed"'), "no moving joint"),
 }
 
@@ -97,8 +161,9 @@ def test_bad_urdf_says_what_is_wrong(what, tmp_path):
     if text is not None:
         assert text != MARA
         path.write_text(text)
-    with pytest.raises(RobotError, match=message):
+    with pytest.raises(RobotError, match=message) as caught:
         load_robot("bad", RobotRow(str(path)))
+    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(

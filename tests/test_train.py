@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -11,8 +13,12 @@ from stable_baselines3 import PPO
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback
+from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.presets import PRESETS
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.report import write_report
+from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
+from gym_gazebo2.backends import BACKENDS, Backend
+from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.errors import GymGazebo2Error, RunError
 from gym_gazebo2.registration import ENVIRONMENTS
 
@@ -83,6 +89,60 @@ def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, monkeypatch, no
     ]
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("kwargs", [{"vec": "dummy"}, {"backend": "forgetful"}])
+def test_a_run_whose_arms_cannot_be_saved_goes_on_with_new_episodes(tmp_path, monkeypatch, kwargs, normalize):
+    monkeypatch.setitem(BACKENDS, "forgetful", Forgetful)
+    sizes = {"num_envs": 2, "steps": 1200, "hyperparameters": {"batch_size": 100}, "checkpoint_seconds": 1e-9}
+    config = make_config(tmp_path / "run", **sizes, normalize=normalize, start_noise=0.1, **kwargs)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    saved = int(max((tmp_path / "run" / "checkpoints").glob("*.zip")).stem)
+    before = [row for row in RunFolder(tmp_path / "run").read_progress() if row["time/total_timesteps"] <= saved]
+    with pytest.warns(UserWarning, match="cannot be saved.*new episodes"):
+        run = resume(tmp_path / "run")
+    rows = run.read_progress()
+    assert [row["time/total_timesteps"] for row in rows] == [200 * k for k in range(1, 7)]
+    assert [row["train/n_updates"] for row in rows[1:]] == [10 * k for k in range(1, 6)]
+    assert rows[: len(before)] == before
+
+
+class Forgetful(FakeBackend):
+    """An arm whose state cannot be saved, like one in another process."""
+
+    get_state = Backend.get_state
+
+
+def test_files_come_in_an_order_that_a_crash_may_cut(tmp_path, monkeypatch):
+    """Model.zip says that a run is finished, so it must not be there before training.json is."""
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 6)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_config(tmp_path / "run", checkpoint_seconds=1e-9))
+    (tmp_path / "run" / "training.json").mkdir()
+    with pytest.raises(RunError, match=r"Cannot write .*training\.json"):
+        resume(tmp_path / "run")
+    assert not (tmp_path / "run" / "model.zip").exists()
+    (tmp_path / "run" / "training.json").rmdir()
+    assert evaluate(resume(tmp_path / "run").path, EvaluateConfig(runs=2)).train_steps == 4_800
+
+
+def read_columns(run):
+    return (run.path / "progress.csv").read_text().splitlines()[0].split(",")
+
+
+def test_equal_runs_write_equal_logs_but_for_times(run, tmp_path):
+    again = train(make_config(tmp_path / "again"))
+    assert read_columns(run) == read_columns(again)
+    for a, b in zip(run.read_progress(), again.read_progress(), strict=True):
+        assert {k: v for k, v in a.items() if k[:5] != "time/"} == {k: v for k, v in b.items() if k[:5] != "time/"}
+    first = [name for name in read_columns(run) if name in run.read_progress()[0]]
+    rest = [name for name in read_columns(run) if name not in first]
+    assert read_columns(run) == sorted(first) + sorted(rest) and rest
+
+
 def test_same_seed_same_weights_other_seed_others(tmp_path, run):
     again = train(make_config(tmp_path / "again"))
     other = train(make_config(tmp_path / "other", seed=1))
@@ -143,17 +203,49 @@ def test_images_can_be_trained_on(tmp_path):
         ({"seed": -1}, "seed is -1"),
         ({"num_envs": 0}, "num_envs is 0"),
         ({"num_envs": 2.5}, "num_envs is 2.5"),
+        ({"num_envs": True}, "num_envs is True"),
+        ({"max_episode_steps": 2.5}, "max_episode_steps is 2.5, expected a whole number"),
+        ({"seed": 2**32 - 8}, "seed is 4294967288, expected a whole number from 0 to 4294967287"),
         ({"stop_error_mm": 0.0}, "stop_error_mm"),
+        ({"stop_reward": float("nan")}, "stop_reward is nan, expected a finite number"),
+        ({"control_dt": None}, "control_dt is None"),
+        ({"control_dt": "fast"}, "control_dt is 'fast', expected a positive number"),
+        ({"start_noise": -0.1}, "start_noise"),
+        ({"out": 3}, "out is 3, expected the path"),
+        ({"backend": None}, "backend is None, expected the name of a backend: fake, gazebo, mujoco"),
+        ({"hyperparameters": [1]}, "hyperparameters is"),
+        ({"hyperparameters": {"policy_kwargs": {"activation_fn": print}}}, "JSON"),
         ({"backend": "bullet"}, "Available: fake, gazebo, mujoco"),
         ({"control_dt": 0.013}, "control_dt"),
         ({"hyperparameters": {"n_stpes": 10}}, "n_stpes"),
         ({"hyperparameters": {"learning_rate": "lin_fast"}}, "lin_"),
+        ({"hyperparameters": {"learning_rate": "lin_-1"}}, "learning_rate is -1.0, expected a positive number"),
+        ({"hyperparameters": {"learning_rate": "lin_nan"}}, "learning_rate is"),
+        ({"hyperparameters": {"n_epochs": -1}}, "n_epochs is -1, expected a whole number of at least 1"),
+        ({"hyperparameters": {"n_epochs": None}}, "n_epochs is None"),
+        ({"hyperparameters": {"batch_size": 0, "normalize_advantage": False}}, "batch_size is 0"),
+        ({"hyperparameters": {"batch_size": 2.5}}, "batch_size is 2.5"),
+        ({"hyperparameters": {"n_steps": 0}}, "n_steps is 0"),
+        ({"hyperparameters": {"stats_window_size": -1}}, "stats_window_size is -1"),
+        ({"hyperparameters": {"gamma": 1.5}}, "gamma is 1.5, expected a number from 0 to 1"),
+        ({"hyperparameters": {"vf_coef": "big"}}, "vf_coef"),
+        ({"hyperparameters": {"policy_kwargs": {"net_arch": [-1]}}}, "hyperparameters of ppo.*net_arch"),
+        ({"hyperparameters": {"policy_kwargs": {"net_arch": 5}}}, "hyperparameters of ppo"),
     ],
 )
 def test_bad_configurations(tmp_path, kwargs, message):
     with pytest.raises(ValueError, match=message):
         train(make_config(tmp_path / "run", **kwargs))
     assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_and_paths_are_stored_plain(tmp_path):
+    given = {"seed": np.int64(3), "num_envs": np.int32(2), "max_episode_steps": np.int64(10), "out": tmp_path / "run"}
+    given |= {"control_dt": np.float32(0.1), "start_noise": np.float64(0.2), "stop_reward": 5}
+    config = TrainConfig(env="SCARA-v0", **given, hyperparameters={"gamma": np.float32(0.5), "n_steps": np.int64(10)})
+    same = TrainConfig(env="SCARA-v0", seed=3, num_envs=2, max_episode_steps=10, control_dt=0.1, start_noise=0.2,
+                       stop_reward=5.0, out=str(tmp_path / "run"), hyperparameters={"gamma": 0.5, "n_steps": 10})  # fmt: skip
+    assert repr(config) == repr(same) == repr(TrainConfig(**json.loads(json.dumps(dataclasses.asdict(config)))))
 
 
 def test_a_folder_that_exists_is_not_touched(run, tmp_path):
@@ -194,12 +286,109 @@ def test_incomplete_run_and_corrupt_files(run, tmp_path):
         resume(part)
 
 
-def test_corrupt_checkpoint_names_itself(run, tmp_path):
-    part = tmp_path / "part"
-    (part / "checkpoints").mkdir(parents=True)
-    (part / "config.json").write_text((run.path / "config.json").read_text())
-    (part / "checkpoints" / "000000000800.zip").write_bytes(b"half")
-    with pytest.raises(RunError, match=r"000000000800\.zip is corrupt"):
+DAMAGES = {
+    "[]": r"training\.json is corrupt: it holds \[\], expected an object",
+    "{}": r"training\.json is corrupt: it has no 'train_wall_s'\. Its fields are: none",
+    '{"train_wall_s": null}': "its 'train_wall_s' cannot be None",
+    '{"train_wall_s": 1.0, "train_steps": "many"}': "its 'train_steps' cannot be 'many'",
+    '{"train_wall_s": 1.0, "train_steps": 1}': "it has no 'time_to_target_s'",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGES)
+def test_a_damaged_training_json_says_what_is_wrong_with_it(run, tmp_path, content):
+    other = copy_run(run, tmp_path / "other", lambda name, content: content)
+    (other / "training.json").write_text(content)
+    with pytest.raises(RunError, match=DAMAGES[content]):
+        evaluate(other)
+    assert not (other / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize("curve", ["null", "{}", "[3]", '[{"steps": 0, "error_mm": null, "reward": 1}]'])
+def test_a_damaged_curve_or_evaluation_says_what_is_wrong_with_it(run, tmp_path, curve):
+    other = copy_run(run, tmp_path / "other", lambda name, content: content)
+    evaluate(other, EvaluateConfig(runs=2))
+    good = (other / "training.json").read_text()
+    (other / "training.json").write_text(f'{{"curve": {curve}}}')
+    with pytest.raises(RunError, match=r"training\.json is corrupt: its 'curve' cannot be"):
+        write_report(other)
+    (other / "training.json").write_text(good)
+    (other / "progress.csv").write_text("garbage\nmore,of it\n")
+    with pytest.raises(RunError, match=r"progress\.csv is corrupt"):
+        write_report(other)
+    (other / "evaluation.json").write_text("{}")
+    with pytest.raises(RunError, match=r"evaluation\.json is corrupt: it has no 'success_rate'"):
+        write_report(other)
+
+
+def test_the_report_shows_the_model_that_was_evaluated(run, tmp_path):
+    """With the last model gone only the best one can be what the picture shows."""
+    other = copy_run(run, tmp_path / "other", lambda name, content: content)
+    (other / "model.zip").rename(other / "best_model.zip")
+    assert evaluate(other, EvaluateConfig(runs=2, model="best_model")).model == "best_model"
+    assert other / "arm.png" in write_report(other)
+    assert "ppo (best_model), 2 runs" in (other / "report.html").read_text()
+
+
+def test_a_json_that_cannot_be_written_is_the_options_fault(run, tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "result.json", tmp_path):
+        with pytest.raises(RunError, match=f"Cannot write {path}: .*--json"):
+            evaluate(run.path, EvaluateConfig(runs=2), json=path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_have_the_mode_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "private", b"x")
+        os.umask(0o022)
+        write_atomically(tmp_path / "public", b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "public").stat().st_mode & 0o777 == 0o644
+
+
+def damage(path, name):
+    """Replace one entry of a zip by garbage."""
+    with zipfile.ZipFile(path) as source:
+        contents = {entry: source.read(entry) for entry in source.namelist()}
+    with zipfile.ZipFile(path, "w") as target:
+        for entry, content in contents.items():
+            target.writestr(entry, b'{"num_timesteps": 1}' if entry == name else content)
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """A training that was cut off between its fourth and fifth iteration."""
+    path = tmp_path_factory.mktemp("cut") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_config(path, checkpoint_seconds=1e-9))
+    return path
+
+
+@pytest.mark.parametrize("what", ["half", "state.json", "environments.npz", "model.npz", "tensors.pth", "torch_random.pth"])
+def test_a_corrupt_checkpoint_falls_back_to_the_one_before(cut, run, tmp_path, what):
+    part = shutil.copytree(cut, tmp_path / "part")
+    newest, older = sorted((part / "checkpoints").glob("*.zip"))[:-3:-1]
+    if what == "half":
+        newest.write_bytes(newest.read_bytes()[:1000])
+    else:
+        damage(newest, what)
+    with pytest.warns(UserWarning, match=rf"{newest.name} is corrupt: .* Going on from the older .*{older.name}"):
+        resumed = resume(part)
+    for name, weights in PPO.load(run.model).policy.state_dict().items():
+        assert torch.equal(weights, PPO.load(resumed.model).policy.state_dict()[name]), name
+
+
+def test_checkpoints_that_are_all_corrupt_name_themselves(cut, tmp_path):
+    part = shutil.copytree(cut, tmp_path / "part")
+    for path in (part / "checkpoints").glob("*.zip"):
+        path.write_bytes(b"half")
+    with pytest.raises(RunError, match=r"000000002400\.zip is corrupt.*000000001600\.zip is corrupt.*to start anew"):
         resume(part)
 
 
@@ -254,7 +443,7 @@ def test_bad_evaluations(kwargs):
 
 def test_default_folder_names_id_algorithm_and_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = RunFolder.create(TrainConfig(env="SCARA-v0", seed=7))
+    run = RunFolder.create(resolve(TrainConfig(env="SCARA-v0", seed=7)))
     assert run.path.parts[:3] == ("runs", "SCARA-v0", "ppo") and run.path.name.endswith("-seed7")
     assert isinstance(run.read_config(), TrainConfig)
     with pytest.raises(GymGazebo2Error):

@@ -54,6 +54,44 @@ def test_vec_env_surface():
     env.close()
 
 
+GOALS = [[-0.4, 0.1, 0.2], [-0.4, 0.0, 0.3]]
+
+
+def test_options_are_one_dictionary_an_arm_or_one_for_all():
+    """Whatever SB3's own vector environments make of options, the batched form does."""
+    q = [[0.1] * 6, [0.2] * 6]
+    for options in (
+        [{"goal": GOALS[0]}, {"goal": GOALS[1]}],
+        {"goal": GOALS[0], "q": q[1]},
+        [{"goal": GOALS[1], "q": q[0]}, {"q": q[1], "goal": GOALS[0]}],
+        None,
+    ):
+        batched, workers = (make_vec_env("MARA-v0", 2, vec=vec, seed=3, backend="fake") for vec in ("batched", "dummy"))
+        for env in (batched, workers):
+            env.set_options(options)
+        np.testing.assert_allclose(batched.reset(), workers.reset(), atol=1e-6)
+        np.testing.assert_allclose(batched.reset(), workers.reset(), atol=1e-6)  # options are for one reset
+        batched.close()
+        workers.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([{"goal": GOALS[0]}, {}], r"options of arm 1 is \[\], expected \['goal'\] as of arm 0"),
+        ([{}, {"q": [0.0] * 6}], r"options of arm 1 is \['q'\], expected \[\]"),
+        ([{"goal": GOALS[0]}], "number of options is 1, expected 2"),
+        ([{"goal": GOALS[0]}, {"goal": [0.0]}], "of one shape for all arms"),
+        ({"reset_mask": np.ones(2, dtype=bool)}, "no reset option 'reset_mask'"),
+    ],
+)
+def test_options_that_cannot_work(options, message):
+    env = make_vec_env("MARA-v0", 2, backend="fake")
+    env.set_options(options)
+    with pytest.raises(ValueError, match=message):
+        env.reset()
+
+
 def test_wrappers_and_evaluation_of_sb3_work():
     env = VecNormalize(make_vec_env("SCARA-v0", 2, seed=0))
     model = PPO("MlpPolicy", env, n_steps=50, batch_size=50, device="cpu")

@@ -102,16 +102,51 @@ def test_options_a_batch_or_a_row():
         env.reset(options={"goal": goals[:2]})
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"q": [9.0] * 6}, {"goal": (0.1, 0.2)}, {"pose": 1}, {"q": np.zeros((2, 6))}, {"goal": [-0.4, 0.2, 0.3], "q": [9] * 6}],
+)
+def test_a_refused_reset_changes_nothing(options):
+    env, same = make(start_noise=0.1), make(start_noise=0.1)
+    for each in (env, same):
+        each.reset(seed=0)
+        each.step(np.ones(each.action_space.shape))
+    with pytest.raises(ValueError):
+        env.reset(seed=5, options=options)
+    np.testing.assert_array_equal(env.core.goal, same.core.goal)
+    assert env.np_random_seed == same.np_random_seed and env.get_steps().tolist() == [1, 1, 1]
+    for a, b in zip(env.step(np.ones(env.action_space.shape))[:2], same.step(np.ones(env.action_space.shape))[:2], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(env.reset()[0], same.reset()[0])
+
+
+def test_a_pose_of_an_arm_that_is_not_reset_does_not_matter():
+    env = make(autoreset_mode="DISABLED")
+    env.reset(seed=0)
+    q = np.array([[9.0] * 6, [0.1] * 6, [9.0] * 6])
+    observation, _ = env.reset(options={"q": q, "reset_mask": np.array([False, True, False])})
+    np.testing.assert_allclose(observation[1, :6], 0.1, atol=1e-6)
+
+
 @pytest.mark.parametrize("mask", [[True, False, True], np.ones(2, dtype=bool), np.zeros(3, dtype=bool), np.ones(3)])
 def test_masks_that_cannot_work(mask):
     with pytest.raises(ValueError, match="reset_mask"):
         make().reset(options={"reset_mask": mask})
 
 
-@pytest.mark.parametrize("kwargs", [{"num_envs": 0}, {"num_envs": -3}, {"max_episode_steps": 0}, {"max_episode_steps": True}])
+@pytest.mark.parametrize(
+    "kwargs",
+    [{"num_envs": 0}, {"num_envs": -3}, {"max_episode_steps": 0}, {"max_episode_steps": True}, {"max_episode_steps": 2.5}],
+)
 def test_sizes_that_cannot_work(kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):
         make(**kwargs)
+
+
+def test_sizes_of_numpy_are_sizes():
+    env = make(num_envs=np.int64(2), max_episode_steps=np.int32(1))
+    env.reset(seed=np.int64(4))
+    assert env.step(np.zeros(env.action_space.shape))[3].tolist() == [True, True] and env.np_random_seed == (4, 5)
 
 
 def test_unknown_autoreset_mode():

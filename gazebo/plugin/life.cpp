@@ -11,11 +11,10 @@
 namespace gym_gazebo2 {
 namespace {
 
-constexpr unsigned kPatience = 4;  // [s] that Gazebo has to end by itself before SIGALRM ends it
+constexpr unsigned kPatience = 2;  // [s] that the simulation has to end before SIGALRM ends it, such as one that is paused
 
 std::atomic<bool> ending{false};
 std::function<void()> wake_simulation;
-struct sigaction gazebo_sigint;
 pid_t parent = 0;
 
 sigset_t EndingSignals() {
@@ -35,7 +34,6 @@ void OnSignal(int signal) {
   if (signal == SIGHUP && parent && getppid() == parent) return;
   ending = true;
   alarm(kPatience);
-  if (gazebo_sigint.sa_handler != SIG_DFL && gazebo_sigint.sa_handler != SIG_IGN) gazebo_sigint.sa_handler(SIGINT);
   wake_simulation();
 }
 
@@ -52,8 +50,9 @@ void WatchLife(std::function<void()> wake) {
   action.sa_handler = OnSignal;
   action.sa_flags = SA_RESTART;
   action.sa_mask = EndingSignals();
-  sigaction(SIGINT, &action, &gazebo_sigint);
+  sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  ::signal(SIGALRM, [](int) { _exit(0); });
   parent = NumberFromEnvironment("GYM_GAZEBO2_PARENT");
   if (!parent) return;
   sigaction(SIGHUP, &action, nullptr);
@@ -61,8 +60,8 @@ void WatchLife(std::function<void()> wake) {
   if (getppid() != parent) raise(SIGTERM);
 }
 
-void LeaveLife() {
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, SIG_DFL);
+void LeaveLife(sighandler_t handler) {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, handler);
 }
 
 bool IsEnding() { return ending; }

@@ -1,6 +1,8 @@
 // How the process ends: on SIGINT, SIGTERM or its parent's death, also while the simulation waits for a command.
 #pragma once
 
+#include <signal.h>
+
 #include <functional>
 
 namespace gym_gazebo2 {
@@ -9,12 +11,12 @@ namespace gym_gazebo2 {
 /// Whoever holds a lock that waking needs must not be interrupted by a handler that wakes.
 void SetDeaf(bool deaf);
 
-/// Asks for SIGHUP when the parent dies, and takes over SIGINT, SIGTERM and SIGHUP: Gazebo's own handler of SIGINT runs
-/// for each, then `wake`. Call it once, when Gazebo's handler is in place.
+/// Asks for SIGHUP when the parent dies, and takes over SIGINT, SIGTERM and SIGHUP, after which `wake` is called from the
+/// handler and IsEnding() is true. Call it once, when Gazebo's own handlers are in place.
 void WatchLife(std::function<void()> wake);
 
-/// From now on these signals end the process as they do by default.
-void LeaveLife();
+/// From now on these signals do what `handler` says: SIG_DFL or SIG_IGN.
+void LeaveLife(sighandler_t handler);
 
 /// Whether the process is about to end.
 bool IsEnding();

@@ -24,14 +24,23 @@
 
 namespace gym_gazebo2 {
 
+/// Names a private member of Gazebo's, as an explicit instantiation may.
+template <auto Member>
+struct Reveal {
+  friend boost::mutex& UpdateMutex(gazebo::transport::ConnectionManager& manager) { return manager.*Member; }
+};
+boost::mutex& UpdateMutex(gazebo::transport::ConnectionManager& manager);
+template struct Reveal<&gazebo::transport::ConnectionManager::updateMutex>;
+
 class Plugin : public gazebo::WorldPlugin {
  public:
-  ~Plugin() override { LeaveLife(); }
+  ~Plugin() override { LeaveLife(SIG_DFL); }
   void Load(gazebo::physics::WorldPtr world, sdf::ElementPtr sdf) override;
 
  private:
   void OnBegin();
   void OnEnd();
+  [[noreturn]] void End();
   void Serve();
   void Step();
   void Place();
@@ -87,8 +96,9 @@ void Plugin::OnBegin() {
   if (!is_watched_) {
     is_watched_ = true;
     SetDeaf(true);
-    // Gazebo wakes its transport's thread at every physics step, which costs as much as the step.
-    if (is_private_) gazebo::transport::ConnectionManager::Instance()->Stop();
+    // Gazebo wakes its transport's thread at every physics step, which costs as much as the step. Without this mutex it
+    // cannot wake. Its Stop() is no way: what it closes is still being read, and one start in a hundred crashes.
+    if (is_private_) UpdateMutex(*gazebo::transport::ConnectionManager::Instance()).lock();
     WatchLife([this] { ros_->Wake(); });
     for (size_t i = 0; i < arm_->joints.size(); ++i) wanted_[i] = arm_->joints[i].home;
     arm_->Place(wanted_);
@@ -99,6 +109,7 @@ void Plugin::OnBegin() {
     ros_->Wait();
     Serve();
   }
+  if (IsEnding()) End();
   const double fraction = ramp_steps_ ? static_cast<double>(ramp_done_) / ramp_steps_ : 1.0;
   const bool is_ramping = ramp_done_ < ramp_steps_;
   for (size_t i = 0; i < arm_->joints.size(); ++i) {
@@ -107,6 +118,13 @@ void Plugin::OnBegin() {
     ramp_speed_[i] = is_ramping ? (joint.ramp_end - joint.ramp_start) / (1e-9 * ramp_steps_ * physics_dt_) : 0.0;
   }
   arm_->Drive(1e-9 * physics_dt_, ramp_speed_);
+}
+
+/// Leaves the ROS graph and ends the process; Gazebo's own teardown has races, and nothing to save.
+void Plugin::End() {
+  LeaveLife(SIG_IGN);
+  ros_.reset();
+  std::_Exit(0);
 }
 
 void Plugin::OnEnd() {
@@ -119,7 +137,7 @@ void Plugin::OnEnd() {
   if (ramp_done_ == ramp_steps_) {
     for (auto& joint : arm_->joints) joint.setpoint = joint.ramp_end;
   }
-  if (lock_step_ ? ramp_done_ == ramp_steps_ && !IsEnding() : steps_ % report_every_ == 0) Publish();
+  if (lock_step_ ? ramp_done_ == ramp_steps_ : steps_ % report_every_ == 0) Publish();
 }
 
 void Plugin::Serve() {

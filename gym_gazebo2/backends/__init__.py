@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.restart import OnFailure, RestartingBackend, check_on_failure
-from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.robots import RobotSpec
 
 __all__ = ["BACKENDS", "Backend", "BackendFactory", "OnFailure", "get_factory", "make_backend", "register_backend"]
@@ -42,13 +43,27 @@ def make_backend(
 
     Raises:
         UnknownNameError: The table has no such row, or there is no such way to go on after a failure.
+        InvalidArgumentError: The backend does not take such an option.
         MissingDependencyError: The backend's package is not installed.
     """
     check_on_failure(on_failure)
     factory = get_factory(backend)
+    _check_options(factory, robot, options)
     if on_failure == "raise":
         return factory(robot, **options)
     return RestartingBackend(lambda: factory(robot, **options))
+
+
+def _check_options(factory: BackendFactory, robot: RobotSpec, options: dict[str, Any]) -> None:
+    """Raise an InvalidArgumentError that lists the options of a factory where it does not take those given."""
+    signature = inspect.signature(factory)
+    try:
+        signature.bind(robot, **options)
+    except TypeError as error:
+        taken = ", ".join(list(signature.parameters)[1:])
+        raise InvalidArgumentError(
+            "backend_options", options, f"options that the backend takes, of {taken} ({error})"
+        ) from error
 
 
 def get_factory(backend: str | BackendFactory) -> BackendFactory:
@@ -56,9 +71,12 @@ def get_factory(backend: str | BackendFactory) -> BackendFactory:
 
     Raises:
         UnknownNameError: The table has no such row.
+        InvalidArgumentError: It is neither a name nor a factory.
         MissingDependencyError: The backend's package is not installed.
     """
     if not isinstance(backend, str):
+        if not callable(backend):
+            raise InvalidArgumentError("backend", backend, f"a factory, or a name of: {', '.join(sorted(BACKENDS))}")
         return backend
     if backend not in BACKENDS:
         raise UnknownNameError("backend", backend, BACKENDS)

@@ -8,11 +8,12 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import ArmState
 
-__all__ = ["NANOSECONDS", "OMEGA", "Backend", "check_num_envs", "count_substeps"]
+__all__ = ["NANOSECONDS", "OMEGA", "Backend", "count_substeps", "read_control_dt", "read_num_envs"]
 
 Array = NDArray[np.float64]
 
@@ -48,10 +49,8 @@ class Backend(ABC):
         Raises:
             InvalidArgumentError: ``num_envs`` is no positive integer, ``control_dt`` no positive whole nanoseconds.
         """
-        check_num_envs(num_envs, self.max_envs)
-        if not (isinstance(control_dt, int | float) and 1e-6 <= control_dt < 10.0):
-            raise InvalidArgumentError("control_dt", control_dt, "a control period between 1e-6 and 10 s")
-        self.robot, self.num_envs, self.control_dt = robot, int(num_envs), float(control_dt)
+        self.robot, self.num_envs = robot, read_num_envs(num_envs, self.max_envs)
+        self.control_dt = read_control_dt(control_dt)
         self.control_dt_ns = round(self.control_dt * NANOSECONDS)
         self.is_closed = False
         self._was_reset, self._is_ready = np.zeros(self.num_envs, dtype=bool), False
@@ -87,6 +86,11 @@ class Backend(ABC):
             BackendError: The simulator died, hangs, or answered something absurd.
         """
 
+    def check_poses(self, q: Array) -> None:
+        """Raise an InvalidArgumentError unless arms can be put at all poses (k, dof)."""
+        if not _holds_everywhere((q >= self._lower) & (q <= self._upper)):
+            raise InvalidArgumentError("q", q, f"finite positions from {self.robot.lower} to {self.robot.upper} rad")
+
     def close(self) -> None:
         """Release everything; closing twice is fine."""
         self.is_closed = True
@@ -120,9 +124,7 @@ class Backend(ABC):
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
             raise InvalidArgumentError("mask", mask, f"{self.num_envs} booleans")
         self._check_shape("q", q)
-        rows = q[mask]
-        if not _holds_everywhere((rows >= self._lower) & (rows <= self._upper)):
-            raise InvalidArgumentError("q", rows, f"finite positions from {self.robot.lower} to {self.robot.upper} rad")
+        self.check_poses(q[mask])
         self._was_reset |= mask
         self._is_ready = bool(self._was_reset.all())
         return mask, q
@@ -167,13 +169,18 @@ def _holds_everywhere(condition: NDArray[np.bool_]) -> bool:
     return bool(np.logical_and.reduce(condition, axis=None))
 
 
-def check_num_envs(num_envs: Any, most: int | None = None) -> None:
-    """Raise an InvalidArgumentError unless it is a positive integer, and at most that many arms."""
-    if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
-        raise InvalidArgumentError("num_envs", num_envs, "a positive integer")
+def read_control_dt(control_dt: Any) -> float:
+    """Return a control period, or raise an InvalidArgumentError."""
+    return read_number("control_dt", control_dt, "a control period between 1e-6 and 10 s", lambda dt: 1e-6 <= dt < 10.0)
+
+
+def read_num_envs(num_envs: Any, most: int | None = None) -> int:
+    """Return a positive number of arms, at most that many, or raise an InvalidArgumentError."""
+    num_envs = read_whole("num_envs", num_envs)
     if most is not None and num_envs > most:
         expected = f"at most {most}, as this backend moves one arm a process: make_vec_env(id, {num_envs}, vec='subproc')"
         raise InvalidArgumentError("num_envs", num_envs, expected)
+    return num_envs
 
 
 def count_substeps(control_dt: float, physics_dt: float) -> int:
@@ -182,12 +189,9 @@ def count_substeps(control_dt: float, physics_dt: float) -> int:
     Raises:
         InvalidArgumentError: The period is not a whole number of physics steps.
     """
-    if not (isinstance(physics_dt, int | float) and 0 < physics_dt <= control_dt):
-        raise InvalidArgumentError("physics_dt", physics_dt, f"a physics step between 0 and control_dt = {control_dt} s")
+    physics_dt = read_number("physics_dt", physics_dt, "a positive physics step [s]", lambda dt: dt > 0)
     count = round(control_dt / physics_dt)
-    if abs(count * physics_dt - control_dt) > 1e-9:
-        nearest = count * physics_dt
-        raise InvalidArgumentError(
-            "control_dt", control_dt, f"a whole number of physics steps of {physics_dt} s, such as {nearest:g}"
-        )
+    if count < 1 or abs(count * physics_dt - control_dt) > 1e-9:
+        steps = f"a whole number of physics steps of {physics_dt:g} s, such as {max(count, 1) * physics_dt:g}"
+        raise InvalidArgumentError("control_dt", control_dt, f"{steps}, or another step: backend_options={{'physics_dt': …}}")
     return count

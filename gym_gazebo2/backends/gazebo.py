@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gym_gazebo2.backends.base import check_num_envs, count_substeps
+from gym_gazebo2.backends.base import count_substeps, read_control_dt, read_num_envs
 from gym_gazebo2.backends.ros2 import Ros2Backend
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.gazebo import Domain, find_ros, start_robot
@@ -44,7 +44,7 @@ class GazeboBackend(Ros2Backend):
             GazeboError: Gazebo or ROS 2 is missing, or the plug-in cannot be built.
             BackendError: The server does not start; the message quotes its log.
         """
-        check_num_envs(num_envs, self.max_envs)
+        num_envs, control_dt = read_num_envs(num_envs, self.max_envs), read_control_dt(control_dt)
         count_substeps(control_dt, physics_dt)
         self._domain = Domain()
         world = {"control_dt": control_dt, "physics_dt": physics_dt}

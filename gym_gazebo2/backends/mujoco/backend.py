@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from gym_gazebo2.backends.base import NANOSECONDS, OMEGA, Backend, count_substeps
 from gym_gazebo2.backends.mujoco.rendering import Painter, Window, check_camera
 from gym_gazebo2.backends.mujoco.scene import make_physics_model
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.checks import read_whole
+from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import ArmState
 
@@ -190,6 +191,4 @@ class MujocoBackend(Backend):
 def _choose_threads(num_threads: int | None, num_envs: int) -> int:
     if num_threads is None:
         return max(1, min(len(os.sched_getaffinity(0)), num_envs // ARMS_PER_THREAD))
-    if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
-        raise InvalidArgumentError("num_threads", num_threads, "a positive integer")
-    return num_threads
+    return read_whole("num_threads", num_threads)

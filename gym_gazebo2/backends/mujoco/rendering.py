@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.backends.mujoco.scene import CAMERAS, make_visual_model
-from gym_gazebo2.errors import RenderError, UnknownNameError
+from gym_gazebo2.errors import MissingDependencyError, RenderError, UnknownNameError
 from gym_gazebo2.robots import RobotSpec
 
 __all__ = ["Painter", "Window"]
@@ -90,9 +90,13 @@ class Window:
 
         Raises:
             RenderError: There is no display.
+            MissingDependencyError: glfw is not installed.
         """
-        import glfw
-        from mujoco import viewer
+        try:
+            import glfw
+            from mujoco import viewer
+        except ImportError as error:
+            raise MissingDependencyError(error.name or "glfw", "mujoco") from error
 
         if not glfw.init():  # the viewer would end the process
             raise RenderError(NO_DISPLAY.format(error=f"DISPLAY is {os.environ.get('DISPLAY', 'not set')!r}"))

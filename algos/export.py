@@ -1,0 +1,196 @@
+"""Export a policy to ONNX: observation in, action out, normalisation included; and a script that runs it without us."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import nn
+
+from gym_gazebo2.algos.discrete import make_action_table
+from gym_gazebo2.algos.evaluate import MODELS
+from gym_gazebo2.algos.model_file import ModelFile, read_model_file
+from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
+from gym_gazebo2.algos.table import get_algorithm
+from gym_gazebo2.errors import MissingDependencyError, UnknownNameError, UnsupportedError
+from gym_gazebo2.robots import make_robot
+
+__all__ = ["FORMATS", "ExportConfig", "export"]
+
+FORMATS = {"onnx": "policy.onnx", "torchscript": "policy.pt"}
+"""Format → file name."""
+CLIP, EPSILON = 10.0, 1e-8
+"""Of stable-baselines3's VecNormalize: observations are clipped to ±10 deviations; added to the variance."""
+SCRIPT = Path(__file__).with_name("run_exported.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Write the policy of a run as a file that runs without gym-gazebo2.
+
+    Attributes:
+        format: "onnx" (with a script that runs it) or "torchscript".
+        model: "model", the one at the end of training, or "best_model".
+        out: Folder to write to; None: the run's folder.
+    """
+
+    format: str = "onnx"
+    model: str = "model"
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        """Reject what does not exist."""
+        if self.format not in FORMATS:
+            raise UnknownNameError("format", self.format, FORMATS)
+        if self.model not in MODELS:
+            raise UnknownNameError("model", self.model, MODELS)
+
+
+def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) -> list[Path]:
+    """Write the policy of a run; its observations are the environment's, its actions between −1 and 1.
+
+    The file's metadata say what actions mean: control, control_dt [s], control_speed [rad/s], joint names and limits [rad].
+
+    Args:
+        path: The run's folder.
+        config: What to write, and where.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: There is no finished run, its model is corrupt, or the folder cannot be written to.
+        UnsupportedError: The policy keeps a memory between steps.
+        MissingDependencyError: ``onnx`` is not installed.
+    """
+    run = RunFolder.open(path)
+    file = read_model_file(run.path / f"{config.model}.zip")
+    policy = _Deployed(file)
+    folder = run.path if config.out is None else Path(config.out)
+    target = folder / FORMATS[config.format]
+    if config.format == "torchscript":
+        write_atomically(target, _to_torchscript(policy, describe(file)))
+        return [target]
+    write_atomically(target, _to_onnx(policy, describe(file)))
+    write_atomically(folder / SCRIPT.name, SCRIPT.read_bytes())
+    return [target, folder / SCRIPT.name]
+
+
+def describe(file: ModelFile) -> dict[str, Any]:
+    """Return what a deployment must know besides the network: the meaning of actions, and the joints' limits [rad]."""
+    robot = make_robot(file.action["robot"])
+    limits = {"lower": robot.lower.tolist(), "upper": robot.upper.tolist(), "home": robot.home.tolist()}
+    return {"env": file.config.env, "algo": file.config.algo, **file.action, **limits}
+
+
+class _Deployed(nn.Module):
+    """What a deployment runs: normalise, act deterministically, clip."""
+
+    def __init__(self, file: ModelFile) -> None:
+        super().__init__()
+        model = file.build()
+        if get_algorithm(file.config.algo).recurrent:
+            raise UnsupportedError(f"{file.path} keeps a memory between steps, and only policies without one can be exported.")
+        self.space = _get_space(file.config.env, "observation_space")
+        self.policy = model.policy.eval()
+        table = torch.as_tensor(make_action_table(_get_space(file.config.env, "action_space")))
+        self.choices = table if isinstance(model.action_space, spaces.Discrete) else None
+        self.names = list(self.space.spaces) if isinstance(self.space, spaces.Dict) else [""]
+        shapes = [_get_part(model.observation_space, name).shape for name in self.names]
+        self.are_images = [_get_part(self.space, name).shape != shape for name, shape in zip(self.names, shapes, strict=True)]
+        for index, name in enumerate(self.names):
+            self._keep_statistics(index, name, file.normalization)
+
+    def forward(self, *observations: torch.Tensor) -> torch.Tensor:
+        """Return actions (n, dof) for observations (n, …), in the order of ``names``."""
+        seen = [self._normalize(index, value) for index, value in enumerate(observations)]
+        given = dict(zip(self.names, seen, strict=True)) if isinstance(self.space, spaces.Dict) else seen[0]
+        action = self.policy._predict(given, deterministic=True)
+        return action.clamp(-1.0, 1.0) if self.choices is None else self.choices[action]
+
+    def make_example(self) -> tuple[torch.Tensor, ...]:
+        """Return a batch of two observations."""
+        parts = [_get_part(self.space, name) for name in self.names]
+        return tuple(torch.as_tensor(np.stack([part.sample(), part.sample()])) for part in parts)
+
+    def _keep_statistics(self, index: int, name: str, arrays: dict[str, NDArray[np.float64]]) -> None:
+        if f"mean.{name}" in arrays:
+            deviation = np.sqrt(arrays[f"var.{name}"] + EPSILON)
+            self.register_buffer(f"mean_{index}", torch.as_tensor(arrays[f"mean.{name}"], dtype=torch.float32))
+            self.register_buffer(f"deviation_{index}", torch.as_tensor(deviation, dtype=torch.float32))
+
+    def _normalize(self, index: int, value: torch.Tensor) -> torch.Tensor:
+        if self.are_images[index]:
+            value = value.permute(0, 3, 1, 2)  # networks see channels first, the environment gives them last
+        if not hasattr(self, f"mean_{index}"):
+            return value
+        return ((value - getattr(self, f"mean_{index}")) / getattr(self, f"deviation_{index}")).clamp(-CLIP, CLIP)
+
+
+def _get_space(env_id: str, name: str) -> spaces.Space[Any]:
+    with contextlib.closing(gymnasium.make(env_id, backend="fake")) as env:
+        return getattr(env, name)
+
+
+def _get_part(space: spaces.Space[Any], name: str) -> spaces.Space[Any]:
+    return space[name] if isinstance(space, spaces.Dict) else space
+
+
+def _to_onnx(policy: _Deployed, about: dict[str, Any]) -> bytes:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  (torch needs it, and says so only deep inside)
+    except ImportError as error:
+        raise MissingDependencyError(error.name or "onnx", "export") from error
+    names = [name or "observation" for name in policy.names]
+    with _quiet():
+        program = torch.onnx.export(
+            policy,
+            policy.make_example(),
+            input_names=names,
+            output_names=["action"],
+            dynamic_shapes=(tuple({0: torch.export.Dim.AUTO} for _ in names),),
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise UnsupportedError("torch exported nothing, expected an ONNX program. Use --format torchscript.")
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {"gym_gazebo2": json.dumps(about)})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _to_torchscript(policy: _Deployed, about: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    with _quiet():
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            policy, policy.make_example(), check_trace=False
+        )
+        torch.jit.save(traced, buffer, _extra_files={"gym_gazebo2.json": json.dumps(about)})
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's distributions from checking values, which a trace cannot follow, and its exporter from warning."""
+    checks = torch.distributions.Distribution._validate_args
+    torch.distributions.Distribution.set_default_validate_args(False)
+    try:
+        with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.distributions.Distribution.set_default_validate_args(checks)

@@ -1,0 +1,105 @@
+"""Networks by plain numbers, as the old baselines' ``mlp(num_layers, num_hidden, layer_norm)`` had them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from torch import nn
+
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+
+__all__ = ["ACTIVATIONS", "OPTIMIZERS", "NormalizedActivation", "describe_mlp", "parse_policy_kwargs"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "leaky_relu": nn.LeakyReLU,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "Adam": torch.optim.Adam,
+    "AdamW": torch.optim.AdamW,
+    "RMSprop": torch.optim.RMSprop,
+    "RMSpropTFLike": RMSpropTFLike,
+    "SGD": torch.optim.SGD,
+}
+NUM_LAYERS, NUM_HIDDEN = 2, 64
+"""Hidden layers and their width, where only one of the two is asked for."""
+
+
+class NormalizedActivation(nn.Sequential):
+    """Layer normalisation with gain and bias (Ba et al., arXiv:1607.06450), then an activation."""
+
+    def __init__(self, width: int, activation: type[nn.Module]) -> None:
+        """Compose the two.
+
+        Args:
+            width: Width of the layer before.
+            activation: Class of the activation.
+        """
+        super().__init__(nn.LayerNorm(width), activation())
+
+
+def describe_mlp(
+    num_layers: int | None, num_hidden: int | None, layer_norm: bool | None, activation: str | None
+) -> dict[str, Any]:
+    """Return the ``policy_kwargs`` that stand for a network; None leaves a thing as it is.
+
+    Args:
+        num_layers: Hidden layers of each network.
+        num_hidden: Their width.
+        layer_norm: Whether each is normalised before its activation.
+        activation: Row of ``ACTIVATIONS``.
+    """
+    kwargs: dict[str, Any] = {}
+    if num_layers is not None or num_hidden is not None:
+        layers = NUM_LAYERS if num_layers is None else num_layers
+        kwargs["net_arch"] = [NUM_HIDDEN if num_hidden is None else num_hidden] * layers
+    if layer_norm is not None:
+        kwargs["layer_norm"] = layer_norm
+    if activation is not None:
+        kwargs["activation_fn"] = activation
+    return kwargs
+
+
+def parse_policy_kwargs(values: Mapping[str, Any], default_activation: str) -> dict[str, Any]:
+    """Return ``policy_kwargs`` for stable-baselines3 from plain values.
+
+    Args:
+        values: Its keywords, activation and optimiser by name, and ``layer_norm``, which needs layers of one width.
+        default_activation: The activation of the policy's class, which ``layer_norm`` puts itself in front of.
+
+    Raises:
+        UnknownNameError: There is no such activation or optimiser.
+        InvalidArgumentError: Normalised layers are not of one width.
+    """
+    kwargs = dict(values)
+    layer_norm = kwargs.pop("layer_norm", False)
+    if layer_norm or "activation_fn" in kwargs:
+        name = kwargs.get("activation_fn", default_activation)
+        if name not in ACTIVATIONS:
+            raise UnknownNameError("activation", name, ACTIVATIONS)
+        kwargs["activation_fn"] = _make_activation(name, kwargs, layer_norm)
+    if (optimizer := kwargs.get("optimizer_class")) is not None:
+        if optimizer not in OPTIMIZERS:
+            raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
+        kwargs["optimizer_class"] = OPTIMIZERS[optimizer]
+    return kwargs
+
+
+def _make_activation(name: str, kwargs: dict[str, Any], layer_norm: bool) -> Callable[[], nn.Module]:
+    """Return what stable-baselines3 calls once a layer, and note the widths that it then has to use."""
+    if not layer_norm:
+        return ACTIVATIONS[name]
+    net_arch = kwargs.setdefault("net_arch", [NUM_HIDDEN] * NUM_LAYERS)
+    lists = net_arch.values() if isinstance(net_arch, dict) else [net_arch]
+    widths = {width for layers in lists for width in layers}
+    if len(widths) != 1:
+        raise InvalidArgumentError("net_arch", net_arch, "layers of one width, as layer_norm is on")
+    return functools.partial(NormalizedActivation, widths.pop(), ACTIVATIONS[name])

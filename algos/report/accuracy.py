@@ -1,0 +1,54 @@
+"""Where the tool ended around its goal, in three views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gym_gazebo2.algos.report.axes import SUCCESS_MM
+from gym_gazebo2.algos.report.figure import Circle, Plot, Series
+
+__all__ = ["plot_views"]
+
+VIEWS = (("from above", 0, 1), ("from the side", 0, 2), ("from the front", 1, 2))
+"""Name and the two coordinates of each view."""
+MARGIN = 1.18
+
+
+def plot_views(evaluation: dict[str, Any]) -> list[Plot]:
+    """Return the final positions of an evaluation's runs around the goal, in the planes xy, xz and yz.
+
+    Args:
+        evaluation: ``evaluation.json``; one without ``errors_mm``, as older ones are, gives no plots.
+    """
+    errors = np.array(evaluation.get("errors_mm", []), dtype=float)
+    if not len(errors):
+        return []
+    reach = MARGIN * max(float(np.abs(errors).max()), 1e-6)
+    spread = float(evaluation["repeatability_rms_mm"])
+    names = tuple(
+        f"run {i + 1}: {np.linalg.norm(error):.3f} mm off, x {error[0]:+.3f}, y {error[1]:+.3f}, z {error[2]:+.3f}"
+        for i, error in enumerate(errors)
+    )
+    return [_plot_view(*view, errors, names, reach, spread) for view in VIEWS]
+
+
+def _plot_view(view: str, i: int, j: int, errors: Any, names: tuple[str, ...], reach: float, spread: float) -> Plot:
+    x, y = errors[:, i], errors[:, j]
+    mean = (float(x.mean()), float(y.mean()))
+    circles = [Circle("repeatability, RMS", mean, spread, 1)]
+    if 1.3 * reach >= SUCCESS_MM:
+        circles.append(Circle(f"success, {SUCCESS_MM:g} mm", (0.0, 0.0), SUCCESS_MM))
+    return Plot(
+        title=f"{'xyz'[i]}{'xyz'[j]}, {view} [mm]",
+        x_label=f"{'xyz'[i]} − goal [mm]",
+        series=(
+            Series("a run", x, y, "points", 0, names=names),
+            Series("the goal", np.zeros(1), np.zeros(1), "cross", None),
+            Series("the mean", np.array([mean[0]]), np.array([mean[1]]), "cross", 1, names=("the mean",)),
+        ),
+        circles=tuple(circles),
+        reach=reach,
+        size=(380, 366),
+    )

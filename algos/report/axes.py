@@ -1,0 +1,74 @@
+"""The two axes of a training, wall time and steps, and the plots of its episodes and evaluations against either."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.algos.report.run_data import RunData
+
+__all__ = ["AXES", "SUCCESS_MM", "Axis", "choose_limits", "make_axis"]
+
+Array = NDArray[np.float64]
+AxisName = Literal["wall", "steps"]
+
+AXES: tuple[AxisName, ...] = ("wall", "steps")
+SUCCESS_MM = 5.0
+"""A run that ends at most so far from its goal is a success [mm]."""
+UNITS = ((7200.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
+"""Shortest time for a unit [s], its length [s], its name."""
+OUTLIERS = 0.5
+"""Share of the episodes at each end that may lie outside of a frame [%]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """What a training is plotted against.
+
+    Attributes:
+        name: "wall" or "steps".
+        label: What stands below the plot.
+        scale: Seconds or steps in its unit.
+    """
+
+    name: AxisName
+    label: str
+    scale: float
+
+    def choose(self, wall_s: Array, steps: Array) -> Array:
+        """Return the places of points, given both."""
+        return (wall_s if self.name == "wall" else steps) / self.scale
+
+    def place(self, data: RunData, steps: Array) -> Array:
+        """Return the places of points, given their steps."""
+        return self.choose(data.get_wall(steps), steps)
+
+    def read(self, data: RunData, column: str) -> tuple[Array, Array]:
+        """Return places and values of a column of the evaluations during a training."""
+        return self.choose(data.curve["wall_s"], data.curve["steps"]), data.curve[column]
+
+
+def make_axis(name: AxisName, runs: Iterable[RunData]) -> Axis:
+    """Return an axis in a unit that suits the longest of the runs."""
+    if name == "steps":
+        return Axis(name, "environment steps", 1.0)
+    longest = max(run.wall_s for run in runs)
+    length, unit = next((length, unit) for least, length, unit in UNITS if longest >= least)
+    return Axis(name, f"wall time [{unit}]", length)
+
+
+def choose_limits(dots: Array, lines: Iterable[Array]) -> tuple[tuple[float, float] | None, int]:
+    """Return the ends of an axis that shows all lines and all but the outliers of the dots, and how many those are."""
+    parts = [line for line in lines if len(line)]
+    if len(dots):
+        parts.append(np.percentile(dots, [OUTLIERS, 100.0 - OUTLIERS]))
+    if not parts:
+        return None, 0
+    low, high = min(part.min() for part in parts), max(part.max() for part in parts)
+    margin = 0.05 * (high - low) or 0.5
+    low, high = float(low - margin), float(high + margin)
+    return (low, high), int(np.sum((dots < low) | (dots > high)))

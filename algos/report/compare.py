@@ -1,0 +1,234 @@
+"""One page of several runs: algorithms, seeds, numbers of arms; median and spread of each group."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.algos.report import facts, page
+from gym_gazebo2.algos.report.axes import AXES, SUCCESS_MM, Axis, choose_limits, make_axis
+from gym_gazebo2.algos.report.curves import compute_band, compute_running_mean, keep_last
+from gym_gazebo2.algos.report.figure import Plot, Series, name_color
+from gym_gazebo2.algos.report.groups import Group, group_runs
+from gym_gazebo2.algos.report.page import text
+from gym_gazebo2.algos.report.rows import get_paper
+from gym_gazebo2.algos.report.run_data import RunData, read_run
+from gym_gazebo2.algos.report.run_page import check_price
+from gym_gazebo2.algos.run_folder import write_atomically
+from gym_gazebo2.errors import InvalidArgumentError
+
+__all__ = ["CompareConfig", "compare"]
+
+Array = NDArray[np.float64]
+Curve = Callable[[RunData, Axis], tuple[Array, Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """Put several runs on one page.
+
+    Attributes:
+        out: File to write.
+        price_per_hour: What the machine costs an hour, in any currency.
+    """
+
+    out: str = "comparison.html"
+    price_per_hour: float | None = None
+
+    def __post_init__(self) -> None:
+        """Reject what cannot work."""
+        check_price(self.price_per_hour)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        title: Its name.
+        form: Format of a number.
+        read: A run's number; None where it has none.
+        better: 1 where more is better, −1 where less is, 0 where neither.
+    """
+
+    title: str
+    form: str
+    read: Callable[[RunData], float | None]
+    better: int = 0
+
+
+COLUMNS = (
+    Column("success [%]", "{:.0f}", lambda run: None if run.evaluation is None else 100 * run.evaluation["success_rate"], 1),
+    Column("accuracy, RMS [mm]", "{:.3f}", lambda run: (run.evaluation or {}).get("accuracy_rms_mm"), -1),
+    Column("repeatability, RMS [mm]", "{:.3f}", lambda run: (run.evaluation or {}).get("repeatability_rms_mm"), -1),
+    Column("to the target error [s]", "{:.1f}", lambda run: run.target and run.target[0], -1),
+    Column("training [s]", "{:.1f}", lambda run: run.wall_s),
+    Column("steps", "{:,.0f}", lambda run: run.steps),
+    Column("steps a second", "{:,.0f}", lambda run: run.steps / run.wall_s if run.wall_s else None),
+    Column("machine-hours", "{:.3g}", lambda run: run.wall_s / facts.HOUR_S),
+)
+
+
+def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = CompareConfig()) -> Path:
+    """Write one page of several runs, grouped by id and algorithm, and by the arguments in which they differ but the seed.
+
+    Args:
+        paths: The runs' folders.
+        config: Where to, and what to tell.
+
+    Returns:
+        The file written.
+
+    Raises:
+        InvalidArgumentError: There are no paths.
+        RunError: There is no run in one of the folders, or a file of it is corrupt.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    runs = [read_run(path) for path in dict.fromkeys(os.fspath(path) for path in paths)]
+    if not runs:
+        raise InvalidArgumentError("paths", [], "at least one run's folder")
+    groups = group_runs(runs)
+    columns = (*COLUMNS, *_make_price(config.price_per_hour))
+    by_env = {env: [group for group in groups if group.env == env] for env in dict.fromkeys(group.env for group in groups)}
+    sections = [_make_section(env, i, members, columns) for i, (env, members) in enumerate(by_env.items())]
+    body = "\n".join([_make_head(runs, groups, by_env), *sections, _make_runs(groups, columns)])
+    out = Path(config.out)
+    write_atomically(out, page.make_page(f"Comparison: {', '.join(by_env)}", body).encode())
+    return out
+
+
+def _make_price(price_per_hour: float | None) -> tuple[Column, ...]:
+    if price_per_hour is None:
+        return ()
+    return (Column(f"cost at {price_per_hour:g} an hour", "{:.3g}", lambda run: price_per_hour * run.wall_s / facts.HOUR_S),)
+
+
+def _make_head(runs: Sequence[RunData], groups: Sequence[Group], envs: Iterable[str]) -> str:
+    several = any(len(group.runs) > 1 for group in groups)
+    told = f"{len(runs)} run{'s' if len(runs) > 1 else ''} in {len(groups)} group{'s' if len(groups) > 1 else ''}."
+    spread = (
+        " Lines and figures are medians over a group's seeds; bands and brackets span the least to the greatest."
+        if several
+        else ""
+    )
+    return (
+        f'<header><p class="eyebrow">gym_gazebo2 · comparison</p><h1>{text(", ".join(envs))}</h1>'
+        f'<p class="lead">{text(told + spread)}</p></header>'
+    )
+
+
+def _make_section(env: str, index: int, groups: Sequence[Group], columns: Sequence[Column]) -> str:
+    plots = []
+    for name in AXES:
+        axis = make_axis(name, [run for group in groups for run in group.runs])
+        for kind, plot in (("error", _plot_error), ("reward", _plot_reward), ("success", _plot_success)):
+            plots.append(page.make_plot(plot(groups, axis), f"{kind}-{name}-{index}", f"by-{name}"))
+    rows = [[_name_group(group), str(len(group.runs)), *_summarize(group, groups, columns)] for group in groups]
+    if paper := get_paper(env):
+        known = {
+            "accuracy, RMS [mm]": "accuracy_rms_mm",
+            "repeatability, RMS [mm]": "repeatability_rms_mm",
+            "training [s]": "train_wall_s",
+        }
+        cells = [text(paper.get(known.get(column.title, ""), "")) for column in columns]
+        rows.append(["2019 paper, 1 / 8 workers", "", *cells])
+    table = page.make_table(("", "runs", *(column.title for column in columns)), rows, "stack")
+    return f"<section><h2>{text(env)}</h2>{table}{page.make_switch(f'axis-{index}')}{page.make_grid(plots)}</section>"
+
+
+def _make_runs(groups: Sequence[Group], columns: Sequence[Column]) -> str:
+    rows = [
+        [
+            text(run.run.path),
+            text(f"{group.env}, {group.label}"),
+            str(run.config.seed),
+            *(_show(column, column.read(run)) for column in columns),
+        ]
+        for group in groups
+        for run in group.runs
+    ]
+    table = page.make_table(("", "group", "seed", *(column.title for column in columns)), rows, "stack paths")
+    return f"<section><h2>Every run</h2>{table}</section>"
+
+
+def _name_group(group: Group) -> str:
+    return f'<i style="--c:var(--{name_color(group.color)})"></i>{text(group.label)}'
+
+
+def _summarize(group: Group, groups: Sequence[Group], columns: Sequence[Column]) -> list[str]:
+    """Return a group's cells: the median, the best in bold, and the range."""
+    cells = []
+    for column in columns:
+        values = _get_values(group, column)
+        if not values:
+            cells.append("–")
+            continue
+        median = float(np.median(values))
+        best = max((column.better * float(np.median(v)) for g in groups if (v := _get_values(g, column))), default=0.0)
+        shown = _show(column, median)
+        shown = f"<b>{shown}</b>" if len(groups) > 1 and column.better and column.better * median == best else shown
+        low, high = (column.form.format(edge) for edge in (min(values), max(values)))
+        missing = f", {len(values)} of {len(group.runs)}" if len(values) < len(group.runs) else ""
+        span = low if low == high else f"{low}–{high}"
+        cells.append(shown + (f' <span class="range">({span}{missing})</span>' if len(values) > 1 or missing else ""))
+    return cells
+
+
+def _get_values(group: Group, column: Column) -> list[float]:
+    return [value for run in group.runs if (value := column.read(run)) is not None]
+
+
+def _show(column: Column, value: float | None) -> str:
+    return "–" if value is None else column.form.format(value)
+
+
+def _plot_error(groups: Sequence[Group], axis: Axis) -> Plot:
+    series = _make_bands(groups, axis, lambda run, axis: axis.read(run, "error_mm"), log=True)
+    return Plot(
+        "Tool error, evaluations [mm]",
+        axis.label,
+        series,
+        log=True,
+        rules=((SUCCESS_MM, f"success, {SUCCESS_MM:g} mm"),),
+    )
+
+
+def _plot_reward(groups: Sequence[Group], axis: Axis) -> Plot:
+    series = _make_bands(groups, axis, _get_reward)
+    limits, _ = choose_limits(np.empty(0), [one.y for one in series] + [one.high for one in series if one.high is not None])
+    return Plot("Reward, last 100 episodes", axis.label, series, limits=limits)
+
+
+def _plot_success(groups: Sequence[Group], axis: Axis) -> Plot:
+    series = _make_bands(groups, axis, _get_success)
+    return Plot("Success, evaluations [%]", axis.label, series, limits=(-4.0, 104.0))
+
+
+def _get_reward(run: RunData, axis: Axis) -> tuple[Array, Array]:
+    if not len(run.episodes):
+        return axis.read(run, "reward")
+    return keep_last(axis.choose(run.episodes.wall_s, run.episodes.steps), compute_running_mean(run.episodes.reward))
+
+
+def _get_success(run: RunData, axis: Axis) -> tuple[Array, Array]:
+    x, rate = axis.read(run, "success_rate")
+    return x, 100.0 * rate
+
+
+def _make_bands(groups: Sequence[Group], axis: Axis, curve: Curve, log: bool = False) -> tuple[Series, ...]:
+    """Return a median line a group, above the band of its runs."""
+    bands, lines = [], []
+    for group in groups:
+        curves = [(x, y) for x, y in (curve(run, axis) for run in group.runs) if len(x)]
+        if not curves:
+            continue
+        band = compute_band(curves, log=log)
+        if len(curves) > 1:
+            bands.append(Series("", band.x, band.low, "band", group.color, high=band.high))
+        lines.append(Series(group.label, band.x, band.median, "line", group.color))
+    return (*bands, *lines)

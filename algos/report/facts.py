@@ -1,0 +1,118 @@
+"""A run in words and figures: what a report says besides its plots."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gym_gazebo2.algos.report.page import text
+from gym_gazebo2.algos.report.rows import ROWS, format_row, get_paper
+from gym_gazebo2.algos.report.run_data import RunData
+
+__all__ = ["describe", "format_duration", "get_configuration", "get_cost", "get_figures", "get_results"]
+
+HOUR_S = 3600.0
+
+
+def format_duration(seconds: float | None) -> tuple[str, str]:
+    """Return a time in a unit that keeps it short, and the unit; "never" for None."""
+    if seconds is None:
+        return "never", ""
+    if seconds < 100.0:
+        return f"{seconds:.3g}", "s"
+    if seconds < 2 * HOUR_S:
+        return f"{seconds / 60.0:.1f}", "min"
+    return f"{seconds / HOUR_S:.1f}", "h"
+
+
+def format_length(millimetres: float) -> str:
+    """Return a length [mm] with as many digits as a person compares."""
+    if millimetres < 0.01:
+        return f"{millimetres:.2g}"
+    return f"{millimetres:.3f}" if millimetres < 1.0 else f"{millimetres:.2f}" if millimetres < 10.0 else f"{millimetres:.1f}"
+
+
+def describe(data: RunData) -> str:
+    """Return one or two sentences that say how the run went."""
+    config, arms = data.config, "one arm" if data.config.num_envs == 1 else f"{data.config.num_envs} arms side by side"
+    learned = f"{data.steps:,} steps in {' '.join(format_duration(data.wall_s))} on {arms}"
+    first = f"{learned}." if data.training else f"{learned} so far; the training is not finished."
+    if (result := data.evaluation) is None:
+        return f"{first} Not evaluated yet."
+    noise = f" from starts up to {config.start_noise:g} rad off" if config.start_noise else ""
+    ended = f"the tool ended {format_length(result['accuracy_rms_mm'])} mm from its goal (RMS)"
+    count = round(result["success_rate"] * result["runs"])
+    return f"{first} In {result['runs']} runs{noise} {ended}, and {count} of {result['runs']} succeeded."
+
+
+def get_figures(data: RunData, price_per_hour: float | None) -> dict[str, tuple[str, str]]:
+    """Return the numbers that matter most: what each is → the number and its unit."""
+    figures: dict[str, tuple[str, str]] = {}
+    if (result := data.evaluation) is not None:
+        figures["accuracy, RMS"] = (format_length(result["accuracy_rms_mm"]), "mm")
+        figures["repeatability, RMS"] = (format_length(result["repeatability_rms_mm"]), "mm")
+        figures[f"success in {result['runs']} runs"] = (f"{100 * result['success_rate']:.0f}", "%")
+    target = data.target
+    figures[f"to {data.config.target_error_mm:g} mm, wall time"] = format_duration(target and target[0])
+    figures["training, wall time"] = format_duration(data.wall_s)
+    if price_per_hour is None:
+        figures["steps a second"] = (f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}", "")
+    else:
+        figures[f"cost at {price_per_hour:g} an hour"] = (f"{price_per_hour * data.wall_s / HOUR_S:.2g}", "")
+    return figures
+
+
+def get_results(data: RunData) -> list[tuple[str, str, str]]:
+    """Return the evaluation's rows: label, value here, value of the 2019 paper; empty before an evaluation."""
+    if data.evaluation is None:
+        return []
+    paper = get_paper(data.config.env)
+    known = [name for name in ROWS if name in data.evaluation]
+    return [(text(ROWS[name][0]), text(format_row(name, data.evaluation)), text(paper.get(name, ""))) for name in known]
+
+
+def get_cost(data: RunData, price_per_hour: float | None) -> list[tuple[str, str]]:
+    """Return what the training took: time to the target, machine-hours, money where a price is known."""
+    hours, target = data.wall_s / HOUR_S, data.target
+    goal = f"{data.config.target_error_mm:g} mm"
+    reached = "never" if target is None else f"{' '.join(format_duration(target[0]))}, {target[1]:,} steps"
+    rows = [
+        (f"time to a tool error of {goal}", reached),
+        ("wall time, evaluations included", " ".join(format_duration(data.wall_s))),
+        ("environment steps", f"{data.steps:,}"),
+        ("steps a second", f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}"),
+        ("machine-hours", f"{hours:.4g}"),
+    ]
+    if price_per_hour is not None:
+        rows.append((f"cost at {price_per_hour:g} an hour", f"{price_per_hour * hours:.3g}"))
+        if target is not None:
+            rows.append((f"cost to {goal}", f"{price_per_hour * target[0] / HOUR_S:.3g}"))
+    return [(text(name), text(value)) for name, value in rows]
+
+
+def get_configuration(data: RunData) -> dict[str, list[tuple[str, str]]]:
+    """Return what was run: the arguments, the algorithm's hyperparameters, the versions and the machine."""
+    arguments = {name: value for name, value in vars(data.config).items() if name not in ("hyperparameters", "out", "progress")}
+    about = data.about
+    machine = {
+        "processor": about.get("processor") or about.get("machine"),
+        "processors": about.get("processor_count"),
+        "system": about.get("platform"),
+        "commit": about.get("git_commit"),
+    }
+    parts = {
+        "Arguments": arguments,
+        "Hyperparameters": data.config.hyperparameters,
+        "Versions": about.get("versions", {}),
+        "Machine": machine,
+    }
+    return {title: [_format_entry(*item) for item in values.items() if item[1] is not None] for title, values in parts.items()}
+
+
+def _format_entry(name: str, value: Any) -> tuple[str, str]:
+    shown = value if isinstance(value, str) else f"{value:,}" if _is_count(value) else json.dumps(value, default=str)
+    return text(name.replace("_", " ")), text(shown)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

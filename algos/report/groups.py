@@ -1,0 +1,64 @@
+"""Runs that repeat each other with other seeds, found among several."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from gym_gazebo2.algos.report.run_data import RunData
+
+__all__ = ["Group", "group_runs"]
+
+APART = ("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds")
+"""Arguments that make no group of their own, or make one anyway."""
+DERIVED = ("eval_every", "eval_runs")
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs of one id and algorithm that differ in their seeds only.
+
+    Attributes:
+        env: Environment id.
+        label: Algorithm, and the arguments by which it differs from the other groups.
+        color: Number of its colour.
+        runs: Its runs.
+    """
+
+    env: str
+    label: str
+    color: int
+    runs: tuple[RunData, ...]
+
+
+def group_runs(runs: Sequence[RunData]) -> list[Group]:
+    """Return the groups among runs, in the order of the runs; colours count within an id."""
+    arguments = {id(run): _get_arguments(run) for run in runs}
+    members: dict[tuple[str, str], list[RunData]] = {}
+    for run in runs:
+        peers = [other for other in runs if (other.config.env, other.config.algo) == (run.config.env, run.config.algo)]
+        own = arguments[id(run)]
+        differing = [name for name in own if any(arguments[id(peer)].get(name) != own[name] for peer in peers)]
+        differing += sorted({name for peer in peers for name in arguments[id(peer)]} - set(own))
+        label = ", ".join([run.config.algo, *(f"{name.replace('_', ' ')} {_show(own.get(name))}" for name in differing)])
+        members.setdefault((run.config.env, label), []).append(run)
+    seen: dict[str, int] = {}
+    groups = []
+    for (env, label), found in members.items():
+        groups.append(Group(env, label, seen.get(env, 0), tuple(found)))
+        seen[env] = seen.get(env, 0) + 1
+    return groups
+
+
+def _get_arguments(run: RunData) -> dict[str, Any]:
+    """Return what a run was asked to do, the algorithm's own arguments included."""
+    own = {name: value for name, value in vars(run.config).items() if name not in (*APART, *DERIVED)}
+    return own | dict(run.config.hyperparameters)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return value if isinstance(value, str) else json.dumps(value, default=str)

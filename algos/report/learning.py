@@ -1,0 +1,132 @@
+"""The plots of one training: its episodes, its evaluations, and what the algorithm says of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.algos.report.axes import SUCCESS_MM, Axis, choose_limits
+from gym_gazebo2.algos.report.curves import compute_running_mean, compute_trend, keep_last
+from gym_gazebo2.algos.report.figure import Plot, Series
+from gym_gazebo2.algos.report.run_data import RunData
+
+__all__ = ["get_constants", "plot_error", "plot_internals", "plot_reward", "plot_success"]
+
+Array = NDArray[np.float64]
+
+INTERNALS = {
+    "loss": "Loss",
+    "policy_gradient_loss": "Policy loss",
+    "policy_loss": "Policy loss",
+    "policy_objective": "Policy objective",
+    "actor_loss": "Actor loss",
+    "value_loss": "Value loss",
+    "critic_loss": "Critic loss",
+    "entropy_loss": "Entropy loss",
+    "approx_kl": "KL divergence",
+    "kl_divergence_loss": "KL divergence",
+    "kl": "KL divergence",
+    "std": "Standard deviation of the actions",
+    "ent_coef": "Entropy coefficient",
+    "ent_coef_loss": "Loss of the entropy coefficient",
+    "clip_fraction": "Share of clipped updates",
+    "explained_variance": "Explained variance of the value",
+    "learning_rate": "Learning rate",
+}
+"""Column of the log → its name in words, in the order to show; others follow under their own names."""
+COUNTERS = ("n_updates",)
+PREFIX = "train/"
+
+
+def plot_reward(data: RunData, axis: Axis) -> Plot:
+    """Return every episode's reward, the mean of the last 100, the trend, and the evaluations."""
+    episodes = data.episodes
+    x = axis.choose(episodes.wall_s, episodes.steps)
+    mean, trend = compute_running_mean(episodes.reward), compute_trend(x, episodes.reward)
+    evaluated = axis.read(data, "reward")
+    limits, outside = choose_limits(episodes.reward, (mean, trend[1], evaluated[1]))
+    series = (
+        Series("an episode", x, episodes.reward, "dots", 0),
+        Series("trend", *trend, "line", 4),
+        Series("mean of the last 100", *keep_last(x, mean), "line", 0),
+        Series("evaluations", *evaluated, "points", 1),
+    )
+    return Plot("Reward of an episode", axis.label, _keep(series), limits=limits, note=_note_outside(outside))
+
+
+def plot_error(data: RunData, axis: Axis) -> Plot:
+    """Return the tool error at the end of every episode and in the evaluations, on a logarithmic axis."""
+    episodes = data.episodes
+    known = episodes.error_mm > 0.0
+    x, error = axis.choose(episodes.wall_s, episodes.steps)[known], episodes.error_mm[known]
+    trend_x, trend = compute_trend(x, np.log(error))
+    series = (
+        Series("an episode", x, error, "dots", 0),
+        Series("trend", trend_x, np.exp(trend), "line", 4),
+        Series("evaluations, RMS", *axis.read(data, "error_mm"), "points", 1),
+    )
+    rules = (
+        (SUCCESS_MM, f"success, {SUCCESS_MM:g} mm"),
+        (data.config.target_error_mm, f"target, {data.config.target_error_mm:g} mm"),
+    )
+    return Plot("Tool error at the end [mm]", axis.label, _keep(series), log=True, rules=rules)
+
+
+def plot_success(data: RunData, axis: Axis) -> Plot:
+    """Return the share of successes among the last 100 episodes, and in the evaluations."""
+    episodes = data.episodes
+    x = axis.choose(episodes.wall_s, episodes.steps)
+    evaluated_x, rate = axis.read(data, "success_rate")
+    series = (
+        Series("of the last 100 episodes", *keep_last(x, 100.0 * compute_running_mean(episodes.success)), "line", 0),
+        Series("of an evaluation", evaluated_x, 100.0 * rate, "points", 1),
+    )
+    return Plot("Success [%]", axis.label, _keep(series), limits=(-4.0, 104.0))
+
+
+def plot_internals(data: RunData, axis: Axis) -> list[Plot]:
+    """Return a plot of each column of the log that the algorithm wrote of itself and that changes."""
+    names = [name for name in _get_columns(data) if not _is_constant(data, name)]
+    return [_plot_column(data, axis, name) for name in names]
+
+
+def get_constants(data: RunData) -> dict[str, float]:
+    """Return the columns that never change, by their names in words."""
+    names = [name for name in _get_columns(data) if _is_constant(data, name)]
+    return {_get_title(name): float(data.log[name][1][0]) for name in names}
+
+
+def _plot_column(data: RunData, axis: Axis, name: str) -> Plot:
+    steps, values = data.log[name]
+    finite = np.isfinite(values)
+    x, values = axis.place(data, steps)[finite], values[finite]
+    low, high = np.percentile(values, [10.0, 90.0])
+    log = bool(values.min() > 0.0 and high > 30.0 * low)
+    return Plot(_get_title(name), axis.label, (Series(name.removeprefix(PREFIX), x, values, "line", 0),), log, size=(380, 205))
+
+
+def _get_columns(data: RunData) -> list[str]:
+    columns = [name for name in data.log if name.startswith(PREFIX) and np.isfinite(data.log[name][1]).any()]
+    order = list(INTERNALS)
+    known = sorted(
+        (n for n in columns if n.removeprefix(PREFIX) in INTERNALS), key=lambda n: order.index(n.removeprefix(PREFIX))
+    )
+    return known + sorted(n for n in columns if n.removeprefix(PREFIX) not in (*INTERNALS, *COUNTERS))
+
+
+def _is_constant(data: RunData, name: str) -> bool:
+    values = data.log[name][1]
+    return bool(np.ptp(values[np.isfinite(values)]) == 0.0)
+
+
+def _get_title(name: str) -> str:
+    short = name.removeprefix(PREFIX)
+    return INTERNALS.get(short, short.replace("_", " ").capitalize())
+
+
+def _keep(series: tuple[Series, ...]) -> tuple[Series, ...]:
+    return tuple(one for one in series if len(one.x))
+
+
+def _note_outside(count: int) -> str:
+    return f"{count:,} episode{'s' if count > 1 else ''} outside of the frame." if count else ""

@@ -1,0 +1,119 @@
+"""All that a run's folder tells, read once."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.algos.config import ResolvedConfig
+from gym_gazebo2.algos.episodes import EpisodeTable, read_episodes
+from gym_gazebo2.algos.evaluate import MODELS
+from gym_gazebo2.algos.report.rows import CURVE, CURVE_COLUMNS, EVALUATION, TRAINING, Fields
+from gym_gazebo2.algos.run_folder import RunFolder
+
+__all__ = ["Columns", "RunData", "read_run"]
+
+Array = NDArray[np.float64]
+Columns = dict[str, tuple[Array, Array]]
+"""Column of the log → steps at which it has a value, and the values."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """A run, finished or not.
+
+    Attributes:
+        run: Its folder.
+        config: Its configuration.
+        about: ``config.json`` without it: versions, commit, machine.
+        episodes: The episodes of the training.
+        log: The columns of ``progress.csv``.
+        curve: The evaluations during the training: steps, wall_s, error_mm, reward and success_rate, (n,) each.
+        training: ``training.json``; None while the training is not finished.
+        evaluation: ``evaluation.json``; None where there is none yet.
+    """
+
+    run: RunFolder
+    config: ResolvedConfig
+    about: dict[str, Any]
+    episodes: EpisodeTable
+    log: Columns
+    curve: dict[str, Array]
+    training: dict[str, Any] | None
+    evaluation: dict[str, Any] | None
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time of the training so far [s]."""
+        if self.training is not None:
+            return float(self.training["train_wall_s"])
+        return max((times[-1] for times in (self.episodes.wall_s, self.curve["wall_s"]) if len(times)), default=0.0)
+
+    @property
+    def steps(self) -> int:
+        """Environment steps of the training so far."""
+        if self.training is not None:
+            return int(self.training["train_steps"])
+        return int(max((steps[-1] for steps in (self.episodes.steps, self.curve["steps"]) if len(steps)), default=0))
+
+    @property
+    def target(self) -> tuple[float, int] | None:
+        """Wall time [s] and steps at which an evaluation first met the target error."""
+        reached = np.flatnonzero(self.curve["error_mm"] <= self.config.target_error_mm)
+        return (float(self.curve["wall_s"][reached[0]]), int(self.curve["steps"][reached[0]])) if len(reached) else None
+
+    @property
+    def model(self) -> Path | None:
+        """The model that was evaluated, or the best that there is; None before the first."""
+        names = ((self.evaluation or {}).get("model"), *MODELS)
+        paths = (self.run.get_model(name) for name in names if name in MODELS)
+        return next((path for path in paths if path.is_file()), None)
+
+    def get_wall(self, steps: Array) -> Array:
+        """Return the wall time at which the training had made so many steps [s]."""
+        known = np.concatenate([[0.0], self.episodes.steps, self.curve["steps"], [self.steps]])
+        times = np.concatenate([[0.0], self.episodes.wall_s, self.curve["wall_s"], [self.wall_s]])
+        order = np.lexsort((times, known))
+        return np.interp(steps, known[order], times[order])
+
+
+def read_run(path: str | os.PathLike[str]) -> RunData:
+    """Read a run.
+
+    Raises:
+        RunError: There is no run, or a file of it is corrupt.
+    """
+    run = RunFolder.open(path)
+    about = run.read_json("config.json")
+    about.pop("arguments", None)
+    evaluation = _read_optional(run, "evaluation.json", EVALUATION)
+    training = _read_optional(run, "training.json", TRAINING)
+    rows = training["curve"] if training else (_read_optional(run, "curve.json", CURVE) or {"evaluations": []})["evaluations"]
+    return RunData(
+        run=run,
+        config=run.read_config(),
+        about=about,
+        episodes=read_episodes(run.path),
+        log=_read_log(run),
+        curve={name: np.array([row[name] for row in rows], dtype=float) for name in CURVE_COLUMNS},
+        training=training,
+        evaluation=evaluation,
+    )
+
+
+def _read_optional(run: RunFolder, name: str, fields: Fields) -> dict[str, Any] | None:
+    return run.read_json(name, fields) if (run.path / name).is_file() else None
+
+
+def _read_log(run: RunFolder) -> Columns:
+    cells: dict[str, list[tuple[float, float]]] = {}
+    for row in run.read_progress():
+        for name, value in row.items():
+            cells.setdefault(name, []).append((row["time/total_timesteps"], value))
+    pairs = {name: np.array(values) for name, values in cells.items()}
+    return {name: (values[:, 0], values[:, 1]) for name, values in pairs.items()}

@@ -1,0 +1,203 @@
+"""The page of one run, and the pictures beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+
+from gym_gazebo2.algos.report import facts, page
+from gym_gazebo2.algos.report.accuracy import plot_views
+from gym_gazebo2.algos.report.axes import AXES, make_axis
+from gym_gazebo2.algos.report.learning import get_constants, plot_error, plot_internals, plot_reward, plot_success
+from gym_gazebo2.algos.report.page import text
+from gym_gazebo2.algos.report.run_data import RunData, read_run
+from gym_gazebo2.algos.report.video import Film, encode_film, encode_picture, film_arm
+from gym_gazebo2.algos.run_folder import write_atomically
+from gym_gazebo2.errors import InvalidArgumentError, RenderError
+
+__all__ = ["ReportConfig", "check_price", "write_report"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig:
+    """Write the report of a run.
+
+    Attributes:
+        price_per_hour: What the machine costs an hour, in any currency.
+        video: Film an episode of the arm.
+    """
+
+    price_per_hour: float | None = None
+    video: bool = True
+
+    def __post_init__(self) -> None:
+        """Reject what cannot work."""
+        check_price(self.price_per_hour)
+
+
+def check_price(price_per_hour: float | None) -> None:
+    """Raise an InvalidArgumentError unless the price is a finite number of at least zero, or None."""
+    if price_per_hour is not None and not 0.0 <= price_per_hour < float("inf"):
+        raise InvalidArgumentError("price_per_hour", price_per_hour, "a finite price of at least 0")
+
+
+def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConfig()) -> list[Path]:
+    """Write ``report.html`` into a run's folder, with ``learning_curve.png``, ``arm.png`` and ``arm.webp``.
+
+    A run may still be training or wait for its evaluation: the page tells what there is. Without an OpenGL driver the arm is
+    left out, with a warning that says what to install.
+
+    Args:
+        path: The run's folder.
+        config: What to tell.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: There is no run, or a file of it is corrupt.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    data = read_run(path)
+    files = {"learning_curve.png": _draw_learning_curve(data)}
+    film = _film(data) if config.video else None
+    if film is not None:
+        files |= {"arm.png": encode_picture(film.frames[-1]), "arm.webp": encode_film(film)}
+    files["report.html"] = _make_page(data, config, film, files.get("arm.webp")).encode()
+    for name, content in files.items():
+        write_atomically(data.run.path / name, content)
+    return [data.run.path / name for name in files]
+
+
+def _film(data: RunData) -> Film | None:
+    """Return a film of the arm, or None where there is no model yet or nothing to draw with."""
+    if data.model is None:
+        return None
+    try:
+        return film_arm(data.model)
+    except RenderError as error:
+        warnings.warn(f"No picture of the arm: {error}", stacklevel=3)
+        return None
+
+
+def _make_page(data: RunData, config: ReportConfig, film: Film | None, video: bytes | None) -> str:
+    parts = (
+        _make_opening(data, config, film, video),
+        _make_learning(data),
+        _make_accuracy(data),
+        _make_internals(data),
+        _make_cost(data, config),
+        _make_configuration(data),
+    )
+    return page.make_page(f"{data.config.env}, {data.config.algo}, seed {data.config.seed}", "\n".join(parts))
+
+
+def _make_opening(data: RunData, config: ReportConfig, film: Film | None, video: bytes | None) -> str:
+    run = data.config
+    head = (
+        f'<header><p class="eyebrow">gym_gazebo2 · training report</p>'
+        f'<h1>{text(run.env)} with {text(_name_algorithm(data))}</h1><p class="lead">{text(facts.describe(data))}</p></header>'
+    )
+    figures = page.make_figures(facts.get_figures(data, config.price_per_hour))
+    if film is None or video is None:
+        return f'{head}<div class="opening single">{figures}</div>'
+    still = page.make_data_uri(encode_picture(film.frames[-1], (480, 360)), "image/png")
+    moving = page.make_data_uri(video, "image/webp")
+    told = f"One episode, {film.times[-1]:g} s, in real time; it ended {film.errors_mm[-1]:.3f} mm from the goal (red)."
+    arm = (
+        f'<figure class="arm"><picture><source media="(prefers-reduced-motion: reduce), print" srcset="{still}">'
+        f'<img id="arm" width="480" height="360" alt="The arm moves its tool to the goal" src="{moving}"></picture>'
+        f"<figcaption>{text(told)}</figcaption></figure>"
+    )
+    return f'{head}<div class="opening">{arm}{figures}</div>'
+
+
+def _name_algorithm(data: RunData) -> str:
+    return data.config.algo.upper().replace("_", " ")
+
+
+def _make_learning(data: RunData) -> str:
+    if not len(data.episodes) and not len(data.curve["steps"]):
+        return '<section><h2>Learning</h2><p class="note">No episode has ended yet.</p></section>'
+    plots = []
+    for name in AXES:
+        axis = make_axis(name, [data])
+        for kind, plot in (("reward", plot_reward), ("error", plot_error), ("success", plot_success)):
+            plots.append(page.make_plot(plot(data, axis), f"{kind}-{name}", f"by-{name}"))
+    count = f"{len(data.episodes):,} episodes of the training, each a dot; " if len(data.episodes) else ""
+    runs = f"evaluations are {data.config.eval_runs} runs of the policy without exploration."
+    return (
+        f'<section><h2>Learning</h2><p class="about">{text(count + runs)}</p>'
+        f"{page.make_switch('axis')}{page.make_grid(plots)}</section>"
+    )
+
+
+def _make_accuracy(data: RunData) -> str:
+    results = facts.get_results(data)
+    if not results or data.evaluation is None:
+        hint = f"Not evaluated yet: <code>gym-gazebo2 evaluate {text(data.run.path)}</code>"
+        return f'<section><h2>Accuracy and repeatability</h2><p class="note">{hint}</p></section>'
+    views = [page.make_plot(plot, f"view-{i}") for i, plot in enumerate(plot_views(data.evaluation))]
+    result = data.evaluation
+    name = f"{result['env']}, {result['algo']} ({result.get('model', 'model')}), {result['runs']} runs on {result['backend']}"
+    about = (
+        f"{name}: where the tool stood at the end, around the goal. "
+        "Accuracy is the distance from the goal, repeatability the distance from the mean."
+    )
+    table = page.make_table(("", "here", "2019 paper, 1 / 8 workers"), results, "narrow")
+    return (
+        f'<section><h2>Accuracy and repeatability</h2><p class="about">{text(about)}</p>'
+        f"{page.make_grid(views, 'small') if views else ''}{table}</section>"
+    )
+
+
+def _make_internals(data: RunData) -> str:
+    axis = make_axis("steps", [data])
+    plots = [page.make_plot(plot, f"inside-{i}") for i, plot in enumerate(plot_internals(data, axis))]
+    if not plots:
+        return ""
+    constants = ", ".join(f"{name.lower()} {value:g}" for name, value in get_constants(data).items())
+    note = f'<p class="note">Constant: {text(constants)}.</p>' if constants else ""
+    return f"<section><h2>Inside {text(_name_algorithm(data))}</h2>{page.make_grid(plots, 'small')}{note}</section>"
+
+
+def _make_cost(data: RunData, config: ReportConfig) -> str:
+    hint = "" if config.price_per_hour is not None else '<p class="note screen">In money: <code>--price-per-hour</code>.</p>'
+    table = page.make_table((), facts.get_cost(data, config.price_per_hour), "narrow")
+    return f"<section><h2>Time and cost</h2>{table}{hint}</section>"
+
+
+def _make_configuration(data: RunData) -> str:
+    tables = [page.make_table((), rows, caption=title) for title, rows in facts.get_configuration(data).items() if rows]
+    whole = json.dumps(data.run.read_json("config.json"), indent=2)
+    stopped = (data.training or {}).get("stopped_by")
+    note = f'<p class="about">Stopped before its steps: {text(stopped)}.</p>' if stopped else ""
+    return (
+        f'<section><h2>What was run</h2>{note}<div class="what">{"".join(f"<div>{table}</div>" for table in tables)}</div>'
+        f'<details class="screen"><summary>config.json</summary><pre>{text(whole)}</pre></details></section>'
+        f"<footer>{text(data.run.path)}</footer>"
+    )
+
+
+def _draw_learning_curve(data: RunData) -> bytes:
+    """Return a PNG of tool error and reward over steps, to show where a page cannot be."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    steps, episodes = data.curve["steps"] / 1e3, data.episodes
+    top.semilogy(steps, data.curve["error_mm"], "o-", markersize=3, color="#0072b2", label="tool error, RMS, evaluations")
+    top.axhline(5.0, color="0.5", linewidth=1, linestyle="--", label="success (5 mm)")
+    top.set(ylabel="tool error, RMS [mm]", title=f"{data.config.env}, {data.config.algo}, seed {data.config.seed}")
+    bottom.plot(episodes.steps / 1e3, episodes.reward, ".", markersize=2, color="0.75", label="an episode of the training")
+    bottom.plot(steps, data.curve["reward"], color="#0072b2", label="evaluations")
+    bottom.set(ylabel="reward of an episode", xlabel="environment steps [thousands]")
+    for axes in (top, bottom):
+        axes.legend()
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120)
+    return stream.getvalue()

@@ -1,0 +1,137 @@
+"""What a sweep tries: a grid of hyperparameters, or ranges that Optuna searches."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
+
+__all__ = ["Range", "Search", "make_grid", "parse_grid", "parse_range"]
+
+KINDS = ("float", "log", "int", "choice")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Where Optuna looks for a hyperparameter.
+
+    Attributes:
+        kind: "float", "log" (uniform in the logarithm), "int" or "choice".
+        values: Lower and upper end, or the choices.
+    """
+
+    kind: str
+    values: tuple[Any, ...]
+
+
+def parse_grid(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """Return hyperparameters and their values, from texts such as "n_epochs=5,10".
+
+    Raises:
+        InvalidArgumentError: A text has another form.
+    """
+    return {name: tuple(map(parse_value, value.split(","))) for name, value in map(_split, texts)}
+
+
+def parse_range(text: str) -> tuple[str, Range]:
+    """Return a hyperparameter and its range, from "name=log:1e-5..1e-2", "name=int:3..20" or "name=choice:800,1600".
+
+    Raises:
+        InvalidArgumentError: The text has another form.
+    """
+    name, value = _split(text)
+    kind, colon, rest = value.partition(":")
+    values = tuple(map(parse_value, rest.split("," if kind == "choice" else "..")))
+    is_span = len(values) == 2 and all(isinstance(v, int | float) for v in values) and values[0] < values[1]
+    fits = kind == "choice" or (is_span and (kind != "log" or values[0] > 0))
+    if not colon or kind not in KINDS or not fits:
+        raise InvalidArgumentError("search", text, f"NAME=KIND:LOW..HIGH or NAME=choice:A,B; the kinds are {', '.join(KINDS)}")
+    return name, Range(kind, values)
+
+
+def parse_value(text: str) -> Any:
+    """Return a JSON value, or the text itself where it is none, such as "lin_1e-3"."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def make_grid(values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Return every combination, the last name fastest."""
+    for point in itertools.product(*values.values()):
+        yield dict(zip(values, point, strict=True))
+
+
+class Search:
+    """An Optuna study in a file, which goes on where it was stopped."""
+
+    def __init__(self, path: Path, ranges: Mapping[str, Range], seed: int) -> None:
+        """Open or make the study.
+
+        Args:
+            path: Its journal.
+            ranges: Hyperparameter → range.
+            seed: Seed of the sampler.
+
+        Raises:
+            MissingDependencyError: Optuna is not installed.
+        """
+        try:
+            import optuna
+            from optuna.storages.journal import JournalFileBackend
+        except ImportError as error:
+            raise MissingDependencyError("optuna", "sweep") from error
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        self._study = optuna.create_study(storage=storage, study_name="sweep", sampler=sampler, load_if_exists=True)
+        self._states = optuna.trial.TrialState
+        self._distributions = {name: _make_distribution(optuna.distributions, given) for name, given in ranges.items()}
+
+    def get_done(self) -> list[tuple[int, dict[str, Any]]]:
+        """Return number and hyperparameters of the trials that have a result."""
+        return self._list(self._states.COMPLETE)
+
+    def get_open(self) -> list[tuple[int, dict[str, Any]]]:
+        """Return number and hyperparameters of the trials that were begun and have no result."""
+        return self._list(self._states.RUNNING)
+
+    def ask(self) -> tuple[int, dict[str, Any]]:
+        """Return number and hyperparameters of a new trial."""
+        trial = self._study.ask(self._distributions)
+        return trial.number, dict(trial.params)
+
+    def tell(self, number: int, value: float) -> None:
+        """Say how good a trial was; less is better."""
+        self._study.tell(number, value)
+
+    def get_best(self) -> tuple[int, dict[str, Any], float]:
+        """Return number, hyperparameters and value of the best trial."""
+        best = self._study.best_trial
+        return best.number, dict(best.params), float(best.values[0])
+
+    def _list(self, state: Any) -> list[tuple[int, dict[str, Any]]]:
+        trials = self._study.get_trials(deepcopy=False, states=(state,))
+        return [(trial.number, dict(trial.params)) for trial in trials]
+
+
+def _make_distribution(distributions: Any, given: Range) -> Any:
+    if given.kind == "choice":
+        return distributions.CategoricalDistribution(given.values)
+    if given.kind == "int":
+        return distributions.IntDistribution(*given.values)
+    return distributions.FloatDistribution(*given.values, log=given.kind == "log")
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InvalidArgumentError("hyperparameter", text, "NAME=VALUE,VALUE")
+    return name.strip().replace("-", "_"), value.strip()

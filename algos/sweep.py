@@ -1,0 +1,191 @@
+"""Train many: ids, algorithms, seeds and hyperparameters, in parallel, resumable, with one page at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import statistics
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from gym_gazebo2.algos.config import TrainConfig
+from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
+from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.search import Search, make_grid, parse_grid, parse_range
+from gym_gazebo2.algos.table import get_algorithm
+from gym_gazebo2.algos.train import resume, train
+from gym_gazebo2.algos.vec_env import check_env_id
+from gym_gazebo2.checks import read_whole
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError
+
+__all__ = ["Point", "SweepConfig", "sweep"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig:
+    """Train every combination of ids, algorithms, hyperparameters and seeds; give the same command again to go on.
+
+    Attributes:
+        env: Environment ids.
+        algo: Algorithms.
+        seeds: Seeds.
+        hyper: Grid of hyperparameters, each NAME=VALUE,VALUE.
+        search: Ranges that Optuna searches, each NAME=KIND:LOW..HIGH (float, log, int) or NAME=choice:A,B.
+        trials: Points that Optuna tries for every id and algorithm.
+        steps: Environment steps of a training; None: the preset's.
+        runs: Episodes of an evaluation.
+        jobs: Trainings side by side; None: one a processor.
+        out: Folder of the sweep.
+    """
+
+    env: tuple[str, ...] = ("MARA-v0",)
+    algo: tuple[str, ...] = ("ppo",)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    hyper: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    trials: int = 20
+    steps: int | None = None
+    runs: int = 30
+    jobs: int | None = None
+    out: str = "runs/sweep"
+
+    def __post_init__(self) -> None:
+        """Reject what cannot work, before anything is trained."""
+        for name in ("env", "algo", "seeds"):
+            if not getattr(self, name):
+                raise InvalidArgumentError(name, getattr(self, name), "at least one")
+        for env in self.env:
+            check_env_id(env)
+        for algo in self.algo:
+            get_algorithm(algo)
+        parse_grid(self.hyper)
+        if twice := {parse_range(text)[0] for text in self.search} & set(parse_grid(self.hyper)):
+            raise InvalidArgumentError("search", sorted(twice), "hyperparameters that are not in the grid as well")
+        if self.search and any(len(values) > 1 for values in parse_grid(self.hyper).values()):
+            raise InvalidArgumentError("hyper", self.hyper, "one value each beside a search: NAME=VALUE")
+        read_whole("trials", self.trials)
+        if self.jobs is not None:
+            read_whole("jobs", self.jobs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One training of a sweep.
+
+    Attributes:
+        env: Environment id.
+        algo: Algorithm.
+        seed: Seed.
+        hyperparameters: On top of the preset's.
+        folder: Its run folder.
+    """
+
+    env: str
+    algo: str
+    seed: int
+    hyperparameters: dict[str, Any]
+    folder: Path
+
+
+def sweep(config: SweepConfig) -> list[RunFolder]:
+    """Train and evaluate what has no result yet.
+
+    Returns:
+        The runs, those that were there already included.
+
+    Raises:
+        RunError: Trainings failed; the others are done, and the message names those that are not.
+        MissingDependencyError: A search without Optuna.
+    """
+    pool = ProcessPoolExecutor(config.jobs or len(os.sched_getaffinity(0)), mp_context=get_context("spawn"))
+    try:
+        if config.search:
+            points = [point for env in config.env for algo in config.algo for point in _search(pool, config, env, algo)]
+        else:
+            points = list(list_points(config))
+            _run_all(pool, config, points)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [RunFolder.open(point.folder) for point in points]
+
+
+def list_points(config: SweepConfig) -> Iterator[Point]:
+    """Return the trainings of a grid."""
+    for env in config.env:
+        for algo in config.algo:
+            for values in make_grid(parse_grid(config.hyper)):
+                yield from _seed(config, env, algo, values, name_point(values))
+
+
+def name_point(values: dict[str, Any]) -> str:
+    """Return a folder's name for hyperparameters."""
+    return ",".join(f"{name}={value}" for name, value in values.items()).replace(os.sep, "_") or "preset"
+
+
+def _seed(config: SweepConfig, env: str, algo: str, values: dict[str, Any], name: str) -> Iterator[Point]:
+    for seed in config.seeds:
+        yield Point(env, algo, seed, values, Path(config.out) / env / algo / name / f"seed{seed}")
+
+
+def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str) -> list[Point]:
+    """Try so many points, every seed of each; a point is as good as the median of its seeds."""
+    ranges = dict(map(parse_range, config.search))
+    search = Search(Path(config.out) / env / algo / "optuna.log", ranges, config.seeds[0])
+    fixed = {name: values[0] for name, values in parse_grid(config.hyper).items()}
+    while len(search.get_done()) < config.trials:
+        number, values = next(iter(search.get_open()), None) or search.ask()
+        points = _seed(config, env, algo, {**fixed, **values}, f"trial{number}")
+        results = _run_all(pool, config, points)
+        search.tell(number, statistics.median(result.accuracy_rms_mm for result in results))
+    number, values, error = search.get_best()
+    _say(f"{env} {algo}: the best of {config.trials} is trial {number}, {error:.3f} mm, with {values}")
+    tried = search.get_done()
+    return [p for number, values in tried for p in _seed(config, env, algo, {**fixed, **values}, f"trial{number}")]
+
+
+def _run_all(pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Point]) -> list[Evaluation]:
+    """Train and evaluate in parallel; a training that fails does not stop the others."""
+    waiting: dict[Future[Evaluation], Point] = {pool.submit(run_point, point, config): point for point in points}
+    results, failed, total = [], [], len(waiting)
+    while waiting:
+        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            point = waiting.pop(future)
+            try:
+                results.append(future.result())
+            except GymGazebo2Error as error:
+                failed.append(f"{point.folder}: {error}")
+                _say(failed[-1])
+            else:
+                _say(f"{total - len(waiting)}/{total}  {point.folder}  {results[-1].accuracy_rms_mm:.3f} mm")
+    if failed:
+        raise RunError(f"{len(failed)} of {total} trainings failed. Give the same command again to go on. " + " ".join(failed))
+    return results
+
+
+def run_point(point: Point, config: SweepConfig) -> Evaluation:
+    """Train or continue one point, and evaluate it, unless that was done."""
+    if not (point.folder / "config.json").is_file():
+        train(
+            TrainConfig(
+                env=point.env,
+                algo=point.algo,
+                steps=config.steps,
+                seed=point.seed,
+                hyperparameters=point.hyperparameters,
+                out=str(point.folder),
+                progress="quiet",
+            )
+        )
+    run = resume(point.folder)
+    if not (run.path / "evaluation.json").is_file():
+        return evaluate(run.path, EvaluateConfig(runs=config.runs))
+    fields = {field.name for field in dataclasses.fields(Evaluation)}
+    return Evaluation(**{key: value for key, value in run.read_json("evaluation.json").items() if key in fields})
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

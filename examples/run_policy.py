@@ -1,0 +1,53 @@
+"""Run a trained policy for one episode: print reward and tool error of every step, and hold the arm at its goal.
+
+Run with ``python examples/run_policy.py POLICY``. POLICY is a run folder of ``gym-gazebo2 train``, of any algorithm, or a zip
+that ``train_ppo.py``, ``train_trpo.py`` or ``train_acktr.py`` saved; a zip wants ``--algo``, and comes from someone you trust,
+as stable-baselines3 unpickles it. ``--backend gazebo`` runs it in Gazebo.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from gym_gazebo2.algos import make_vec_env
+from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.rollout import ModelPolicy
+from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, wrap_actions
+
+
+def main() -> None:
+    """Load, run, print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("policy", type=Path)
+    parser.add_argument("--algo", choices=ALGORITHMS, default="ppo", help="algorithm of a zip")
+    parser.add_argument("--env", default="MARA-v0", help="environment id of a zip")
+    parser.add_argument("--backend", default="mujoco")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+
+    kwargs = {"seed": args.seed, "backend": args.backend, "start_noise": 0.1}
+    if args.policy.is_dir():
+        file = read_model_file(args.policy / "model.zip")
+        model = file.build()
+        env = file.wrap(make_vec_env(file.config.env, **{**file.config.env_kwargs, **kwargs}))
+    else:
+        model = get_algorithm(args.algo).load_class().load(args.policy, device="cpu")
+        env = wrap_actions(args.algo, make_vec_env(args.env, **kwargs))
+    policy, arm = ModelPolicy(model), env.unwrapped.env
+    observation, done, info, step = env.reset(), [False], {"is_success": False}, 0
+    while not done[0]:
+        action = policy(observation)
+        if info["is_success"] and arm.core.control == "delta":
+            action = np.zeros_like(action)  # an arm that is not told to move holds its pose
+        observation, reward, done, infos = env.step(action)
+        step, info = step + 1, infos[0]
+        state = "holding" if info["is_success"] else ""
+        print(f"step {step:3}  reward {reward[0]:8.3f}  tool error {1e3 * info['position_error']:8.2f} mm  {state}")
+    env.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Numbers that come from outside: Python's and NumPy's are taken, what cannot work is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gym_gazebo2.errors import InvalidArgumentError
+
+__all__ = ["read_number", "read_whole"]
+
+
+def read_whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
+    """Return a whole number as an ``int``.
+
+    Raises:
+        InvalidArgumentError: It is none, or not between ``least`` and ``most``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        expected = f"a whole number of at least {least}" if most == math.inf else f"a whole number from {least} to {most}"
+        raise InvalidArgumentError(name, value, expected)
+    return int(value)
+
+
+def read_number(name: str, value: Any, expected: str, holds: Callable[[float], bool] = lambda _: True) -> float:
+    """Return a finite number as a ``float``; a NumPy number of single precision means the decimal that it shows.
+
+    Args:
+        name: Name of the argument.
+        value: What came.
+        expected: What was expected, in words.
+        holds: What must be true of it.
+
+    Raises:
+        InvalidArgumentError: It is no finite number, or ``holds`` is false.
+    """
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not holds(float(value)):
+        raise InvalidArgumentError(name, value, expected)
+    return float(str(value)) if isinstance(value, np.floating) else float(value)

@@ -1,0 +1,51 @@
+"""The command that says what is here and what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gym_gazebo2.cli.command import Command
+from gym_gazebo2.doctor import Finding, examine, has_failed
+
+__all__ = ["Doctor"]
+
+COLOURS = {"ok": "green", "optional": "dim", "missing": "yellow", "broken": "red"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Doctor(Command):
+    """Say what is here, what is missing, and the command that mends it; status 1 where something needed does not work.
+
+    Attributes:
+        json: Print the findings as JSON instead of a table.
+    """
+
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+
+    def run(self) -> int:
+        """Examine, and print the findings."""
+        findings = examine()
+        if self.json:
+            print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+        else:
+            show_findings(findings)
+        return int(has_failed(findings))
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """Print a table."""
+    table = Table()
+    for header in ("", "", "what is there", "what mends it"):
+        table.add_column(header, overflow="fold")
+    for finding in findings:
+        state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
+        table.add_row(finding.name, state, escape(finding.found), escape(finding.mend))
+    Console().print(table)

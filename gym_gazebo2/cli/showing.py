@@ -1,0 +1,104 @@
+"""What commands print: tables and paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gymnasium
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gym_gazebo2.algos import Evaluation, RunFolder
+from gym_gazebo2.algos.report import ROWS, get_paper
+from gym_gazebo2.registration import ENVIRONMENTS
+from gym_gazebo2.tasks.reach import ReachTask
+
+__all__ = ["describe_envs", "show_envs", "show_evaluation", "show_paths", "show_run"]
+
+
+def show_evaluation(result: Evaluation) -> None:
+    """Print an evaluation beside the 2019 paper's figures."""
+    paper = get_paper(result.env)
+    table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs on {result.backend}")
+    table.add_column("")
+    table.add_column("here", justify="right")
+    table.add_column("2019 paper, 1 / 8 workers", justify="right")
+    for name, (label, form) in ROWS.items():
+        value = getattr(result, name)
+        table.add_row(escape(label), "never" if value is None else form.format(value), paper.get(name, ""))
+    Console().print(table)
+
+
+def show_run(run: RunFolder) -> None:
+    """Print where a run is, and what to do next."""
+    console = Console(soft_wrap=True)
+    console.print(f"Run folder: {run.path}", highlight=False)
+    console.print(f"Evaluate it with: gym-gazebo2 evaluate {run.path}", highlight=False)
+
+
+def show_paths(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Print files, a line each."""
+    for path in paths:
+        Console(soft_wrap=True).print(f"  {os.fspath(path)}", highlight=False)
+
+
+def describe_envs() -> dict[str, dict[str, Any]]:
+    """Return, for every id, its robot, observation and action spaces, episode, reward and goal."""
+    return {name: _describe(name) for name in ENVIRONMENTS}
+
+
+def show_envs(as_json: bool) -> None:
+    """Print the ids, as a table or as JSON."""
+    rows = describe_envs()
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table(title="Environment ids")
+    for heading in ("id", *next(iter(rows.values()))):
+        table.add_column(heading.replace("_", " "))
+    for name, row in rows.items():
+        table.add_row(name, *(escape(str(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _describe(env_id: str) -> dict[str, Any]:
+    row = ENVIRONMENTS[env_id]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        env = gymnasium.make(env_id, backend="fake")
+    core: Any = env.unwrapped.core  # type: ignore[attr-defined]
+    space = env.observation_space
+    parts = space.spaces if isinstance(space, gymnasium.spaces.Dict) else {"": space}
+    shapes = {name: "×".join(map(str, part.shape or ())) for name, part in parts.items()}
+    described = {
+        "robot": row.robot,
+        "observation": ", ".join(f"{name} {shape}".strip() for name, shape in shapes.items()),
+        "action": str(env.action_space.shape[0]) if env.action_space.shape else "",
+        "steps": row.max_episode_steps,
+        "reward": _describe_reward(core.task),
+        "goal": _describe_goal(core.task),
+    }
+    env.close()
+    return described
+
+
+def _describe_reward(task: Any) -> str:
+    if not isinstance(task, ReachTask):
+        return type(task).__name__
+    return f"{task.reward}, contact costs" if task.collision_penalty else task.reward
+
+
+def _describe_goal(task: Any) -> str:
+    if not isinstance(task, ReachTask):
+        return ""
+    where = " to ".join(map(_format, task.goal_box)) if task.goal_box else _format(task.goal or ())
+    return where if task.quat_goal is None else f"{where}, wxyz {_format(task.quat_goal)}"
+
+
+def _format(numbers: Sequence[float]) -> str:
+    return f"({', '.join(f'{number:.3g}' for number in numbers)})"

@@ -1,0 +1,98 @@
+"""Sweeps: a grid in parallel, going on where one was stopped, and a search by Optuna."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gym_gazebo2.algos.search import Range, Search, make_grid, parse_grid, parse_range
+from gym_gazebo2.algos.sweep import SweepConfig, list_points, sweep
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError
+
+SMALL = {"env": ("SCARA-v0",), "steps": 64, "runs": 2, "jobs": 2}
+
+
+def test_grids_are_read_and_multiplied() -> None:
+    grid = parse_grid(["n-epochs=5,10", "learning_rate=1e-3,lin_1e-3"])
+    assert grid == {"n_epochs": (5, 10), "learning_rate": (1e-3, "lin_1e-3")}
+    assert len(list(make_grid(grid))) == 4
+    assert list(make_grid({})) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("learning_rate=log:1e-5..1e-2", Range("log", (1e-5, 1e-2))),
+        ("n_epochs=int:3..20", Range("int", (3, 20))),
+        ("gamma=float:0.9..0.99", Range("float", (0.9, 0.99))),
+        ("batch_size=choice:800,1600", Range("choice", (800, 1600))),
+    ],
+)
+def test_ranges_are_read(text: str, expected: Range) -> None:
+    assert parse_range(text)[1] == expected
+
+
+@pytest.mark.parametrize("text", ["gamma", "gamma=0.9", "gamma=log:0..1", "gamma=float:1..0", "gamma=near:0..1", "=int:1..2"])
+def test_ranges_that_cannot_be(text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="NAME="):
+        parse_range(text)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"env": ()}, {"algo": ("best",)}, {"env": ("SCARA-v9",)}, {"seeds": ()}, {"hyper": ("gamma",)}, {"jobs": 0}]
+    + [{"hyper": ("gamma=0.9",), "search": ("gamma=float:0.8..0.9",)}]
+    + [{"hyper": ("n_epochs=5,10",), "search": ("gamma=float:0.8..0.9",)}],
+)
+def test_sweeps_that_cannot_be(bad: dict[str, object]) -> None:
+    with pytest.raises(GymGazebo2Error):
+        SweepConfig(**bad)
+
+
+def test_points_have_folders_of_their_own() -> None:
+    config = SweepConfig(env=("SCARA-v0", "MARA-v0"), algo=("ppo", "a2c"), seeds=(0, 1), hyper=("gamma=0.9,0.95",))
+    points = list(list_points(config))
+    assert len(points) == 16 == len({point.folder for point in points})
+
+
+def test_a_grid_is_trained_once(tmp_path: Path) -> None:
+    config = SweepConfig(**SMALL, seeds=(0, 1), hyper=("n_steps=2", "batch_size=32"), out=str(tmp_path / "sweep"))
+    runs = sweep(config)
+    models = [run.model for run in runs]
+    assert len(models) == 2 and all(model.is_file() for model in models)
+    times = [model.stat().st_mtime_ns for model in models]
+    models[0].unlink()
+    shutil.rmtree(runs[0].path / "checkpoints", ignore_errors=True)
+    (runs[0].path / "evaluation.json").unlink()
+    again = sweep(config)
+    assert again[0].model.is_file() and (again[0].path / "evaluation.json").is_file()
+    assert models[1].stat().st_mtime_ns == times[1]
+
+
+def test_a_training_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    config = SweepConfig(**SMALL, seeds=(0,), hyper=("n_steps=2", "batch_size=32,-1"), out=str(out))
+    with pytest.raises(RunError, match=r"1 of 2 trainings failed.*batch_size=-1"):
+        sweep(config)
+    assert (out / "SCARA-v0/ppo/n_steps=2,batch_size=32/seed0/evaluation.json").is_file()
+
+
+def test_a_search_goes_on_with_the_trial_that_was_open(tmp_path: Path) -> None:
+    ranges = {"gamma": Range("float", (0.9, 0.99))}
+    number, values = Search(tmp_path / "optuna.log", ranges, 0).ask()
+    later = Search(tmp_path / "optuna.log", ranges, 0)
+    assert later.get_open() == [(number, values)] and later.get_done() == []
+    later.tell(number, 3.0)
+    assert later.get_done() == [(number, values)] and later.get_best() == (number, values, 3.0)
+
+
+def test_a_search_tries_so_many_points(tmp_path: Path) -> None:
+    search, fixed = ("gamma=float:0.9..0.99",), ("n_steps=2", "batch_size=32")
+    config = SweepConfig(**SMALL, seeds=(0,), search=search, hyper=fixed, trials=2, out=str(tmp_path))
+    runs = sweep(config)
+    assert len(runs) == 2
+    gammas = [run.read_config().hyperparameters["gamma"] for run in runs]
+    assert all(0.9 <= gamma <= 0.99 for gamma in gammas) and gammas[0] != gammas[1]
+    assert [run.path for run in sweep(config)] == [run.path for run in runs]

@@ -1,0 +1,266 @@
+"""Every row of the table trains, resumes to the same bits, is evaluated, and opens with stable-baselines3's own load."""
+
+import contextlib
+import io
+import math
+import zipfile
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3 import HerReplayBuffer
+from stable_baselines3.common.vec_env import VecNormalize
+
+from gym_gazebo2.algos import EvaluateConfig, TrainConfig, callbacks, evaluate, make_vec_env, resume, train
+from gym_gazebo2.algos.callbacks import RunCallback
+from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
+from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.presets import PRESETS, get_preset
+from gym_gazebo2.algos.rollout import ModelPolicy
+from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
+from gym_gazebo2.errors import GymGazebo2Error, RunError, UnknownNameError
+
+pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
+
+ON_POLICY = [name for name, row in ALGORITHMS.items() if row.learns == "on_policy"]
+OFF_POLICY = [name for name, row in ALGORITHMS.items() if row.learns == "off_policy"]
+SMALL = {
+    **{key: {"n_steps": 20} for key in ON_POLICY},
+    **{key: {"learning_starts": 200, "batch_size": 16, "gradient_steps": 1, "buffer_size": 2000} for key in OFF_POLICY},
+}
+SMALL |= {name: {**SMALL[name], "batch_size": 40, "n_epochs": 2} for name in ("ppo", "ppo_kl", "recurrent_ppo")}
+SMALL["td3"] = {**SMALL["td3"], "noise_type": "ornstein-uhlenbeck"}
+STEPS = 480
+
+
+def make_config(algo, path, **kwargs):
+    sizes = {"steps": STEPS, "num_envs": 4, "eval_runs": 2, "eval_every": 240, "max_episode_steps": 25, "progress": False}
+    return TrainConfig(
+        **{
+            "env": "SCARA-v0",
+            "algo": algo,
+            "out": str(path),
+            "hyperparameters": SMALL[algo],
+            "normalize": True,
+            **sizes,
+            **kwargs,
+        }
+    )
+
+
+def interrupt_at(patch, steps):
+    """Stop a training as Ctrl-C would, in the middle of a rollout."""
+    original = RunCallback._on_step
+
+    def stop(self):
+        if self.num_timesteps >= steps:
+            raise KeyboardInterrupt
+        return original(self)
+
+    patch.setattr(RunCallback, "_on_step", stop)
+    patch.setattr(callbacks, "CHECKPOINT_SHARE", math.inf)  # every checkpoint that falls due, however slow the disk
+
+
+def read_tensors(path):
+    """Return every tensor of a model file, optimisers' included."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist() if name.endswith(".pth")}
+    return {name: torch.load(io.BytesIO(content), weights_only=True) for name, content in entries.items()}
+
+
+def assert_equal(a, b, where=""):
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{where}.{i}")
+    else:
+        assert a == b, where
+
+
+def check_row(algo, tmp_path, monkeypatch, **kwargs):
+    """Train whole, and train again with an interruption; the two must end alike, and act."""
+    whole = train(make_config(algo, tmp_path / "whole", **kwargs))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_at(patch, 0.7 * STEPS)
+        train(make_config(algo, tmp_path / "cut", checkpoint_seconds=1e-9, **kwargs))
+    np.random.seed(1)
+    torch.manual_seed(1)
+    checkpoints = [int(path.stem) for path in (tmp_path / "cut" / "checkpoints").glob("*.zip")]
+    assert 0 < max(checkpoints) < STEPS
+    cut = resume(tmp_path / "cut")
+    assert_equal(read_tensors(whole.model), read_tensors(cut.model))
+    assert whole.read_json("training.json")["curve"][-1]["error_mm"] == cut.read_json("training.json")["curve"][-1]["error_mm"]
+    return whole
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_row_trains_resumes_and_is_evaluated(algo, tmp_path, monkeypatch):
+    run = check_row(algo, tmp_path, monkeypatch)
+    result = evaluate(run.path, EvaluateConfig(runs=2))
+    assert result.algo == algo and 0 < result.accuracy_rms_mm < 2000
+    loaded, built = get_algorithm(algo).load_class().load(run.model), read_model_file(run.model).build()
+    assert_equal(loaded.policy.state_dict(), built.policy.state_dict())
+
+
+@pytest.mark.parametrize("algo", OFF_POLICY)
+def test_goals_are_learnt_by_hindsight(algo, tmp_path, monkeypatch):
+    run = check_row(algo, tmp_path, monkeypatch, env="MARAReachGoal-v0")
+    model = read_model_file(run.model).build()
+    assert isinstance(model.replay_buffer, HerReplayBuffer)
+
+
+def test_only_off_policy_rows_have_hindsight():
+    with contextlib.closing(make_vec_env("MARAReachGoal-v0", 2, backend="fake")) as env:
+        assert isinstance(make_model("ppo", env, {"n_steps": 10, "batch_size": 20}, 0).get_env(), type(env))
+        plain = make_model("sac", env, {"replay_buffer_class": "default", "buffer_size": 100}, 0)
+        assert not isinstance(plain.replay_buffer, HerReplayBuffer)
+
+
+def test_the_table_and_the_presets_are_whole():
+    assert set(ALGORITHMS) == {
+        "ppo", "ppo_kl", "recurrent_ppo", "trpo", "acktr", "a2c", "sac", "td3", "ddpg", "tqc", "dqn"
+    }  # fmt: skip
+    assert all(set(rows) == set(ALGORITHMS) for rows in PRESETS.values())
+
+
+def test_presets_for_an_unknown_id_or_algorithm():
+    with pytest.raises(UnknownNameError, match="environment 'MARA-v1'.*mean 'MARA-v0'.*Available: .*SCARA"):
+        get_preset("MARA-v1", "ppo")
+    with pytest.raises(UnknownNameError, match="Available: a2c, acktr, ddpg, dqn, ppo"):
+        get_preset("MARA-v0", "ppp")
+    with pytest.raises(UnknownNameError, match="Did you mean 'acktr'.*Available: a2c, acktr, ddpg, dqn, ppo, ppo_kl"):
+        TrainConfig(algo="actkr")
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_preset_makes_a_model(algo):
+    for env_id, rows in PRESETS.items():
+        preset = rows[algo]
+        actions = get_algorithm(algo).actions
+        kwargs = {"backend": "mujoco" if "Camera" in env_id else "fake", "actions": actions}
+        with contextlib.closing(make_vec_env(env_id, preset.num_envs, **kwargs)) as env:
+            model = make_model(algo, VecNormalize(env) if preset.normalize else env, preset.hyperparameters, 0)
+            assert preset.steps >= 10 * preset.num_envs and model.n_envs == preset.num_envs
+
+
+def test_a_recurrent_policy_remembers():
+    with contextlib.closing(make_vec_env("SCARA-v0", 2, backend="fake")) as env:
+        model = make_model("recurrent_ppo", env, {"n_steps": 10, "batch_size": 20}, 0)
+        observation = env.reset()
+        policy, other = ModelPolicy(model), ModelPolicy(model)
+        first, second = policy(observation), policy(observation)
+        assert not np.array_equal(first, second)
+        assert np.array_equal(first, other(observation))
+
+
+def test_a_model_of_another_algorithm_says_so(tmp_path):
+    runs = [train(make_config(algo, tmp_path / algo)) for algo in ("trpo", "a2c")]
+    runs[0].model.write_bytes(runs[1].model.read_bytes())
+    with pytest.raises(RunError, match="trained on SCARA-v0 with a2c, expected SCARA-v0 with trpo"):
+        evaluate(runs[0].path)
+
+
+def test_a_checkpoint_of_another_algorithm_says_so(tmp_path, monkeypatch):
+    for algo in ("trpo", "a2c"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            interrupt_at(patch, 300)
+            train(make_config(algo, tmp_path / algo, checkpoint_seconds=1e-9))
+    target = tmp_path / "trpo" / "checkpoints"
+    for path in target.glob("*.zip"):
+        path.unlink()
+    for path in (tmp_path / "a2c" / "checkpoints").glob("*.zip"):
+        (target / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(RunError, match=r"^The checkpoint \S+ is one of A2C, expected one of TRPO"):
+        resume(tmp_path / "trpo")
+
+
+def test_checkpoints_hold_nothing_pickled(tmp_path, monkeypatch):
+    """Every entry of an off-policy checkpoint is JSON, arrays, or tensors that weights_only reads."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_at(patch, 300)
+        train(make_config("sac", tmp_path / "run", env="MARAReachGoal-v0", checkpoint_seconds=1e-9))
+    with zipfile.ZipFile(max((tmp_path / "run" / "checkpoints").glob("*.zip"))) as archive:
+        assert {name.split(".")[-1] for name in archive.namelist()} == {"json", "npz", "pth"}
+        for name in archive.namelist():
+            content = io.BytesIO(archive.read(name))
+            if name.endswith("npz"):
+                with np.load(content, allow_pickle=False) as arrays:
+                    assert all(arrays[key].dtype != object for key in arrays.files)
+            elif name.endswith("pth"):
+                torch.load(content, weights_only=True)
+
+
+# --- discrete actions ---------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_actions_holds_and_moves_one_joint():
+    table = make_action_table(spaces.Box(-1, 1, (3,)), speeds=(1.0, 0.5))
+    assert table.shape == (13, 3) and not table[0].any()
+    assert (np.count_nonzero(table[1:], axis=1) == 1).all() and len(np.unique(table, axis=0)) == 13
+    assert set(np.abs(table[1:]).max(axis=1)) == {1.0, 0.5}
+
+
+@pytest.mark.parametrize("vec", ["batched", "dummy", "subproc"])
+def test_a_choice_is_the_action_of_its_row(vec):
+    table = make_action_table(spaces.Box(-1, 1, (3,)))
+    kwargs = {"vec": vec, "seed": 0, "backend": "fake", "start_noise": 0.1}
+    with (
+        contextlib.closing(make_vec_env("SCARA-v0", 2, actions="discrete", **kwargs)) as choosing,
+        contextlib.closing(make_vec_env("SCARA-v0", 2, **kwargs)) as acting,
+    ):
+        assert choosing.action_space == spaces.Discrete(len(table))
+        assert np.array_equal(choosing.reset(), acting.reset())
+        for choices in np.random.default_rng(0).integers(len(table), size=(5, 2)):
+            a, b = choosing.step(choices), acting.step(table[choices])
+            assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+
+
+def test_one_environment_whose_actions_are_choices():
+    with contextlib.closing(DiscreteActions(gym.make("SCARA-v0", backend="fake"), speeds=(1.0,))) as env:
+        assert env.action_space == spaces.Discrete(7)
+        before, _ = env.reset(seed=0)
+        held, *_ = env.step(0)
+        moved, *_ = env.step(1)
+        assert np.allclose(before[:3], held[:3], atol=1e-6) and np.argmax(np.abs(moved - held)[:3]) == 0
+
+
+@pytest.mark.parametrize(
+    ("space", "speeds", "message"),
+    [
+        (spaces.Discrete(3), (1.0,), "action space"),
+        (spaces.Box(-2, 2, (3,)), (1.0,), "from -1 to 1"),
+        (spaces.Box(-1, 1, (3,)), (), "speeds"),
+        (spaces.Box(-1, 1, (3,)), (0.0,), "speeds"),
+        (spaces.Box(-1, 1, (3,)), (1.5,), "speeds"),
+    ],
+)
+def test_bad_discrete_actions(space, speeds, message):
+    with pytest.raises(ValueError, match=message):
+        make_action_table(space, speeds)
+
+
+@pytest.mark.parametrize(
+    ("algo", "hyperparameters", "message"),
+    [
+        ("sac", {"noise_type": "normall"}, "Did you mean 'normal'"),
+        ("sac", {"replay_buffer_class": "HerBuffer"}, "Available: HerReplayBuffer, default"),
+        ("ppo", {"policy_kwargs": {"activation_fn": "than"}}, "Did you mean 'tanh'"),
+        ("ppo", {"policy_kwargs": {"layer_norm": True, "net_arch": [64, 32]}}, "one width"),
+        ("dqn", {"learning_rate": "lin_"}, "lin_"),
+        ("acktr", {"target_kl": -1.0}, "target_kl"),
+        ("trpo", {"clip_range": 0.2}, "clip_range"),
+    ],
+)
+def test_bad_hyperparameters(tmp_path, algo, hyperparameters, message):
+    with pytest.raises(GymGazebo2Error, match=message):
+        train(make_config(algo, tmp_path / "run", hyperparameters=hyperparameters))
+    assert not RunFolder(tmp_path / "run").path.exists()

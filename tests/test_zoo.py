@@ -1,0 +1,243 @@
+"""Hyperparameters from zoo files, from the command line and from a few numbers; nothing in them is evaluated."""
+
+import contextlib
+
+import pytest
+import torch
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.utils import LinearSchedule
+from torch import nn
+
+from gym_gazebo2.algos import TrainConfig, make_vec_env, train
+from gym_gazebo2.algos.config import resolve
+from gym_gazebo2.algos.keywords import make_keywords, parse_assignments
+from gym_gazebo2.algos.kfac_layers import LayerNormBlock
+from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.networks import NormalizedActivation
+from gym_gazebo2.algos.presets import PAPER, PRESETS
+from gym_gazebo2.algos.table import ALGORITHMS, make_model
+from gym_gazebo2.algos.zoo import parse_expression, read_zoo
+from gym_gazebo2.cli import main
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownNameError
+
+pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
+
+FILE = """
+SCARA-v0: &scara
+  normalize: true
+  n_envs: 4
+  n_timesteps: !!float 4e2
+  policy: 'MlpPolicy'
+  n_steps: 50
+  batch_size: 100
+  n_epochs: 2
+  learning_rate: lin_3e-4
+  clip_range: lin_0.2
+  ent_coef: 1e-3
+  policy_kwargs: "dict(log_std_init=-1,
+                       ortho_init=False,
+                       activation_fn=nn.ReLU,
+                       net_arch=[dict(pi=[32, 16], vf=[32])]
+                       )"
+default:
+  <<: *scara
+  n_steps: 25
+  normalize: "{'norm_obs': True, 'norm_reward': False}"
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "zoo.yml"
+    path.write_text(FILE)
+    return path
+
+
+def test_an_entry_becomes_a_preset(file):
+    preset = read_zoo(file, "SCARA-v0", "ppo")
+    assert (preset.steps, preset.num_envs, preset.normalize, preset.normalize_reward) == (400, 4, True, True)
+    values = preset.hyperparameters
+    assert values["learning_rate"] == "lin_3e-4" and values["ent_coef"] == 1e-3 and values["n_steps"] == 50
+    assert values["policy_kwargs"] == {
+        "log_std_init": -1,
+        "ortho_init": False,
+        "activation_fn": "relu",
+        "net_arch": {"pi": [32, 16], "vf": [32]},
+    }
+
+
+def test_the_default_entry_stands_for_other_ids(file):
+    preset = read_zoo(file, "MARA-v0", "ppo")
+    assert preset.hyperparameters["n_steps"] == 25 and (preset.normalize, preset.normalize_reward) == (True, False)
+
+
+def test_every_key_may_be_a_schedule(file):
+    keywords = make_keywords(read_zoo(file, "SCARA-v0", "ppo").hyperparameters, 3, "tanh")
+    for name, start in (("learning_rate", 3e-4), ("clip_range", 0.2)):
+        assert isinstance(keywords[name], LinearSchedule)
+        assert keywords[name](1.0) == pytest.approx(start) and keywords[name](0.5) == pytest.approx(start / 2)
+
+
+def test_zoo_file_on_the_command_line(file, tmp_path):
+    words = ["--env", "SCARA-v0", "--zoo", str(file), "--out", str(tmp_path / "run"), "--eval-runs", "2", "--progress", "quiet"]
+    assert main(["train", *words, "--hyper", "n_epochs=1", "--hyper.policy-kwargs.log-std-init", "-2"]) == 0
+    model = read_model_file(tmp_path / "run" / "model.zip").build()
+    assert model.n_epochs == 1 and model.n_envs == 4 and isinstance(model.policy.mlp_extractor.policy_net[1], nn.ReLU)
+    assert [layer.out_features for layer in model.policy.mlp_extractor.policy_net[::2]] == [32, 16]
+    assert model.policy.log_std_init == -2 and model.policy.ortho_init is False
+
+
+def test_noise_buffers_and_frequencies_of_the_zoo(tmp_path):
+    path = tmp_path / "zoo.yml"
+    path.write_text("""
+MARAReachGoal-v0:
+  policy: 'MultiInputPolicy'
+  buffer_size: 2000
+  noise_type: 'ornstein-uhlenbeck'
+  noise_std: 0.5
+  train_freq: [1, "step"]
+  replay_buffer_class: HerReplayBuffer
+  replay_buffer_kwargs: "dict(goal_selection_strategy='final', n_sampled_goal=2)"
+""")
+    preset = read_zoo(path, "MARAReachGoal-v0", "ddpg")
+    with contextlib.closing(make_vec_env("MARAReachGoal-v0", 2, backend="fake")) as env:
+        model = make_model("ddpg", env, preset.hyperparameters, 0)
+    assert model.replay_buffer.n_sampled_goal == 2 and model.train_freq.frequency == 1
+    assert model.action_noise._sigma == pytest.approx([0.5] * 6)
+
+
+def test_expressions_are_data():
+    assert parse_expression("x", "dict(a=[1, -2.5], b=dict(c=None), d=(True, 'e'))") == {
+        "a": [1, -2.5],
+        "b": {"c": None},
+        "d": [True, "e"],
+    }
+    assert parse_expression("x", "dict(optimizer_class=RMSpropTFLike)") == {"optimizer_class": "RMSpropTFLike"}
+    kwargs = make_keywords({"policy_kwargs": {"optimizer_class": "RMSpropTFLike"}}, 3, "tanh")["policy_kwargs"]
+    assert kwargs["optimizer_class"] is RMSpropTFLike
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["__import__('os').system('touch hacked')", "dict(a=open('x'))", "[x for x in (1,)]", "nn.Secret", "os.environ", "1 +",
+     "2**9", "dict([('a', 1)])", "f'{1}'"],
+)  # fmt: skip
+def test_nothing_is_evaluated(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidArgumentError, match="literals"):
+        parse_expression("policy_kwargs", text)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ("SCARA-v0: {n_stpes: 5}", UnknownNameError, "Did you mean 'n_steps'.*Available: .*batch_size.*clip_range"),
+        ("SCARA-v0: {env_wrapper: sb3.Wrapper}", UnknownNameError, "env_wrapper"),
+        ("Ant-v4: {n_steps: 5}", UnknownNameError, "Available: Ant-v4"),
+        ("SCARA-v0: 3", UnknownNameError, "entry of"),
+        ("SCARA-v0: {n_envs: 0.5}", InvalidArgumentError, "n_envs"),
+        ("SCARA-v0: {n_timesteps: many}", InvalidArgumentError, "n_timesteps"),
+        ("SCARA-v0: {normalize: '{1: 2}'}", InvalidArgumentError, "normalize"),
+        ("SCARA-v0: {normalize: {norm_obs: false}}", InvalidArgumentError, "normalize"),
+        ("SCARA-v0: {policy_kwargs: '[1]'}", InvalidArgumentError, "policy_kwargs"),
+        ("SCARA-v0: {learning_rate: lin_fast}", InvalidArgumentError, "lin_"),
+        ("SCARA-v0: {policy: CnnPolicy}", InvalidArgumentError, "hyperparameters of ppo"),
+        ("- 1", RunError, "expected a mapping"),
+        ("a: [", RunError, "Cannot read"),
+        ("a: !!python/object/apply:os.system ['true']", RunError, "Cannot read"),
+    ],
+)
+def test_bad_files(tmp_path, content, error, message):
+    path = tmp_path / "zoo.yml"
+    path.write_text(content)
+    with pytest.raises(error, match=message):
+        train(TrainConfig("SCARA-v0", zoo=str(path), out=str(tmp_path / "run"), progress=False))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_is_missing(tmp_path):
+    with pytest.raises(RunError, match="--zoo"):
+        read_zoo(tmp_path / "none.yml", "SCARA-v0", "ppo")
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_keys_of_every_row_are_known(algo, tmp_path):
+    """A subclass that passes keywords on knows its base's too."""
+    path = tmp_path / "zoo.yml"
+    path.write_text("default: {learning_rate: 0.1, gamma: 0.9, policy_kwargs: 'dict()'}")
+    assert read_zoo(path, "SCARA-v0", algo).hyperparameters["gamma"] == 0.9
+
+
+def test_words_of_a_command_line():
+    words = ["learning-rate=lin_3e-4", "n_steps=20", "use_sde=True", "policy_kwargs.net_arch=[8, 8]", "policy_kwargs.a.b=null"]
+    assert parse_assignments(words) == {
+        "learning_rate": "lin_3e-4",
+        "n_steps": 20,
+        "use_sde": True,
+        "policy_kwargs": {"net_arch": [8, 8], "a": {"b": None}},
+    }
+    for word in ("n_steps", "=3", "n_steps=", "a..b=1"):
+        with pytest.raises(InvalidArgumentError, match="KEY=VALUE"):
+            parse_assignments([word])
+
+
+# --- networks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_a_few_numbers_make_the_network_of_every_row(algo):
+    config = TrainConfig("SCARA-v0", algo, num_layers=3, num_hidden=16, layer_norm=True, activation="elu")
+    hyperparameters = resolve(config).hyperparameters
+    if "n_steps" in hyperparameters:
+        hyperparameters["n_steps"] = 10
+    with contextlib.closing(make_vec_env("SCARA-v0", 2, backend="fake", actions=ALGORITHMS[algo].actions)) as env:
+        policy = make_model(algo, env, hyperparameters, 0).policy
+    layers = [m for m in policy.modules() if isinstance(m, NormalizedActivation)]
+    linear = [m for m in policy.modules() if isinstance(m, nn.Linear) and m.out_features == 16]
+    assert len(layers) == len(linear) > 0 == len(layers) % 3
+    assert all(isinstance(m[1], nn.ELU) and m[0].normalized_shape == (16,) for m in layers)
+
+
+def test_acktr_trains_the_gains_of_normalised_layers(tmp_path):
+    config = TrainConfig("SCARA-v0", "acktr", steps=400, num_envs=4, layer_norm=True, out=str(tmp_path / "run"), eval_runs=2,
+                         progress=False, hyperparameters={"n_steps": 50})  # fmt: skip
+    model = read_model_file(train(config).model).build()
+    gains = [m.weight for m in model.policy.modules() if isinstance(m, nn.LayerNorm)]
+    assert len(gains) == 4 and all(not torch.equal(gain, torch.ones_like(gain)) for gain in gains)
+    assert sum(isinstance(block, LayerNormBlock) for block in model.policy.optimizer.blocks) == 2
+
+
+def test_normalised_layers_are_normalised():
+    layer = NormalizedActivation(8, nn.Identity)
+    out = layer(3 + 5 * torch.randn(32, 8))
+    assert out.mean(1).abs().max() < 1e-5 and (out.std(1, correction=0) - 1).abs().max() < 1e-2
+
+
+def test_one_of_the_two_numbers_is_enough():
+    nets = [resolve(TrainConfig("SCARA-v0", **given)).hyperparameters["policy_kwargs"]["net_arch"]
+            for given in ({"num_layers": 1}, {"num_hidden": 32})]  # fmt: skip
+    assert nets == [[64], [32, 32]]
+
+
+def test_settings_of_the_papers(tmp_path):
+    for algo in PAPER:
+        resolved = resolve(TrainConfig("MARA-v0", algo, preset="paper"))
+        assert resolved.num_envs == 1 and resolved.normalize and resolved.hyperparameters == PAPER[algo].hyperparameters
+    with pytest.raises(UnknownNameError, match="preset 'paper' for the algorithm 'sac'"):
+        resolve(TrainConfig("MARA-v0", "sac", preset="paper"))
+
+
+def test_given_settings_win_over_the_preset():
+    preset = PRESETS["SCARA-v0"]["ppo"].hyperparameters
+    resolved = resolve(TrainConfig("SCARA-v0", hyperparameters={"gamma": 0.5, "policy_kwargs": {"net_arch": [8]}}))
+    assert resolved.hyperparameters["gamma"] == 0.5 and resolved.hyperparameters["n_steps"] == preset["n_steps"]
+    assert resolved.hyperparameters["policy_kwargs"] == {**preset["policy_kwargs"], "net_arch": [8]}
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"num_layers": 0}, {"num_hidden": 0}, {"activation": "than"}, {"preset": "best"}, {"zoo": "/none.yml"}]
+)
+def test_bad_fields(kwargs):
+    with pytest.raises(GymGazebo2Error, match=next(iter(kwargs))):
+        resolve(TrainConfig("SCARA-v0", **kwargs))
