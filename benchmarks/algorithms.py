@@ -108,7 +108,6 @@ def main() -> None:
         for algo in args.algos
     ]
     missing = [job for job in jobs if not job.read().get("finished")]
-    missing.sort(key=lambda job: job.algo != "trpo")  # the longest first
     run_all(missing, args.jobs, time.time() + args.budget)
     table = make_table([job.read() for job in jobs])
     print(table)
@@ -169,7 +168,7 @@ def run(job: Job, deadline: float) -> str:
     env.close()
     eval_env.close()
     score = record["curve"][-1]["score"]
-    return f"{job.locate('json').stem}: {record['steps']} steps, {record['wall_s']:.0f} s, last score {score:.1f}"
+    return f"{job.locate('json').stem}: {record['steps']} steps, {record['cpu_s']:.0f} s, last score {score:.1f}"
 
 
 def load_class(path: str) -> Any:
@@ -185,7 +184,7 @@ def describe(job: Job) -> dict[str, Any]:
     packages = ("numpy", "torch", "gymnasium", "mujoco", "stable-baselines3", "sb3-contrib")
     about = {"env": job.env, "algo": job.algo, "seed": job.seed, "total_steps": job.steps, "overrides": job.overrides}
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
-    progress = {"finished": False, "parts": 0, "steps": 0, "wall_s": 0.0, "train_s": 0.0, "curve": []}
+    progress = {"finished": False, "parts": 0, "steps": 0, "cpu_s": 0.0, "train_cpu_s": 0.0, "curve": []}
     return {**about, "versions": versions, "machine": platform.processor() or platform.machine(), **progress}
 
 
@@ -215,38 +214,38 @@ def make_watch(job: Job, record: dict[str, Any], eval_env: Any, deadline: float)
     from gym_gazebo2.algos.run_folder import write_atomically
 
     class Watch(BaseCallback):
-        """Wall time leaves evaluations out; the time of updates runs from the end of a rollout to the next."""
+        """Processor time, as processes share cores: without evaluations, and of updates, from the end of a rollout to the next."""
 
         def _on_training_start(self) -> None:
-            self.mark, self.updating_since = time.perf_counter(), None
+            self.mark, self.updating_since = time.process_time(), None
 
         def _on_rollout_start(self) -> None:
-            now = time.perf_counter()
+            now = time.process_time()
             if self.updating_since is not None:
-                record["train_s"] += now - self.updating_since
+                record["train_cpu_s"] += now - self.updating_since
             self.updating_since = None
             if self.num_timesteps >= len(record["curve"]) * job.steps / EVALUATIONS:
                 self.evaluate()
 
         def _on_rollout_end(self) -> None:
-            self.updating_since = time.perf_counter()
+            self.updating_since = time.process_time()
 
         def _on_step(self) -> bool:
             return time.time() <= deadline
 
         def evaluate(self) -> None:
-            self.update_wall()
+            self.update_cpu()
             source = self.model.get_vec_normalize_env()
             eval_env.obs_rms = source.obs_rms
             score, _ = evaluate_policy(self.model, eval_env, EPISODES, deterministic=True)
-            record["curve"].append({"steps": self.num_timesteps, "score": float(score), "wall_s": record["wall_s"]})
+            record["curve"].append({"steps": self.num_timesteps, "score": float(score), "cpu_s": record["cpu_s"]})
             record["steps"] = self.num_timesteps
             self.write()
-            self.mark = time.perf_counter()
+            self.mark = time.process_time()
 
-        def update_wall(self) -> None:
-            now = time.perf_counter()
-            record["wall_s"], self.mark = record["wall_s"] + now - self.mark, now
+        def update_cpu(self) -> None:
+            now = time.process_time()
+            record["cpu_s"], self.mark = record["cpu_s"] + now - self.mark, now
 
         def finish(self, is_whole: bool) -> None:
             if is_whole:
@@ -282,18 +281,18 @@ def make_table(records: Iterable[dict[str, Any]]) -> str:
     """Return the results as Markdown: medians, ranges, areas and times beside A2C's and TRPO's."""
     records = [record for record in records if record.get("finished")]
     lines = [
-        "| task | algorithm | seeds | score, median (range) | area / A2C's | time [s] | time / TRPO's | share of updates |",
+        "| task | algorithm | seeds | score, median (range) | area / A2C's | CPU time [s] | time / TRPO's | share of updates |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for env in dict.fromkeys(record["env"] for record in records):
         runs = {algo: [r for r in records if r["env"] == env and r["algo"] == algo] for algo in ENTRANTS}
         floor = min(record["curve"][0]["score"] for group in runs.values() for record in group)
         areas = {algo: statistics.median(compute_area(r, floor) for r in group) for algo, group in runs.items() if group}
-        times = {algo: statistics.median(r["wall_s"] for r in group) for algo, group in runs.items() if group}
+        times = {algo: statistics.median(r["cpu_s"] for r in group) for algo, group in runs.items() if group}
         for algo, group in runs.items():
             if group:
                 scores = sorted(compute_score(record) for record in group)
-                share = statistics.median(record["train_s"] / record["wall_s"] for record in group)
+                share = statistics.median(record["train_cpu_s"] / record["cpu_s"] for record in group)
                 lines.append(
                     f"| {env} | {algo} | {len(group)} | {statistics.median(scores):.1f} ({scores[0]:.1f} to {scores[-1]:.1f}) "
                     f"| {divide(areas, algo, 'a2c')} | {times[algo]:.0f} | {divide(times, algo, 'trpo')} | {share:.0%} |"
