@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
+from gym_gazebo2.algos.interrupt import deaf_to_interrupts
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
@@ -28,6 +29,9 @@ __all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_ve
 
 Actions = Literal["box", "discrete"]
 Vectorization = Literal["batched", "dummy", "subproc"]
+
+WORKERS: dict[str, tuple[Any, Any]] = {"dummy": (DummyVecEnv, None), "subproc": (SubprocVecEnv, deaf_to_interrupts)}
+"""Vectorization by an environment each → stable-baselines3's class, and what is done to each environment where it lives."""
 
 
 def make_vec_env(
@@ -68,8 +72,8 @@ def make_vec_env(
 
 def _make_arms(env_id: str, num_envs: int, vec: Vectorization, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     if vec != "batched":
-        workers = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[vec]
-        return make_worker_vec_env(env_id, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
+        workers, wrap = WORKERS[vec]
+        return make_worker_vec_env(env_id, num_envs, seed, wrapper_class=wrap, vec_env_cls=workers, env_kwargs=env_kwargs)
     if gymnasium.spec(env_id).vector_entry_point is None:
         raise InvalidArgumentError("vec", vec, f"'dummy' or 'subproc' for {env_id}, which has no batched form")
     env = BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
