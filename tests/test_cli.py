@@ -134,11 +134,10 @@ def start_training(out, *words):
     return process
 
 
-@pytest.mark.parametrize(
-    "words", [(), ("--vec", "subproc", "--num-envs", "2", "--hyper", "batch_size=100")], ids=["batched", "subproc"]
-)
-def test_ctrl_c_saves_and_the_run_resumes(tmp_path, words):
-    process = start_training(tmp_path / "run", "--checkpoint-seconds", "1e6", *words)
+@pytest.mark.parametrize("vec", ["batched", "subproc"])
+def test_ctrl_c_saves_and_the_run_resumes(tmp_path, vec):
+    few = ("--vec", vec, "--num-envs", "2", "--hyper", "batch_size=100")
+    process = start_training(tmp_path / "run", "--checkpoint-seconds", "1e6", *few)
     os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "finishing this iteration" in rest and "Traceback" not in rest
