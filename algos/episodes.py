@@ -95,11 +95,8 @@ class EpisodeLog:
         self._file.write(content)
 
     def close(self) -> None:
-        """Write what is left and close the file; closing twice is fine."""
-        try:
-            self.flush()
-        finally:
-            self._file.close()
+        """Hand over what is left; closing twice is fine."""
+        self.flush()
 
 
 def read_episodes(folder: Path) -> EpisodeTable:

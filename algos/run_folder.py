@@ -18,7 +18,7 @@ from typing import Any
 
 from gym_gazebo2.algos.config import ResolvedConfig, collect_provenance, from_json
 from gym_gazebo2.algos.writing import explaining, is_leftover, remove_leftovers, write_atomically
-from gym_gazebo2.errors import InvalidArgumentError, RunError
+from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownNameError
 
 __all__ = ["RunFolder", "is_number", "is_number_or_none"]
 
@@ -133,10 +133,11 @@ class RunFolder:
         Raises:
             RunError: ``config.json`` does not hold one.
         """
+        path, content = self.path / "config.json", self.read_json("config.json", {"arguments": lambda x: isinstance(x, dict)})
         try:
-            return from_json(self.read_json("config.json")["arguments"])
-        except (KeyError, TypeError, InvalidArgumentError) as error:
-            raise RunError(f"{self.path / 'config.json'} is not the configuration of a run: {error}") from error
+            return from_json(content["arguments"])
+        except (TypeError, InvalidArgumentError, UnknownNameError) as error:
+            raise RunError(f"{path} is not the configuration of a run of this version: {error}") from error
 
     def read_json(self, name: str, fields: Mapping[str, Callable[[Any], bool]] | None = None) -> dict[str, Any]:
         """Return the contents of a JSON file of the run.

@@ -67,14 +67,12 @@ class ProgressTable(KVWriter):
         """Append a row."""
         row = {key: value for key, value in filter_excluded_keys(key_values, key_excluded, "csv").items() if _is_number(value)}
         if added := self._add_columns(row):
-            self._file.close()
             lines = self._path.read_text().splitlines()[1:]
             self._file = self._begin(f"{line}{',' * added}\n" for line in lines)
         self._file.write(_format(row, self._columns).encode())
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Do nothing: every row is written."""
 
     def _add_columns(self, row: Mapping[str, Any]) -> int:
         new = sorted(row.keys() - set(self._columns))
@@ -117,8 +115,7 @@ class EventLog(KVWriter):
         self._write(self._event(wall_time=time.time(), step=step, summary=self._summary(value=values)))
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Do nothing: every event is written."""
 
     def _write(self, event: Any) -> None:
         self._records.write(event.SerializeToString())

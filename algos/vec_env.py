@@ -96,7 +96,7 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
 
 def check_env_id(env_id: str) -> None:
     """Raise an UnknownNameError unless Gymnasium knows the id."""
-    if env_id not in gymnasium.registry:
+    if not isinstance(env_id, str) or env_id not in gymnasium.registry:
         raise UnknownNameError("environment id", env_id, ENVIRONMENTS)
 
 

@@ -102,7 +102,7 @@ class GrowingFile:
     """
 
     def __init__(self, path: Path, content: bytes, then: str = OTHERWISE) -> None:
-        """Write its beginning, in place of what was there, and open it.
+        """Write its beginning, in place of what was there.
 
         Args:
             path: The file.
@@ -114,8 +114,6 @@ class GrowingFile:
         """
         self.path, self._then = path, then
         write_atomically(path, content, then)
-        with explaining(path, then):
-            self._stream = path.open("ab", buffering=0)
 
     def write(self, content: bytes) -> None:
         """Add a piece.
@@ -123,9 +121,6 @@ class GrowingFile:
         Raises:
             RunError: It cannot be written whole.
         """
-        with explaining(self.path, self._then):
-            write_whole(self._stream.fileno(), content)
-
-    def close(self) -> None:
-        """Close it; closing twice is fine."""
-        self._stream.close()
+        with explaining(self.path, self._then), self.path.open("r+b", buffering=0) as stream:  # never a new file
+            stream.seek(0, os.SEEK_END)
+            write_whole(stream.fileno(), content)

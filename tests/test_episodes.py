@@ -1,9 +1,7 @@
 """Every episode is recorded, once, whatever interrupts the training; and progress is shown where it can be."""
 
 import dataclasses
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from gym_gazebo2.algos.progress import Meter, PlainProgress, QuietProgress, Rich
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.errors import RunError, UnknownNameError
 
+from .test_full_disk import full_disk
 from .test_train import interrupt_after, make_config
 
 
@@ -91,10 +90,8 @@ def test_an_environment_without_a_goal_has_no_error(tmp_path):
 
 def test_a_full_disk_says_what_to_do(tmp_path):
     log = EpisodeLog(RunFolder(tmp_path), 0)
-    with Path("/dev/full").open("ab") as full:
-        os.dup2(full.fileno(), log._file._stream.fileno())
     log.collect(np.array([True]), [{"episode": {"r": 1.0, "l": 3}}], 3, 0.1)
-    with pytest.raises(RunError, match="No space left on device. Make room, then go on with: gym-gazebo2 resume"):
+    with full_disk(10), pytest.raises(RunError, match="File too large. Make room, then go on with: gym-gazebo2 resume"):
         log.flush()
     log.close()
 
