@@ -10,7 +10,7 @@ import dataclasses
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from gym_gazebo2.errors import BackendError, MissingDependencyError
@@ -26,7 +26,9 @@ try:
     from rclpy.event_handler import SubscriptionEventCallbacks
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.impl.implementation_singleton import rclpy_implementation
+    from rclpy.parameter import Parameter
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+    from rclpy.signals import SignalHandlerGuardCondition
     from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import JointState
     from std_msgs.msg import String
@@ -56,6 +58,8 @@ __all__ = [
 GLANCE = 0.05
 """Longest uninterrupted wait: as often, ``watch`` is asked whether the other side lives [s]."""
 SECOND = 1_000_000_000
+LOST = "Unable to convert call argument"
+"""What rclpy says where a signal's handler raised while a message became a Python object: the exception itself is gone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +107,15 @@ class Graph:
         self._context = Context()
         with local_discovery() if is_local else contextlib.nullcontext():
             self._context.init(args=[], domain_id=self.domain_id)  # the command line is the user's program's
-        name = f"gym_gazebo2_{uuid.uuid4().hex[:8]}"
-        self.node = rclpy.create_node(name, context=self._context, enable_rosout=False)
-        # Not the EventsExecutor: a step takes a sixth less with it, and once in some thousand a message never arrives.
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
+        self.node = rclpy.create_node(
+            f"gym_gazebo2_{uuid.uuid4().hex[:8]}",
+            context=self._context,
+            enable_rosout=False,
+            start_parameter_services=False,
+            parameter_overrides=[Parameter("start_type_description_service", value=False)],
+        )
+        self._intake = _Intake(self.node, self._context)
+        self._explaining = _Explaining(self.check_open)
 
     def publish(self, kind: type, topic: str, keep: bool = False) -> Any:
         """Return a publisher, reliable with depth 1; ``keep`` hands the last message to those who come later."""
@@ -125,7 +133,7 @@ class Graph:
                 self.node.destroy_subscription(reliable)
                 self.node.create_subscription(kind, topic, callback, _make_qos(keep, ReliabilityPolicy.BEST_EFFORT))
 
-        events = SubscriptionEventCallbacks(incompatible_qos=refuse)
+        events = SubscriptionEventCallbacks(incompatible_qos=refuse, use_default_callbacks=False)
         reliable = self.node.create_subscription(kind, topic, callback, _make_qos(keep), event_callbacks=events)
 
     def wait(self, predicate: Callable[[], bool], timeout: float) -> bool:
@@ -147,8 +155,8 @@ class Graph:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            with self._noticing_shutdown():
-                self._executor.spin_once(timeout_sec=min(left, GLANCE))
+            with self._explaining:
+                self._intake.take(min(left, GLANCE))
             while self._refused:  # not in the event's own callback: it must not destroy the subscription it belongs to
                 self._refused.pop()()
             self.watch()
@@ -157,13 +165,12 @@ class Graph:
     def drain(self) -> None:
         """Take what has come, without waiting: one message a topic, as that is all that is kept."""
         self.check_open()
-        for _ in list(self.node.subscriptions):
-            with self._noticing_shutdown():
-                self._executor.spin_once(timeout_sec=0.0)
+        with self._explaining:
+            self._intake.take(0.0)
 
     def wait_acknowledged(self, publisher: Any, timeout: float) -> bool:
         """Return whether every reliable reader confirmed the publisher's last message in time [s]."""
-        with self._noticing_shutdown():
+        with self._explaining:
             return bool(publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout)))
 
     def send(self, publisher: Any, message: Any) -> None:
@@ -172,17 +179,8 @@ class Graph:
         Raises:
             BackendError: The context was shut down by a signal.
         """
-        with self._noticing_shutdown():
+        with self._explaining:
             publisher.publish(message)
-
-    @contextlib.contextmanager
-    def _noticing_shutdown(self) -> Iterator[None]:
-        """Say that ROS was shut down, instead of what that does to a call which is just under way."""
-        try:
-            yield
-        except (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle, ExternalShutdownException):
-            self.check_open()
-            raise
 
     def find_services(self, kind: str) -> list[str]:
         """Return the names of the services of a type, such as "std_srvs/srv/Empty"."""
@@ -201,9 +199,84 @@ class Graph:
     def close(self) -> None:
         """Leave the graph; closing twice is fine."""
         if self.is_open:
-            self._executor.shutdown()
+            self._intake.close()
             self.node.destroy_node()
             self._context.shutdown()
+
+
+class _Explaining:
+    """Says what rclpy does not: that ROS was shut down, or that Ctrl-C came, while a call was under way."""
+
+    def __init__(self, check_open: Callable[[], None]) -> None:
+        self._check_open = check_open
+
+    def __enter__(self) -> None:
+        """Begin a call."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        """Raise a BackendError or KeyboardInterrupt where that is what the call's own error means."""
+        if isinstance(error, rclpy_implementation.RCLError | rclpy_implementation.InvalidHandle | ExternalShutdownException):
+            self._check_open()
+        elif isinstance(error, RuntimeError) and LOST in str(error):
+            raise KeyboardInterrupt from error
+
+
+class _Intake:
+    """Takes what comes to a node: messages at once, all else by rclpy's executor.
+
+    The executor makes a wait set and a task for every message, half of a client's time; and a task that Ctrl-C ends
+    keeps its subscription from ever being served again. Events of the middleware, which no step waits for, are looked
+    for every ``GLANCE``.
+    """
+
+    def __init__(self, node: Any, context: Context) -> None:
+        self._node, self._context = node, context
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(node)
+        self._interrupt = SignalHandlerGuardCondition(context=context)
+        self._kinds: list[list[Any]] = []
+        self._wait_set: Any = None
+        self._next_look = 0.0
+
+    def take(self, timeout: float) -> None:
+        """Wait for anything [s], and call back for everything that has come."""
+        wait_set = self._fill()
+        wait_set.wait(int(timeout * SECOND))
+        ready = wait_set.get_ready_entities("subscription")
+        for subscription in self._kinds[0]:
+            handle = subscription.handle
+            if handle.pointer in ready:
+                with handle:
+                    taken = handle.take_message(subscription.msg_type, False)
+                if taken is not None:
+                    subscription.callback(taken[0])
+        others = [*wait_set.get_ready_entities("client"), *wait_set.get_ready_entities("service")]
+        if others or time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + GLANCE
+            for _ in others or [self._node]:
+                self._executor.spin_once(timeout_sec=0.0)
+
+    def _fill(self) -> Any:
+        """Return a wait set of what the node has now, but for its events."""
+        node = self._node
+        kinds = [list(node.subscriptions), list(node.clients), list(node.services)]
+        if kinds != self._kinds:
+            self._kinds = kinds
+            subscriptions, clients, services = map(len, kinds)
+            self._wait_set = rclpy_implementation.WaitSet(subscriptions, 1, 0, clients, services, 0, self._context.handle)
+        wait_set = self._wait_set
+        wait_set.clear_entities()
+        wait_set.add_guard_condition(self._interrupt.handle)
+        for add, entities in zip((wait_set.add_subscription, wait_set.add_client, wait_set.add_service), kinds, strict=True):
+            for entity in entities:
+                add(entity.handle)
+        return wait_set
+
+    def close(self) -> None:
+        """Let the node go."""
+        self._wait_set = None
+        self._interrupt.destroy()
+        self._executor.shutdown()
 
 
 def _make_qos(keep: bool, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> QoSProfile:

@@ -132,6 +132,7 @@ class Link:
         self.on_contact: Callable[[WrenchStamped], None] = lambda message: None
         self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
+        self._command = JointTrajectory(joint_names=robot.joint_names, points=[JointTrajectoryPoint()])
         self.graph.subscribe(JointState, topics.state, self._on_state)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
         self.graph.subscribe(String, topics.provider, self._on_provider, keep=True)
@@ -143,11 +144,12 @@ class Link:
         return bool(self._commands.get_subscription_count())
 
     def make_command(self, goal: Array, period: int, token: str = "") -> JointTrajectory:
-        """Return the message that asks for a set-point (dof,) after a period [ns]."""
-        point = JointTrajectoryPoint(positions=goal.tolist(), time_from_start=from_ns(Duration, period))
-        message = JointTrajectory(joint_names=self.robot.joint_names, points=[point])
-        message.header.frame_id = token
-        return message
+        """Return the message that asks for a set-point (dof,) after a period [ns]; the next call changes it."""
+        (point,) = self._command.points
+        point.positions = goal.tolist()
+        point.time_from_start = from_ns(Duration, period)
+        self._command.header.frame_id = token
+        return self._command
 
     def send(self, command: JointTrajectory) -> None:
         """Publish a command."""
