@@ -22,6 +22,7 @@ from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.registration import ENVIRONMENTS
+from gym_gazebo2.scheduling import work_in_batches
 from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env", "normalize"]
@@ -68,13 +69,20 @@ def make_vec_env(
 
 def _make_arms(env_id: str, num_envs: int, vec: Vectorization, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     if vec != "batched":
-        workers = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[vec]
-        return make_worker_vec_env(env_id, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
+        workers, make = {"dummy": (DummyVecEnv, gymnasium.make), "subproc": (SubprocVecEnv, _make_in_worker)}[vec]
+        env_kwargs = {"id": env_id, "render_mode": "rgb_array", **env_kwargs}
+        return make_worker_vec_env(make, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
     if gymnasium.spec(env_id).vector_entry_point is None:
         raise InvalidArgumentError("vec", vec, f"'dummy' or 'subproc' for {env_id}, which has no batched form")
     env = BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
     env.seed(seed)
     return env
+
+
+def _make_in_worker(**kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """Make an environment in a process that has nothing else to do."""
+    work_in_batches()
+    return gymnasium.make(**kwargs)
 
 
 def normalize(env: VecEnv, **options: Any) -> VecNormalize:

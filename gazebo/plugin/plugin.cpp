@@ -65,7 +65,7 @@ class Plugin : public gazebo::WorldPlugin {
   std::vector<double> wanted_, ramp_speed_;   // [rad], [rad/s]; by joint of the arm
   std::vector<std::string> refused_;          // what was logged already
   std::string token_;
-  std::array<size_t, 32> old_tokens_{};
+  std::array<size_t, 4096> old_tokens_{};     // some seconds of stepping as fast as it goes
   size_t newest_token_{0};
 };
 

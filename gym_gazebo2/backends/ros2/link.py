@@ -128,6 +128,8 @@ class Link:
         self.robot, self.topics, self._is_local = robot, topics, is_local
         self.provider: Provider | None = None
         self.starts, self.is_speaking = 0, False
+        self._names: list[str] = []
+        self._order: list[int] = []
         self.on_state: Callable[[JointState], None] = lambda message: None
         self.on_contact: Callable[[WrenchStamped], None] = lambda message: None
         self.graph = Graph(domain_id, watch, is_local)
@@ -165,6 +167,15 @@ class Link:
         Raises:
             BackendError: A joint is missing, or has no position.
         """
+        names, dof = message.name, len(self.robot.joint_names)
+        if names != self._names or len(message.position) != len(names):
+            self._order = self._find_joints(message)
+            self._names = names
+        q = np.array(message.position)[self._order]
+        return q, np.array(message.velocity)[self._order] if len(message.velocity) == len(names) else np.full(dof, np.nan)
+
+    def _find_joints(self, message: JointState) -> list[int]:
+        """Return where the robot's joints are in a state."""
         names = list(message.name)
         missing = [name for name in self.robot.joint_names if name not in names]
         if missing or len(message.position) != len(names):
@@ -173,9 +184,7 @@ class Link:
                 f"{self.topics.state} brought {came}, expected each of {self.robot.joint_names}. "
                 f"Missing: {missing}. Does another node publish there?"
             )
-        order = [names.index(name) for name in self.robot.joint_names]
-        velocity = message.velocity if len(message.velocity) == len(names) else [np.nan] * len(names)
-        return np.array(message.position)[order], np.array(velocity)[order]
+        return [names.index(name) for name in self.robot.joint_names]
 
     def renew(self) -> Link:
         """Return a new link to the same arm, for where a signal has shut this one down."""
