@@ -15,6 +15,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from gym_gazebo2.algos.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.episodes import EpisodeLog
+from gym_gazebo2.algos.interrupt import Interrupt
 from gym_gazebo2.algos.metrics import compute_rms
 from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.on_policy import is_finite
@@ -72,6 +73,7 @@ class RunCallback(BaseCallback):
         eval_env: Any,
         num_eval_steps: int,
         episodes: EpisodeLog,
+        interrupt: Interrupt,
     ) -> None:
         """Store the parts.
 
@@ -81,11 +83,13 @@ class RunCallback(BaseCallback):
             state: The runner's memory, updated in place.
             eval_env: Environments for evaluations, wrapped like the training's.
             num_eval_steps: Steps of an evaluation's episodes.
-            episodes: Where the training's episodes go; closed when training ends.
+            episodes: Where the training's episodes go.
+            interrupt: Whether a person wants it to end.
         """
         super().__init__()
         self.run, self.config, self.state = run, config, state
         self.eval_env, self.num_eval_steps, self._episodes = eval_env, num_eval_steps, episodes
+        self._interrupt = interrupt
         self._started = time.monotonic()
         self._next_checkpoint = self._started + config.checkpoint_seconds
         self._wall_before = state.wall_s
@@ -104,10 +108,17 @@ class RunCallback(BaseCallback):
         return self.state.stopped_by is None
 
     def _on_rollout_start(self) -> None:
-        """Between two iterations: evaluate, then write the checkpoint, so that a resumed run does not repeat it."""
+        """Between two iterations: evaluate, then write the checkpoint, so that a resumed run does not repeat it.
+
+        Raises:
+            KeyboardInterrupt: A person wants an end; the checkpoint is written.
+        """
         self.update_wall()
         if isinstance(self.model, OnPolicyAlgorithm):
             self._check_parameters()
+        if self._interrupt.is_asked:
+            self.write_checkpoint()
+            raise KeyboardInterrupt
         if self.num_timesteps >= self.state.next_eval:
             self.evaluate()
             self.state.next_eval = self.num_timesteps + self.config.eval_every
@@ -126,7 +137,6 @@ class RunCallback(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._progress.stop()
-        self._episodes.close()
 
     def update_wall(self) -> None:
         """Bring the wall time up to date."""
@@ -136,7 +146,7 @@ class RunCallback(BaseCallback):
         """Write a checkpoint; a slow one delays the next, as buffers can be large."""
         self._check_parameters()
         started = time.monotonic()
-        save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
+        save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state), self.run.then_resume)
         ended = time.monotonic()
         interval = self.config.checkpoint_seconds
         slow = min((ended - started) / CHECKPOINT_SHARE, MOST_INTERVALS * interval)
@@ -163,7 +173,8 @@ class RunCallback(BaseCallback):
             self.logger.record(f"eval/{key}", row[key])
         if self.state.best_error_mm is None or error_mm < self.state.best_error_mm:
             self.state.best_error_mm = error_mm
-            save_model(self.run.best_model, self.model, self.config, get_action_meaning(self.config))
+            action = get_action_meaning(self.config)
+            save_model(self.run.best_model, self.model, self.config, action, self.run.then_resume)
         self._note_target(error_mm)
         self._progress.update(self._get_status(), is_milestone=True)
 

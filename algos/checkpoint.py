@@ -31,8 +31,8 @@ from gym_gazebo2.algos.model_state import (
     set_counters,
     set_tensors,
 )
-from gym_gazebo2.algos.run_folder import write_atomically
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
+from gym_gazebo2.algos.writing import AGAIN, write_atomically
 from gym_gazebo2.errors import RunError, UnsupportedError
 
 __all__ = ["find_checkpoint", "load_checkpoint", "load_newest", "save_checkpoint"]
@@ -43,13 +43,17 @@ KEPT = 3
 """Older checkpoints are deleted."""
 
 
-def save_checkpoint(folder: Path, model: BaseAlgorithm, training: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, model: BaseAlgorithm, training: dict[str, Any], then: str = AGAIN) -> None:
     """Write the state of a training between two iterations.
 
     Args:
         folder: Folder of the checkpoints.
         model: The model that learns.
         training: JSON values of the runner itself, returned by ``load_checkpoint``.
+        then: What to do where it cannot be written, besides making room.
+
+    Raises:
+        RunError: It cannot be written; those that are there stay as they are.
     """
     counters = {
         **get_counters(model),
@@ -69,7 +73,7 @@ def save_checkpoint(folder: Path, model: BaseAlgorithm, training: dict[str, Any]
         archive.writestr("model.npz", write_arrays(get_arrays(model)))
         archive.writestr("tensors.pth", _save_tensors(get_tensors(model)))
         archive.writestr("torch_random.pth", _save_tensors(torch.get_rng_state()))
-    write_atomically(folder / f"{model.num_timesteps:012d}.zip", content.getvalue())
+    write_atomically(folder / f"{model.num_timesteps:012d}.zip", content.getvalue(), then)
     for old in sorted(folder.glob("*.zip"))[:-KEPT]:
         old.unlink()
 

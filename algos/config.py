@@ -230,13 +230,28 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
     """Return a configuration from its JSON form.
 
+    Args:
+        values: Field → value; what files of older versions lack has its default, or what it was then.
+
     Raises:
-        InvalidArgumentError: The values are not those of a configuration.
+        UnknownNameError: A field does not exist, as in a file of a newer version.
+        InvalidArgumentError: A field is missing, or its value cannot be.
     """
-    try:
-        return ResolvedConfig(**values)
-    except TypeError as error:
-        raise InvalidArgumentError("arguments", dict(values), f"the fields of a TrainConfig ({error})") from error
+    names = [field.name for field in dataclasses.fields(ResolvedConfig)]
+    for name in values:
+        if name not in names:
+            raise UnknownNameError("field of a configuration", name, names)
+    given = {**{name: find(values) for name, find in BEFORE.items() if name not in values}, **values}
+    for field in dataclasses.fields(ResolvedConfig):
+        if field.kw_only and given.get(field.name) is None:
+            raise InvalidArgumentError(
+                field.name, given.get(field.name), "a value: every configuration that was trained has one"
+            )
+    return ResolvedConfig(**given)
+
+
+BEFORE: dict[str, Callable[[Mapping[str, Any]], Any]] = {"normalize_reward": lambda values: values.get("normalize")}
+"""Field of a ``ResolvedConfig`` that files of older versions lack → its value from those that they have."""
 
 
 def _read_positive(name: str, value: Any) -> float:

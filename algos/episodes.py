@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.algos.run_folder import write_atomically
+from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.writing import GrowingFile
 from gym_gazebo2.errors import RunError
 
 __all__ = ["FILE_NAME", "EpisodeLog", "EpisodeTable", "read_episodes"]
@@ -46,27 +47,25 @@ class EpisodeTable:
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(EpisodeTable))
-HINT = "Make room, then resume the run."
 HEADER = ",".join(COLUMNS) + "\n"
 
 
 class EpisodeLog:
     """Appends a run's episodes to its file: a step without an episode's end costs one look at an array."""
 
-    def __init__(self, folder: Path, steps: int) -> None:
+    def __init__(self, run: RunFolder, steps: int) -> None:
         """Open the file, and forget the episodes after a checkpoint, so that a resumed curve has no doubles.
 
         Args:
-            folder: The run's folder.
+            run: The run.
             steps: Environment steps of the checkpoint; 0 for a new training.
 
         Raises:
             RunError: The folder cannot be written to, or the file is no table of episodes.
         """
-        self.path = folder / FILE_NAME
-        kept = [line for line in _read_lines(self.path) if _get_steps(self.path, line) <= steps]
-        write_atomically(self.path, "".join((HEADER, *kept)).encode())
-        self._stream = self.path.open("ab", buffering=0)
+        path = run.path / FILE_NAME
+        kept = [line for line in _read_lines(path) if _get_steps(path, line) <= steps]
+        self._file = GrowingFile(path, "".join((HEADER, *kept)).encode(), run.then_resume)
         self._pending: list[str] = []
 
     def collect(self, dones: NDArray[np.bool_], infos: Sequence[Mapping[str, Any]], steps: int, wall_s: float) -> None:
@@ -93,18 +92,11 @@ class EpisodeLog:
         if not self._pending:
             return
         content, self._pending = "".join(self._pending).encode(), []
-        try:
-            written = self._stream.write(content)
-        except OSError as error:
-            raise RunError(f"Cannot write {self.path}: {error.strerror or error}. {HINT}") from error
-        if written < len(content):
-            raise RunError(f"Cannot write {self.path}: only {written} of {len(content)} bytes had room. {HINT}")
+        self._file.write(content)
 
     def close(self) -> None:
-        """Write what is left and close the file; closing twice is fine."""
-        if not self._stream.closed:
-            self.flush()
-            self._stream.close()
+        """Hand over what is left; closing twice is fine."""
+        self.flush()
 
 
 def read_episodes(folder: Path) -> EpisodeTable:

@@ -13,7 +13,8 @@ import numpy as np
 from gym_gazebo2.algos.metrics import compute_accuracy
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
-from gym_gazebo2.algos.run_folder import RunFolder, is_number, is_number_or_none, write_atomically
+from gym_gazebo2.algos.run_folder import RunFolder, is_number, is_number_or_none, to_json
+from gym_gazebo2.algos.writing import AGAIN, write_atomically
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import RunError, UnknownNameError
 
@@ -138,9 +139,10 @@ def evaluate(
         errors_mm=(1e3 * episodes.error).tolist(),
         **{name: training[name] for name in TRAINING},
     )
-    run.write_json("evaluation.json", dataclasses.asdict(result))
+    content = to_json(dataclasses.asdict(result))
+    write_atomically(run.path / "evaluation.json", content, AGAIN)
     if json is not None:
-        write_atomically(Path(json), (run.path / "evaluation.json").read_bytes(), option="--json")
+        write_atomically(Path(json), content, "or choose another place with --json")
     return result
 
 

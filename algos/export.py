@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -17,13 +18,15 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from gym_gazebo2.algos.discrete import make_action_table
 from gym_gazebo2.algos.evaluate import MODELS
 from gym_gazebo2.algos.model_file import ModelFile, read_model_file
-from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
+from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.table import get_algorithm
+from gym_gazebo2.algos.writing import write_atomically
 from gym_gazebo2.errors import MissingDependencyError, UnknownNameError, UnsupportedError
 from gym_gazebo2.robots import make_robot
 
@@ -33,6 +36,8 @@ FORMATS = {"onnx": "policy.onnx", "torchscript": "policy.pt"}
 """Format → file name."""
 CLIP, EPSILON = 10.0, 1e-8
 """Of stable-baselines3's VecNormalize: observations are clipped to ±10 deviations; added to the variance."""
+MEMORY = ("memory_h", "memory_c")
+"""Of a policy with a long short-term memory: hidden and cell state."""
 SCRIPT = Path(__file__).with_name("run_exported.py")
 
 
@@ -62,6 +67,8 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
     """Write the policy of a run; its observations are the environment's, its actions between −1 and 1.
 
     The file's metadata say what actions mean: control, control_dt [s], control_speed [rad/s], joint names and limits [rad].
+    A recurrent policy's memory goes in after the observations and comes out after the action, (layers, n, width) each by the
+    names of the metadata's "memory"; it is zero where an episode begins.
 
     Args:
         path: The run's folder.
@@ -72,18 +79,18 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
 
     Raises:
         RunError: There is no finished run, its model is corrupt, or the folder cannot be written to.
-        UnsupportedError: The policy keeps a memory between steps.
         MissingDependencyError: ``onnx`` is not installed.
     """
     run = RunFolder.open(path)
     file = read_model_file(run.path / f"{config.model}.zip")
     policy = _Deployed(file)
+    about = {**describe(file), "memory": policy.memory}
     folder = run.path if config.out is None else Path(config.out)
     target = folder / FORMATS[config.format]
     if config.format == "torchscript":
-        write_atomically(target, _to_torchscript(policy, describe(file)))
+        write_atomically(target, _to_torchscript(policy, about))
         return [target]
-    write_atomically(target, _to_onnx(policy, describe(file)))
+    write_atomically(target, _to_onnx(policy, about))
     write_atomically(folder / SCRIPT.name, SCRIPT.read_bytes())
     return [target, folder / SCRIPT.name]
 
@@ -101,10 +108,10 @@ class _Deployed(nn.Module):
     def __init__(self, file: ModelFile) -> None:
         super().__init__()
         model = file.build()
-        if get_algorithm(file.config.algo).recurrent:
-            raise UnsupportedError(f"{file.path} keeps a memory between steps, and only policies without one can be exported.")
         self.space = _get_space(file.config.env, "observation_space")
         self.policy = model.policy.eval()
+        lstm = self.policy.lstm_actor if get_algorithm(file.config.algo).recurrent else None
+        self.memory = {name: [lstm.num_layers, lstm.hidden_size] for name in MEMORY} if lstm is not None else {}
         table = torch.as_tensor(make_action_table(_get_space(file.config.env, "action_space")))
         self.choices = table if isinstance(model.action_space, spaces.Discrete) else None
         self.names = list(self.space.spaces) if isinstance(self.space, spaces.Dict) else [""]
@@ -113,17 +120,32 @@ class _Deployed(nn.Module):
         for index, name in enumerate(self.names):
             self._keep_statistics(index, name, file.normalization)
 
-    def forward(self, *observations: torch.Tensor) -> torch.Tensor:
-        """Return actions (n, dof) for observations (n, …), in the order of ``names``."""
-        seen = [self._normalize(index, value) for index, value in enumerate(observations)]
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return actions (n, dof), and the memory where there is one.
+
+        Args:
+            *inputs: Observations (n, …) in the order of ``names``, then the memory (layers, n, width).
+        """
+        seen = [self._normalize(index, value) for index, value in enumerate(inputs[: len(self.names)])]
         given = dict(zip(self.names, seen, strict=True)) if isinstance(self.space, spaces.Dict) else seen[0]
-        action = self.policy._predict(given, deterministic=True)
-        return action.clamp(-1.0, 1.0) if self.choices is None else self.choices[action]
+        action, memory = self._remember(given, inputs[len(self.names) :])
+        return (action.clamp(-1.0, 1.0) if self.choices is None else self.choices[action], *memory)
+
+    def _remember(self, given: Any, memory: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Return action and memory, of one step: the policy's own way looks at values, which a graph cannot follow."""
+        policy = self.policy
+        if not memory:
+            return policy._predict(given, deterministic=True), ()
+        features = BasePolicy.extract_features(policy, given, policy.pi_features_extractor)
+        latent, memory = policy.lstm_actor(features.unsqueeze(0), memory)
+        distribution = policy._get_action_dist_from_latent(policy.mlp_extractor.forward_actor(latent.squeeze(0)))
+        return distribution.get_actions(deterministic=True), memory
 
     def make_example(self) -> tuple[torch.Tensor, ...]:
-        """Return a batch of two observations."""
+        """Return a batch of two observations, and two memories at an episode's start."""
         parts = [_get_part(self.space, name) for name in self.names]
-        return tuple(torch.as_tensor(np.stack([part.sample(), part.sample()])) for part in parts)
+        observations = (torch.as_tensor(np.stack([part.sample(), part.sample()])) for part in parts)
+        return (*observations, *(torch.zeros(layers, 2, width) for layers, width in self.memory.values()))
 
     def _keep_statistics(self, index: int, name: str, arrays: dict[str, NDArray[np.float64]]) -> None:
         if f"mean.{name}" in arrays:
@@ -155,13 +177,14 @@ def _to_onnx(policy: _Deployed, about: dict[str, Any]) -> bytes:
     except ImportError as error:
         raise MissingDependencyError(error.name or "onnx", "export") from error
     names = [name or "observation" for name in policy.names]
+    batches = [{0: torch.export.Dim.AUTO} for _ in names] + [{1: torch.export.Dim.AUTO} for _ in policy.memory]
     with _quiet():
         program = torch.onnx.export(
             policy,
             policy.make_example(),
-            input_names=names,
-            output_names=["action"],
-            dynamic_shapes=(tuple({0: torch.export.Dim.AUTO} for _ in names),),
+            input_names=[*names, *policy.memory],
+            output_names=["action", *(f"next_{name}" for name in policy.memory)],
+            dynamic_shapes=(tuple(batches),),
             dynamo=True,
             verbose=False,
         )
@@ -186,11 +209,13 @@ def _to_torchscript(policy: _Deployed, about: dict[str, Any]) -> bytes:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep torch's distributions from checking values, which a trace cannot follow, and its exporter from warning."""
-    checks = torch.distributions.Distribution._validate_args
+    checks, silent = torch.distributions.Distribution._validate_args, logging.root.manager.disable
     torch.distributions.Distribution.set_default_validate_args(False)
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.disable(silent)
         torch.distributions.Distribution.set_default_validate_args(checks)

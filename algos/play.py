@@ -22,11 +22,15 @@ from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.sliders import HELP, Sliders, open_keyboard
 from gym_gazebo2.algos.vec_env import check_env_id
 from gym_gazebo2.checks import read_whole
+from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["PlayConfig", "Played", "play"]
 
 POLICIES = ("policy", "random", "sliders")
+WINDOWS: dict[str, dict[str, Any]] = {"gazebo": {"render_mode": "human", "backend_options": {"gui": True}}, "ros2": {}}
+"""Backend → keywords that open its window, where it has another than render mode "human" opens; over ROS 2 there is none, as
+whoever serves the arm shows it."""
 Act = Callable[[Any], NDArray[Any]]
 
 
@@ -42,7 +46,8 @@ class PlayConfig:
         seed: Episode i is seeded seed + i.
         start_noise: Half-width of the noise on the start pose [rad]; None: the training's, or none.
         backend: Backend to play on; None: the training's, or the id's.
-        record: File to write, .mp4, .gif or .webp; no window is opened then.
+        record: File to write, .mp4, .gif or .webp, without a window. Whatever moves the arm, the embedded renderer draws it
+            from its joints' positions.
     """
 
     policy: str | None = None
@@ -125,9 +130,14 @@ def _prepare(what: str, config: PlayConfig, stack: contextlib.ExitStack) -> tupl
     env_id, limit = (file.config.env, file.config.max_episode_steps) if file else (what, None)
     given = {"backend": config.backend, "start_noise": config.start_noise}
     kwargs: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    kwargs = {**(file.config.env_kwargs if file else {}), **kwargs}
+    kwargs.pop("backend_options", None)  # a training's, which goes on after a simulator's failure
     if config.record is None:
-        kwargs["render_mode"] = "human"
-    arm: Any = make_eval_env(env_id, 1, **{**(file.config.env_kwargs if file else {}), **kwargs})
+        window = WINDOWS.get(kwargs.get("backend", "mujoco"), {"render_mode": "human"})
+        if window:
+            check_display("record a film with --record FILE")
+        kwargs |= window
+    arm: Any = make_eval_env(env_id, 1, **kwargs)
     stack.enter_context(contextlib.closing(arm))
     if kind == "sliders":
         sliders = Sliders(arm.env.core.robot.joint_names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fractions
+import io
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.algos.writing import write_atomically
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RunError
 from gym_gazebo2.robots import RobotSpec
 
@@ -20,25 +22,26 @@ Picture = NDArray[np.uint8]
 
 
 class Writer(Protocol):
-    """Takes pictures (height, width, 3), and finishes a file."""
+    """Takes pictures (height, width, 3), and returns a file's content."""
 
     def add(self, picture: Picture) -> None:
         """Append a picture."""
 
-    def close(self) -> None:
-        """Finish the file."""
+    def finish(self) -> bytes:
+        """Return the content; nothing where there was no picture."""
 
 
 class _Video:
     """H.264, as every browser plays it."""
 
-    def __init__(self, path: Path, period: float) -> None:
+    def __init__(self, ending: str, period: float) -> None:
         try:
             import av
         except ImportError as error:
             raise MissingDependencyError("av", "play") from error
         self._frame = av.VideoFrame
-        self._file = av.open(str(path), "w")
+        self._content = io.BytesIO()
+        self._file = av.open(self._content, "w", format=ending)
         self._stream: Any = self._file.add_stream("libx264", rate=fractions.Fraction(1.0 / period).limit_denominator(1000))
         self._stream.width, self._stream.height = SIZE
         self._stream.pix_fmt = "yuv420p"
@@ -46,29 +49,33 @@ class _Video:
     def add(self, picture: Picture) -> None:
         self._file.mux(self._stream.encode(self._frame.from_ndarray(picture, format="rgb24")))
 
-    def close(self) -> None:
+    def finish(self) -> bytes:
         if self._stream.codec_context.is_open:  # it opens with the first picture
             self._file.mux(self._stream.encode(None))
         self._file.close()
+        return self._content.getvalue()
 
 
 class _Animation:
     """GIF or WebP; its pictures are kept until the end."""
 
-    def __init__(self, path: Path, period: float) -> None:
+    def __init__(self, ending: str, period: float) -> None:
         try:
             from PIL import Image
         except ImportError as error:
             raise MissingDependencyError("pillow", "play") from error
-        self._make, self._path, self._period, self._pictures = Image.fromarray, path, period, list[Any]()
+        self._make, self._ending, self._period, self._pictures = Image.fromarray, ending, period, list[Any]()
 
     def add(self, picture: Picture) -> None:
         self._pictures.append(self._make(picture))
 
-    def close(self) -> None:
+    def finish(self) -> bytes:
+        content = io.BytesIO()
         if self._pictures:
             first, *others = self._pictures
-            first.save(self._path, save_all=True, append_images=others, duration=round(1000 * self._period), loop=0)
+            duration = round(1000 * self._period)
+            first.save(content, format=self._ending, save_all=True, append_images=others, duration=duration, loop=0)
+        return content.getvalue()
 
 
 FILM_FORMATS: dict[str, type[_Video] | type[_Animation]] = {".mp4": _Video, ".gif": _Animation, ".webp": _Animation}
@@ -94,10 +101,10 @@ class Film:
     """A film that grows by a frame a control period."""
 
     def __init__(self, path: str | os.PathLike[str], robot: RobotSpec, control_dt: float) -> None:
-        """Open the file.
+        """Begin without a picture.
 
         Args:
-            path: File to write; its ending chooses the format.
+            path: File to write when it is closed; its ending chooses the format.
             robot: The arm.
             control_dt: Time between two frames [s].
 
@@ -109,8 +116,9 @@ class Film:
         """
         from gym_gazebo2.backends.mujoco.rendering import Painter
 
-        path = check_film(path)
-        self._writer: Writer = FILM_FORMATS[path.suffix.lower()](path, control_dt)
+        self._path = check_film(path)
+        ending = self._path.suffix.lower()
+        self._writer: Writer = FILM_FORMATS[ending](ending.removeprefix("."), control_dt)
         self._painter = Painter(robot, *SIZE)
 
     def add(self, q: NDArray[np.float64], p_goal: NDArray[np.float64]) -> None:
@@ -118,6 +126,11 @@ class Film:
         self._writer.add(self._painter.draw(q, p_goal, "overview"))
 
     def close(self) -> None:
-        """Finish the file."""
-        self._writer.close()
+        """Write the file; without a picture there is none.
+
+        Raises:
+            RunError: It cannot be written; one that was there before stays.
+        """
         self._painter.close()
+        if content := self._writer.finish():
+            write_atomically(self._path, content, "or choose another place with --record")

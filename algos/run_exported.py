@@ -17,18 +17,26 @@ Array = NDArray[np.float64]
 
 
 class Policy:
-    """An exported policy: observations in, set-points out."""
+    """An exported policy: observations in, set-points out; one that remembers begins an episode with ``reset``."""
 
     def __init__(self, path: str) -> None:
         """Read the file."""
         self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         self.about = json.loads(self.session.get_modelmeta().custom_metadata_map["gym_gazebo2"])
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was seen."""
+        sizes = self.about["memory"].items()
+        self.memory = {name: np.zeros((layers, 1, width), np.float32) for name, (layers, width) in sizes}
 
     def act(self, observation: Mapping[str, Array]) -> Array:
-        """Return the action (dof,) between -1 and 1 for an observation: arrays by name."""
-        names = [given.name for given in self.session.get_inputs()]
-        action: Array = self.session.run(["action"], {name: observation[name][None] for name in names})[0][0]
-        return action
+        """Return the action (dof,) between -1 and 1 for an observation, arrays by name, and remember."""
+        names = [given.name for given in self.session.get_inputs() if given.name not in self.memory]
+        seen = {name: observation[name][None] for name in names}
+        action, *memory = self.session.run(None, {**seen, **self.memory})
+        self.memory = dict(zip(self.memory, memory, strict=True))
+        return action[0]
 
     def move(self, action: Array, setpoint: Array, q: Array) -> Array:
         """Return the set-point [rad] one control period later, q being the measured joint positions [rad]."""

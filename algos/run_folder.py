@@ -1,4 +1,4 @@
-"""A run's folder: its files' names, and writing that is whole or not at all."""
+"""A run's folder: its files' names, and how they are read and written."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import contextlib
 import csv
 import dataclasses
 import datetime
+import errno
+import fcntl
 import io
 import json
 import math
 import os
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.algos.config import ResolvedConfig, collect_provenance, from_json
-from gym_gazebo2.errors import InvalidArgumentError, RunError
+from gym_gazebo2.algos.writing import explaining, is_leftover, remove_leftovers, write_atomically
+from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownNameError
 
-__all__ = ["RunFolder", "is_number", "is_number_or_none", "write_atomically"]
+__all__ = ["RunFolder", "is_number", "is_number_or_none"]
+
+
+TAKEN = (errno.EAGAIN, errno.EACCES)
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
+"""Said by file systems that have no locks: nobody can be asked there."""
+
+
+def to_json(value: dict[str, Any]) -> bytes:
+    """Return a JSON file's content; NaN is none of JSON's."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 def is_number(value: Any) -> bool:
@@ -29,32 +41,6 @@ def is_number(value: Any) -> bool:
 def is_number_or_none(value: Any) -> bool:
     """Tell whether a value read from JSON is a finite number or null."""
     return value is None or is_number(value)
-
-
-def write_atomically(path: Path, content: bytes, option: str = "--out") -> None:
-    """Write a file through a temporary neighbour, so that a reader sees the old or the new one, never a part.
-
-    Args:
-        path: The file.
-        content: What it shall hold.
-        option: The option of the command line that chose the path.
-
-    Raises:
-        RunError: It cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:  # the user's umask decides who reads it, as of any other file
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(f"Cannot write {path}: {error.strerror or error}. Choose another place with {option}.") from error
-    finally:
-        with contextlib.suppress(OSError):  # after a replacement, or where the folder could not be made, there is none
-            temporary.unlink()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +61,12 @@ class RunFolder:
             RunError: The folder holds something already, or cannot be written to.
         """
         path = Path(config.out) if config.out is not None else _name_folder(config)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or not all(map(is_leftover, path.iterdir()))):
             hint = f"continue it with: gym-gazebo2 resume {path}, or " if (path / "config.json").is_file() else ""
             raise RunError(f"{path} exists already and is not empty: {hint}choose another folder with --out.")
         run = cls(path)
-        run.write_json("config.json", {"arguments": dataclasses.asdict(config), **collect_provenance()})
+        content = {"arguments": dataclasses.asdict(config), **collect_provenance()}
+        write_atomically(path / "config.json", to_json(content))
         return run
 
     @classmethod
@@ -113,16 +100,44 @@ class RunFolder:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
+    @property
+    def then_resume(self) -> str:
+        """What to do after a write that failed, besides making room."""
+        return f"then go on with: gym-gazebo2 resume {self.path}"
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep other trainings out of the folder for a while, and remove what killed ones left in the midst of writing.
+
+        Raises:
+            RunError: Another process trains in it, or it cannot be written to.
+        """
+        path = self.path / "config.json"
+        with explaining(path, self.then_resume):
+            stream = path.open("r+b")
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a process that dies gives it back
+            except OSError as error:
+                if error.errno in TAKEN:
+                    raise RunError(f"Another process trains in {self.path}: wait until it ends, or end it.") from error
+                if error.errno not in NO_LOCKS:
+                    raise
+            remove_leftovers(self.path)
+            remove_leftovers(self.checkpoints)
+            yield
+
     def read_config(self) -> ResolvedConfig:
         """Return the configuration of the run.
 
         Raises:
             RunError: ``config.json`` does not hold one.
         """
+        path, content = self.path / "config.json", self.read_json("config.json", {"arguments": lambda x: isinstance(x, dict)})
         try:
-            return from_json(self.read_json("config.json")["arguments"])
-        except (KeyError, TypeError, InvalidArgumentError) as error:
-            raise RunError(f"{self.path / 'config.json'} is not the configuration of a run: {error}") from error
+            return from_json(content["arguments"])
+        except (TypeError, InvalidArgumentError, UnknownNameError) as error:
+            raise RunError(f"{path} is not the configuration of a run of this version: {error}") from error
 
     def read_json(self, name: str, fields: Mapping[str, Callable[[Any], bool]] | None = None) -> dict[str, Any]:
         """Return the contents of a JSON file of the run.
@@ -153,8 +168,12 @@ class RunFolder:
         return content
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
-        """Write a JSON file of the run."""
-        write_atomically(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+        """Write a JSON file of the training.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        write_atomically(self.path / name, to_json(value), self.then_resume)
 
     def read_progress(self) -> list[dict[str, float]]:
         """Return the rows of ``progress.csv``, empty cells left out; a last line that was cut off is no row.

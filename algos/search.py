@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.writing import AGAIN, explaining
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
 
 __all__ = ["Range", "Search", "make_grid", "parse_grid", "parse_range"]
@@ -81,6 +82,7 @@ class Search:
 
         Raises:
             MissingDependencyError: Optuna is not installed.
+            RunError: The journal cannot be written.
         """
         try:
             import optuna
@@ -88,10 +90,11 @@ class Search:
         except ImportError as error:
             raise MissingDependencyError("optuna", "sweep") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-        self._study = optuna.create_study(storage=storage, study_name="sweep", sampler=sampler, load_if_exists=True)
+        sampler, self._path = optuna.samplers.TPESampler(seed=seed, constant_liar=True), path
+        with explaining(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+            self._study = optuna.create_study(storage=storage, study_name="sweep", sampler=sampler, load_if_exists=True)
         self._states = optuna.trial.TrialState
         self._distributions = {name: _make_distribution(optuna.distributions, given) for name, given in ranges.items()}
 
@@ -105,12 +108,14 @@ class Search:
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Return number and hyperparameters of a new trial."""
-        trial = self._study.ask(self._distributions)
+        with explaining(self._path, AGAIN):
+            trial = self._study.ask(self._distributions)
         return trial.number, dict(trial.params)
 
     def tell(self, number: int, value: float) -> None:
         """Say how good a trial was; less is better."""
-        self._study.tell(number, value)
+        with explaining(self._path, AGAIN):
+            self._study.tell(number, value)
 
     def get_best(self) -> tuple[int, dict[str, Any], float]:
         """Return number, hyperparameters and value of the best trial."""

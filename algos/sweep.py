@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import statistics
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
@@ -101,7 +103,8 @@ def sweep(config: SweepConfig) -> list[RunFolder]:
         RunError: Trainings failed; the others are done, and the message names those that are not.
         MissingDependencyError: A search without Optuna.
     """
-    pool = ProcessPoolExecutor(config.jobs or len(os.sched_getaffinity(0)), mp_context=get_context("spawn"))
+    jobs = config.jobs or len(os.sched_getaffinity(0))
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker)
     try:
         if config.search:
             points = [point for env in config.env for algo in config.algo for point in _search(pool, config, env, algo)]
@@ -149,7 +152,7 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
 
 def _run_all(pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Point]) -> list[Evaluation]:
     """Train and evaluate in parallel; a training that fails does not stop the others."""
-    waiting: dict[Future[Evaluation], Point] = {pool.submit(run_point, point, config): point for point in points}
+    waiting: dict[Future[Evaluation], Point] = {pool.submit(_work, point, config): point for point in points}
     results, failed, total = [], [], len(waiting)
     while waiting:
         for future in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -164,6 +167,29 @@ def _run_all(pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Po
     if failed:
         raise RunError(f"{len(failed)} of {total} trainings failed. Give the same command again to go on. " + " ".join(failed))
     return results
+
+
+INTERRUPTED = threading.Event()
+"""In a worker: Ctrl-C has ended a training, and what still waits for this worker must not begin."""
+
+
+def _begin_worker() -> None:
+    """Let Ctrl-C, which the terminal sends to every process, pass a worker by that has nothing to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _work(point: Point, config: SweepConfig) -> Evaluation:
+    """Run one point in a worker; Ctrl-C is the training's affair, and the worker's last."""
+    if INTERRUPTED.is_set():
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return run_point(point, config)
+    except KeyboardInterrupt:
+        INTERRUPTED.set()
+        raise
+    finally:
+        _begin_worker()
 
 
 def run_point(point: Point, config: SweepConfig) -> Evaluation:

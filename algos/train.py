@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.callbacks import RunCallback, TrainingState, get_action_meaning
 from gym_gazebo2.algos.checkpoint import load_newest
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
 from gym_gazebo2.algos.episodes import EpisodeLog
+from gym_gazebo2.algos.interrupt import Interrupt
 from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
 from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.run_log import make_logger
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 
@@ -46,7 +47,8 @@ def train(config: TrainConfig) -> RunFolder:
     with contextlib.closing(env), _torch_threads(config.torch_threads):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
         run = RunFolder.create(config)
-        return _learn(run, config, model)
+        with run.hold():
+            return _learn(run, config, model)
 
 
 def resume(path: str | os.PathLike[str]) -> RunFolder:
@@ -62,8 +64,7 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
     config = run.read_config()
     if run.model.is_file():
         return run
-    env = _make_training_env(config)
-    with contextlib.closing(env), _torch_threads(config.torch_threads):
+    with run.hold(), contextlib.closing(_make_training_env(config)) as env, _torch_threads(config.torch_threads):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
         model.set_logger(Logger(str(run.path), []))
         return _learn(run, config, model, load_newest(run.checkpoints, model, TrainingState))
@@ -72,21 +73,26 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
 def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed: TrainingState | None = None) -> RunFolder:
     """Learn until the steps are done, and write the model and the training's summary."""
     state = TrainingState() if resumed is None else resumed
+    interrupt = Interrupt(run.path)
     with contextlib.closing(_make_eval_env(config)) as eval_env:
-        model.set_logger(_make_logger(run, model))
         num_eval_steps = get_episode_steps(config.env, config.max_episode_steps)
-        episodes = EpisodeLog(run.path, model.num_timesteps)
-        callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes)
-        try:
+        pending = dict(model.logger.name_to_value) if hasattr(model, "_logger") else {}
+        with contextlib.ExitStack() as stack:
+            logger = stack.enter_context(contextlib.closing(make_logger(run, model.num_timesteps, pending)))
+            episodes = stack.enter_context(contextlib.closing(EpisodeLog(run, model.num_timesteps)))
+            callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes, interrupt)
+            stack.callback(callback.on_training_end)
+            stack.enter_context(interrupt.listening())
+            model.set_logger(logger)
             remaining = config.steps - model.num_timesteps
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)
-        finally:
-            callback.on_training_end()
-            model.logger.close()
         callback.evaluate()
     summary = dataclasses.asdict(state) | {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps}
     run.write_json("training.json", summary)
-    save_model(run.model, model, config, get_action_meaning(config))  # last: its presence says that the run is finished
+    action = get_action_meaning(config)
+    save_model(run.model, model, config, action, run.then_resume)  # last: its presence says that the run is finished
+    if interrupt.is_asked:
+        raise KeyboardInterrupt
     return run
 
 
@@ -106,30 +112,6 @@ def _make_training_env(config: ResolvedConfig) -> VecEnv:
 def _make_eval_env(config: ResolvedConfig) -> VecEnv:
     env = wrap_actions(config.algo, make_eval_env(config.env, config.eval_runs, **config.env_kwargs))
     return normalize(env, training=False, norm_reward=False) if config.normalize else env
-
-
-def _make_logger(run: RunFolder, model: BaseAlgorithm) -> Logger:
-    """Return a logger that appends to the rows up to the checkpoint, with what the checkpoint had pending."""
-    kept = [row for row in run.read_progress() if row["time/total_timesteps"] <= model.num_timesteps]
-    pending = dict(model.logger.name_to_value) if hasattr(model, "_logger") else {}
-    table = CSVOutputFormat(str(run.path / "progress.csv"))
-    table.keys = _Columns()
-    for row in kept:
-        table.write(dict(row), {key: () for key in row})
-    outputs: list[KVWriter] = [table]
-    if importlib.util.find_spec("tensorboard") is not None:
-        outputs.append(TensorBoardOutputFormat(str(run.path)))
-    logger = Logger(str(run.path), outputs)
-    for key, value in pending.items():
-        logger.record(key, value)
-    return logger
-
-
-class _Columns(list[str]):
-    """Columns in the order of their names; stable-baselines3 adds them in that of a set, another one in every process."""
-
-    def extend(self, names: Iterable[str]) -> None:
-        super().extend(sorted(names))
 
 
 @contextlib.contextmanager

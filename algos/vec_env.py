@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
+from gym_gazebo2.algos.interrupt import deaf_to_interrupts
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
@@ -79,10 +80,10 @@ def _make_arms(env_id: str, num_envs: int, vec: Vectorization, seed: int | None,
     return env
 
 
-def _make_in_worker(**kwargs: Any) -> gymnasium.Env[Any, Any]:
-    """Make an environment in a process that has nothing else to do."""
+def _make_in_worker(**kwargs: Any) -> Any:
+    """Make an environment in a process that has nothing else to do, and that Ctrl-C leaves to the training."""
     work_in_batches()
-    return gymnasium.make(**kwargs)
+    return deaf_to_interrupts(gymnasium.make(**kwargs))
 
 
 def normalize(env: VecEnv, **options: Any) -> VecNormalize:
@@ -100,7 +101,7 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
 
 def check_env_id(env_id: str) -> None:
     """Raise an UnknownNameError unless Gymnasium knows the id."""
-    if env_id not in gymnasium.registry:
+    if not isinstance(env_id, str) or env_id not in gymnasium.registry:
         raise UnknownNameError("environment id", env_id, ENVIRONMENTS)
 
 

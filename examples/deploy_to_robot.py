@@ -15,7 +15,7 @@ import tyro
 
 from gym_gazebo2.algos import RunFolder
 from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import make_eval_env
+from gym_gazebo2.algos.rollout import ModelPolicy, make_eval_env
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +43,13 @@ def deploy(deployment: Deployment) -> None:
     names = ("namespace", "reset_speed", "stale_after")
     options = {name: getattr(deployment, name) for name in names}
     kwargs = {**file.config.env_kwargs, "backend": "ros2", "start_noise": 0.0, "backend_options": options}
-    model = file.build()
+    policy = ModelPolicy(file.build())
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, 1, **kwargs))) as env:
         print("Going home...", flush=True)
         observation = env.reset()
         print("Running the policy. Ctrl-C holds the arm.", flush=True)
         for _ in range(deployment.steps):
-            observation, _, _, infos = env.step(model.predict(observation, deterministic=True)[0])
+            observation, _, _, infos = env.step(policy(observation))
         print(
             f"Tool error: {1e3 * infos[0]['position_error']:.2f} mm after {infos[0]['time']:.2f} s. Holding there.", flush=True
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.backends import BackendFactory
 from gym_gazebo2.core import ArmCore, Observation
+from gym_gazebo2.display import has_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.setpoint import Control
@@ -144,8 +143,7 @@ def check_render_mode(render_mode: str | None) -> None:
 
 def make_metadata(metadata: Mapping[str, Any], control_dt: float) -> dict[str, Any]:
     """Return an instance's metadata: its frame rate, and the render modes that this machine has a screen for."""
-    has_display = sys.platform != "linux" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
-    modes = [mode for mode in RENDER_MODES if has_display or mode != "human"]
+    modes = [mode for mode in RENDER_MODES if mode != "human" or has_display()]
     return {**metadata, "render_modes": modes, "render_fps": round(1.0 / control_dt)}
 
 

@@ -6,9 +6,7 @@ import contextlib
 import dataclasses
 import os
 import select
-import shutil
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -16,9 +14,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from gym_gazebo2.errors import InvalidArgumentError, RenderError, UnknownNameError
+from gym_gazebo2.display import check_display
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.gazebo.client import GazeboClient
 from gym_gazebo2.gazebo.serve import DISCOVERY, LOCALHOST, start_robot
-from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.robots import RobotSpec, make_robot
 
@@ -27,7 +26,7 @@ __all__ = ["PROVIDERS", "SimConfig", "describe", "parse", "simulate"]
 MODE = tyro.conf.create_mutex_group(required=False)
 """Of --lock-step and --real-time, one at most."""
 PATIENCE = 5.0
-"""Time that a gzclient has to end by itself [s]."""
+"""Time that a gzserver has to end by itself [s]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,35 +162,18 @@ def _serve_mujoco(robot: RobotSpec, config: SimConfig, tell: Callable[[], None])
 def _serve_gazebo(robot: RobotSpec, config: SimConfig, tell: Callable[[], None]) -> None:
     if config.robot_only:
         raise InvalidArgumentError("robot_only", True, "False with Gazebo; the provider mujoco can stand in for a robot")
-    if config.gui and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise RenderError("No window can be opened here: DISPLAY is not set. Start from a desktop session, or without --gui.")
+    if config.gui:
+        check_display("without --gui")
     options: dict[str, Any] = {} if config.physics_dt is None else {"physics_dt": config.physics_dt}
     options |= {"namespace": config.namespace, "control_dt": config.control_dt, "gazebo_topics": config.gui}
     factor = config.factor if config.real_time else None
     with start_robot(robot, int(config.domain or 0), real_time_factor=factor, **options) as server:
         server.wait_ready()
-        with _show_client(server) if config.gui else contextlib.nullcontext():
+        with contextlib.closing(GazeboClient(server)) if config.gui else contextlib.nullcontext():
             tell()
             select.select([server], [], [])
             server.process.wait(PATIENCE)
             server.check_alive()
-
-
-@contextlib.contextmanager
-def _show_client(server: GazeboServer) -> Iterator[None]:
-    """Run a gzclient beside the server; the user may close it, the server goes on."""
-    environment = server.environment | server.gazebo.make_client_environment()
-    with_me = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
-    client = subprocess.Popen([*with_me, str(server.gazebo.gzclient)], env=environment, start_new_session=True)
-    try:
-        yield
-    finally:
-        client.terminate()
-        try:
-            client.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            client.kill()
-            client.wait(PATIENCE)
 
 
 @contextlib.contextmanager

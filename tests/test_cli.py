@@ -125,26 +125,30 @@ def test_errors_are_one_line_and_a_status(capsys, tmp_path):
         main(["train", "--env", "MRA-v0"])
 
 
-def test_ctrl_c_ends_cleanly_and_the_run_resumes(tmp_path):
-    out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "gym_gazebo2.cli",
-        "train",
-        "--env",
-        "SCARA-v0",
-        "--steps",
-        "4000000",
-        "--eval-every",
-        "3200",
-    ]
-    command += ["--out", str(out), "--checkpoint-seconds", "0.01"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    for line in process.stderr:
-        if "tool error" in line and list((out / "checkpoints").glob("*.zip")):
-            break
-    process.send_signal(signal.SIGINT)
+def start_training(out, *words):
+    """Return a training's process, a group of its own as in a terminal, once it has shown its first evaluation."""
+    command = [sys.executable, "-m", "gym_gazebo2.cli", "train", "--env", "SCARA-v0", "--steps", "4000000", "--out", str(out)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    assert any("tool error" in line for line in process.stderr)
+    return process
+
+
+@pytest.mark.parametrize("vec", ["batched", "subproc"])
+def test_ctrl_c_saves_and_the_run_resumes(tmp_path, vec):
+    few = ("--vec", vec, "--num-envs", "2", "--hyper", "batch_size=100")
+    process = start_training(tmp_path / "run", "--checkpoint-seconds", "1e6", *few)
+    os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "gym-gazebo2 resume" in rest and "Traceback" not in rest
-    assert not list(out.glob("**/.*")), "a temporary file was left"
+    assert process.returncode == 130 and "finishing this iteration" in rest and "Traceback" not in rest
+    assert f"gym-gazebo2 resume {tmp_path / 'run'}" in rest
+    assert len(list((tmp_path / "run" / "checkpoints").glob("*.zip"))) == 1 and not list((tmp_path / "run").glob("**/.*"))
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    process = start_training(tmp_path / "run", "--num-envs", "1", "--hyper", "n_steps=1000000")
+    os.killpg(process.pid, signal.SIGINT)
+    assert any("finishing this iteration" in line for line in process.stderr)
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in rest and "interrupted" in rest

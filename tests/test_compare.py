@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gym_gazebo2.algos import EvaluateConfig, evaluate, train
-from gym_gazebo2.algos.report import CompareConfig, compare
+from gym_gazebo2.algos.report import CompareConfig, ReportConfig, compare, write_report
 from gym_gazebo2.algos.report.groups import group_runs
 from gym_gazebo2.algos.report.run_data import read_run
 from gym_gazebo2.cli import main
@@ -121,3 +121,14 @@ def test_what_cannot_be_compared(tmp_path):
         compare([])
     with pytest.raises(RunError, match="no run folder"):
         compare([tmp_path])
+
+
+def test_a_run_s_path_leads_to_its_report_where_there_is_one(runs, tmp_path):
+    with_report = shutil.copytree(runs["few"], tmp_path / "runs of mine" / "50% few")
+    write_report(with_report, ReportConfig(video=False))
+    page = compare([with_report, runs["trpo"]], CompareConfig(out=str(tmp_path / "pages" / "page.html")))
+    assert re.findall(r'<a href="(.*?)"', page.read_text()) == ["../runs%20of%20mine/50%25%20few/report.html"]
+    with open_browser() as driver:
+        show(driver, page)
+        driver.find_element("link text", str(with_report)).click()
+        assert driver.title.startswith("SCARA-v0, ppo, seed 0")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,10 @@ from gym_gazebo2.algos import TrainConfig, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback
 from gym_gazebo2.algos.episodes import FILE_NAME, EpisodeLog, read_episodes
 from gym_gazebo2.algos.progress import Meter, PlainProgress, QuietProgress, RichProgress, Status, format_status, make_progress
+from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.errors import RunError, UnknownNameError
 
+from .test_full_disk import full_disk
 from .test_train import interrupt_after, make_config
 
 
@@ -64,7 +65,7 @@ def test_resuming_neither_doubles_nor_loses_an_episode(tmp_path, monkeypatch):
 
 
 def test_a_cut_off_line_is_no_episode_and_a_damaged_file_says_so(tmp_path):
-    log = EpisodeLog(tmp_path, 0)
+    log = EpisodeLog(RunFolder(tmp_path), 0)
     info = {"position_error": 0.25, "is_success": False, "episode": {"r": -1.5, "l": 100}}
     log.collect(np.array([True, False, True]), [info, {}, info], 300, 1.0)
     log.close()
@@ -75,24 +76,22 @@ def test_a_cut_off_line_is_no_episode_and_a_damaged_file_says_so(tmp_path):
     assert len(read_episodes(tmp_path)) == 1
     assert len(read_episodes(tmp_path / "older run")) == 0
     path.write_text("steps,wall_s\nthree,4\n")
-    for read in (lambda: read_episodes(tmp_path), lambda: EpisodeLog(tmp_path, 100)):
+    for read in (lambda: read_episodes(tmp_path), lambda: EpisodeLog(RunFolder(tmp_path), 100)):
         with pytest.raises(RunError, match=r"episodes\.csv is corrupt"):
             read()
 
 
 def test_an_environment_without_a_goal_has_no_error(tmp_path):
-    log = EpisodeLog(tmp_path, 0)
+    log = EpisodeLog(RunFolder(tmp_path), 0)
     log.collect(np.array([True]), [{"episode": {"r": 1.0, "l": 3}}], 3, 0.1)
     log.close()
     assert np.isnan(read_episodes(tmp_path).error_mm).all()
 
 
 def test_a_full_disk_says_what_to_do(tmp_path):
-    log = EpisodeLog(tmp_path, 0)
-    log._stream.close()
-    log._stream = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115 (the log closes it)
+    log = EpisodeLog(RunFolder(tmp_path), 0)
     log.collect(np.array([True]), [{"episode": {"r": 1.0, "l": 3}}], 3, 0.1)
-    with pytest.raises(RunError, match="No space left on device.*resume the run"):
+    with full_disk(10), pytest.raises(RunError, match="File too large. Make room, then go on with: gym-gazebo2 resume"):
         log.flush()
     log.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from gym_gazebo2.algos import TrainConfig, train
+from gym_gazebo2.algos import TrainConfig, make_vec_env, train
 from gym_gazebo2.algos.discrete import make_action_table
 from gym_gazebo2.algos.export import ExportConfig, export
 from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.rollout import ModelPolicy
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.errors import RunError, UnknownNameError
@@ -30,6 +32,8 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'gym_gazebo
         ("SCARA-v0", "sac"),
         ("MARAReachGoal-v0", "trpo"),
         ("MARACamera-v0", "ppo"),
+        ("SCARA-v0", "recurrent_ppo"),
+        ("MARAReachGoal-v0", "recurrent_ppo"),
     ],
 )
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
@@ -40,45 +44,61 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return train(TrainConfig(env=env, algo=algo, normalize=True, hyperparameters=small, out=str(out), **few))
 
 
-def collect(run: RunFolder, count: int = 5) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return observations of random motion, and what the original policy does in them."""
+STEPS, COUNT = 4, 5
+
+
+def collect(run: RunFolder) -> tuple[list[dict[str, np.ndarray]], np.ndarray]:
+    """Return the observations of some steps of random motion, and what the original policy does in them."""
     file = read_model_file(run.model)
-    model, env = file.build(), gym.make_vec(file.config.env, num_envs=count, start_noise=0.1)
+    policy, env = ModelPolicy(file.build()), gym.make_vec(file.config.env, num_envs=COUNT, start_noise=0.1)
     observation, _ = env.reset(seed=0)
     env.action_space.seed(0)
-    for _ in range(5):
+    wrapped, seen, actions = file.wrap(make_vec_env(file.config.env, 1)), [], []
+    for _ in range(STEPS):
         observation, *_ = env.step(env.action_space.sample())
-    wrapped = file.wrap(_vec(file.config.env))
-    seen = wrapped.normalize_obs(observation) if file.normalization else observation
-    action, _ = model.predict(seen, deterministic=True)
+        seen.append(observation if isinstance(observation, dict) else {"observation": observation})
+        actions.append(policy(wrapped.normalize_obs(observation) if file.normalization else observation))
     if get_algorithm(file.config.algo).actions == "discrete":
-        action = make_action_table(env.single_action_space)[action]
-    parts = observation if isinstance(observation, dict) else {"observation": observation}
-    return parts, np.clip(action, -1.0, 1.0)
+        actions = [make_action_table(env.single_action_space)[action] for action in actions]
+    return seen, np.clip(actions, -1.0, 1.0)
 
 
-def _vec(env_id: str) -> object:
-    from gym_gazebo2.algos import make_vec_env
-
-    return make_vec_env(env_id, 1)
-
-
-def test_onnx_acts_as_the_original(run: RunFolder, tmp_path: Path) -> None:
+def test_onnx_acts_as_the_original(run: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path, _ = export(run.path, ExportConfig(out=str(tmp_path)))
+    assert capfd.readouterr() == ("", "")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    parts, expected = collect(run)
-    action = session.run(["action"], parts)[0]
+    sizes = json.loads(session.get_modelmeta().custom_metadata_map["gym_gazebo2"])["memory"]
+    assert bool(sizes) == get_algorithm(run.read_config().algo).recurrent
+    memory = {name: np.zeros((layers, COUNT, width), np.float32) for name, (layers, width) in sizes.items()}
+    seen, expected = collect(run)
     assert np.abs(expected).max() > 0.0
-    np.testing.assert_allclose(action, expected, atol=1e-5)
+    for parts, action in zip(seen, expected, strict=True):
+        answer = dict(zip((given.name for given in session.get_outputs()), session.run(None, parts | memory), strict=True))
+        np.testing.assert_allclose(answer["action"], action, atol=1e-5)
+        memory = {name: answer[f"next_{name}"] for name in sizes}
 
 
 def test_torchscript_acts_as_the_original(run: RunFolder, tmp_path: Path) -> None:
     import torch
 
     (path,) = export(run.path, ExportConfig(format="torchscript", out=str(tmp_path)))
-    parts, expected = collect(run)
-    action = torch.jit.load(str(path))(*(torch.as_tensor(parts[name]) for name in sorted(parts)))
-    np.testing.assert_allclose(action.detach().numpy(), expected, atol=1e-5)
+    about = {"gym_gazebo2.json": ""}
+    policy = torch.jit.load(str(path), _extra_files=about)
+    sizes = json.loads(about["gym_gazebo2.json"])["memory"].values()
+    memory = [torch.zeros(layers, COUNT, width) for layers, width in sizes]
+    for parts, expected in zip(*collect(run), strict=True):
+        action, *memory = policy(*(torch.as_tensor(parts[name]) for name in sorted(parts)), *memory)
+        np.testing.assert_allclose(action.detach().numpy(), expected, atol=1e-5)
+
+
+def test_the_script_remembers_what_the_policy_remembers(run: RunFolder, tmp_path: Path) -> None:
+    path, script = export(run.path, ExportConfig(out=str(tmp_path)))
+    policy = runpy.run_path(str(script))["Policy"](str(path))
+    for _ in range(2):
+        for parts, expected in zip(*collect(run), strict=True):
+            action = policy.act({name: value[0] for name, value in parts.items()})
+            np.testing.assert_allclose(action, expected[0], atol=1e-5)
+        policy.reset()
 
 
 def test_the_script_needs_numpy_and_onnxruntime_alone(run: RunFolder, tmp_path: Path) -> None:

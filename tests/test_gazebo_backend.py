@@ -9,13 +9,14 @@ from contextlib import closing
 
 import gymnasium as gym
 import numpy as np
+import psutil
 import pytest
 import rclpy
 from std_msgs.msg import String
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, train
 from gym_gazebo2.backends import gazebo, make_backend
-from gym_gazebo2.errors import BackendError, InvalidArgumentError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, RenderError, UnsupportedError
 from gym_gazebo2.gazebo import GazeboError, serve, server
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.testing import CHECKS, drive_smoothly
@@ -230,3 +231,32 @@ def test_domains_that_cannot_be(monkeypatch, domain):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain)
     with pytest.raises(InvalidArgumentError, match="101"):
         make_backend("ros2", make_robot("mara"))
+
+
+def test_its_window_keeps_real_time_and_ends_with_it(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", display)
+    with closing(make_backend("gazebo", make_robot("scara"), gui=True)) as backend:
+        state = backend.reset(np.ones(1, dtype=bool), backend.robot.home[None])
+        left = [child for child in psutil.Process().children(recursive=True) if child.name().startswith("gz")]
+        assert {child.name().partition("-")[0] for child in left} == {"gzserver", "gzclient"}
+        start = time.monotonic()
+        for _ in range(10):
+            state = backend.step(state.q_setpoint)
+            backend.render("human", 640, 480)
+        assert time.monotonic() - start > 0.4
+        with pytest.raises(UnsupportedError, match="cannot draw pictures. The 'mujoco' backend can"):
+            backend.render("rgb_array", 640, 480)
+        backend._client.process.kill()
+        backend._client.process.wait(5)
+        with pytest.raises(RenderError, match="gzclient ended by signal SIGKILL"):
+            backend.render("human", 640, 480)
+    assert not any(child.is_running() for child in left)
+
+
+def test_a_window_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RenderError, match=r"DISPLAY is not set.*play --record FILE"):
+        make_backend("gazebo", make_robot("scara"), gui=True)
+    with closing(make_backend("gazebo", make_robot("scara"))) as backend, pytest.raises(UnsupportedError, match="'gui': True"):
+        backend.render("human", 640, 480)

@@ -18,7 +18,7 @@ from PIL import Image, ImageSequence
 from gym_gazebo2.algos import TrainConfig, train
 from gym_gazebo2.algos.play import PlayConfig, play
 from gym_gazebo2.algos.sliders import Sliders, split_keys
-from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownNameError, UsageError
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RenderError, RunError, UnknownNameError, UsageError
 
 SMALL = {"n_steps": 10, "batch_size": 20, "n_epochs": 1}
 RIGHT, LEFT, UP, DOWN = b"\x1b[C", b"\x1b[D", b"\x1b[A", b"\x1b[B"
@@ -132,3 +132,23 @@ def read_until(process: subprocess.Popen[bytes], wanted: bytes) -> None:
             process.kill()
             raise AssertionError(f"{wanted!r} never came: {seen[-500:]!r}")
         seen += part
+
+
+def test_gazebo_plays_in_its_window_and_on_film(
+    run: Path, tmp_path: Path, display: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
+    film = tmp_path / "arm.gif"
+    (on_film,) = play(run, PlayConfig(backend="gazebo", steps=10, record=str(film)))
+    assert len(read_film(film)) == 10
+    monkeypatch.setenv("DISPLAY", display)
+    (shown,) = play(run, PlayConfig(backend="gazebo", steps=10))
+    assert shown.steps == 10 and abs(shown.error_mm - on_film.error_mm) < 5.0
+
+
+@pytest.mark.parametrize("backend", ["mujoco", "gazebo"])
+def test_a_window_needs_a_display(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RenderError, match="DISPLAY is not set. Start from a desktop session, or record a film with --record"):
+        play("SCARA-v0", PlayConfig(backend=backend))

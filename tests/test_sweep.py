@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -96,3 +101,18 @@ def test_a_search_tries_so_many_points(tmp_path: Path) -> None:
     gammas = [run.read_config().hyperparameters["gamma"] for run in runs]
     assert all(0.9 <= gamma <= 0.99 for gamma in gammas) and gammas[0] != gammas[1]
     assert [run.path for run in sweep(config)] == [run.path for run in runs]
+
+
+def test_ctrl_c_saves_what_was_begun_and_begins_no_more(tmp_path: Path) -> None:
+    out, words = tmp_path / "sweep", ["--env", "SCARA-v0", "--seeds", "0", "1", "2", "3", "--jobs", "1", "--steps", "4000000"]
+    command = [sys.executable, "-m", "gym_gazebo2.cli", "sweep", *words, "--out", str(out)]
+    errors = tmp_path / "stderr"
+    with errors.open("wb") as stream:
+        process = subprocess.Popen(command, stderr=stream, start_new_session=True)
+    first = out / "SCARA-v0/ppo/preset/seed0"
+    assert any((first / "best_model.zip").exists() or time.sleep(0.1) for _ in range(600)), errors.read_text()
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    assert list((first / "checkpoints").glob("*.zip")) and [path.name for path in first.parent.iterdir()] == ["seed0"]
+    said = errors.read_text()
+    assert f"gym-gazebo2 resume {first}" in said and "Give the same command again to go on." in said and "Traceback" not in said

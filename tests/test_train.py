@@ -13,10 +13,12 @@ from stable_baselines3 import PPO
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback
-from gym_gazebo2.algos.config import resolve
+from gym_gazebo2.algos.config import ResolvedConfig, resolve
+from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.presets import PRESETS
 from gym_gazebo2.algos.report import write_report
-from gym_gazebo2.algos.run_folder import RunFolder, write_atomically
+from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.writing import write_atomically
 from gym_gazebo2.backends import BACKENDS, Backend
 from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.errors import GymGazebo2Error, RunError
@@ -282,8 +284,54 @@ def test_incomplete_run_and_corrupt_files(run, tmp_path):
     with pytest.raises(RunError, match="corrupt"):
         resume(part)
     (part / "config.json").write_text("{}")
-    with pytest.raises(RunError, match="not the configuration"):
+    with pytest.raises(RunError, match="config.json is corrupt: it has no 'arguments'"):
         resume(part)
+
+
+ALWAYS = {"steps", "num_envs", "start_noise", "eval_runs", "eval_every", "normalize"}
+"""Fields that the configuration of every run has had."""
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ResolvedConfig)])
+def test_a_configuration_of_an_older_version_lacks_a_field(run, tmp_path, name):
+    """Then it has its default, in ``config.json`` and in the model file alike."""
+
+    def forget(entry, content):
+        if entry != "config.json":
+            return content
+        about = json.loads(content)
+        del about["arguments"][name]
+        return json.dumps(about).encode()
+
+    part = copy_run(run, tmp_path / "part", forget)
+    (part / "config.json").write_bytes(forget("config.json", (run.path / "config.json").read_bytes()))
+    if name in ALWAYS:
+        with pytest.raises(RunError, match=f"{name} is None, expected a value"):
+            resume(part)
+        return
+    config = RunFolder(part).read_config()
+    assert config == read_model_file(part / "model.zip").config
+    default = next(field.default for field in dataclasses.fields(TrainConfig) if field.name == name)
+    plain = {"hyperparameters": {}, "normalize_reward": config.normalize}
+    assert getattr(config, name) == plain.get(name, default)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"normalise": True}, "no field of a configuration 'normalise'. Did you mean 'normalize'"),
+        ({"steps": "many"}, "steps is 'many'"),
+        ({"hyperparameters": 3}, "hyperparameters is 3"),
+        ({"env": None}, "environment id None"),
+        ({"env": ["MARA-v0"]}, "environment id"),
+    ],
+)
+def test_a_configuration_that_is_none_says_which_field(run, tmp_path, change, says):
+    content = run.read_json("config.json")
+    content["arguments"] |= change
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=f"config.json is not the configuration of a run of this version: .*{says}"):
+        resume(tmp_path)
 
 
 DAMAGES = {

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.run_page import check_price
-from gym_gazebo2.algos.run_folder import write_atomically
+from gym_gazebo2.algos.writing import write_atomically
 from gym_gazebo2.errors import InvalidArgumentError
 
 __all__ = ["CompareConfig", "compare"]
@@ -96,8 +97,8 @@ def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = Com
     columns = (*COLUMNS, *_make_price(config.price_per_hour))
     by_env = {env: [group for group in groups if group.env == env] for env in dict.fromkeys(group.env for group in groups)}
     sections = [_make_section(env, i, members, columns) for i, (env, members) in enumerate(by_env.items())]
-    body = "\n".join([_make_head(runs, groups, by_env), *sections, _make_runs(groups, columns)])
     out = Path(config.out)
+    body = "\n".join([_make_head(runs, groups, by_env), *sections, _make_runs(groups, columns, out.parent)])
     write_atomically(out, page.make_page(f"Comparison: {', '.join(by_env)}", body).encode())
     return out
 
@@ -141,10 +142,10 @@ def _make_section(env: str, index: int, groups: Sequence[Group], columns: Sequen
     return f"<section><h2>{text(env)}</h2>{table}{page.make_switch(f'axis-{index}')}{page.make_grid(plots)}</section>"
 
 
-def _make_runs(groups: Sequence[Group], columns: Sequence[Column]) -> str:
+def _make_runs(groups: Sequence[Group], columns: Sequence[Column], folder: Path) -> str:
     rows = [
         [
-            text(run.run.path),
+            _link(run, folder),
             text(f"{group.env}, {group.label}"),
             str(run.config.seed),
             *(_show(column, column.read(run)) for column in columns),
@@ -154,6 +155,15 @@ def _make_runs(groups: Sequence[Group], columns: Sequence[Column]) -> str:
     ]
     table = page.make_table(("", "group", "seed", *(column.title for column in columns)), rows, "stack paths")
     return f"<section><h2>Every run</h2>{table}</section>"
+
+
+def _link(run: RunData, folder: Path) -> str:
+    """Return a run's path, as a link to its report where there is one, relative to the page's folder."""
+    report = run.run.path / "report.html"
+    if not report.is_file():
+        return text(run.run.path)
+    target = quote(Path(os.path.relpath(report.resolve(), folder.resolve())).as_posix())
+    return f'<a href="{target}">{text(run.run.path)}</a>'
 
 
 def _name_group(group: Group) -> str:

@@ -16,7 +16,7 @@ from gym_gazebo2.algos.report.learning import get_constants, plot_error, plot_in
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import Film, encode_film, encode_picture, film_arm
-from gym_gazebo2.algos.run_folder import write_atomically
+from gym_gazebo2.algos.writing import AGAIN, write_atomically
 from gym_gazebo2.errors import InvalidArgumentError, RenderError
 
 __all__ = ["ReportConfig", "check_price", "write_report"]
@@ -69,7 +69,7 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
         files |= {"arm.png": encode_picture(film.frames[-1]), "arm.webp": encode_film(film)}
     files["report.html"] = _make_page(data, config, film, files.get("arm.webp")).encode()
     for name, content in files.items():
-        write_atomically(data.run.path / name, content)
+        write_atomically(data.run.path / name, content, AGAIN)
     return [data.run.path / name for name in files]
 
 

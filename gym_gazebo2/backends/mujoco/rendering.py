@@ -6,7 +6,6 @@ import atexit
 import os
 import sys
 import threading
-import time
 from typing import Any
 
 import mujoco
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.backends.mujoco.scene import CAMERAS, make_visual_model
 from gym_gazebo2.errors import MissingDependencyError, RenderError, UnknownNameError
+from gym_gazebo2.real_time import RealTime
 from gym_gazebo2.robots import RobotSpec
 
 __all__ = ["Painter", "Window"]
@@ -106,7 +106,7 @@ class Window:
         self._handle: Any = viewer.launch_passive(self.model, self.data, show_left_ui=False, show_right_ui=False)
         self._threads = set(threading.enumerate()) - others
         atexit.register(self.close)  # a viewer that still draws when the interpreter ends would crash it
-        self._period, self._due, self._pacer = period, time.monotonic(), threading.Event()
+        self._real_time = RealTime(period)
 
     def show(self, q: Array, p_goal: Array) -> None:
         """Show a pose (dof,) and a goal position (3,); a window that the user closed stays closed."""
@@ -115,8 +115,7 @@ class Window:
         with self._handle.lock():
             _pose(self.model, self.data, q, p_goal)
         self._handle.sync()
-        self._pacer.wait(max(0.0, self._due - time.monotonic()))
-        self._due = max(self._due, time.monotonic()) + self._period
+        self._real_time.wait()
 
     def close(self) -> None:
         """Close the window and wait for its threads; closing twice is fine."""

@@ -1,0 +1,57 @@
+"""Gazebo's window beside a gzserver."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+
+from gym_gazebo2.errors import RenderError
+from gym_gazebo2.gazebo.server import GazeboServer
+
+__all__ = ["GazeboClient"]
+
+PATIENCE = 5.0
+"""Time that a gzclient has to end by itself [s]."""
+
+
+class GazeboClient:
+    """A gzclient; the user may close it, the server goes on."""
+
+    def __init__(self, server: GazeboServer) -> None:
+        """Open the window of a server that is ready and serves Gazebo's own topics.
+
+        Args:
+            server: The server.
+
+        Raises:
+            RenderError: There is no gzclient.
+        """
+        environment = server.environment | server.gazebo.make_client_environment()
+        with_me = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+        program = server.gazebo.gzclient
+        try:
+            self.process = subprocess.Popen([*with_me, str(program)], env=environment, start_new_session=True)
+        except OSError as error:
+            raise RenderError(f"{program} cannot be started: {error}. Install it with: gym-gazebo2 install-gazebo") from error
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
+    def check(self) -> None:
+        """Raise a RenderError where it died; closing it is its user's right."""
+        code = self.process.poll()
+        if code:
+            how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
+            raise RenderError(f"gzclient ended {how}, expected a window. It draws with OpenGL: see gym-gazebo2 doctor.")
+
+    def close(self) -> None:
+        """Close the window and wait for its end; closing twice is fine."""
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(PATIENCE)
