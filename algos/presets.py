@@ -117,6 +117,14 @@ _TUNED: dict[tuple[str, str], Preset] = {
 }
 """Rows found by ``python -m benchmarks.tune``; they replace what would be composed."""
 
+FEW_EVAL_RUNS = 5
+"""Episodes of an evaluation during training, where each takes its own time."""
+
+_ONE_ARM: dict[tuple[str, str], Preset] = {
+    ("SCARA-v0", "ppo"): Preset(20_000, {**_PPO_PLANAR, "n_steps": 400, "batch_size": 50}, num_envs=1, normalize=True),
+}
+"""Rows for a simulator with one arm, where steps are dear: smaller batches, more updates."""
+
 
 def _compose(env_id: str, algo: str) -> Preset:
     """Return the algorithm's settings, changed by what the id is like."""
@@ -169,17 +177,34 @@ PAPER: dict[str, Preset] = {
 PRESET_NAMES = ("tuned", "paper")
 
 
-def get_preset(env_id: str, algo: str, name: str = "tuned") -> Preset:
+def get_preset(env_id: str, algo: str, name: str = "tuned", arms: int | None = None) -> Preset:
     """Return the preset of an id and an algorithm.
 
     Args:
         env_id: Environment id.
         algo: Row of the table of algorithms.
         name: "tuned", the id's own; "paper", the algorithm's own, whatever the id.
+        arms: Arms of a simulator that has few of them; None: as many as the preset wants.
 
     Raises:
         UnknownNameError: There is none.
     """
+    preset = _find_preset(env_id, algo, name)
+    if arms is None:
+        return preset
+    return _fit(_ONE_ARM.get((env_id, algo), preset) if name == "tuned" else preset, arms)
+
+
+def _fit(preset: Preset, arms: int) -> Preset:
+    """Return the same for so many arms: an update sees as many steps, an evaluation fewer episodes."""
+    values = dict(preset.hyperparameters)
+    if "n_steps" in values:
+        values["n_steps"] = max(1, values["n_steps"] * preset.num_envs // arms)
+    runs = min(preset.eval_runs, FEW_EVAL_RUNS)
+    return dataclasses.replace(preset, num_envs=arms, hyperparameters=values, eval_runs=runs)
+
+
+def _find_preset(env_id: str, algo: str, name: str) -> Preset:
     if name not in PRESET_NAMES:
         raise UnknownNameError("preset", name, PRESET_NAMES)
     if name == "paper":
