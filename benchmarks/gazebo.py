@@ -33,7 +33,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from gym_gazebo2.algos import EvaluateConfig, evaluate, make_vec_env
+from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, train
 from gym_gazebo2.backends import Backend, make_backend
 from gym_gazebo2.gazebo import Domain, start_robot
 from gym_gazebo2.robots import RobotSpec, make_robot
@@ -58,7 +58,8 @@ class Arguments:
         stamps: Consecutive steps whose stamps are checked.
         placements: Placements free of contact that are checked, besides those in contact.
         run: Folder of a training; its policy is evaluated embedded and in Gazebo.
-        runs: Evaluation runs of that policy.
+        runs: Evaluation runs of a policy.
+        seed: Seed of the training in Gazebo.
         json: Also write the figures to this file.
     """
 
@@ -68,6 +69,7 @@ class Arguments:
     placements: int = 1000
     run: str | None = None
     runs: int = 30
+    seed: int = 20
     json: str | None = None
 
 
@@ -95,6 +97,7 @@ GOALS = {
     "fastest joint on the next step / its limit": Goal(operator.le, 1.0),
     "processes left": Goal(operator.eq, 0),
     "two Gazebos / one": Goal(operator.ge, 1.6),
+    "learned in Gazebo: RMS [mm]": Goal(operator.le, 5.0),
     "transfer: RMS in Gazebo / embedded": Goal(operator.le, 1.5),
     "transfer: RMS in Gazebo [mm]": Goal(operator.le, 1.0),
     "transfer: runs farther than 5 mm in Gazebo": Goal(operator.eq, 0),
@@ -296,6 +299,20 @@ def time_vec_env(num_envs: int, steps: int = 500) -> float:
     return rate
 
 
+def measure_learning(args: Arguments) -> Figures:
+    """Train SCARA-v0 with PPO's preset in Gazebo from the first step, and evaluate it there."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        run = train(TrainConfig("SCARA-v0", backend="gazebo", seed=args.seed, out=out, target_error_mm=5.0, progress="quiet"))
+        result, training = evaluate(run.path, EvaluateConfig(runs=args.runs)), run.read_json("training.json")
+    return {
+        "learned in Gazebo: RMS [mm]": result.accuracy_rms_mm,
+        "learned in Gazebo: steps": result.train_steps,
+        "learned in Gazebo: steps to 5 mm": training["steps_to_target"] or math.inf,
+        "learned in Gazebo: whole training [s]": result.train_wall_s,
+    }
+
+
 def measure_transfer(args: Arguments) -> Figures:
     """Evaluate a policy that was trained embedded, there and in Gazebo; the run's own evaluation is left alone."""
     if args.run is None:
@@ -319,6 +336,7 @@ PARTS: dict[str, Callable[[Arguments], Figures]] = {
     "stamps": measure_stamps,
     "placements": measure_placements,
     "parallel": measure_parallel,
+    "learning": measure_learning,
     "transfer": measure_transfer,
 }
 
