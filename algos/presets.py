@@ -51,7 +51,7 @@ _OFF_POLICY: Values = {
 _EXPLORING: Values = {**_OFF_POLICY, "noise_type": "normal", "noise_std": 0.1}
 
 _PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
-_PPO_WIDE: Values = {**_PPO, "policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
+_WIDE: Values = {"policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
 _TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
 _ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
 _TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
@@ -108,7 +108,9 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("MARA-v0", "ppo"): Preset(800_000, _PPO),
     ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
     ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, **_NARROW, "batch_size": 50}, num_envs=4),
-    ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, _PPO_WIDE),
+    ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, {**_PPO, **_WIDE}),
+    ("MARARandomTarget-v0", "trpo"): Preset(800_000, {**_TRPO, **_WIDE}, num_envs=16),
+    ("MARARandomTarget-v0", "acktr"): Preset(500_000, {**_ACKTR, **_WIDE}, num_envs=16),
     ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
     ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
