@@ -51,7 +51,7 @@ _OFF_POLICY: Values = {
 _EXPLORING: Values = {**_OFF_POLICY, "noise_type": "normal", "noise_std": 0.1}
 
 _PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
-_PPO_WIDE: Values = {**_PPO, "policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
+_WIDE: Values = {"policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
 _TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
 _ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
 _TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
@@ -108,7 +108,9 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("MARA-v0", "ppo"): Preset(800_000, _PPO),
     ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
     ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, **_NARROW, "batch_size": 50}, num_envs=4),
-    ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, _PPO_WIDE),
+    ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, {**_PPO, **_WIDE}),
+    ("MARARandomTarget-v0", "trpo"): Preset(800_000, {**_TRPO, **_WIDE}, num_envs=16),
+    ("MARARandomTarget-v0", "acktr"): Preset(500_000, {**_ACKTR, **_WIDE}, num_envs=16),
     ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
     ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
@@ -116,6 +118,14 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
 }
 """Rows found by ``python -m benchmarks.tune``; they replace what would be composed."""
+
+FEW_EVAL_RUNS = 5
+"""Episodes of an evaluation during training, where each takes its own time."""
+
+_ONE_ARM: dict[tuple[str, str], Preset] = {
+    ("SCARA-v0", "ppo"): Preset(20_000, {**_PPO_PLANAR, "n_steps": 400, "batch_size": 50}, num_envs=1, normalize=True),
+}
+"""Rows for a simulator with one arm, where steps are dear: smaller batches, more updates."""
 
 
 def _compose(env_id: str, algo: str) -> Preset:
@@ -169,17 +179,34 @@ PAPER: dict[str, Preset] = {
 PRESET_NAMES = ("tuned", "paper")
 
 
-def get_preset(env_id: str, algo: str, name: str = "tuned") -> Preset:
+def get_preset(env_id: str, algo: str, name: str = "tuned", arms: int | None = None) -> Preset:
     """Return the preset of an id and an algorithm.
 
     Args:
         env_id: Environment id.
         algo: Row of the table of algorithms.
         name: "tuned", the id's own; "paper", the algorithm's own, whatever the id.
+        arms: Arms of a simulator that has few of them; None: as many as the preset wants.
 
     Raises:
         UnknownNameError: There is none.
     """
+    preset = _find_preset(env_id, algo, name)
+    if arms is None:
+        return preset
+    return _fit(_ONE_ARM.get((env_id, algo), preset) if name == "tuned" else preset, arms)
+
+
+def _fit(preset: Preset, arms: int) -> Preset:
+    """Return the same for so many arms: an update sees as many steps, an evaluation fewer episodes."""
+    values = dict(preset.hyperparameters)
+    if "n_steps" in values:
+        values["n_steps"] = max(1, values["n_steps"] * preset.num_envs // arms)
+    runs = min(preset.eval_runs, FEW_EVAL_RUNS)
+    return dataclasses.replace(preset, num_envs=arms, hyperparameters=values, eval_runs=runs)
+
+
+def _find_preset(env_id: str, algo: str, name: str) -> Preset:
     if name not in PRESET_NAMES:
         raise UnknownNameError("preset", name, PRESET_NAMES)
     if name == "paper":

@@ -15,12 +15,15 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, callbacks, evaluate, make_vec_env, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback
+from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.presets import PRESETS, get_preset
 from gym_gazebo2.algos.rollout import ModelPolicy
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
+from gym_gazebo2.backends import BACKENDS
+from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.errors import GymGazebo2Error, RunError, UnknownNameError
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
@@ -139,6 +142,31 @@ def test_presets_for_an_unknown_id_or_algorithm():
         get_preset("MARA-v0", "ppp")
     with pytest.raises(UnknownNameError, match="Did you mean 'acktr'.*Available: a2c, acktr, ddpg, dqn, ppo, ppo_kl"):
         TrainConfig(algo="actkr")
+
+
+class FewArms(FakeBackend):
+    """A simulator that moves two arms at most."""
+
+    max_envs = 2
+
+
+def test_presets_fit_a_simulator_with_few_arms(monkeypatch):
+    """The batch stays, from longer rollouts; what is asked for is kept; a zoo file is taken as it is."""
+    monkeypatch.setitem(BACKENDS, "few", FewArms)
+    many = get_preset("MARA-v0", "trpo")
+    for given, arms in ((None, 2), (1, 1), (4, 4)):
+        few = resolve(TrainConfig("MARA-v0", "trpo", backend="few", num_envs=given))
+        assert few.num_envs == arms and few.hyperparameters["n_steps"] * arms == 100 * many.num_envs
+        assert (few.steps, few.normalize, few.eval_runs) == (many.steps, many.normalize, 5)
+    assert resolve(TrainConfig("MARA-v0", "trpo", num_envs=1)).hyperparameters["n_steps"] == 100
+    assert resolve(TrainConfig("SCARA-v0", backend="few")).steps < resolve(TrainConfig("SCARA-v0")).steps
+    assert resolve(TrainConfig("SCARA-v0", backend="few", preset="paper")).hyperparameters["n_steps"] == 1024
+
+
+def test_training_on_a_simulator_with_one_arm_needs_no_options(monkeypatch, tmp_path):
+    monkeypatch.setitem(BACKENDS, "few", FewArms)
+    run = train(TrainConfig("SCARA-v0", backend="few", steps=400, out=tmp_path / "run", progress="quiet"))
+    assert run.read_config().num_envs == 2 and run.model.is_file()
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
