@@ -27,6 +27,7 @@ class Arguments:
         env: Environment id.
         algo: Row of the table of algorithms.
         steps: Environment steps; None: the preset's.
+        preset: "tuned" or "paper".
         normalize: Normalise observations and rewards; None: the preset's.
         seeds: Number of seeds.
         runs: Episodes of each evaluation.
@@ -36,6 +37,7 @@ class Arguments:
     env: str = "MARA-v0"
     algo: str = "ppo"
     steps: int | None = None
+    preset: str = "tuned"
     normalize: bool | None = None
     seeds: int = 3
     runs: int = 30
@@ -49,7 +51,8 @@ def main() -> None:
     for seed in range(args.seeds):
         with tempfile.TemporaryDirectory() as folder:
             out = str(Path(folder) / "run")
-            run = train(TrainConfig(args.env, args.algo, args.steps, seed, out, normalize=args.normalize, progress=False))
+            settings = {"preset": args.preset, "normalize": args.normalize, "progress": "quiet"}
+            run = train(TrainConfig(args.env, args.algo, args.steps, seed, out, **settings))
             results.append({**read_steps(run), **dataclasses.asdict(evaluate(run.path, EvaluateConfig(runs=args.runs)))})
         print(f"seed {seed}: " + ", ".join(f"{name} {show(results[-1][name])}" for name in FIGURES), flush=True)
     for name in FIGURES:
