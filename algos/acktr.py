@@ -291,6 +291,7 @@ class ACKTR(OnPolicyAlgorithm):
         """Update actor and critic with the current rollout buffer.
 
         Raises:
+            InvalidArgumentError: If a schedule has fallen below zero.
             NonFiniteError: If an observation or a return is not finite; the policy stays as it was.
         """
         self.policy.set_training_mode(True)
@@ -357,8 +358,7 @@ class ACKTR(OnPolicyAlgorithm):
         self, parts: Sequence[Part], log_likelihood: th.Tensor, loss: th.Tensor, metrics: Sequence[Metric]
     ) -> None:
         """Step inside the trust region, and back by halves where its quadratic model was wrong."""
-        target_kl = self.target_kl_schedule(self._current_progress_remaining)
-        max_step_size = self.max_step_size_schedule(self._current_progress_remaining)
+        target_kl, max_step_size = self._read_schedule("target_kl"), self._read_schedule("max_step_size")
         others = [output for metric in metrics[1:] for output, _ in metric]
         step = take_natural_step(self._kfac, log_likelihood, loss, metrics[0], target_kl, max_step_size, others)
         size, kl = step.size, self._measure_kl(parts, target_kl)
@@ -390,7 +390,7 @@ class ACKTR(OnPolicyAlgorithm):
         """Fit a critic of its own to the returns, in minibatches."""
         optimizer = self.critic_optimizer
         if isinstance(optimizer, KFAC):
-            target_kl = self.critic_target_kl_schedule(self._current_progress_remaining)
+            target_kl = self._read_schedule("critic_target_kl")
             losses = [fit_by_kfac(self.policy, optimizer, batch, target_kl) for batch in self._draw_minibatches()]
         else:
             self._update_learning_rate(optimizer)
@@ -400,6 +400,14 @@ class ACKTR(OnPolicyAlgorithm):
     def _draw_minibatches(self) -> Iterator[RolloutBufferSamples]:
         for _ in range(self.n_critic_updates):
             yield from self.rollout_buffer.get(self.batch_size)
+
+    def _read_schedule(self, name: str) -> float:
+        value: float = getattr(self, f"{name}_schedule")(self._current_progress_remaining)
+        if not value >= 0:
+            raise InvalidArgumentError(
+                name, value, f"a schedule that never falls below zero, as after {self.num_timesteps} steps"
+            )
+        return value
 
     @property
     def _kfac(self) -> KFAC:

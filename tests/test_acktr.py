@@ -469,6 +469,13 @@ def test_settings_out_of_range_are_refused(setting, value):
         ACKTR("MlpPolicy", make_point_env(), **{**SMALL, setting: value})
 
 
+@pytest.mark.parametrize("name", ["target_kl", "max_step_size", "critic_target_kl"])
+def test_schedule_that_falls_below_zero_is_refused(name):
+    model = ACKTR("MlpPolicy", make_point_env(), **{name: LinearSchedule(0.01, -0.01, 0.5)}, **SMALL)
+    with pytest.raises(ValueError, match=rf"{name} is -0.01, .* after 128 steps"):
+        model.learn(256)
+
+
 def test_unknown_critic_lists_those_that_exist():
     with pytest.raises(ValueError, match="adam, kfac"):
         ACKTR("MlpPolicy", make_point_env(), critic="sgd")
