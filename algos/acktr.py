@@ -3,6 +3,8 @@
 import copy
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
+from io import BufferedIOBase
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -18,6 +20,7 @@ from stable_baselines3.common.policies import (
     BasePolicy,
     MultiInputActorCriticPolicy,
 )
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutBufferSamples, Schedule
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
@@ -431,6 +434,23 @@ class ACKTR(OnPolicyAlgorithm):
             reset_num_timesteps=reset_num_timesteps,
             progress_bar=progress_bar,
         )
+
+    @classmethod
+    def load(cls: type[SelfACKTR], path: str | Path | BufferedIOBase, *args: Any, **kwargs: Any) -> SelfACKTR:
+        """Load a model; see stable-baselines3's `BaseAlgorithm.load`.
+
+        Args:
+            path: What `save` wrote.
+            args: As there.
+            kwargs: As there.
+
+        Raises:
+            InvalidArgumentError: If another algorithm saved it.
+        """
+        data, _, _ = load_from_zip_file(path, custom_objects=kwargs.get("custom_objects"), device="cpu")
+        if data is None or "critic_target_kl" not in data:
+            raise InvalidArgumentError("path", path, "a model that ACKTR saved; this is one of another algorithm")
+        return super().load(path, *args, **kwargs)
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()

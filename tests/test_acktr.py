@@ -9,7 +9,7 @@ import torch as th
 from gymnasium import spaces
 from gymnasium.wrappers import TransformReward
 from sb3_contrib import TRPO
-from stable_baselines3 import PPO
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.distributions import kl_divergence
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import (
@@ -506,9 +506,10 @@ def test_bad_rollout_stops_before_the_update(bad):
     assert th.equal(get_parameters(model), before)
 
 
+@pytest.mark.parametrize("algorithm", [PPO, TRPO, A2C])
 @pytest.mark.parametrize("policy_kwargs", [{}, "shared"])
-def test_model_of_another_algorithm_is_refused(policy_kwargs, tmp_path):
+def test_model_of_another_algorithm_is_refused(algorithm, policy_kwargs, tmp_path):
     policy_kwargs = make_shared() if policy_kwargs else {}
-    PPO("MlpPolicy", make_point_env(), policy_kwargs=policy_kwargs, device="cpu").save(tmp_path / "ppo")
-    with pytest.raises(ValueError):
-        ACKTR.load(tmp_path / "ppo")
+    algorithm("MlpPolicy", make_point_env(), policy_kwargs=policy_kwargs, device="cpu").save(tmp_path / "other")
+    with pytest.raises(ValueError, match="other.*a model that ACKTR saved"):
+        ACKTR.load(tmp_path / "other")
