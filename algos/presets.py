@@ -10,6 +10,8 @@ from gym_gazebo2.errors import UnknownNameError
 __all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset"]
 
 Values = dict[str, Any]
+WIDE_START = 1.0
+"""Noise on the start pose that brings the tool to all of its workspace [rad]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,13 @@ _OFF_POLICY: Values = {
     "gradient_steps": 4,
     "policy_kwargs": {"net_arch": [64, 64]},
 }
+_TO_GOALS: Values = {
+    **_OFF_POLICY,
+    "gradient_steps": 8,
+    "tau": 0.02,
+    "target_entropy": -12.0,
+    "policy_kwargs": {"net_arch": [64, 64], "features_extractor_class": "goal"},
+}
 _EXPLORING: Values = {**_OFF_POLICY, "noise_type": "normal", "noise_std": 0.1}
 
 _PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
@@ -82,12 +91,15 @@ class _Difficulty:
         log_std_init: Initial log deviation of a Gaussian policy [1].
         normalize: As in ``Preset``.
         has_images: Whether the observation holds images, so that batches and buffers must be small.
+        has_goals: Whether goals are part of the observation, so that networks want to see the way to them, and hindsight to
+            start in many places.
     """
 
     scale: float = 1.0
     log_std_init: float = -0.5
     normalize: bool = False
     has_images: bool = False
+    has_goals: bool = False
 
 
 _IDS: dict[str, _Difficulty] = {
@@ -98,7 +110,7 @@ _IDS: dict[str, _Difficulty] = {
     "MARACamera-v0": _Difficulty(0.02, has_images=True),
     "MARAReal-v0": _Difficulty(1.5),
     "MARARandomTarget-v0": _Difficulty(3.0),
-    "MARAReachGoal-v0": _Difficulty(3.0),
+    "MARAReachGoal-v0": _Difficulty(3.0, has_goals=True),
     "SCARA-v0": _Difficulty(0.15, log_std_init=-1.0, normalize=True),
     "SCARARandomTarget-v0": _Difficulty(1.0, log_std_init=-1.0, normalize=True),
     "SCARA4-v0": _Difficulty(0.3, log_std_init=-1.0, normalize=True),
@@ -111,6 +123,7 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, {**_PPO, **_WIDE}),
     ("MARARandomTarget-v0", "trpo"): Preset(800_000, {**_TRPO, **_WIDE}, num_envs=16),
     ("MARARandomTarget-v0", "acktr"): Preset(500_000, {**_ACKTR, **_WIDE}, num_envs=16),
+    ("MARAReachGoal-v0", "sac"): Preset(48_000, _TO_GOALS, num_envs=8, start_noise=WIDE_START),
     ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
     ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
@@ -141,6 +154,9 @@ def _compose(env_id: str, algo: str) -> Preset:
         small = {"n_steps": 100, "batch_size": 100, "buffer_size": 5_000, "learning_starts": 500}
         values |= {name: value for name, value in small.items() if name in values}
         changes |= {"num_envs": 4, "eval_runs": 4}
+    if row.has_goals:
+        values["policy_kwargs"] = {**values["policy_kwargs"], "features_extractor_class": "goal"}
+        changes["start_noise"] = WIDE_START
     return dataclasses.replace(base, **changes)
 
 

@@ -28,6 +28,7 @@ from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env", "normalize"]
 
+GOAL_POINTS = ("achieved_goal", "desired_goal")
 Actions = Literal["box", "discrete"]
 Vectorization = Literal["batched", "dummy", "subproc"]
 
@@ -87,7 +88,9 @@ def _make_in_worker(**kwargs: Any) -> Any:
 
 
 def normalize(env: VecEnv, **options: Any) -> VecNormalize:
-    """Return the environments with observations and rewards normalised by running statistics; images stay as they are.
+    """Return the environments with observations and rewards normalised by running statistics.
+
+    Images stay as they are, and so do the points of a goal environment, whose difference is what matters.
 
     Args:
         env: The environments.
@@ -95,7 +98,7 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
     """
     space = env.observation_space
     if isinstance(space, spaces.Dict):
-        options["norm_obs_keys"] = [name for name, part in space.items() if not is_image_space(part)]
+        options["norm_obs_keys"] = [name for name, part in space.items() if not (is_image_space(part) or name in GOAL_POINTS)]
     return VecNormalize(env, **options)
 
 

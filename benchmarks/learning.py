@@ -17,7 +17,7 @@ import tyro
 from gym_gazebo2.algos import EvaluateConfig, RunFolder, TrainConfig, evaluate, train
 
 FIGURES = ("accuracy_rms_mm", "repeatability_rms_mm", "success_rate", "train_wall_s", "time_to_target_s", "steps_to_target")
-CHOSEN = ("env", "algo", "steps", "normalize", "backend", "eval_every", "target_error_mm")
+CHOSEN = ("env", "algo", "steps", "preset", "normalize", "backend", "eval_every", "target_error_mm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Arguments:
         env: Environment id.
         algo: Row of the table of algorithms.
         steps: Environment steps; None: the preset's.
+        preset: "tuned" or "paper".
         normalize: Normalise observations and rewards; None: the preset's.
         backend: Backend to train and evaluate on.
         eval_every: Steps between two evaluations, so between two looks at the target; None: a twentieth of the steps.
@@ -41,6 +42,7 @@ class Arguments:
     env: str = "MARA-v0"
     algo: str = "ppo"
     steps: int | None = None
+    preset: str = "tuned"
     normalize: bool | None = None
     backend: str = "mujoco"
     eval_every: int | None = None

@@ -18,13 +18,15 @@ from gym_gazebo2.algos.callbacks import RunCallback
 from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.networks import GoalExtractor
 from gym_gazebo2.algos.presets import PRESETS, get_preset
 from gym_gazebo2.algos.rollout import ModelPolicy
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
+from gym_gazebo2.algos.vec_env import normalize
 from gym_gazebo2.backends import BACKENDS
 from gym_gazebo2.backends.fake import FakeBackend
-from gym_gazebo2.errors import GymGazebo2Error, RunError, UnknownNameError
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownNameError
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 
@@ -119,6 +121,24 @@ def test_goals_are_learnt_by_hindsight(algo, tmp_path, monkeypatch):
     run = check_row(algo, tmp_path, monkeypatch, env="MARAReachGoal-v0")
     model = read_model_file(run.model).build()
     assert isinstance(model.replay_buffer, HerReplayBuffer)
+
+
+def test_a_network_sees_the_way_to_the_goal():
+    with contextlib.closing(make_vec_env("MARAReachGoal-v0", 2, backend="fake")) as env:
+        extractor = GoalExtractor(env.observation_space)
+        achieved, desired = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[0.12, 0.2, -0.3]])
+        observation = torch.arange(15.0)[None]
+        features = extractor({"observation": observation, "achieved_goal": achieved, "desired_goal": desired})
+        near = [math.tanh(1.0), 0.0, math.tanh(-30.0)]
+        expected = torch.cat([observation, desired, torch.tensor([[0.1, 0.0, -3.0]]), torch.tensor([near])], dim=1)
+        torch.testing.assert_close(features, expected)
+        assert features.shape[1] == extractor.features_dim
+        assert set(normalize(env).obs_rms) == {"observation"}  # points stay in metres
+        with pytest.raises(UnknownNameError, match="Available: goal"):
+            make_model("sac", env, {"policy_kwargs": {"features_extractor_class": "gaol"}}, 0)
+    env = make_vec_env("MARA-v0", 1, backend="fake")
+    with contextlib.closing(env), pytest.raises(InvalidArgumentError, match="achieved_goal"):
+        make_model("sac", env, {"policy_kwargs": {"features_extractor_class": "goal"}}, 0)
 
 
 def test_only_off_policy_rows_have_hindsight():
