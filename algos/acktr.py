@@ -3,6 +3,8 @@
 import copy
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
+from io import BufferedIOBase
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -18,6 +20,7 @@ from stable_baselines3.common.policies import (
     BasePolicy,
     MultiInputActorCriticPolicy,
 )
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutBufferSamples, Schedule
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
@@ -62,6 +65,8 @@ class Part(NamedTuple):
     actions: th.Tensor
     distribution: Distribution
     """The policy's before the step, with its graph."""
+    values: th.Tensor
+    """Predictions (n,), with their graph; empty where the critic has layers of its own."""
 
 
 class ACKTR(OnPolicyAlgorithm):
@@ -135,8 +140,8 @@ class ACKTR(OnPolicyAlgorithm):
             damping: λ of K-FAC.
             stats_decay: Weight of the past in the curvature, in [0, 1). None averages only as far as a batch is small
                 against the width of a layer; stale curvature is what makes the algorithm unstable.
-            stats_samples: Samples of the batch, drawn at random, that the curvature of actor or joint network is taken from.
-                None takes as many as its widest layer needs.
+            stats_samples: Samples of the batch, drawn at random, that curvature and length of a step of actor or joint
+                network are taken from, and as many others for its check. None takes as many as the widest layer needs.
             curvature_interval: Updates between two eigendecompositions; raise it for layers thousands wide.
             momentum: Weight of the previous direction, in [0, 1).
             critic: Optimizer of a critic that shares no layer with the actor.
@@ -289,6 +294,7 @@ class ACKTR(OnPolicyAlgorithm):
         """Update actor and critic with the current rollout buffer.
 
         Raises:
+            InvalidArgumentError: If a schedule has fallen below zero.
             NonFiniteError: If an observation or a return is not finite; the policy stays as it was.
         """
         self.policy.set_training_mode(True)
@@ -305,42 +311,45 @@ class ACKTR(OnPolicyAlgorithm):
 
     def _train_actor(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of the policy, its actions sampled (Wu et al., section 3.1)."""
-        parts: list[Part] = []
-        for observations, actions in self._split(batch):
-            with nullcontext() if parts else self._kfac.capture():
-                distribution = self.policy.get_distribution(observations)
-            parts.append(Part(observations, actions, copy.copy(distribution)))
+        parts = list(self._look(batch))
         loss = self._compute_policy_loss(batch, parts)
-        metric = [pair for part in parts for pair in compute_policy_metric(part.distribution)]
-        self._take_policy_step(parts, sample_log_prob(parts[0].distribution), loss, metric)
+        metrics = [compute_policy_metric(part.distribution) for part in parts]
+        self._take_policy_step(parts, sample_log_prob(parts[0].distribution), loss, metrics)
 
     def _train_jointly(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of p(a, v | s), both outputs sampled (Wu et al., section 3.1)."""
-        actions = get_actions(batch, self.action_space)
-        with self._kfac.capture():
-            values, *_ = self.policy.evaluate_actions(batch.observations, actions)
-        values = values.flatten()
-        parts = [Part(batch.observations, actions, copy.copy(self.policy.action_dist))]
-        value_loss, std = F.mse_loss(values, batch.returns), (2 * self.vf_coef) ** -0.5
+        parts = list(self._look(batch))
+        value_loss, std = F.mse_loss(th.cat([part.values for part in parts]), batch.returns), (2 * self.vf_coef) ** -0.5
         loss = self._compute_policy_loss(batch, parts) + self.vf_coef * value_loss
-        distribution = parts[0].distribution
-        log_likelihood = sample_log_prob(distribution) + sample_value_log_prob(values, std)
-        metric = compute_policy_metric(distribution) + compute_value_metric(values, std)
-        self._take_policy_step(parts, log_likelihood, loss, metric)
+        log_likelihood = sample_log_prob(parts[0].distribution) + sample_value_log_prob(parts[0].values, std)
+        metrics = [compute_policy_metric(part.distribution) + compute_value_metric(part.values, std) for part in parts]
+        self._take_policy_step(parts, log_likelihood, loss, metrics)
         self.logger.record("train/value_loss", value_loss.item())
 
+    def _look(self, batch: RolloutBufferSamples) -> Iterator[Part]:
+        """Yield the batch in parts; the first, whose pass is captured, is large enough for curvature and length of the step."""
+        for index, (observations, actions) in enumerate(self._split(batch)):
+            with nullcontext() if index else self._kfac.capture():
+                if self.shares_layers:
+                    values, *_ = self.policy.evaluate_actions(observations, actions)
+                    distribution = self.policy.action_dist
+                else:
+                    values, distribution = actions.new_empty(0), self.policy.get_distribution(observations)
+            yield Part(observations, actions, copy.copy(distribution), values.flatten())
+
     def _split(self, batch: RolloutBufferSamples) -> Iterator[tuple[Any, th.Tensor]]:
-        """Yield observations and actions, first of as many samples as the curvature needs: the buffer has shuffled them."""
+        """Yield observations and actions: a sample for the step, one as large for its check, the rest."""
         count = SAMPLES_PER_WIDTH * self._kfac.width if self.stats_samples is None else self.stats_samples
-        actions, observations = get_actions(batch, self.action_space), batch.observations
-        for part in (slice(0, count), slice(count, None)):
+        actions, observations = get_actions(batch, self.action_space), batch.observations  # in random order from the buffer
+        for part in (slice(0, count), slice(count, 2 * count), slice(2 * count, None)):
             if len(actions[part]):
                 is_dict = isinstance(observations, dict)
                 yield {k: rows[part] for k, rows in observations.items()} if is_dict else observations[part], actions[part]
 
     def _compute_policy_loss(self, batch: RolloutBufferSamples, parts: Sequence[Part]) -> th.Tensor:
         log_prob = th.cat([part.distribution.log_prob(part.actions) for part in parts])
-        entropy = th.cat([cast(th.Tensor, part.distribution.entropy()) for part in parts])
+        with th.set_grad_enabled(self.ent_coef != 0):
+            entropy = th.cat([cast(th.Tensor, part.distribution.entropy()) for part in parts])
         advantages = normalize(batch.advantages) if self.normalize_advantage else batch.advantages
         policy_loss = -(advantages * log_prob).mean()
         entropy_loss = -entropy.mean()
@@ -348,12 +357,13 @@ class ACKTR(OnPolicyAlgorithm):
         self.logger.record("train/entropy_loss", entropy_loss.item())
         return policy_loss + self.ent_coef * entropy_loss
 
-    def _take_policy_step(self, parts: Sequence[Part], log_likelihood: th.Tensor, loss: th.Tensor, metric: Metric) -> None:
+    def _take_policy_step(
+        self, parts: Sequence[Part], log_likelihood: th.Tensor, loss: th.Tensor, metrics: Sequence[Metric]
+    ) -> None:
         """Step inside the trust region, and back by halves where its quadratic model was wrong."""
-        target_kl = self.target_kl_schedule(self._current_progress_remaining)
-        max_step_size = self.max_step_size_schedule(self._current_progress_remaining)
-        rows = sum(len(part.actions) for part in parts)
-        step = take_natural_step(self._kfac, log_likelihood, loss, metric, rows, target_kl, max_step_size)
+        target_kl, max_step_size = self._read_schedule("target_kl"), self._read_schedule("max_step_size")
+        others = [output for metric in metrics[1:] for output, _ in metric]
+        step = take_natural_step(self._kfac, log_likelihood, loss, metrics[0], target_kl, max_step_size, others)
         size, kl = step.size, self._measure_kl(parts, target_kl)
         for _ in range(MAX_HALVINGS):
             if kl <= MAX_KL_RATIO * target_kl:
@@ -369,13 +379,13 @@ class ACKTR(OnPolicyAlgorithm):
 
     @th.no_grad()
     def _measure_kl(self, parts: Sequence[Part], target_kl: float) -> float:
-        """Measure the divergence on the first part, and where that comes near the region's edge on all of them."""
+        """Measure the divergence on samples that did not choose the step, and where it comes near the edge on all."""
         total, rows = 0.0, 0
-        for part in parts:
+        for part in (*parts[1:], parts[0]):
             n = len(part.actions)
             total += n * compute_mean_kl(part.distribution, self.policy.get_distribution(part.observations), n)
             rows += n
-            if total <= DOUBTFUL_KL_RATIO * target_kl * rows:
+            if rows >= len(parts[0].actions) and total <= DOUBTFUL_KL_RATIO * target_kl * rows:
                 break
         return total / rows
 
@@ -383,7 +393,7 @@ class ACKTR(OnPolicyAlgorithm):
         """Fit a critic of its own to the returns, in minibatches."""
         optimizer = self.critic_optimizer
         if isinstance(optimizer, KFAC):
-            target_kl = self.critic_target_kl_schedule(self._current_progress_remaining)
+            target_kl = self._read_schedule("critic_target_kl")
             losses = [fit_by_kfac(self.policy, optimizer, batch, target_kl) for batch in self._draw_minibatches()]
         else:
             self._update_learning_rate(optimizer)
@@ -393,6 +403,14 @@ class ACKTR(OnPolicyAlgorithm):
     def _draw_minibatches(self) -> Iterator[RolloutBufferSamples]:
         for _ in range(self.n_critic_updates):
             yield from self.rollout_buffer.get(self.batch_size)
+
+    def _read_schedule(self, name: str) -> float:
+        value: float = getattr(self, f"{name}_schedule")(self._current_progress_remaining)
+        if not value >= 0:
+            raise InvalidArgumentError(
+                name, value, f"a schedule that never falls below zero, as after {self.num_timesteps} steps"
+            )
+        return value
 
     @property
     def _kfac(self) -> KFAC:
@@ -416,6 +434,23 @@ class ACKTR(OnPolicyAlgorithm):
             reset_num_timesteps=reset_num_timesteps,
             progress_bar=progress_bar,
         )
+
+    @classmethod
+    def load(cls: type[SelfACKTR], path: str | Path | BufferedIOBase, *args: Any, **kwargs: Any) -> SelfACKTR:
+        """Load a model; see stable-baselines3's `BaseAlgorithm.load`.
+
+        Args:
+            path: What `save` wrote.
+            args: As there.
+            kwargs: As there.
+
+        Raises:
+            InvalidArgumentError: If another algorithm saved it.
+        """
+        data, _, _ = load_from_zip_file(path, custom_objects=kwargs.get("custom_objects"), device="cpu")
+        if data is None or "critic_target_kl" not in data:
+            raise InvalidArgumentError("path", path, "a model that ACKTR saved; this is one of another algorithm")
+        return super().load(path, *args, **kwargs)
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()

@@ -21,7 +21,7 @@ from gym_gazebo2.algos.progress import ProgressMode, check_progress
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.vec_env import Vectorization, check_env_id
 from gym_gazebo2.algos.zoo import read_zoo
-from gym_gazebo2.backends import BACKENDS
+from gym_gazebo2.backends import BACKENDS, get_factory
 from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.setpoint import Control, check_control
@@ -191,7 +191,8 @@ def _hold_dicts(key: str, *tables: Mapping[str, Any]) -> bool:
 def _choose_preset(config: TrainConfig) -> Preset:
     if config.zoo is not None:
         return read_zoo(config.zoo, config.env, config.algo)
-    return get_preset(config.env, config.algo, config.preset)
+    most = getattr(get_factory(config.backend), "max_envs", None)
+    return get_preset(config.env, config.algo, config.preset, None if most is None else config.num_envs or most)
 
 
 def collect_provenance() -> dict[str, Any]:

@@ -87,11 +87,11 @@ def decompose(factor: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
     The factor is scaled, and shifted by a small multiple of the identity, which changes no eigenvector: LAPACK fails in
     single precision on the denormal numbers that saturated units leave in a factor.
     """
-    scale = max(factor.trace().item() / len(factor), th.finfo(factor.dtype).tiny)
+    scale = max(factor.diagonal().mean().item(), th.finfo(factor.dtype).tiny)
     scaled = factor / scale
     scaled.diagonal().add_(EIGENVALUE_SHIFT)
     values, vectors = th.linalg.eigh(scaled)
-    return values.sub_(EIGENVALUE_SHIFT).mul_(scale).clamp_(min=0), vectors
+    return values.sub_(EIGENVALUE_SHIFT).clamp_(min=0).mul_(scale), vectors
 
 
 def solve(state: dict[str, Any], gradient: th.Tensor, damping: float) -> th.Tensor:

@@ -7,12 +7,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
-__all__ = ["ACTIVATIONS", "OPTIMIZERS", "NormalizedActivation", "describe_mlp", "parse_policy_kwargs"]
+__all__ = [
+    "ACTIVATIONS",
+    "EXTRACTORS",
+    "OPTIMIZERS",
+    "GoalExtractor",
+    "NormalizedActivation",
+    "describe_mlp",
+    "parse_policy_kwargs",
+]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -29,6 +39,8 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "RMSpropTFLike": RMSpropTFLike,
     "SGD": torch.optim.SGD,
 }
+GOAL_KEYS = ("observation", "achieved_goal", "desired_goal")
+"""Of a goal environment's observations."""
 NUM_LAYERS, NUM_HIDDEN = 2, 64
 """Hidden layers and their width, where only one of the two is asked for."""
 
@@ -44,6 +56,40 @@ class NormalizedActivation(nn.Sequential):
             activation: Class of the activation.
         """
         super().__init__(nn.LayerNorm(width), activation())
+
+
+class GoalExtractor(BaseFeaturesExtractor):
+    """Shows a network the way to the goal, at two scales, instead of the place where the tool is.
+
+    Otherwise it would have to learn the difference of two points in metres, to millimetres.
+    """
+
+    FAR, NEAR = 0.2, 0.02
+    """Scales of the way [m]; the near one saturates."""
+
+    def __init__(self, observation_space: spaces.Dict) -> None:
+        """Count the features.
+
+        Args:
+            observation_space: Of a goal environment: "observation", "achieved_goal" and "desired_goal", points in metres.
+
+        Raises:
+            InvalidArgumentError: The observations are others.
+        """
+        if not isinstance(observation_space, spaces.Dict) or set(observation_space) != set(GOAL_KEYS):
+            raise InvalidArgumentError("features_extractor_class", "goal", f"observations with {', '.join(GOAL_KEYS)}")
+        sizes = {key: spaces.flatdim(space) for key, space in observation_space.items()}
+        super().__init__(observation_space, sizes["observation"] + 3 * sizes["desired_goal"])
+
+    def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the features (n, size)."""
+        goal = observations["desired_goal"]
+        way = goal - observations["achieved_goal"]
+        return torch.cat([observations["observation"], goal, way / self.FAR, torch.tanh(way / self.NEAR)], dim=1)
+
+
+EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {"goal": GoalExtractor}
+"""Name of a features extractor → class."""
 
 
 def describe_mlp(
@@ -72,11 +118,12 @@ def parse_policy_kwargs(values: Mapping[str, Any], default_activation: str) -> d
     """Return ``policy_kwargs`` for stable-baselines3 from plain values.
 
     Args:
-        values: Its keywords, activation and optimiser by name, and ``layer_norm``, which needs layers of one width.
+        values: Its keywords; activation, optimiser and features extractor by name; ``layer_norm``, which needs layers of
+            one width.
         default_activation: The activation of the policy's class, which ``layer_norm`` puts itself in front of.
 
     Raises:
-        UnknownNameError: There is no such activation or optimiser.
+        UnknownNameError: There is no such activation, optimiser or features extractor.
         InvalidArgumentError: Normalised layers are not of one width.
     """
     kwargs = dict(values)
@@ -90,6 +137,10 @@ def parse_policy_kwargs(values: Mapping[str, Any], default_activation: str) -> d
         if optimizer not in OPTIMIZERS:
             raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
         kwargs["optimizer_class"] = OPTIMIZERS[optimizer]
+    if (extractor := kwargs.get("features_extractor_class")) is not None:
+        if extractor not in EXTRACTORS:
+            raise UnknownNameError("features extractor", extractor, EXTRACTORS)
+        kwargs["features_extractor_class"] = EXTRACTORS[extractor]
     return kwargs
 
 

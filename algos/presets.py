@@ -10,6 +10,8 @@ from gym_gazebo2.errors import UnknownNameError
 __all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset"]
 
 Values = dict[str, Any]
+WIDE_START = 1.0
+"""Noise on the start pose that brings the tool to all of its workspace [rad]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +50,17 @@ _OFF_POLICY: Values = {
     "gradient_steps": 4,
     "policy_kwargs": {"net_arch": [64, 64]},
 }
+_TO_GOALS: Values = {
+    **_OFF_POLICY,
+    "gradient_steps": 8,
+    "tau": 0.02,
+    "target_entropy": -12.0,
+    "policy_kwargs": {"net_arch": [64, 64], "features_extractor_class": "goal"},
+}
 _EXPLORING: Values = {**_OFF_POLICY, "noise_type": "normal", "noise_std": 0.1}
 
 _PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
-_PPO_WIDE: Values = {**_PPO, "policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
+_WIDE: Values = {"policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
 _TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
 _ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
 _TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
@@ -82,12 +91,15 @@ class _Difficulty:
         log_std_init: Initial log deviation of a Gaussian policy [1].
         normalize: As in ``Preset``.
         has_images: Whether the observation holds images, so that batches and buffers must be small.
+        has_goals: Whether goals are part of the observation, so that networks want to see the way to them, and hindsight to
+            start in many places.
     """
 
     scale: float = 1.0
     log_std_init: float = -0.5
     normalize: bool = False
     has_images: bool = False
+    has_goals: bool = False
 
 
 _IDS: dict[str, _Difficulty] = {
@@ -98,7 +110,7 @@ _IDS: dict[str, _Difficulty] = {
     "MARACamera-v0": _Difficulty(0.02, has_images=True),
     "MARAReal-v0": _Difficulty(1.5),
     "MARARandomTarget-v0": _Difficulty(3.0),
-    "MARAReachGoal-v0": _Difficulty(3.0),
+    "MARAReachGoal-v0": _Difficulty(3.0, has_goals=True),
     "SCARA-v0": _Difficulty(0.15, log_std_init=-1.0, normalize=True),
     "SCARARandomTarget-v0": _Difficulty(1.0, log_std_init=-1.0, normalize=True),
     "SCARA4-v0": _Difficulty(0.3, log_std_init=-1.0, normalize=True),
@@ -108,7 +120,10 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("MARA-v0", "ppo"): Preset(800_000, _PPO),
     ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
     ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, **_NARROW, "batch_size": 50}, num_envs=4),
-    ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, _PPO_WIDE),
+    ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, {**_PPO, **_WIDE}),
+    ("MARARandomTarget-v0", "trpo"): Preset(800_000, {**_TRPO, **_WIDE}, num_envs=16),
+    ("MARARandomTarget-v0", "acktr"): Preset(500_000, {**_ACKTR, **_WIDE}, num_envs=16),
+    ("MARAReachGoal-v0", "sac"): Preset(48_000, _TO_GOALS, num_envs=8, start_noise=WIDE_START),
     ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
     ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
@@ -116,6 +131,14 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
 }
 """Rows found by ``python -m benchmarks.tune``; they replace what would be composed."""
+
+FEW_EVAL_RUNS = 5
+"""Episodes of an evaluation during training, where each takes its own time."""
+
+_ONE_ARM: dict[tuple[str, str], Preset] = {
+    ("SCARA-v0", "ppo"): Preset(20_000, {**_PPO_PLANAR, "n_steps": 400, "batch_size": 50}, num_envs=1, normalize=True),
+}
+"""Rows for a simulator with one arm, where steps are dear: smaller batches, more updates."""
 
 
 def _compose(env_id: str, algo: str) -> Preset:
@@ -131,6 +154,9 @@ def _compose(env_id: str, algo: str) -> Preset:
         small = {"n_steps": 100, "batch_size": 100, "buffer_size": 5_000, "learning_starts": 500}
         values |= {name: value for name, value in small.items() if name in values}
         changes |= {"num_envs": 4, "eval_runs": 4}
+    if row.has_goals:
+        values["policy_kwargs"] = {**values["policy_kwargs"], "features_extractor_class": "goal"}
+        changes["start_noise"] = WIDE_START
     return dataclasses.replace(base, **changes)
 
 
@@ -169,17 +195,34 @@ PAPER: dict[str, Preset] = {
 PRESET_NAMES = ("tuned", "paper")
 
 
-def get_preset(env_id: str, algo: str, name: str = "tuned") -> Preset:
+def get_preset(env_id: str, algo: str, name: str = "tuned", arms: int | None = None) -> Preset:
     """Return the preset of an id and an algorithm.
 
     Args:
         env_id: Environment id.
         algo: Row of the table of algorithms.
         name: "tuned", the id's own; "paper", the algorithm's own, whatever the id.
+        arms: Arms of a simulator that has few of them; None: as many as the preset wants.
 
     Raises:
         UnknownNameError: There is none.
     """
+    preset = _find_preset(env_id, algo, name)
+    if arms is None:
+        return preset
+    return _fit(_ONE_ARM.get((env_id, algo), preset) if name == "tuned" else preset, arms)
+
+
+def _fit(preset: Preset, arms: int) -> Preset:
+    """Return the same for so many arms: an update sees as many steps, an evaluation fewer episodes."""
+    values = dict(preset.hyperparameters)
+    if "n_steps" in values:
+        values["n_steps"] = max(1, values["n_steps"] * preset.num_envs // arms)
+    runs = min(preset.eval_runs, FEW_EVAL_RUNS)
+    return dataclasses.replace(preset, num_envs=arms, hyperparameters=values, eval_runs=runs)
+
+
+def _find_preset(env_id: str, algo: str, name: str) -> Preset:
     if name not in PRESET_NAMES:
         raise UnknownNameError("preset", name, PRESET_NAMES)
     if name == "paper":

@@ -14,11 +14,10 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
 from gym_gazebo2.algos.keywords import make_keywords
+from gym_gazebo2.algos.networks import GOAL_KEYS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["ALGORITHMS", "Algorithm", "get_algorithm", "make_model", "wrap_actions"]
-
-GOAL_KEYS = ("observation", "achieved_goal", "desired_goal")
 
 
 @dataclasses.dataclass(frozen=True)

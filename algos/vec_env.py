@@ -23,15 +23,14 @@ from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.registration import ENVIRONMENTS
+from gym_gazebo2.scheduling import work_in_batches
 from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env", "normalize"]
 
+GOAL_POINTS = ("achieved_goal", "desired_goal")
 Actions = Literal["box", "discrete"]
 Vectorization = Literal["batched", "dummy", "subproc"]
-
-WORKERS: dict[str, tuple[Any, Any]] = {"dummy": (DummyVecEnv, None), "subproc": (SubprocVecEnv, deaf_to_interrupts)}
-"""Vectorization by an environment each → stable-baselines3's class, and what is done to each environment where it lives."""
 
 
 def make_vec_env(
@@ -72,8 +71,9 @@ def make_vec_env(
 
 def _make_arms(env_id: str, num_envs: int, vec: Vectorization, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     if vec != "batched":
-        workers, wrap = WORKERS[vec]
-        return make_worker_vec_env(env_id, num_envs, seed, wrapper_class=wrap, vec_env_cls=workers, env_kwargs=env_kwargs)
+        workers, make = {"dummy": (DummyVecEnv, gymnasium.make), "subproc": (SubprocVecEnv, _make_in_worker)}[vec]
+        env_kwargs = {"id": env_id, "render_mode": "rgb_array", **env_kwargs}
+        return make_worker_vec_env(make, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
     if gymnasium.spec(env_id).vector_entry_point is None:
         raise InvalidArgumentError("vec", vec, f"'dummy' or 'subproc' for {env_id}, which has no batched form")
     env = BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
@@ -81,8 +81,16 @@ def _make_arms(env_id: str, num_envs: int, vec: Vectorization, seed: int | None,
     return env
 
 
+def _make_in_worker(**kwargs: Any) -> Any:
+    """Make an environment in a process that has nothing else to do, and that Ctrl-C leaves to the training."""
+    work_in_batches()
+    return deaf_to_interrupts(gymnasium.make(**kwargs))
+
+
 def normalize(env: VecEnv, **options: Any) -> VecNormalize:
-    """Return the environments with observations and rewards normalised by running statistics; images stay as they are.
+    """Return the environments with observations and rewards normalised by running statistics.
+
+    Images stay as they are, and so do the points of a goal environment, whose difference is what matters.
 
     Args:
         env: The environments.
@@ -90,7 +98,7 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
     """
     space = env.observation_space
     if isinstance(space, spaces.Dict):
-        options["norm_obs_keys"] = [name for name, part in space.items() if not is_image_space(part)]
+        options["norm_obs_keys"] = [name for name, part in space.items() if not (is_image_space(part) or name in GOAL_POINTS)]
     return VecNormalize(env, **options)
 
 

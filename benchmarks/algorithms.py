@@ -214,7 +214,7 @@ def make_watch(job: Job, record: dict[str, Any], eval_env: Any, deadline: float)
     from gym_gazebo2.algos.run_folder import write_atomically
 
     class Watch(BaseCallback):
-        """Processor time, as processes share cores: without evaluations, and of updates (end of a rollout to the next)."""
+        """Keeps processor time, as processes share cores: without evaluations; of updates, from a rollout's end to the next."""
 
         def _on_training_start(self) -> None:
             self.mark, self.updating_since = time.process_time(), None

@@ -1,7 +1,8 @@
 """Lock-step Gazebo against its own free-running rate, the embedded physics, and its promises, all in one run.
 
 ``python -m benchmarks.gazebo`` prints every figure beside its goal; ``--only speed fidelity`` chooses, ``--run RUN`` adds the
-transfer of a trained policy, ``--json FILE`` also writes the figures. Needs Gazebo and ROS 2 (``gym-gazebo2 doctor``).
+transfer of a trained policy (``--runs 100`` for random goals), ``--json FILE`` also writes the figures. Needs Gazebo and ROS 2
+(``gym-gazebo2 doctor``).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import operator
 import os
 import shutil
@@ -31,7 +33,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from gym_gazebo2.algos import EvaluateConfig, evaluate, make_vec_env
+from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, train
 from gym_gazebo2.backends import Backend, make_backend
 from gym_gazebo2.gazebo import Domain, start_robot
 from gym_gazebo2.robots import RobotSpec, make_robot
@@ -56,7 +58,8 @@ class Arguments:
         stamps: Consecutive steps whose stamps are checked.
         placements: Placements free of contact that are checked, besides those in contact.
         run: Folder of a training; its policy is evaluated embedded and in Gazebo.
-        runs: Evaluation runs of that policy.
+        runs: Evaluation runs of a policy.
+        seed: Seed of the training in Gazebo.
         json: Also write the figures to this file.
     """
 
@@ -66,6 +69,7 @@ class Arguments:
     placements: int = 1000
     run: str | None = None
     runs: int = 30
+    seed: int = 20
     json: str | None = None
 
 
@@ -93,8 +97,10 @@ GOALS = {
     "fastest joint on the next step / its limit": Goal(operator.le, 1.0),
     "processes left": Goal(operator.eq, 0),
     "two Gazebos / one": Goal(operator.ge, 1.6),
+    "learned in Gazebo: RMS [mm]": Goal(operator.le, 5.0),
     "transfer: RMS in Gazebo / embedded": Goal(operator.le, 1.5),
     "transfer: RMS in Gazebo [mm]": Goal(operator.le, 1.0),
+    "transfer: runs farther than 5 mm in Gazebo": Goal(operator.eq, 0),
 }
 
 
@@ -293,6 +299,20 @@ def time_vec_env(num_envs: int, steps: int = 500) -> float:
     return rate
 
 
+def measure_learning(args: Arguments) -> Figures:
+    """Train SCARA-v0 with PPO's preset in Gazebo from the first step, and evaluate it there."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        run = train(TrainConfig("SCARA-v0", backend="gazebo", seed=args.seed, out=out, target_error_mm=5.0, progress="quiet"))
+        result, training = evaluate(run.path, EvaluateConfig(runs=args.runs)), run.read_json("training.json")
+    return {
+        "learned in Gazebo: RMS [mm]": result.accuracy_rms_mm,
+        "learned in Gazebo: steps": result.train_steps,
+        "learned in Gazebo: steps to 5 mm": training["steps_to_target"] or math.inf,
+        "learned in Gazebo: whole training [s]": result.train_wall_s,
+    }
+
+
 def measure_transfer(args: Arguments) -> Figures:
     """Evaluate a policy that was trained embedded, there and in Gazebo; the run's own evaluation is left alone."""
     if args.run is None:
@@ -304,7 +324,9 @@ def measure_transfer(args: Arguments) -> Figures:
         "transfer: RMS embedded [mm]": embedded.accuracy_rms_mm,
         "transfer: RMS in Gazebo [mm]": gazebo.accuracy_rms_mm,
         "transfer: RMS in Gazebo / embedded": gazebo.accuracy_rms_mm / embedded.accuracy_rms_mm,
-        "transfer: successes in Gazebo": gazebo.success_rate,
+        "transfer: farthest in Gazebo [mm]": max(map(math.hypot, *zip(*gazebo.errors_mm, strict=True))),
+        "transfer: runs in Gazebo": gazebo.runs,
+        "transfer: runs farther than 5 mm in Gazebo": round((1.0 - gazebo.success_rate) * gazebo.runs),
     }
 
 
@@ -314,6 +336,7 @@ PARTS: dict[str, Callable[[Arguments], Figures]] = {
     "stamps": measure_stamps,
     "placements": measure_placements,
     "parallel": measure_parallel,
+    "learning": measure_learning,
     "transfer": measure_transfer,
 }
 

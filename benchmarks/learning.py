@@ -17,6 +17,7 @@ import tyro
 from gym_gazebo2.algos import EvaluateConfig, RunFolder, TrainConfig, evaluate, train
 
 FIGURES = ("accuracy_rms_mm", "repeatability_rms_mm", "success_rate", "train_wall_s", "time_to_target_s", "steps_to_target")
+CHOSEN = ("env", "algo", "steps", "preset", "normalize", "backend", "eval_every", "target_error_mm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +28,13 @@ class Arguments:
         env: Environment id.
         algo: Row of the table of algorithms.
         steps: Environment steps; None: the preset's.
+        preset: "tuned" or "paper".
         normalize: Normalise observations and rewards; None: the preset's.
+        backend: Backend to train and evaluate on.
+        eval_every: Steps between two evaluations, so between two looks at the target; None: a twentieth of the steps.
+        target_error_mm: Tool error (RMS) whose time and steps are told [mm].
         seeds: Number of seeds.
+        first_seed: The first of them.
         runs: Episodes of each evaluation.
         json: Also write every seed's result to this file.
     """
@@ -36,8 +42,13 @@ class Arguments:
     env: str = "MARA-v0"
     algo: str = "ppo"
     steps: int | None = None
+    preset: str = "tuned"
     normalize: bool | None = None
+    backend: str = "mujoco"
+    eval_every: int | None = None
+    target_error_mm: float = 1.0
     seeds: int = 3
+    first_seed: int = 0
     runs: int = 30
     json: str | None = None
 
@@ -46,10 +57,10 @@ def main() -> None:
     """Train, evaluate, print."""
     args = tyro.cli(Arguments)
     results = []
-    for seed in range(args.seeds):
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
         with tempfile.TemporaryDirectory() as folder:
-            out = str(Path(folder) / "run")
-            run = train(TrainConfig(args.env, args.algo, args.steps, seed, out, normalize=args.normalize, progress=False))
+            chosen = {name: getattr(args, name) for name in CHOSEN}
+            run = train(TrainConfig(**chosen, seed=seed, out=Path(folder) / "run", progress="quiet"))
             results.append({**read_steps(run), **dataclasses.asdict(evaluate(run.path, EvaluateConfig(runs=args.runs)))})
         print(f"seed {seed}: " + ", ".join(f"{name} {show(results[-1][name])}" for name in FIGURES), flush=True)
     for name in FIGURES:

@@ -28,13 +28,15 @@ def main() -> None:
     parser.add_argument("candidates", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
+    parser.add_argument("--first-seed", type=int, default=0, help="other ones than the figures are stated of, to be fair")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--budget", type=float, default=float("inf"), help="start no run after so many seconds")
     args = parser.parse_args()
     done = {(row["name"], row["seed"]) for row in read_results(args.out)}
     candidates = json.loads(args.candidates.read_text())
-    jobs = [(c, seed, args.runs) for seed in range(args.seeds) for c in candidates if (c["name"], seed) not in done]
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    jobs = [(c, seed, args.runs) for seed in seeds for c in candidates if (c["name"], seed) not in done]
     run_all(jobs, args.jobs, time.monotonic() + args.budget, args.out)
     show(read_results(args.out))
 

@@ -19,6 +19,7 @@ from gym_gazebo2.errors import BackendError
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.locate import Gazebo
 from gym_gazebo2.gazebo.ports import check_domain, find_port
+from gym_gazebo2.scheduling import work_in_batches
 
 __all__ = ["GazeboServer", "check_gazebo"]
 
@@ -86,6 +87,7 @@ class GazeboServer:
                     start_new_session=True,
                     pass_fds=(ready,),
                 )
+            work_in_batches(self.process.pid)
         except OSError as error:
             _clean(self._ready, self._folder)
             raise BackendError(

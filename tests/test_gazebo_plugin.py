@@ -151,7 +151,8 @@ def test_repeated_token_is_answered_without_stepping(client: Client, mara: Robot
     first = client.step(start + 0.01, token="t:1")
     again = client.step(start + 0.01, token="t:1")
     assert (again.header.stamp, again.position) == (first.header.stamp, first.position)
-    second = client.step(start + 0.02, token="t:2")
+    for _ in range(100):
+        second = client.step(start + 0.02)
     late = client.make_command(start + 0.01)
     late.header.frame_id = "t:1"
     client.states.clear()
@@ -200,6 +201,8 @@ def test_wrong_commands_are_ignored(client: Client, served: tuple[GazeboServer, 
     log = served[0].quote_log(1000)
     assert "ignored a command for the unknown joint 'elbow'" in log
     assert log.count("ignored a command that puts 'motor1' outside its limits") == 1
+    for said in ("is not between 0 and 60 s", "is no whole number of physics steps of 1000000 ns"):
+        assert log.count(said) == 1
 
 
 @pytest.mark.parametrize("position", [[np.nan] * 6, [9.0] * 6, [0.0] * 5, []])
@@ -255,3 +258,20 @@ def test_real_time_runs_by_itself(mara: RobotSpec) -> None:
         assert np.abs(get_q(placed) - 0.3).max() < 1e-9
         client.commands.publish(client.make_command(np.full(mara.dof, 0.4), 0.5))
         assert client.spin_until(lambda: np.abs(get_q(client.states[-1]) - 0.4).max() < 1e-3, timeout=5)
+
+
+def test_real_time_rounds_the_time_of_a_command_up(mara: RobotSpec) -> None:
+    """A command of 1.5 ms takes two physics steps: a joint may go as far as it can in two, and no farther."""
+    step = 0.001 * mara.velocity_limit
+    with serve(mara, real_time_factor=1.0, control_dt=0.02) as (server, client):
+        start = get_q(client.place(mara.home))
+        too_far = client.make_command(start + 2.1 * step, 0.0015)
+        too_far.header.frame_id = "too far"
+        client.states.clear()
+        client.commands.publish(too_far)
+        assert client.spin_until(lambda: len(client.states) > 5)
+        assert all(state.header.frame_id != "too far" for state in client.states)
+        client.ask(client.commands, client.make_command(start + 1.9 * step, 0.0015))
+        assert client.spin_until(lambda: np.abs(get_q(client.states[-1]) - start - 1.9 * step).max() < 1e-4, timeout=5)
+        log = server.quote_log(1000)
+    assert "faster than its velocity limit" in log and "physics steps" not in log

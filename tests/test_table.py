@@ -15,13 +15,18 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, callbacks, evaluate, make_vec_env, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback
+from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.networks import GoalExtractor
 from gym_gazebo2.algos.presets import PRESETS, get_preset
 from gym_gazebo2.algos.rollout import ModelPolicy
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
-from gym_gazebo2.errors import GymGazebo2Error, RunError, UnknownNameError
+from gym_gazebo2.algos.vec_env import normalize
+from gym_gazebo2.backends import BACKENDS
+from gym_gazebo2.backends.fake import FakeBackend
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownNameError
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 
@@ -118,6 +123,24 @@ def test_goals_are_learnt_by_hindsight(algo, tmp_path, monkeypatch):
     assert isinstance(model.replay_buffer, HerReplayBuffer)
 
 
+def test_a_network_sees_the_way_to_the_goal():
+    with contextlib.closing(make_vec_env("MARAReachGoal-v0", 2, backend="fake")) as env:
+        extractor = GoalExtractor(env.observation_space)
+        achieved, desired = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[0.12, 0.2, -0.3]])
+        observation = torch.arange(15.0)[None]
+        features = extractor({"observation": observation, "achieved_goal": achieved, "desired_goal": desired})
+        near = [math.tanh(1.0), 0.0, math.tanh(-30.0)]
+        expected = torch.cat([observation, desired, torch.tensor([[0.1, 0.0, -3.0]]), torch.tensor([near])], dim=1)
+        torch.testing.assert_close(features, expected)
+        assert features.shape[1] == extractor.features_dim
+        assert set(normalize(env).obs_rms) == {"observation"}  # points stay in metres
+        with pytest.raises(UnknownNameError, match="Available: goal"):
+            make_model("sac", env, {"policy_kwargs": {"features_extractor_class": "gaol"}}, 0)
+    env = make_vec_env("MARA-v0", 1, backend="fake")
+    with contextlib.closing(env), pytest.raises(InvalidArgumentError, match="achieved_goal"):
+        make_model("sac", env, {"policy_kwargs": {"features_extractor_class": "goal"}}, 0)
+
+
 def test_only_off_policy_rows_have_hindsight():
     with contextlib.closing(make_vec_env("MARAReachGoal-v0", 2, backend="fake")) as env:
         assert isinstance(make_model("ppo", env, {"n_steps": 10, "batch_size": 20}, 0).get_env(), type(env))
@@ -139,6 +162,31 @@ def test_presets_for_an_unknown_id_or_algorithm():
         get_preset("MARA-v0", "ppp")
     with pytest.raises(UnknownNameError, match="Did you mean 'acktr'.*Available: a2c, acktr, ddpg, dqn, ppo, ppo_kl"):
         TrainConfig(algo="actkr")
+
+
+class FewArms(FakeBackend):
+    """A simulator that moves two arms at most."""
+
+    max_envs = 2
+
+
+def test_presets_fit_a_simulator_with_few_arms(monkeypatch):
+    """The batch stays, from longer rollouts; what is asked for is kept; a zoo file is taken as it is."""
+    monkeypatch.setitem(BACKENDS, "few", FewArms)
+    many = get_preset("MARA-v0", "trpo")
+    for given, arms in ((None, 2), (1, 1), (4, 4)):
+        few = resolve(TrainConfig("MARA-v0", "trpo", backend="few", num_envs=given))
+        assert few.num_envs == arms and few.hyperparameters["n_steps"] * arms == 100 * many.num_envs
+        assert (few.steps, few.normalize, few.eval_runs) == (many.steps, many.normalize, 5)
+    assert resolve(TrainConfig("MARA-v0", "trpo", num_envs=1)).hyperparameters["n_steps"] == 100
+    assert resolve(TrainConfig("SCARA-v0", backend="few")).steps < resolve(TrainConfig("SCARA-v0")).steps
+    assert resolve(TrainConfig("SCARA-v0", backend="few", preset="paper")).hyperparameters["n_steps"] == 1024
+
+
+def test_training_on_a_simulator_with_one_arm_needs_no_options(monkeypatch, tmp_path):
+    monkeypatch.setitem(BACKENDS, "few", FewArms)
+    run = train(TrainConfig("SCARA-v0", backend="few", steps=400, out=tmp_path / "run", progress="quiet"))
+    assert run.read_config().num_envs == 2 and run.model.is_file()
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)

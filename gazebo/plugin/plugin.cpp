@@ -65,7 +65,7 @@ class Plugin : public gazebo::WorldPlugin {
   std::vector<double> wanted_, ramp_speed_;   // [rad], [rad/s]; by joint of the arm
   std::vector<std::string> refused_;          // what was logged already
   std::string token_;
-  std::array<size_t, 32> old_tokens_{};
+  std::array<size_t, 4096> old_tokens_{};     // some seconds of stepping as fast as it goes
   size_t newest_token_{0};
 };
 
@@ -220,10 +220,16 @@ bool Plugin::IsRepeated(const rosidl_runtime_c__String& token) {
   return false;
 }
 
+/// The physics steps of a command: in lock-step its time is a whole number of them, in real time it is rounded up.
 std::optional<int64_t> Plugin::CountSteps(const builtin_interfaces__msg__Duration& duration) {
   const int64_t length = duration.sec * kSecond + duration.nanosec;
-  if (length > 0 && length <= 60 * kSecond && length % physics_dt_ == 0) return length / physics_dt_;
-  Refuse("a command whose time_from_start is no whole number of physics steps between 0 and 60 s");
+  if (!(length > 0 && length <= 60 * kSecond)) {
+    Refuse("a command whose time_from_start is not between 0 and 60 s");
+  } else if (lock_step_ && length % physics_dt_ != 0) {
+    Refuse("a command whose time_from_start is no whole number of physics steps of " + std::to_string(physics_dt_) + " ns");
+  } else {
+    return (length + physics_dt_ - 1) / physics_dt_;
+  }
   return std::nullopt;
 }
 

@@ -56,6 +56,8 @@ class Backend(ABC):
         self._was_reset, self._is_ready = np.zeros(self.num_envs, dtype=bool), False
         self._lower, self._upper = robot.lower - TOLERANCE, robot.upper + TOLERANCE
         self._max_step = robot.velocity_limit * self.control_dt + TOLERANCE
+        self._middle = (robot.lower + robot.upper) / 2
+        self._absurd = (robot.upper - robot.lower) / 2 + ABSURD_POSITION
 
     @abstractmethod
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
@@ -154,7 +156,7 @@ class Backend(ABC):
 
     def _check_sane(self, q: Array, dq: Array) -> None:
         """Raise a BackendError where the simulator's answer cannot be true."""
-        sane = (q > self._lower - ABSURD_POSITION) & (q < self._upper + ABSURD_POSITION) & (np.abs(dq) < ABSURD_SPEED)
+        sane = (np.abs(q - self._middle) < self._absurd) & (np.abs(dq) < ABSURD_SPEED)
         if not _holds_everywhere(sane):
             robot = self.robot
             arm, joint = np.argwhere(~sane)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import itertools
 import json
@@ -35,7 +34,8 @@ from gym_gazebo2.ros import (
 __all__ = ["serve"]
 
 LOG = logging.getLogger("gym_gazebo2.provider")
-OLD_TOKENS = 32
+OLD_TOKENS = 4096
+"""Commands whose late copies are known, some seconds of stepping as fast as it goes."""
 MOST_REFUSALS = 100
 LAG = 0.1
 """A real-time provider that is later than this lets time slip, instead of running after it [s]."""
@@ -113,7 +113,7 @@ class _Provider:
 
     def __init__(self, arm: ServedArm, graph: Graph, topics: Topics, lock_step: bool, robot_only: bool, gui: bool) -> None:
         self.arm, self.graph, self._lock_step, self._gui = arm, graph, lock_step, gui
-        self._token, self._old_tokens = "", collections.deque[str](maxlen=OLD_TOKENS)
+        self._token, self._old_tokens = "", dict[str, None]()
         self._refused: set[str] = set()
         self._state, self._contact, self._clock = JointState(name=list(arm.robot.joint_names)), WrenchStamped(), Clock()
         self._next_picture = time.monotonic()
@@ -181,7 +181,9 @@ class _Provider:
             return True
         if token in self._old_tokens:
             return True
-        self._old_tokens.append(token)
+        self._old_tokens[token] = None
+        if len(self._old_tokens) > OLD_TOKENS:
+            del self._old_tokens[next(iter(self._old_tokens))]
         return False
 
     @contextlib.contextmanager

@@ -128,10 +128,13 @@ class Link:
         self.robot, self.topics, self._is_local = robot, topics, is_local
         self.provider: Provider | None = None
         self.starts, self.is_speaking = 0, False
+        self._names: list[str] = []
+        self._order: list[int] = []
         self.on_state: Callable[[JointState], None] = lambda message: None
         self.on_contact: Callable[[WrenchStamped], None] = lambda message: None
         self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
+        self._command = JointTrajectory(joint_names=robot.joint_names, points=[JointTrajectoryPoint()])
         self.graph.subscribe(JointState, topics.state, self._on_state)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
         self.graph.subscribe(String, topics.provider, self._on_provider, keep=True)
@@ -143,11 +146,12 @@ class Link:
         return bool(self._commands.get_subscription_count())
 
     def make_command(self, goal: Array, period: int, token: str = "") -> JointTrajectory:
-        """Return the message that asks for a set-point (dof,) after a period [ns]."""
-        point = JointTrajectoryPoint(positions=goal.tolist(), time_from_start=from_ns(Duration, period))
-        message = JointTrajectory(joint_names=self.robot.joint_names, points=[point])
-        message.header.frame_id = token
-        return message
+        """Return the message that asks for a set-point (dof,) after a period [ns]; the next call changes it."""
+        (point,) = self._command.points
+        point.positions = goal.tolist()
+        point.time_from_start = from_ns(Duration, period)
+        self._command.header.frame_id = token
+        return self._command
 
     def send(self, command: JointTrajectory) -> None:
         """Publish a command."""
@@ -163,6 +167,15 @@ class Link:
         Raises:
             BackendError: A joint is missing, or has no position.
         """
+        names, dof = message.name, len(self.robot.joint_names)
+        if names != self._names or len(message.position) != len(names):
+            self._order = self._find_joints(message)
+            self._names = names
+        q = np.array(message.position)[self._order]
+        return q, np.array(message.velocity)[self._order] if len(message.velocity) == len(names) else np.full(dof, np.nan)
+
+    def _find_joints(self, message: JointState) -> list[int]:
+        """Return where the robot's joints are in a state."""
         names = list(message.name)
         missing = [name for name in self.robot.joint_names if name not in names]
         if missing or len(message.position) != len(names):
@@ -171,9 +184,7 @@ class Link:
                 f"{self.topics.state} brought {came}, expected each of {self.robot.joint_names}. "
                 f"Missing: {missing}. Does another node publish there?"
             )
-        order = [names.index(name) for name in self.robot.joint_names]
-        velocity = message.velocity if len(message.velocity) == len(names) else [np.nan] * len(names)
-        return np.array(message.position)[order], np.array(velocity)[order]
+        return [names.index(name) for name in self.robot.joint_names]
 
     def renew(self) -> Link:
         """Return a new link to the same arm, for where a signal has shut this one down."""
