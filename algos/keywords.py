@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,14 @@ from gym_gazebo2.algos.networks import parse_policy_kwargs
 from gym_gazebo2.algos.noise import OrnsteinUhlenbeckNoise
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
-__all__ = ["NOISES", "REPLAY_BUFFERS", "make_keywords", "parse_assignments"]
+__all__ = ["NOISES", "REPLAY_BUFFERS", "list_keywords", "make_keywords", "parse_assignments"]
 
 REPLAY_BUFFERS: dict[str, Any] = {"HerReplayBuffer": HerReplayBuffer, "default": None}
 """Name of a replay buffer → class; None lets stable-baselines3 choose by the observations."""
+
+RUNNER_S = ("self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model")
+"""Arguments of a constructor that the runner gives, or has no use for."""
+NOISE_KEYS = ("noise_type", "noise_std")
 
 NOISES: dict[str, type[ActionNoise]] = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckNoise}
 """``noise_type`` → class, as in rl-baselines3-zoo; ``noise_std`` is its deviation in units of the action's range."""
@@ -84,3 +89,13 @@ def _look_up(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
     if name not in table:
         raise UnknownNameError(kind, name, table)
     return table[name]
+
+
+def list_keywords(cls: type) -> Iterator[str]:
+    """Yield the keywords of a class's constructor, and of its bases' where it passes any on."""
+    for one in cls.__mro__:
+        own = vars(one).get("__init__")
+        parameters = [] if own is None else inspect.signature(own).parameters.values()
+        yield from (p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in RUNNER_S)
+        if parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return

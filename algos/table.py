@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
-from gym_gazebo2.algos.keywords import make_keywords
+from gym_gazebo2.algos.keywords import NOISE_KEYS, list_keywords, make_keywords
 from gym_gazebo2.algos.networks import GOAL_KEYS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
@@ -96,12 +96,16 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
         seed: Seed of every random generator.
 
     Raises:
-        UnknownNameError: There is no such algorithm.
-        InvalidArgumentError: The algorithm does not take such keywords or values.
+        UnknownNameError: There is no such algorithm, or it has no such hyperparameter.
+        InvalidArgumentError: The algorithm does not take such values.
     """
     row = get_algorithm(algo)
     values = dict(hyperparameters)
     policy = values.pop("policy", None) or row.choose_policy(env.observation_space)
+    known = {*list_keywords(row.load_class()), *NOISE_KEYS}
+    for name in values:
+        if name not in known:
+            raise UnknownNameError(f"hyperparameter of {algo}", name, known)
     if row.learns == "off_policy" and _has_goals(env.observation_space):
         values.setdefault("replay_buffer_class", "HerReplayBuffer")
     keywords = make_keywords(values, int(np.prod(env.action_space.shape)), row.activation)

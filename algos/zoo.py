@@ -7,12 +7,12 @@ parsed, and only literals, ``dict(…)`` and the names of ``ACTIVATIONS`` and ``
 from __future__ import annotations
 
 import ast
-import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.keywords import list_keywords
 from gym_gazebo2.algos.mapping_file import read_mapping
 from gym_gazebo2.algos.networks import ACTIVATIONS, OPTIMIZERS
 from gym_gazebo2.algos.presets import Preset
@@ -25,7 +25,6 @@ RUNNER_KEYS = ("n_timesteps", "n_envs", "normalize", "policy", "noise_type", "no
 """Keys that are no keywords of an algorithm."""
 EXPRESSIONS = ("policy_kwargs", "replay_buffer_kwargs", "rollout_buffer_kwargs", "normalize", "train_freq")
 """Keys whose strings are expressions."""
-NOT_OURS = ("self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model")
 NAMES = {f"{prefix}{cls.__name__}": name for name, cls in ACTIVATIONS.items() for prefix in ("nn.", "th.nn.", "torch.nn.")}
 NAMES |= {f"{prefix}{name}": name for name in OPTIMIZERS for prefix in ("", "th.optim.", "torch.optim.")}
 
@@ -52,7 +51,7 @@ def read_zoo(path: str | os.PathLike[str], env_id: str, algo: str) -> Preset:
     if not isinstance(entries.get(name), dict):
         raise UnknownNameError(f"entry of {path} for the environment", env_id, entries)
     values = {key: _read_value(key, value) for key, value in entries[name].items()}
-    known = {*RUNNER_KEYS, *_list_keywords(get_algorithm(algo).load_class())}
+    known = {*RUNNER_KEYS, *list_keywords(get_algorithm(algo).load_class())}
     for key in values:
         if key not in known:
             raise UnknownNameError(f"hyperparameter of {algo} (entry {name} of {path})", key, known)
@@ -133,13 +132,3 @@ def _read_normalize(value: Any) -> dict[str, bool]:
     if rewards and not observations:
         raise InvalidArgumentError("normalize", value, "rewards normalised together with observations")
     return {"normalize": observations, "normalize_reward": rewards}
-
-
-def _list_keywords(cls: type) -> Iterator[str]:
-    """Yield the keywords of a class's constructor, and of its bases' where it passes any on."""
-    for one in cls.__mro__:
-        own = vars(one).get("__init__")
-        parameters = [] if own is None else inspect.signature(own).parameters.values()
-        yield from (p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in NOT_OURS)
-        if parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return

@@ -1,8 +1,12 @@
 """Training learns, can be interrupted, and refuses what cannot work."""
 
+import base64
+import contextlib
 import dataclasses
+import io
 import json
 import os
+import pickle
 import shutil
 import zipfile
 
@@ -219,7 +223,7 @@ def test_images_can_be_trained_on(tmp_path):
         ({"hyperparameters": {"policy_kwargs": {"activation_fn": print}}}, "JSON"),
         ({"backend": "bullet"}, "Available: fake, gazebo, mujoco"),
         ({"control_dt": 0.013}, "control_dt"),
-        ({"hyperparameters": {"n_stpes": 10}}, "n_stpes"),
+        ({"hyperparameters": {"n_stpes": 10}}, "There is no hyperparameter of ppo 'n_stpes'. Did you mean 'n_steps'"),
         ({"hyperparameters": {"learning_rate": "lin_fast"}}, "lin_"),
         ({"hyperparameters": {"learning_rate": "lin_-1"}}, "learning_rate is -1.0, expected a positive number"),
         ({"hyperparameters": {"learning_rate": "lin_nan"}}, "learning_rate is"),
@@ -473,6 +477,40 @@ def test_loading_executes_nothing_from_the_file(run, tmp_path):
     """The pickled entry that SB3 writes may hold anything: it is never opened."""
     other = copy_run(run, tmp_path / "other", lambda name, content: b"not json at all" if name == "data" else content)
     assert evaluate(other).accuracy_rms_mm == evaluate(run.path).accuracy_rms_mm
+
+
+class Bomb:
+    """What a pickle runs when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("entry", ["policy.pth", "normalization.npz", "data"])
+def test_a_malicious_model_file_runs_nothing(run, tmp_path, entry):
+    """A command in every place where a pickle could stand; stable-baselines3's own load runs the one in ``data``."""
+    mark, content = tmp_path / "mark", io.BytesIO()
+    if entry == "policy.pth":
+        torch.save({"bomb": Bomb(mark)}, content)
+    elif entry == "normalization.npz":
+        np.savez(content, **{"mean.": np.array([Bomb(mark)], dtype=object)})
+    else:
+        encoded = base64.b64encode(pickle.dumps(Bomb(mark))).decode()
+        content.write(json.dumps({"policy_class": {":type:": "<class>", ":serialized:": encoded}}).encode())
+    other = copy_run(run, tmp_path / "other", lambda name, old: content.getvalue() if name == entry else old)
+    if entry == "data":
+        assert evaluate(other, EvaluateConfig(runs=2)).runs == 2
+    else:
+        with pytest.raises(RunError, match=r"model\.zip is corrupt or no model of gym-gazebo2"):
+            evaluate(other, EvaluateConfig(runs=2))
+    assert not mark.exists()
+    if entry == "data":  # the bomb would go off
+        with contextlib.suppress(Exception):
+            PPO.load(other / "model.zip")
+        assert mark.exists()
 
 
 def test_evaluation_file_and_best_model(run, tmp_path):

@@ -59,8 +59,9 @@ def show_envs(as_json: bool) -> None:
         print(json.dumps(rows, indent=2))
         return
     table = Table(title="Environment ids")
-    for heading in ("id", *next(iter(rows.values()))):
-        table.add_column(heading.replace("_", " "))
+    table.add_column("id", no_wrap=True)  # what a reader copies
+    for heading in next(iter(rows.values())):
+        table.add_column(heading.replace("_", " "), overflow="fold")
     for name, row in rows.items():
         table.add_row(name, *(escape(str(value)) for value in row.values()))
     Console().print(table)
