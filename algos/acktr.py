@@ -52,7 +52,7 @@ SAMPLES_PER_WIDTH = 8
 MAX_KL_RATIO = 1.5
 """A step whose measured divergence exceeds this multiple of the target is halved."""
 
-DOUBTFUL_KL_RATIO = 1.2
+DOUBTFUL_KL_RATIO = 1.1
 """A divergence measured on a sample is measured on the whole batch where it exceeds this multiple of the target."""
 
 MAX_HALVINGS = 10
