@@ -140,8 +140,8 @@ class ACKTR(OnPolicyAlgorithm):
             damping: λ of K-FAC.
             stats_decay: Weight of the past in the curvature, in [0, 1). None averages only as far as a batch is small
                 against the width of a layer; stale curvature is what makes the algorithm unstable.
-            stats_samples: Samples of the batch, drawn at random, that curvature and length of a step of actor or joint
-                network are taken from, and as many others for its check. None takes as many as the widest layer needs.
+            stats_samples: Samples of the batch, drawn at random, that the curvature of actor or joint network is taken from,
+                and as many others to check the step on. None takes as many as the widest layer needs.
             curvature_interval: Updates between two eigendecompositions; raise it for layers thousands wide.
             momentum: Weight of the previous direction, in [0, 1).
             critic: Optimizer of a critic that shares no layer with the actor.
@@ -313,8 +313,8 @@ class ACKTR(OnPolicyAlgorithm):
         """Step along the natural gradient of the policy, its actions sampled (Wu et al., section 3.1)."""
         parts = list(self._look(batch))
         loss = self._compute_policy_loss(batch, parts)
-        metrics = [compute_policy_metric(part.distribution) for part in parts]
-        self._take_policy_step(parts, sample_log_prob(parts[0].distribution), loss, metrics)
+        metric = [pair for part in parts for pair in compute_policy_metric(part.distribution)]
+        self._take_policy_step(parts, sample_log_prob(parts[0].distribution), loss, metric)
 
     def _train_jointly(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of p(a, v | s), both outputs sampled (Wu et al., section 3.1)."""
@@ -322,12 +322,13 @@ class ACKTR(OnPolicyAlgorithm):
         value_loss, std = F.mse_loss(th.cat([part.values for part in parts]), batch.returns), (2 * self.vf_coef) ** -0.5
         loss = self._compute_policy_loss(batch, parts) + self.vf_coef * value_loss
         log_likelihood = sample_log_prob(parts[0].distribution) + sample_value_log_prob(parts[0].values, std)
-        metrics = [compute_policy_metric(part.distribution) + compute_value_metric(part.values, std) for part in parts]
-        self._take_policy_step(parts, log_likelihood, loss, metrics)
+        metric = [pair for part in parts for pair in compute_policy_metric(part.distribution)]
+        metric += [pair for part in parts for pair in compute_value_metric(part.values, std)]
+        self._take_policy_step(parts, log_likelihood, loss, metric)
         self.logger.record("train/value_loss", value_loss.item())
 
     def _look(self, batch: RolloutBufferSamples) -> Iterator[Part]:
-        """Yield the batch in parts; the first, whose pass is captured, is large enough for curvature and length of the step."""
+        """Yield the batch in parts; the first, whose pass is captured, is large enough for the curvature."""
         for index, (observations, actions) in enumerate(self._split(batch)):
             with nullcontext() if index else self._kfac.capture():
                 if self.shares_layers:
@@ -338,7 +339,7 @@ class ACKTR(OnPolicyAlgorithm):
             yield Part(observations, actions, copy.copy(distribution), values.flatten())
 
     def _split(self, batch: RolloutBufferSamples) -> Iterator[tuple[Any, th.Tensor]]:
-        """Yield observations and actions: a sample for the step, one as large for its check, the rest."""
+        """Yield observations and actions: a sample for the curvature, one as large for the check, the rest."""
         count = SAMPLES_PER_WIDTH * self._kfac.width if self.stats_samples is None else self.stats_samples
         actions, observations = get_actions(batch, self.action_space), batch.observations  # in random order from the buffer
         for part in (slice(0, count), slice(count, 2 * count), slice(2 * count, None)):
@@ -357,13 +358,11 @@ class ACKTR(OnPolicyAlgorithm):
         self.logger.record("train/entropy_loss", entropy_loss.item())
         return policy_loss + self.ent_coef * entropy_loss
 
-    def _take_policy_step(
-        self, parts: Sequence[Part], log_likelihood: th.Tensor, loss: th.Tensor, metrics: Sequence[Metric]
-    ) -> None:
+    def _take_policy_step(self, parts: Sequence[Part], log_likelihood: th.Tensor, loss: th.Tensor, metric: Metric) -> None:
         """Step inside the trust region, and back by halves where its quadratic model was wrong."""
         target_kl, max_step_size = self._read_schedule("target_kl"), self._read_schedule("max_step_size")
-        others = [output for metric in metrics[1:] for output, _ in metric]
-        step = take_natural_step(self._kfac, log_likelihood, loss, metrics[0], target_kl, max_step_size, others)
+        rows = sum(len(part.actions) for part in parts)
+        step = take_natural_step(self._kfac, log_likelihood, loss, metric, rows, target_kl, max_step_size)
         size, kl = step.size, self._measure_kl(parts, target_kl)
         for _ in range(MAX_HALVINGS):
             if kl <= MAX_KL_RATIO * target_kl:
@@ -379,7 +378,7 @@ class ACKTR(OnPolicyAlgorithm):
 
     @th.no_grad()
     def _measure_kl(self, parts: Sequence[Part], target_kl: float) -> float:
-        """Measure the divergence on samples that did not choose the step, and where those leave a doubt on all."""
+        """Measure the divergence on samples of which the curvature is not, and where those leave a doubt on all."""
         measured = th.empty(0)
         for part in (*parts[1:], parts[0]):
             kl = compute_kl(part.distribution, self.policy.get_distribution(part.observations), len(part.actions))

@@ -55,5 +55,5 @@ def fit_by_kfac(policy: ActorCriticPolicy, kfac: KFAC, batch: RolloutBufferSampl
     std = max(math.sqrt(value_loss.item()), MIN_STD)
     loss, log_likelihood = value_loss / (2 * std**2), sample_value_log_prob(values, std)
     metric = compute_value_metric(values, std)
-    take_natural_step(kfac, log_likelihood, loss, metric, target_kl, max_step_size=math.inf)
+    take_natural_step(kfac, log_likelihood, loss, metric, len(values), target_kl, max_step_size=math.inf)
     return value_loss.item()

@@ -21,36 +21,27 @@ class Step(NamedTuple):
 
 
 def take_natural_step(
-    kfac: KFAC,
-    log_likelihood: th.Tensor,
-    loss: th.Tensor,
-    metric: Metric,
-    target_kl: float,
-    max_step_size: float,
-    others: Sequence[th.Tensor] = (),
+    kfac: KFAC, log_likelihood: th.Tensor, loss: th.Tensor, metric: Metric, rows: int, target_kl: float, max_step_size: float
 ) -> Step:
     """Move down the loss, along its natural gradient, as far as the trust region lets.
 
     Args:
         kfac: Optimizer that captured the pass from which the log-likelihood was computed.
         log_likelihood: Log-likelihood (m,) of outcomes drawn from the model.
-        loss: Scalar to descend; it depends on the parameters through the outputs below only.
-        metric: Outputs (m, ...) of the model on a batch, or on a random part of it, in which its Fisher matrix is diagonal.
+        loss: Scalar to descend; it depends on the parameters through the metric's outputs only.
+        metric: Outputs of the model, in which its Fisher matrix is diagonal; those of a batch in parts stand one after another.
+        rows: Size n of the batch.
         target_kl: δ [nat].
         max_step_size: η_max.
-        others: Outputs on the rest of the batch, which the loss depends on too.
 
     Returns:
         The step; no gradient is left.
     """
     kfac.update_curvature(log_likelihood)
     outputs, weights = zip(*metric, strict=True)
-    cotangents = th.autograd.grad(loss, [*outputs, *others])
-    rest = th.autograd.grad(others, kfac.params, cotangents[len(outputs) :]) if others else ()
-    pullback = Pullback(outputs, kfac.params, cotangents[: len(outputs)])
-    gradients = [th.add(*pair) for pair in zip(pullback.gradients, rest, strict=True)] if rest else pullback.gradients
-    direction = kfac.compute_direction(gradients)
-    quadratic_form = compute_squared_norm(pullback.push(direction), weights)
+    pullback = Pullback(outputs, kfac.params, th.autograd.grad(loss, outputs, retain_graph=True))
+    direction = kfac.compute_direction(pullback.gradients)
+    quadratic_form = compute_squared_norm(pullback.push(direction), weights, rows)
     size = compute_step_size(quadratic_form, target_kl, max_step_size)
     kfac.move(direction, size)
     return Step(direction, size, 0.5 * size**2 * quadratic_form)
@@ -113,10 +104,10 @@ def compute_quadratic_form(metric: Metric, parameters: Sequence[th.Tensor], dire
     """
     outputs, weights = zip(*metric, strict=True)
     pullback = Pullback(outputs, parameters, [th.zeros_like(output) for output in outputs])
-    return compute_squared_norm(pullback.push(direction), weights)
+    return compute_squared_norm(pullback.push(direction), weights, len(outputs[0]))
 
 
-def compute_squared_norm(changes: Sequence[th.Tensor], weights: Sequence[th.Tensor]) -> float:
-    """Compute Σ weight du² of changes du of the outputs (n, ...), in the mean over n."""
+def compute_squared_norm(changes: Sequence[th.Tensor], weights: Sequence[th.Tensor], rows: int) -> float:
+    """Compute Σ weight du² of changes du of the outputs (n, ...), in the mean over the batch that they are parts of."""
     terms = [th.dot((weight * change).flatten(), change.flatten()) for weight, change in zip(weights, changes, strict=True)]
-    return th.stack(terms).sum().item() / len(changes[0])
+    return th.stack(terms).sum().item() / rows

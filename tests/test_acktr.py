@@ -196,7 +196,7 @@ def test_measured_kl_stays_near_the_target_in_training():
 
 
 @pytest.mark.parametrize("policy_kwargs", [{}, "shared"])
-def test_the_whole_batch_stays_inside_the_region_though_samples_choose_the_step(policy_kwargs):
+def test_the_whole_batch_stays_inside_the_region_though_samples_check_the_step(policy_kwargs):
     """Over 200 updates on new batches the divergence is measured anew, on all samples."""
     policy_kwargs = make_shared() if policy_kwargs else {"net_arch": [16]}
     model = ACKTR("MlpPolicy", make_point_env(), policy_kwargs=policy_kwargs, stats_samples=128, **SMALL)
@@ -229,8 +229,8 @@ def test_step_that_leaves_the_region_is_taken_back():
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_sample_for_curvature_and_length_leaves_the_gradient_to_the_whole_batch(shared):
-    """Hardly curved by its damping, the step has one direction, whatever sample chooses its length."""
+def test_a_sample_for_the_curvature_leaves_gradient_and_length_to_the_whole_batch(shared):
+    """Hardly curved by its damping, the step is one, whatever sample its curvature is of."""
     settings = {**SMALL, "n_steps": 512, "damping": 1e9, "max_step_size": 1e12, "vf_coef": 1e-9}
     directions = []
     for samples in (2000, 300):
@@ -240,7 +240,7 @@ def test_a_sample_for_curvature_and_length_leaves_the_gradient_to_the_whole_batc
         values = learn(model, 1024)
         steps = [(p - old).flatten() for p, old in zip(model.policy.optimizer.params, before, strict=True)]
         directions.append(nn.functional.normalize(th.cat(steps).detach(), dim=0))
-        assert values["train/kl"][0] == pytest.approx(0.01, rel=0.15)
+        assert values["train/kl"][0] == pytest.approx(0.01, rel=0.1)
     assert directions[0] @ directions[1] > 0.9999
 
 
