@@ -33,7 +33,7 @@ from gym_gazebo2.algos.on_policy import check_finite, get_actions, log_training,
 from gym_gazebo2.algos.policy_fisher import (
     LOG_STD_FISHER,
     Metric,
-    compute_mean_kl,
+    compute_kl,
     compute_policy_metric,
     compute_value_metric,
     sample_log_prob,
@@ -52,8 +52,8 @@ SAMPLES_PER_WIDTH = 8
 MAX_KL_RATIO = 1.5
 """A step whose measured divergence exceeds this multiple of the target is halved."""
 
-DOUBTFUL_KL_RATIO = 1.2
-"""A divergence measured on a sample is measured on the whole batch where it exceeds this multiple of the target."""
+DOUBT = 4.0
+"""Standard errors by which a divergence measured on a sample must stay below that; else all of the batch is measured."""
 
 MAX_HALVINGS = 10
 
@@ -379,15 +379,15 @@ class ACKTR(OnPolicyAlgorithm):
 
     @th.no_grad()
     def _measure_kl(self, parts: Sequence[Part], target_kl: float) -> float:
-        """Measure the divergence on samples that did not choose the step, and where it comes near the edge on all."""
-        total, rows = 0.0, 0
+        """Measure the divergence on samples that did not choose the step, and where those leave a doubt on all."""
+        measured = th.empty(0)
         for part in (*parts[1:], parts[0]):
-            n = len(part.actions)
-            total += n * compute_mean_kl(part.distribution, self.policy.get_distribution(part.observations), n)
-            rows += n
-            if rows >= len(parts[0].actions) and total <= DOUBTFUL_KL_RATIO * target_kl * rows:
+            kl = compute_kl(part.distribution, self.policy.get_distribution(part.observations), len(part.actions))
+            measured = th.cat([measured.to(kl), kl])
+            bound = measured.mean() + DOUBT * measured.std(correction=0) / len(measured) ** 0.5
+            if len(measured) >= len(parts[0].actions) and bound <= MAX_KL_RATIO * target_kl:
                 break
-        return total / rows
+        return measured.mean().item()
 
     def _train_critic(self) -> None:
         """Fit a critic of its own to the returns, in minibatches."""

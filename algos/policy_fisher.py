@@ -57,6 +57,6 @@ def compute_value_metric(values: th.Tensor, std: float) -> Metric:
     return [(values, th.full_like(values, std**-2))]
 
 
-def compute_mean_kl(old: Distribution, new: Distribution, n: int) -> float:
-    """Compute KL(old ‖ new) [nat], summed over the dimensions of an action, in the mean over n observations."""
-    return kl_divergence(old, new).reshape(n, -1).sum(dim=1).mean().item()
+def compute_kl(old: Distribution, new: Distribution, n: int) -> th.Tensor:
+    """Compute KL(old ‖ new) [nat] of each of n observations, (n,), summed over the dimensions of an action."""
+    return kl_divergence(old, new).reshape(n, -1).sum(dim=1)

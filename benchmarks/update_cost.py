@@ -71,7 +71,7 @@ TRAININGS: dict[str, tuple[type[OnPolicyAlgorithm], dict[str, Any]]] = {
 }
 """Equal batches, and so many updates; the critic's work is the passes over a batch in minibatches of Adam, or ACKTR's own."""
 REPEATS = CHEAP["curvature_interval"]
-"""Updates timed at once, so that each holds its share of a decomposition."""
+"""Updates of which a round takes the mean, so that each holds its share of a decomposition."""
 
 Times = dict[str, list[float]]
 Row = tuple[Callable[[], object], Callable[[], object]]
@@ -160,7 +160,10 @@ def make_a2c_actor(model: A2C, batch: RolloutBufferSamples) -> Callable[[], None
 
 
 def make_updates(width: int, batch: int) -> dict[str, Row]:
-    """Return the updates that are compared at one size, each with what puts the first parameters back."""
+    """Return the updates that are compared at one size, each with what puts the first parameters back.
+
+    A policy meets a batch only once in a training; on one that it has fitted, steps overshoot and are measured twice.
+    """
     separate = {"net_arch": [width, width]}
     shared = {"net_arch": [], "features_extractor_class": Trunk, "features_extractor_kwargs": {"width": width}}
     a2c, acktr = (make_learner(algorithm, batch, separate) for algorithm in (A2C, ACKTR))
@@ -179,16 +182,18 @@ def make_updates(width: int, batch: int) -> dict[str, Row]:
 
 
 def measure(rows: dict[str, Row], rounds: int, repeats: int) -> Times:
-    """Return the wall time of each row, in rounds taken in turn, after one that does not count [s]."""
+    """Return the mean wall time of each row's repeats, in rounds taken in turn, after one that does not count [s]."""
     times: Times = {name: [] for name in rows}
     for count in range(rounds + 1):
         for name, (prepare, run) in rows.items():
-            prepare()
-            start = time.perf_counter()
+            total = 0.0
             for _ in range(repeats):
+                prepare()
+                start = time.perf_counter()
                 run()
+                total += time.perf_counter() - start
             if count:
-                times[name].append((time.perf_counter() - start) / repeats)
+                times[name].append(total / repeats)
     return times
 
 

@@ -23,6 +23,7 @@ from stable_baselines3.common.envs import (
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from torch import nn
@@ -194,6 +195,31 @@ def test_measured_kl_stays_near_the_target_in_training():
     assert 0.9 < np.median(ratios) < 1.1
 
 
+@pytest.mark.parametrize("policy_kwargs", [{}, "shared"])
+def test_the_whole_batch_stays_inside_the_region_though_samples_choose_the_step(policy_kwargs):
+    """Over 200 updates on new batches the divergence is measured anew, on all samples."""
+    policy_kwargs = make_shared() if policy_kwargs else {"net_arch": [16]}
+    model = ACKTR("MlpPolicy", make_point_env(), policy_kwargs=policy_kwargs, stats_samples=128, **SMALL)
+    model.set_logger(Recorder())
+    step, update, ratios = model._take_policy_step, model._train_jointly if model.shares_layers else model._train_actor, []
+
+    def measure(parts, *args):
+        step(parts, *args)
+        ratios.append(model._measure_kl(parts, -1.0) / 0.01)  # no bound is below a negative target
+
+    model._take_policy_step = measure
+    for _ in range(200):
+        observations = th.randn(512, 3)
+        with th.no_grad():
+            actions = model.policy(observations)[0]
+        rewards = -(actions - observations[:, :2]).abs().sum(dim=1)
+        update(RolloutBufferSamples(observations, actions, rewards, rewards, rewards, rewards))
+    assert len(ratios) == 200
+    assert max(ratios) <= 1.5
+    if not model.shares_layers:  # else the values take their part of the region
+        assert 0.9 < np.median(ratios) < 1.15
+
+
 def test_step_that_leaves_the_region_is_taken_back():
     """Hardly damped, the first step here would overshoot its target tens of thousands of times."""
     settings = {"target_kl": 0.5, "damping": 1e-6, "max_step_size": 1e6}
@@ -272,17 +298,19 @@ def test_policy_fisher_is_of_actions_drawn_from_the_policy():
 # --- bookkeeping ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("critic", ["adam", "kfac"])
-def test_reruns_are_bit_equal(critic):
+@pytest.mark.parametrize("settings", [{"critic": "adam"}, {"critic": "kfac"}, {"stats_samples": 40}], ids=str)
+def test_reruns_are_bit_equal(settings):
     runs = []
     for _ in range(2):
-        model = ACKTR("MlpPolicy", make_point_env(), critic=critic, **SMALL)
+        model = ACKTR("MlpPolicy", make_point_env(), **settings, **SMALL)
         model.learn(3 * 128)
         runs.append(get_parameters(model))
     assert th.equal(*runs)
 
 
-@pytest.mark.parametrize("settings", [{"critic": "adam"}, {"critic": "kfac"}, {"policy_kwargs": "shared"}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"critic": "adam"}, {"critic": "kfac"}, {"stats_samples": 40}, {"policy_kwargs": "shared"}], ids=str
+)
 def test_continuing_from_a_file_equals_going_on(settings, tmp_path):
     settings = {"policy_kwargs": make_shared()} if "policy_kwargs" in settings else settings
     settings = {**settings, "momentum": 0.9, "stats_decay": 0.5, "curvature_interval": 2}
