@@ -47,7 +47,7 @@ class TrainingState:
         wall_s: Wall time spent training, evaluations included [s].
         next_eval: Steps at which the next evaluation is due.
         best_error_mm: Least tool error (RMS) of the evaluations [mm].
-        time_to_target_s: Wall time at which the target error was first reached [s].
+        time_to_target_s: Wall time at which the target, an error or a mean reward, was first reached [s].
         steps_to_target: Steps at that time.
         curve: Evaluations: steps, wall time [s], tool error [mm], mean reward, success rate.
         stopped_by: Why training ended before its steps, if it did.
@@ -134,6 +134,9 @@ class RunCallback(BaseCallback):
         stop = self.config.stop_reward
         if stop is not None and (reward := self._get_mean_reward()) >= stop:
             self.state.stopped_by = f"mean reward {reward:.3f} reached {stop}"
+            if self.config.aims_at_reward:
+                self.update_wall()
+                self._reach_target()
 
     def _on_training_end(self) -> None:
         self._progress.stop()
@@ -190,10 +193,14 @@ class RunCallback(BaseCallback):
 
     def _note_target(self, error_mm: float) -> None:
         state, config = self.state, self.config
-        if state.time_to_target_s is None and error_mm <= config.target_error_mm:
-            state.time_to_target_s, state.steps_to_target = state.wall_s, self.num_timesteps
+        if not config.aims_at_reward and error_mm <= config.target_error_mm:
+            self._reach_target()
         if config.stop_error_mm is not None and error_mm <= config.stop_error_mm:
             state.stopped_by = f"tool error {error_mm:.3f} mm reached {config.stop_error_mm} mm"
+
+    def _reach_target(self) -> None:
+        if self.state.time_to_target_s is None:
+            self.state.time_to_target_s, self.state.steps_to_target = self.state.wall_s, self.num_timesteps
 
     def _copy_statistics(self) -> None:
         source, target = self.model.get_vec_normalize_env(), self.eval_env

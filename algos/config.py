@@ -61,7 +61,7 @@ class TrainConfig:
         torch_threads: Threads of the network's arithmetic; small networks want 1.
         eval_every: Steps between two evaluations; None: a twentieth of the steps.
         eval_runs: Episodes of such an evaluation.
-        target_error_mm: Tool error (RMS) whose time and steps are reported [mm].
+        target_error_mm: Tool error (RMS) whose time and steps are reported [mm]; with stop_reward alone, that reward's are.
         stop_error_mm: Stop when an evaluation's tool error (RMS) is at most this [mm].
         stop_reward: Stop when the mean episode reward is at least this.
         checkpoint_seconds: Least wall time between two checkpoints [s].
@@ -126,6 +126,16 @@ class TrainConfig:
                 object.__setattr__(self, field.name, READERS[field.name](field.name, value))
         most = 2**32 - 1 - (self.num_envs or 1)  # NumPy's global generator takes no more, and arm i gets seed + i
         object.__setattr__(self, "seed", read_whole("seed", self.seed, 0, most))
+
+    @property
+    def aims_at_reward(self) -> bool:
+        """Whether the time to the target is that to the mean reward at which it stops, as in the 2019 paper."""
+        return self.stop_reward is not None and self.stop_error_mm is None
+
+    @property
+    def target(self) -> str:
+        """What the time to the target is measured to."""
+        return f"mean reward {self.stop_reward:g}" if self.aims_at_reward else f"{self.target_error_mm:g} mm"
 
     @property
     def env_kwargs(self) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Evaluation:
         median_steps_to_goal: Median of the steps until first success; None where none succeeded.
         train_wall_s: Wall time of the training.
         train_steps: Its environment steps.
-        time_to_target_s: Wall time at which it first met its target error; None where it did not.
+        time_to_target_s: Wall time at which it first met its target, an error or a mean reward; None where it did not.
         errors_mm: Tool minus goal at the last state of each run, in the base frame, x y z [mm].
     """
 

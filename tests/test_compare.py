@@ -71,7 +71,7 @@ def test_the_table_tells_median_and_range(runs, page):
     cell = rows["ppo, num envs 8"]["accuracy, RMS [mm]"]
     assert cell == f"{np.median(values):.3f} ({min(values):.3f}–{max(values):.3f})" and rows["ppo, num envs 8"]["runs"] == "3"
     assert rows["2019 paper, 1 / 8 workers"]["accuracy, RMS [mm]"] == "2.80 / 1.37"
-    assert rows["trpo"]["to the target error [s]"] == "–" and "cost at 2 an hour" in rows["trpo"]
+    assert rows["trpo"]["to the target [s]"] == "–" and "cost at 2 an hour" in rows["trpo"]
     assert len(read_rows(page, "Every run")) == 6
 
 

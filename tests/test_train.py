@@ -20,7 +20,7 @@ from gym_gazebo2.algos.callbacks import RunCallback
 from gym_gazebo2.algos.config import ResolvedConfig, resolve
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.presets import PRESETS
-from gym_gazebo2.algos.report import write_report
+from gym_gazebo2.algos.report import ReportConfig, write_report
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.writing import write_atomically
 from gym_gazebo2.backends import BACKENDS, Backend
@@ -164,7 +164,11 @@ def test_resuming_a_finished_run_does_nothing(run):
 
 def test_training_stops_where_asked(tmp_path):
     by_reward = train(make_config(tmp_path / "reward", stop_reward=-1e9))
-    assert "mean reward" in by_reward.read_json("training.json")["stopped_by"]
+    summary = by_reward.read_json("training.json")
+    assert "mean reward" in summary["stopped_by"] and summary["steps_to_target"] == 800
+    assert 0.0 < evaluate(by_reward.path, EvaluateConfig(runs=2)).time_to_target_s <= summary["train_wall_s"]
+    write_report(by_reward.path, ReportConfig(video=False))
+    assert "to mean reward -1e+09, wall time" in (by_reward.path / "report.html").read_text()
     by_error = train(make_config(tmp_path / "error", stop_error_mm=1e6, target_error_mm=1e6))
     summary = by_error.read_json("training.json")
     assert "tool error" in summary["stopped_by"] and summary["steps_to_target"] == 0 and summary["train_steps"] < 4_800

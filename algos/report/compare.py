@@ -67,7 +67,7 @@ COLUMNS = (
     Column("success [%]", "{:.0f}", lambda run: None if run.evaluation is None else 100 * run.evaluation["success_rate"], 1),
     Column("accuracy, RMS [mm]", "{:.3f}", lambda run: (run.evaluation or {}).get("accuracy_rms_mm"), -1),
     Column("repeatability, RMS [mm]", "{:.3f}", lambda run: (run.evaluation or {}).get("repeatability_rms_mm"), -1),
-    Column("to the target error [s]", "{:.1f}", lambda run: run.target and run.target[0], -1),
+    Column("to the target [s]", "{:.1f}", lambda run: run.target and run.target[0], -1),
     Column("training [s]", "{:.1f}", lambda run: run.wall_s),
     Column("steps", "{:,.0f}", lambda run: run.steps),
     Column("steps a second", "{:,.0f}", lambda run: run.steps / run.wall_s if run.wall_s else None),

@@ -53,7 +53,7 @@ def get_figures(data: RunData, price_per_hour: float | None) -> dict[str, tuple[
         figures["repeatability, RMS"] = (format_length(result["repeatability_rms_mm"]), "mm")
         figures[f"success in {result['runs']} runs"] = (f"{100 * result['success_rate']:.0f}", "%")
     target = data.target
-    figures[f"to {data.config.target_error_mm:g} mm, wall time"] = format_duration(target and target[0])
+    figures[f"to {data.config.target}, wall time"] = format_duration(target and target[0])
     figures["training, wall time"] = format_duration(data.wall_s)
     if price_per_hour is None:
         figures["steps a second"] = (f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}", "")
@@ -74,7 +74,7 @@ def get_results(data: RunData) -> list[tuple[str, str, str]]:
 def get_cost(data: RunData, price_per_hour: float | None) -> list[tuple[str, str]]:
     """Return what the training took: time to the target, machine-hours, money where a price is known."""
     hours, target = data.wall_s / HOUR_S, data.target
-    goal = f"{data.config.target_error_mm:g} mm"
+    goal = data.config.target
     reached = "never" if target is None else f"{' '.join(format_duration(target[0]))}, {target[1]:,} steps"
     rows = [
         (f"time to a tool error of {goal}", reached),

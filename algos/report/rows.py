@@ -21,7 +21,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "median_steps_to_goal": ("median steps to the goal", "{:.0f}"),
     "train_wall_s": ("training, wall time [s]", "{:.1f}"),
     "train_steps": ("training, environment steps", "{:,}"),
-    "time_to_target_s": ("time to the target error [s]", "{:.1f}"),
+    "time_to_target_s": ("time to the target [s]", "{:.1f}"),
 }
 """Field of an ``Evaluation`` → its label and format, in the order to show."""
 

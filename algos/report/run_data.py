@@ -63,7 +63,10 @@ class RunData:
 
     @property
     def target(self) -> tuple[float, int] | None:
-        """Wall time [s] and steps at which an evaluation first met the target error."""
+        """Wall time [s] and steps at which an evaluation first met the target error, or episodes the target reward."""
+        if self.config.aims_at_reward:
+            time_s, steps = ((self.training or {}).get(name) for name in ("time_to_target_s", "steps_to_target"))
+            return None if time_s is None or steps is None else (time_s, steps)
         reached = np.flatnonzero(self.curve["error_mm"] <= self.config.target_error_mm)
         return (float(self.curve["wall_s"][reached[0]]), int(self.curve["steps"][reached[0]])) if len(reached) else None
 

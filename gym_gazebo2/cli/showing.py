@@ -35,8 +35,11 @@ def show_evaluation(result: Evaluation) -> None:
 
 
 def show_run(run: RunFolder) -> None:
-    """Print where a run is, and what to do next."""
+    """Print what a run did, where it is, and what to do next."""
     console = Console(soft_wrap=True)
+    told = run.read_json("training.json")
+    steps, seconds, reason = told.get("train_steps", 0), told.get("train_wall_s", 0.0), told.get("stopped_by")
+    console.print(f"Trained {steps:,} steps in {seconds:,.1f} s{f': {reason}' if reason else ''}", highlight=False)
     console.print(f"Run folder: {run.path}", highlight=False)
     console.print(f"Evaluate it with: gym-gazebo2 evaluate {run.path}", highlight=False)
 
