@@ -28,6 +28,7 @@ try:
     from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.parameter import Parameter
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+    from rclpy.serialization import deserialize_message
     from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import JointState
     from std_msgs.msg import String
@@ -55,12 +56,14 @@ __all__ = [
     "from_ns",
     "get_middleware",
     "read_domain",
+    "read_force",
     "to_ns",
 ]
 
 GLANCE = 0.05
 """Longest uninterrupted wait: as often, ``watch`` is asked whether the other side lives [s]."""
 SECOND = 1_000_000_000
+WRENCH_BYTES = 6 * 8
 LOST = "Unable to convert call argument"
 """What rclpy says where a signal's handler raised while a message became a Python object: the exception itself is gone."""
 
@@ -107,6 +110,7 @@ class Graph:
         self.domain_id = read_domain() if domain_id is None else check_domain(domain_id)
         self.watch, self.best_effort = watch, set[str]()
         self._refused: list[Callable[[], None]] = []
+        self._next_watch = 0.0
         self._context = Context()
         with local_discovery() if is_local else contextlib.nullcontext():
             self._context.init(args=[], domain_id=self.domain_id)  # the command line is the user's program's
@@ -125,8 +129,16 @@ class Graph:
         """Return a publisher, reliable with depth 1; ``keep`` hands the last message to those who come later."""
         return self.node.create_publisher(kind, topic, _make_qos(keep))
 
-    def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], keep: bool = False) -> None:
-        """Call back with each message, reliable with depth 1; best effort where the publisher offers no more."""
+    def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], keep: bool = False, raw: bool = False) -> None:
+        """Call back with each message, reliable with depth 1; best effort where the publisher offers no more.
+
+        Args:
+            kind: Type of its messages.
+            topic: Its name.
+            callback: Called with a message; with its bytes where ``raw``.
+            keep: Get the last message of a publisher that came before.
+            raw: Leave the messages serialised.
+        """
 
         def refuse(_: Any) -> None:
             self._refused.append(settle)
@@ -135,10 +147,10 @@ class Graph:
             if topic not in self.best_effort:
                 self.best_effort.add(topic)
                 self.node.destroy_subscription(reliable)
-                self.node.create_subscription(kind, topic, callback, _make_qos(keep, ReliabilityPolicy.BEST_EFFORT))
+                self.node.create_subscription(kind, topic, callback, _make_qos(keep, ReliabilityPolicy.BEST_EFFORT), raw=raw)
 
         events = SubscriptionEventCallbacks(incompatible_qos=refuse, use_default_callbacks=False)
-        reliable = self.node.create_subscription(kind, topic, callback, _make_qos(keep), event_callbacks=events)
+        reliable = self.node.create_subscription(kind, topic, callback, _make_qos(keep), event_callbacks=events, raw=raw)
 
     def wait(self, predicate: Callable[[], bool], timeout: float) -> bool:
         """Take messages until something is true or the time is over: the one wait of everything that speaks ROS.
@@ -156,12 +168,14 @@ class Graph:
         self.check_open()
         deadline = time.monotonic() + timeout
         while not predicate():
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= deadline:
                 return False
-            self.watch()
+            if now >= self._next_watch:
+                self.watch()
+                self._next_watch = now + GLANCE
             with self._explaining:
-                self._executor.spin_once(timeout_sec=min(left, GLANCE))
+                self._executor.spin_once(timeout_sec=min(deadline - now, GLANCE))
             while self._refused:  # not in the event's own callback: it must not destroy the subscription it belongs to
                 self._refused.pop()()
         return True
@@ -229,6 +243,16 @@ class _Explaining:
 def _make_qos(keep: bool, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> QoSProfile:
     durability = DurabilityPolicy.TRANSIENT_LOCAL if keep else DurabilityPolicy.VOLATILE
     return QoSProfile(depth=1, reliability=reliability, durability=durability)
+
+
+def read_force(contact: bytes) -> float:
+    """Return ``force.x`` of a serialised WrenchStamped [N].
+
+    It ends in its six doubles, nearly always nought, and to make an object of it costs more than the state it comes with.
+    """
+    if not any(contact[-WRENCH_BYTES:]):
+        return 0.0
+    return float(deserialize_message(contact, WrenchStamped).wrench.force.x)
 
 
 def to_ns(stamp: Any) -> int:

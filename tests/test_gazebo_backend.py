@@ -91,10 +91,19 @@ def test_a_server_that_dies_is_an_error_that_quotes_its_log(backend, during):
         backend.step(state.q_setpoint) if during == "step" else backend.reset(ONE, state.q)
 
 
+def stop(pid):
+    """Stop a process, and return once none of its threads can answer any more."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 10.0
+    while any(psutil.Process(thread.id).status() != psutil.STATUS_STOPPED for thread in psutil.Process(pid).threads()):
+        assert time.monotonic() < deadline, "it goes on"
+        time.sleep(0.001)
+
+
 def test_a_server_that_hangs_is_an_error_after_the_deadline():
     with closing(make_backend("gazebo", make_robot("scara"), timeout=1.5)) as backend:
         state = backend.reset(ONE, backend.robot.home[None])
-        os.kill(backend._server.process.pid, signal.SIGSTOP)
+        stop(backend._server.process.pid)
         with pytest.raises(BackendError, match=r"no answer within 1\.5 s"):
             backend.step(state.q_setpoint)
 
@@ -103,7 +112,7 @@ def test_a_server_that_hangs_is_an_error_after_the_deadline():
 def test_a_server_killed_while_it_is_waited_for_is_noticed_at_once(backend, during):
     state = backend.reset(ONE, backend.robot.home[None])
     pid = backend._server.process.pid
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
     killer.start()
     started = time.monotonic()

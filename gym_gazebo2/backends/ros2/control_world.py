@@ -12,7 +12,7 @@ import numpy as np
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
 from gym_gazebo2.backends.ros2.travel import travel
 from gym_gazebo2.errors import BackendError
-from gym_gazebo2.ros import Clock, JointState, WrenchStamped, to_ns
+from gym_gazebo2.ros import Clock, JointState, read_force, to_ns
 
 __all__ = ["CONTROL_WORLD", "ControlWorld", "import_control_world"]
 
@@ -167,8 +167,8 @@ class ControlWorld:
         if not set(self._link.robot.joint_names).isdisjoint(message.name):
             self._state = message
 
-    def _on_contact(self, message: WrenchStamped) -> None:
-        self._force = max(self._force, message.wrench.force.x)
+    def _on_contact(self, contact: bytes) -> None:
+        self._force = max(self._force, read_force(contact))
 
     def _on_clock(self, message: Clock) -> None:
         self._clock = to_ns(message.clock)

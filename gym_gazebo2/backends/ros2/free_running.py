@@ -13,7 +13,7 @@ from gym_gazebo2.backends.ros2.feed import Feed, State
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
 from gym_gazebo2.backends.ros2.travel import travel
 from gym_gazebo2.errors import BackendError
-from gym_gazebo2.ros import JointState, WrenchStamped, to_ns
+from gym_gazebo2.ros import JointState, read_force, to_ns
 
 __all__ = ["FreeRunning"]
 
@@ -114,5 +114,5 @@ class FreeRunning:
     def _on_state(self, message: JointState) -> None:
         self._feed.take(message, to_ns(message.header.stamp), time.monotonic())
 
-    def _on_contact(self, message: WrenchStamped) -> None:
-        self._feed.force = max(self._feed.force, message.wrench.force.x)
+    def _on_contact(self, contact: bytes) -> None:
+        self._feed.force = max(self._feed.force, read_force(contact))

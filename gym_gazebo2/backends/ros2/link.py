@@ -110,7 +110,7 @@ class Link:
         starts: How many providers have come so far: each that starts says once what it is.
         is_speaking: Whether a state of the robot's joints has come.
         on_state: Called with each JointState.
-        on_contact: Called with each WrenchStamped of the contacts.
+        on_contact: Called with each WrenchStamped of the contacts, serialised.
     """
 
     def __init__(
@@ -131,12 +131,12 @@ class Link:
         self._names: list[str] = []
         self._order: list[int] = []
         self.on_state: Callable[[JointState], None] = lambda message: None
-        self.on_contact: Callable[[WrenchStamped], None] = lambda message: None
+        self.on_contact: Callable[[bytes], None] = lambda contact: None
         self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
         self._command = JointTrajectory(joint_names=robot.joint_names, points=[JointTrajectoryPoint()])
         self.graph.subscribe(JointState, topics.state, self._on_state)
-        self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
+        self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact, raw=True)
         self.graph.subscribe(String, topics.provider, self._on_provider, keep=True)
 
     @property
@@ -198,8 +198,8 @@ class Link:
         self.is_speaking = self.is_speaking or not set(self.robot.joint_names).isdisjoint(message.name)
         self.on_state(message)
 
-    def _on_contact(self, message: WrenchStamped) -> None:
-        self.on_contact(message)
+    def _on_contact(self, contact: bytes) -> None:
+        self.on_contact(contact)
 
     def _on_provider(self, message: String) -> None:
         self.provider = _read_provider(message.data, self.topics.provider)

@@ -10,7 +10,7 @@ from typing import Any
 
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
 from gym_gazebo2.errors import BackendError
-from gym_gazebo2.ros import JointState, WrenchStamped, to_ns
+from gym_gazebo2.ros import JointState, read_force, to_ns
 
 __all__ = ["LockStep"]
 
@@ -36,7 +36,7 @@ class LockStep:
         self._link, self._settings = link, settings
         self._tokens = (f"{uuid.uuid4().hex}:{k}" for k in itertools.count())
         self._states: dict[str, JointState] = {}
-        self._contacts: dict[str, float] = {}
+        self._contacts: list[bytes] = []
         self._stamp, self._start = 0, 0
         link.on_state, link.on_contact = self._on_state, self._on_contact
         self._places = link.graph.publish(JointState, link.topics.place)
@@ -91,7 +91,12 @@ class LockStep:
         )
 
     def _is_answered(self, token: str) -> bool:
-        return token in self._states and token in self._contacts
+        return token in self._states and self._find_contact(token) is not None
+
+    def _find_contact(self, token: str) -> bytes | None:
+        """Return the contact that belongs to a state, serialised."""
+        sought = token.encode() + b"\0"  # as strings end in a message: not every token that begins so
+        return next((contact for contact in self._contacts if sought in contact), None)
 
     def _check_reliable(self) -> None:
         unreliable = self._link.graph.best_effort & {self._link.topics.state, self._link.topics.contacts}
@@ -103,11 +108,12 @@ class LockStep:
 
     def _read(self, answer: JointState, setpoint: Array) -> Sample:
         q, dq = self._link.read(answer)
-        in_collision = self._contacts[answer.header.frame_id] > 0.0
+        contact = self._find_contact(answer.header.frame_id)
+        in_collision = contact is not None and read_force(contact) > 0.0
         return Sample(to_ns(answer.header.stamp), q, dq, setpoint.copy(), in_collision)
 
     def _on_state(self, message: JointState) -> None:
         self._states[message.header.frame_id] = message
 
-    def _on_contact(self, message: WrenchStamped) -> None:
-        self._contacts[message.header.frame_id] = message.wrench.force.x
+    def _on_contact(self, contact: bytes) -> None:
+        self._contacts.append(contact)
