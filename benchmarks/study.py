@@ -81,7 +81,7 @@ def draw(groups: Sequence[Group], path: Path) -> None:
             axis.fill_between(band.x, band.low, band.high, color=COLORS[algo], alpha=0.2, linewidth=0)
             axis.plot(band.x, band.median, color=COLORS[algo], label=algo)
         axis.axhline(1.0, color="0.6", linewidth=0.8, linestyle="--")
-        axis.set(title=env, xlabel="environment steps", xscale="log", yscale="log")
+        axis.set(title=env, xlabel="environment steps", xscale="log", yscale="log", xlim=(1000, None))
     axes[0].set_ylabel("tool error, RMS [mm]")
     axes[-1].legend(frameon=False)
     figure.savefig(path, dpi=110)
