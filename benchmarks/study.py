@@ -46,8 +46,8 @@ def main() -> None:
 def make_table(groups: Sequence[Group]) -> str:
     """Return a line of Markdown for every group of seeds: medians and ranges."""
     lines = [
-        "| | | tool error, RMS [mm] | success [%] | steps to 1 mm | steps | training [s] |",
-        "|---|---|---|---|---|---|---|",
+        "| | | tool error, RMS [mm] | success [%] | steps to 1 mm | steps |",
+        "|---|---|---|---|---|---|",
     ]
     for group in groups:
         evaluations = [run.evaluation for run in group.runs if run.evaluation is not None]
@@ -56,7 +56,6 @@ def make_table(groups: Sequence[Group]) -> str:
             tell([100 * e["success_rate"] for e in evaluations], "{:.0f}"),
             tell([run.target[1] for run in group.runs if run.target], "{:,.0f}", len(group.runs)),
             f"{group.runs[0].steps:,}",
-            tell([run.wall_s for run in group.runs], "{:.0f}"),
         ]
         lines.append(f"| `{group.env}` | `{group.runs[0].config.algo}` | {' | '.join(cells)} |")
     return "\n".join(lines)

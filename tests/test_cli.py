@@ -95,11 +95,13 @@ def test_a_yaml_file_of_options(tmp_path):
     assert main(["train", "--resume", str(out)]) == 0
 
 
-@pytest.mark.parametrize(("content", "says"), [("sed: 1", "'seed'"), ("- 1", "expected a mapping"), ("a: [", "Cannot read")])
-def test_config_files_that_cannot_be(tmp_path, capsys, content, says):
+@pytest.mark.parametrize(
+    ("content", "status", "says"), [("sed: 1", 2, "'seed'"), ("- 1", 1, "expected a mapping"), ("a: [", 1, "Cannot read")]
+)
+def test_config_files_that_cannot_be(tmp_path, capsys, content, status, says):
     path = tmp_path / "options.yaml"
     path.write_text(content)
-    assert main(["train", "--config", str(path)]) == 1
+    assert main(["train", "--config", str(path)]) == status
     assert says in capsys.readouterr().err
 
 

@@ -109,7 +109,7 @@ def test_the_command_writes_the_files_and_prints_the_description(tmp_path: Path,
     assert root.tag == "robot" and root.findtext("gazebo/plugin/ros/namespace") == "left"
     world = ET.parse(tmp_path / "world.sdf").getroot()
     assert world.findtext("world/physics/max_step_size") == "0.002" and world.find("world").get("name") == WORLD  # type: ignore[union-attr]
-    assert main(["gz-sim", "scara", "--folder", str(tmp_path), "--physics-dt", "0.003"]) == 1
+    assert main(["gz-sim", "scara", "--folder", str(tmp_path), "--physics-dt", "0.003"]) == 2
     assert "physics" in capsys.readouterr().err
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from gym_gazebo2.cli.command import Command
-from gym_gazebo2.errors import GymGazebo2Error
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, UnknownNameError
 
 __all__ = ["COMMANDS", "Row", "load_command", "main"]
 
@@ -81,7 +81,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return load_command(name).parse(rest, f"{PROGRAM} {name}").run() or 0
     except GymGazebo2Error as error:
         print(f"{PROGRAM} {name}: {error}", file=sys.stderr)
-        return FAILED
+        return MISUSED if isinstance(error, InvalidArgumentError | UnknownNameError) else FAILED
     except BrokenPipeError:  # what read our output, such as head, has enough; Python would complain again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
