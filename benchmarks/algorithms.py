@@ -60,8 +60,15 @@ _TRPO = {
     "n_critic_updates": 20,
     "learning_rate": 1e-3,
 }
+
+
+def shrink(progress: float) -> float:
+    """Return ACKTR's trust region: 0.02 nat at first, a tenth of it at the end; chosen on Hopper-v5 with seed 10."""
+    return 0.002 + 0.018 * progress
+
+
 ENTRANTS = {
-    "acktr": Entrant("gym_gazebo2.algos.acktr:ACKTR", 8, {"n_steps": 256}),
+    "acktr": Entrant("gym_gazebo2.algos.acktr:ACKTR", 8, {"n_steps": 256, "target_kl": shrink}),
     "a2c": Entrant("stable_baselines3:A2C", 1, {}),
     "trpo": Entrant("sb3_contrib:TRPO", 2, _TRPO, {"HalfCheetah-v5": {"target_kl": 0.04}}),
 }
