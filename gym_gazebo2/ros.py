@@ -53,17 +53,16 @@ __all__ = [
     "Time",
     "Topics",
     "WrenchStamped",
+    "deserialize_message",
     "from_ns",
     "get_middleware",
     "read_domain",
-    "read_force",
     "to_ns",
 ]
 
 GLANCE = 0.05
 """Longest uninterrupted wait: as often, ``watch`` is asked whether the other side lives [s]."""
 SECOND = 1_000_000_000
-WRENCH_BYTES = 6 * 8
 LOST = "Unable to convert call argument"
 """What rclpy says where a signal's handler raised while a message became a Python object: the exception itself is gone."""
 
@@ -243,16 +242,6 @@ class _Explaining:
 def _make_qos(keep: bool, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> QoSProfile:
     durability = DurabilityPolicy.TRANSIENT_LOCAL if keep else DurabilityPolicy.VOLATILE
     return QoSProfile(depth=1, reliability=reliability, durability=durability)
-
-
-def read_force(contact: bytes) -> float:
-    """Return ``force.x`` of a serialised WrenchStamped [N].
-
-    It ends in its six doubles, nearly always nought, and to make an object of it costs more than the state it comes with.
-    """
-    if not any(contact[-WRENCH_BYTES:]):
-        return 0.0
-    return float(deserialize_message(contact, WrenchStamped).wrench.force.x)
 
 
 def to_ns(stamp: Any) -> int:

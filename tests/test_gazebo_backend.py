@@ -242,12 +242,21 @@ def test_domains_that_cannot_be(monkeypatch, domain):
         make_backend("ros2", make_robot("mara"))
 
 
+def wait_for_programs(names: set[str], seconds: float = 10.0) -> list[psutil.Process]:
+    """Return this process's descendants of those names, once all are there: a wrapper comes before the program itself."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = {child: child.name().partition("-")[0] for child in psutil.Process().children(recursive=True)}
+        if names <= set(found.values()):
+            return [child for child, name in found.items() if name in names]
+        assert time.monotonic() < deadline, f"only {set(found.values())} run after {seconds} s, expected {names}"
+
+
 def test_its_window_keeps_real_time_and_ends_with_it(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", display)
     with closing(make_backend("gazebo", make_robot("scara"), gui=True)) as backend:
         state = backend.reset(np.ones(1, dtype=bool), backend.robot.home[None])
-        left = [child for child in psutil.Process().children(recursive=True) if child.name().startswith("gz")]
-        assert {child.name().partition("-")[0] for child in left} == {"gzserver", "gzclient"}
+        left = wait_for_programs({"gzserver", "gzclient"})
         start = time.monotonic()
         for _ in range(10):
             state = backend.step(state.q_setpoint)

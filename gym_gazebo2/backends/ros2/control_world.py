@@ -11,8 +11,9 @@ import numpy as np
 
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
 from gym_gazebo2.backends.ros2.travel import travel
+from gym_gazebo2.backends.ros2.wire import JointReading, read_force
 from gym_gazebo2.errors import BackendError
-from gym_gazebo2.ros import Clock, JointState, read_force, to_ns
+from gym_gazebo2.ros import Clock, to_ns
 
 __all__ = ["CONTROL_WORLD", "ControlWorld", "import_control_world"]
 
@@ -58,7 +59,7 @@ class ControlWorld:
         self._type = import_control_world()
         self._calls = link.graph.node.create_client(self._type, service)
         self._clock: int | None = None
-        self._state: JointState | None = None
+        self._state: JointReading | None = None
         self._force = 0.0
         link.on_state, link.on_contact = self._on_state, self._on_contact
         link.graph.subscribe(Clock, link.topics.clock, self._on_clock)
@@ -85,7 +86,7 @@ class ControlWorld:
         if not self._link.flush(self._settings.timeout):
             raise BackendError(f"{self._link.topics.command} was not received within {self._settings.timeout:g} s.")
         self._run(self._steps, self._now + self._settings.control_dt_ns)
-        q, dq = self._link.read(self._get_state())
+        q, dq = self._link.arrange(self._get_state())
         dq = np.zeros_like(q) if np.isnan(dq).all() else dq
         return Sample(self._now, q, dq, goal, self._force > 0.0)
 
@@ -152,20 +153,20 @@ class ControlWorld:
                 "Set update_rate of the controller_manager to one update a physics step, and leave other clients out."
             )
 
-    def _get_state(self) -> JointState:
+    def _get_state(self) -> JointReading:
         if self._state is None:
             raise BackendError(f"No state came on {self._link.topics.state}.")
         return self._state
 
     def _get_stamp(self) -> int | None:
-        return None if self._state is None else to_ns(self._state.header.stamp)
+        return None if self._state is None else self._state.stamp
 
     def _read_positions(self) -> Array:
-        return self._link.read(self._get_state())[0]
+        return self._link.arrange(self._get_state())[0]
 
-    def _on_state(self, message: JointState) -> None:
-        if not set(self._link.robot.joint_names).isdisjoint(message.name):
-            self._state = message
+    def _on_state(self, reading: JointReading) -> None:
+        if not set(self._link.robot.joint_names).isdisjoint(reading.names):
+            self._state = reading
 
     def _on_contact(self, contact: bytes) -> None:
         self._force = max(self._force, read_force(contact))

@@ -1,18 +1,18 @@
 """The newest state of an arm whose states come by themselves: late, doubled, reordered, foreign and absurd ones told apart.
 
-Knows the messages' fields, not rclpy; times of arrival come from the caller, on a steady clock.
+Times of arrival come from the caller, on a steady clock.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from gym_gazebo2.backends.base import ABSURD_POSITION, ABSURD_SPEED, NANOSECONDS
 from gym_gazebo2.backends.ros2.link import Array
+from gym_gazebo2.backends.ros2.wire import JointReading
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.robots import RobotSpec
 
@@ -49,37 +49,33 @@ class Feed:
         force: Largest contact force since it was last set [N].
     """
 
-    def __init__(self, robot: RobotSpec, read: Callable[[Any], tuple[Array, Array]], topic: str, period: float) -> None:
+    def __init__(
+        self, robot: RobotSpec, arrange: Callable[[JointReading], tuple[Array, Array]], topic: str, period: float
+    ) -> None:
         """Expect states of a robot.
 
         Args:
             robot: The arm.
-            read: Returns positions and velocities (dof,) of a message, or raises a BackendError.
+            arrange: Returns positions and velocities (dof,) by the robot's joints, or raises a BackendError.
             topic: Where they come from, for messages.
             period: Control period [s].
         """
         self.newest: State | None = None
         self.force = 0.0
-        self._robot, self._read, self._topic, self._period = robot, read, topic, period
+        self._robot, self._arrange, self._topic, self._period = robot, arrange, topic, period
         self._shift = 0
         self._older_since: float | None = None
         self._broken: BackendError | None = None
 
-    def take(self, message: Any, stamp: int, now: float) -> None:
-        """Take a message.
-
-        Args:
-            message: A JointState.
-            stamp: Its stamp [ns].
-            now: The steady clock [s].
-        """
-        if not set(self._robot.joint_names) & set(message.name):
+    def take(self, reading: JointReading, now: float) -> None:
+        """Take what came, at that time of the steady clock [s]."""
+        if set(self._robot.joint_names).isdisjoint(reading.names):
             return  # another device on the same topic
-        stamp = self._unwrap(stamp, now)
+        stamp = self._unwrap(reading.stamp, now)
         if self.newest is not None and stamp <= self.newest.stamp:
             return
         try:
-            q, dq = self._read(message)
+            q, dq = self._arrange(reading)
             self.newest = self._check(State(stamp, q, self._fill(dq, q, stamp), now))
             self._broken = None
         except BackendError as error:

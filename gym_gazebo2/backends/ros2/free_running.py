@@ -12,8 +12,8 @@ from gym_gazebo2.backends.base import NANOSECONDS
 from gym_gazebo2.backends.ros2.feed import Feed, State
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
 from gym_gazebo2.backends.ros2.travel import travel
+from gym_gazebo2.backends.ros2.wire import JointReading, read_force
 from gym_gazebo2.errors import BackendError
-from gym_gazebo2.ros import JointState, read_force, to_ns
 
 __all__ = ["FreeRunning"]
 
@@ -44,7 +44,7 @@ class FreeRunning:
         """
         self._link, self._settings = link, settings
         period = settings.control_dt_ns / NANOSECONDS
-        self._feed = Feed(link.robot, link.read, link.topics.state, period)
+        self._feed = Feed(link.robot, link.arrange, link.topics.state, period)
         link.on_state, link.on_contact = self._on_state, self._on_contact
         self._goal: Array | None = None
         if not link.graph.wait(lambda: self._feed.newest is not None and link.is_heard, settings.timeout):
@@ -111,8 +111,8 @@ class FreeRunning:
             )
         return self._look()
 
-    def _on_state(self, message: JointState) -> None:
-        self._feed.take(message, to_ns(message.header.stamp), time.monotonic())
+    def _on_state(self, reading: JointReading) -> None:
+        self._feed.take(reading, time.monotonic())
 
     def _on_contact(self, contact: bytes) -> None:
         self._feed.force = max(self._feed.force, read_force(contact))

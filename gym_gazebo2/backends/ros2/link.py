@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.backends.ros2.wire import JointReading, StateReader
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros import (
@@ -109,7 +110,7 @@ class Link:
         provider: What the newest provider says of itself; None where there is none, as with a robot.
         starts: How many providers have come so far: each that starts says once what it is.
         is_speaking: Whether a state of the robot's joints has come.
-        on_state: Called with each JointState.
+        on_state: Called with what each JointState says.
         on_contact: Called with each WrenchStamped of the contacts, serialised.
     """
 
@@ -128,14 +129,13 @@ class Link:
         self.robot, self.topics, self._is_local = robot, topics, is_local
         self.provider: Provider | None = None
         self.starts, self.is_speaking = 0, False
-        self._names: list[str] = []
-        self._order: list[int] = []
-        self.on_state: Callable[[JointState], None] = lambda message: None
+        self._reader, self._names, self._order = StateReader(), list[str](), list[int]()
+        self.on_state: Callable[[JointReading], None] = lambda reading: None
         self.on_contact: Callable[[bytes], None] = lambda contact: None
         self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
         self._command = JointTrajectory(joint_names=robot.joint_names, points=[JointTrajectoryPoint()])
-        self.graph.subscribe(JointState, topics.state, self._on_state)
+        self.graph.subscribe(JointState, topics.state, self._on_state, raw=True)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact, raw=True)
         self.graph.subscribe(String, topics.provider, self._on_provider, keep=True)
 
@@ -161,25 +161,24 @@ class Link:
         """Wait until every reader has the last command, and tell whether that was so in time."""
         return self.graph.wait_acknowledged(self._commands, timeout)
 
-    def read(self, message: JointState) -> tuple[Array, Array]:
+    def arrange(self, reading: JointReading) -> tuple[Array, Array]:
         """Return positions and velocities (dof,), found by name; a publisher without velocities gives NaN for them.
 
         Raises:
             BackendError: A joint is missing, or has no position.
         """
-        names, dof = message.name, len(self.robot.joint_names)
-        if names != self._names or len(message.position) != len(names):
-            self._order = self._find_joints(message)
+        names, position, velocity = reading.names, reading.position, reading.velocity
+        if names is not self._names or len(position) != len(names):
+            self._order = self._find_joints(names, len(position))
             self._names = names
-        q = np.array(message.position)[self._order]
-        return q, np.array(message.velocity)[self._order] if len(message.velocity) == len(names) else np.full(dof, np.nan)
+        q = position.take(self._order)
+        return q, velocity.take(self._order) if len(velocity) == len(names) else np.full_like(q, np.nan)
 
-    def _find_joints(self, message: JointState) -> list[int]:
-        """Return where the robot's joints are in a state."""
-        names = list(message.name)
+    def _find_joints(self, names: list[str], count: int) -> list[int]:
+        """Return where the robot's joints are in a state of so many positions."""
         missing = [name for name in self.robot.joint_names if name not in names]
-        if missing or len(message.position) != len(names):
-            came = f"a state of {names} with {len(message.position)} positions"
+        if missing or count != len(names):
+            came = f"a state of {names} with {count} positions"
             raise BackendError(
                 f"{self.topics.state} brought {came}, expected each of {self.robot.joint_names}. "
                 f"Missing: {missing}. Does another node publish there?"
@@ -194,9 +193,10 @@ class Link:
         """Leave the graph; closing twice is fine."""
         self.graph.close()
 
-    def _on_state(self, message: JointState) -> None:
-        self.is_speaking = self.is_speaking or not set(self.robot.joint_names).isdisjoint(message.name)
-        self.on_state(message)
+    def _on_state(self, message: bytes) -> None:
+        reading = self._reader.read(message)
+        self.is_speaking = self.is_speaking or not set(self.robot.joint_names).isdisjoint(reading.names)
+        self.on_state(reading)
 
     def _on_contact(self, contact: bytes) -> None:
         self.on_contact(contact)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
+from gym_gazebo2.backends.ros2.wire import JointReading, read_force
 from gym_gazebo2.errors import BackendError
-from gym_gazebo2.ros import JointState, read_force, to_ns
+from gym_gazebo2.ros import JointState
 
 __all__ = ["LockStep"]
 
@@ -35,7 +36,7 @@ class LockStep:
         """
         self._link, self._settings = link, settings
         self._tokens = (f"{uuid.uuid4().hex}:{k}" for k in itertools.count())
-        self._states: dict[str, JointState] = {}
+        self._states: dict[str, JointReading] = {}
         self._contacts: list[bytes] = []
         self._stamp, self._start = 0, 0
         link.on_state, link.on_contact = self._on_state, self._on_contact
@@ -50,7 +51,7 @@ class LockStep:
         message = JointState(name=self._link.robot.joint_names, position=q.tolist())
         message.header.frame_id = next(self._tokens)
         answer = self._ask(self._places.publish, message)
-        self._stamp, self._start = to_ns(answer.header.stamp), self._link.starts
+        self._stamp, self._start = answer.stamp, self._link.starts
         sample = self._read(answer, q)
         return sample._replace(setpoint=sample.q)
 
@@ -59,7 +60,7 @@ class LockStep:
         period = self._settings.control_dt_ns
         command = self._link.make_command(goal, period, next(self._tokens))
         answer = self._ask(self._link.send, command, self._start)
-        before, self._stamp = self._stamp, to_ns(answer.header.stamp)
+        before, self._stamp = self._stamp, answer.stamp
         if self._stamp != before + period:
             passed = self._stamp - before
             raise BackendError(f"A step advanced time by {passed} ns, expected {period} ns. Is another client stepping it?")
@@ -68,7 +69,7 @@ class LockStep:
     def hold(self) -> None:
         """Do nothing: time stands still."""
 
-    def _ask(self, publish: Callable[[Any], None], message: Any, start: int | None = None) -> JointState:
+    def _ask(self, publish: Callable[[Any], None], message: Any, start: int | None = None) -> JointReading:
         """Publish until the state with the message's token has come; ``start`` is the provider that may answer, None any."""
         token, link = message.header.frame_id, self._link
         self._states.clear()
@@ -106,14 +107,14 @@ class LockStep:
                 "Let the provider publish reliably, or make the backend with lock_step=False and a provider that runs freely."
             )
 
-    def _read(self, answer: JointState, setpoint: Array) -> Sample:
-        q, dq = self._link.read(answer)
-        contact = self._find_contact(answer.header.frame_id)
+    def _read(self, answer: JointReading, setpoint: Array) -> Sample:
+        q, dq = self._link.arrange(answer)
+        contact = self._find_contact(answer.token)
         in_collision = contact is not None and read_force(contact) > 0.0
-        return Sample(to_ns(answer.header.stamp), q, dq, setpoint.copy(), in_collision)
+        return Sample(answer.stamp, q, dq, setpoint.copy(), in_collision)
 
-    def _on_state(self, message: JointState) -> None:
-        self._states[message.header.frame_id] = message
+    def _on_state(self, reading: JointReading) -> None:
+        self._states[reading.token] = reading
 
     def _on_contact(self, contact: bytes) -> None:
         self._contacts.append(contact)
