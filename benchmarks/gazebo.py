@@ -234,32 +234,30 @@ def measure_stamps(args: Arguments) -> Figures:
 def measure_placements(args: Arguments) -> Figures:
     """Place an arm in random motion anywhere, every third time near ±π, and look at the next step.
 
-    A pose inside the floor or the arm itself must be placed as exactly, but is pushed apart on the next step: the speed
-    there counts for poses that the embedded physics finds free.
+    A pose inside the floor or the arm itself is placed as exactly, and the arm comes out of it no faster than it may turn.
     """
     robot, rng = make_robot("mara"), np.random.default_rng(0)
-    embedded, errors, speeds, free = make_backend("mujoco", robot), [], [], []
+    errors, speeds, touching = [], [], []
     with open_gazebo(robot) as backend:
         process = psutil.Process(backend._server.process.pid)  # type: ignore[attr-defined]
         state, memory = backend.reset(ONE, robot.home[None]), 0
-        while sum(free) < args.placements:
-            q = draw_pose(robot, rng, near_pi=len(free) % 3 == 0)
+        for k in range(args.placements):
+            q = draw_pose(robot, rng, near_pi=k % 3 == 0)
             state = backend.reset(ONE, q[None])
             errors.append(np.abs(state.q[0] - q).max())
-            free.append(not embedded.reset(ONE, q[None]).in_collision[0])
+            touching.append(state.in_collision[0])
             state = backend.step(q[None])
             speeds.append((np.abs(state.dq[0]) / robot.velocity_limit).max())
             for _ in range(2):
                 state = backend.step(wander(robot, rng, state.q_setpoint, state.q))
-            memory = memory or process.memory_info().rss * (len(free) > WARM_UP)
+            memory = memory or process.memory_info().rss * (k > WARM_UP)
         grown = process.memory_info().rss - memory
     left = [child for child in psutil.Process().children(recursive=True) if child.is_running()]
     return {
-        "placements": len(free),
-        "of them free of contact": sum(free),
+        "placements": len(errors),
+        "of them in contact": sum(touching),
         "largest placement error [rad]": max(errors),
-        "fastest joint on the next step / its limit": max(np.array(speeds)[free]),
-        "the same, placed in contact": max(np.array(speeds)[~np.array(free)]),
+        "fastest joint on the next step / its limit": max(speeds),
         "gzserver's memory grew by [MB]": grown / 1e6,
         "processes left": len(left),
     }

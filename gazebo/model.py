@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["make_world"]
 
 GREY = "0.7 0.7 0.7 1"
-CONTACT_STIFFNESS, CONTACT_DAMPING = "1e5", "1e3"
+CONTACT_STIFFNESS, CONTACT_DAMPING = "5e3", "2e4"
 """[N/m], [N·s/m]."""
 EYE = "1.2 -1.2 0.9 0 0.31 2.36"
 """Where gzclient looks from, at the arm: x y z [m], roll pitch yaw [rad]."""
@@ -154,7 +154,11 @@ def _add_shape(element: ET.Element, shape: yourdfpy.Collision | yourdfpy.Visual,
 
 
 def _add_surface(collision: ET.Element) -> None:
-    """Make a shape slippery and a little soft: the direct solver is then exact, however the arm is jammed."""
+    """Make a shape slippery, and its contacts soft and tough.
+
+    Softness keeps the direct solver exact, however the arm is jammed. Toughness lets an arm that was placed inside the floor or
+    itself come out by a quarter of the depth a second, no joint above its speed limit; a spring would fling it.
+    """
     surface = _add(collision, "surface")
     _fill(_add(_add(surface, "friction"), "ode"), mu="0", mu2="0")
     _fill(_add(_add(surface, "contact"), "ode"), kp=CONTACT_STIFFNESS, kd=CONTACT_DAMPING)

@@ -132,6 +132,7 @@ def test_places_exactly_out_of_motion(client: Client, mara: RobotSpec) -> None:
         assert np.abs(get_q(placed) - q).max() < 1e-9 and not np.any(placed.velocity)
         is_free = contact_force(client, placed) == 0
         held = client.step(q)
+        assert np.all(np.abs(held.velocity) <= mara.velocity_limit)
         if is_free:
             assert np.abs(get_q(held) - q).max() < 1e-6 and np.abs(held.velocity).max() < 1e-3
         client.step(np.clip(q + rng.uniform(-0.07, 0.07, mara.dof), mara.lower, mara.upper))
