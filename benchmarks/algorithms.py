@@ -3,8 +3,8 @@
 ``python -m benchmarks.algorithms --jobs 2`` runs every task, algorithm and seed that has no result yet in the output folder,
 then prints the table and draws the figure. ``--budget`` ends it after so many seconds: what was running goes on from its last
 evaluation when the same command is given again (with new episodes and a new seed of the environments, noted as "parts").
-A2C and TRPO have rl-baselines3-zoo's settings for these tasks. Needs numpy, torch, gymnasium[mujoco], stable-baselines3,
-sb3-contrib, matplotlib, tyro and rich.
+A2C and TRPO have rl-baselines3-zoo's settings for these tasks. Needs, besides what ``make setup`` installs, Gymnasium's MuJoCo
+tasks: ``pip install -c constraints.txt 'gymnasium[mujoco]'``.
 """
 
 from __future__ import annotations
