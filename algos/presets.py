@@ -63,6 +63,7 @@ _PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_ini
 _WIDE: Values = {"policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
 _TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
 _ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
+_NATURAL: Values = {"stats_samples": 800, "target_kl": 0.12, "batch_size": 50, "n_critic_updates": 3}
 _TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
 _NARROW: Values = {"policy_kwargs": {"log_std_init": -1.0}}
 
@@ -119,7 +120,7 @@ _IDS: dict[str, _Difficulty] = {
 _TUNED: dict[tuple[str, str], Preset] = {
     ("MARA-v0", "ppo"): Preset(800_000, _PPO),
     ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
-    ("MARA-v0", "acktr"): Preset(150_000, {**_ACKTR, **_NARROW, "batch_size": 50}, num_envs=4),
+    ("MARA-v0", "acktr"): Preset(150_000, {**_TRUST, **_NARROW, **_NATURAL}, num_envs=4),
     ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, {**_PPO, **_WIDE}),
     ("MARARandomTarget-v0", "trpo"): Preset(800_000, {**_TRPO, **_WIDE}, num_envs=16),
     ("MARARandomTarget-v0", "acktr"): Preset(500_000, {**_ACKTR, **_WIDE}, num_envs=16),
