@@ -311,8 +311,8 @@ def make_table(records: Iterable[dict[str, Any]]) -> str:
 
 
 def divide(values: dict[str, float], algo: str, other: str) -> str:
-    """Return the ratio of two algorithms' values, where both exist."""
-    return f"{values[algo] / values[other]:.2f}" if values.get(other) else ""
+    """Return the ratio of two algorithms' values, where there is one: an area may be below the untrained policy's score."""
+    return f"{values[algo] / values[other]:.2f}" if values.get(other, 0.0) > 0 else "–"
 
 
 def draw(records: Iterable[dict[str, Any]], path: Path) -> None:
