@@ -132,10 +132,18 @@ def test_places_exactly_out_of_motion(client: Client, mara: RobotSpec) -> None:
         assert np.abs(get_q(placed) - q).max() < 1e-9 and not np.any(placed.velocity)
         is_free = contact_force(client, placed) == 0
         held = client.step(q)
-        assert np.all(np.abs(held.velocity) <= mara.velocity_limit)
         if is_free:
             assert np.abs(get_q(held) - q).max() < 1e-6 and np.abs(held.velocity).max() < 1e-3
         client.step(np.clip(q + rng.uniform(-0.07, 0.07, mara.dof), mara.lower, mara.upper))
+
+
+def test_comes_out_of_what_it_was_placed_in_no_faster_than_it_may_turn(client: Client, mara: RobotSpec) -> None:
+    rng, touching = np.random.default_rng(3), 0
+    for _ in range(200):
+        q = rng.uniform(mara.lower, mara.upper)
+        touching += contact_force(client, client.place(q)) > 0
+        assert np.all(np.abs(client.step(q).velocity) <= mara.velocity_limit)
+    assert touching > 20
 
 
 def test_contacts_tell_touching_from_free(client: Client, mara: RobotSpec) -> None:
