@@ -28,7 +28,7 @@ try:
     from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.parameter import Parameter
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-    from rclpy.serialization import deserialize_message
+    from rclpy.serialization import deserialize_message, serialize_message
     from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import JointState
     from std_msgs.msg import String
@@ -57,6 +57,7 @@ __all__ = [
     "from_ns",
     "get_middleware",
     "read_domain",
+    "serialize_message",
     "to_ns",
 ]
 

@@ -1,4 +1,4 @@
-"""Serialised messages are read as if objects were made of them."""
+"""Serialised messages are read and written as if objects were made of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_ga
 from rclpy.serialization import serialize_message
 
 from gym_gazebo2.backends.ros2 import wire
-from gym_gazebo2.backends.ros2.wire import JointReading, StateReader, read_force
-from gym_gazebo2.ros import JointState, WrenchStamped, deserialize_message, to_ns
+from gym_gazebo2.backends.ros2.wire import CommandWriter, JointReading, StateReader, read_force
+from gym_gazebo2.ros import JointState, JointTrajectory, WrenchStamped, deserialize_message, to_ns
 
 
 @pytest.fixture
@@ -59,6 +59,19 @@ def test_a_repeated_layout_needs_no_object(rng: np.random.Generator, monkeypatch
         state = make_state(rng, names)
         check(reader.read(serialize_message(state)), state)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("names", [["motor1"], [f"motor{k}" for k in range(6)], ["shoulder_pan_joint", "Gelenk_ä", "a"]])
+def test_commands_of_any_token_are_written_one_after_the_other(rng: np.random.Generator, names: list[str]) -> None:
+    writer = CommandWriter(names)
+    for _ in range(300):
+        goal, period = rng.choice([0.0, 1.0, 2.0, rng.normal()], len(names)), int(rng.integers(0, 2**31) * 10**6)
+        token = "t" * int(rng.integers(0, 12)) + "ä1"[: int(rng.integers(0, 3))]
+        command = deserialize_message(writer.write(goal, period, token), JointTrajectory)
+        (point,) = command.points
+        assert (command.header.frame_id, command.joint_names, point.positions.tolist()) == (token, names, goal.tolist())
+        assert (to_ns(point.time_from_start), to_ns(command.header.stamp)) == (period, 0)
+        assert not (point.velocities or point.accelerations or point.effort)
 
 
 def test_the_force_of_a_contact(rng: np.random.Generator) -> None:

@@ -82,7 +82,7 @@ class ControlWorld:
     def advance(self, goal: Array) -> Sample:
         """Command a period, run its steps, and wait for the state at its end."""
         self._force = 0.0
-        self._link.send(self._link.make_command(goal, self._settings.control_dt_ns))
+        self._link.send_goal(goal, self._settings.control_dt_ns)
         if not self._link.flush(self._settings.timeout):
             raise BackendError(f"{self._link.topics.command} was not received within {self._settings.timeout:g} s.")
         self._run(self._steps, self._now + self._settings.control_dt_ns)

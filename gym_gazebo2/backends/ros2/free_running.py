@@ -61,7 +61,7 @@ class FreeRunning:
         self._link.graph.drain()
         newest = self._look()
         self._feed.force = 0.0
-        self._link.send(self._link.make_command(goal, self._choose_duration(newest.q, goal)))
+        self._link.send_goal(goal, self._choose_duration(newest.q, goal))
         self._goal = goal
         state = self._wait(newest.stamp + self._settings.control_dt_ns)
         return Sample(state.stamp, state.q, state.dq, goal, self._feed.force > 0.0)
@@ -96,7 +96,7 @@ class FreeRunning:
             return
         if link.graph.wait(lambda: link.is_heard, patience):
             goal = np.clip(newest.q, robot.lower, robot.upper)
-            link.send(link.make_command(goal, self._settings.control_dt_ns))
+            link.send_goal(goal, self._settings.control_dt_ns)
             link.flush(FLUSH)
 
     def _look(self) -> State:

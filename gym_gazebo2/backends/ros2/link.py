@@ -10,20 +10,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.backends.ros2.wire import JointReading, StateReader
+from gym_gazebo2.backends.ros2.wire import CommandWriter, JointReading, StateReader
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.ros import (
-    Duration,
-    Graph,
-    JointState,
-    JointTrajectory,
-    JointTrajectoryPoint,
-    String,
-    Topics,
-    WrenchStamped,
-    from_ns,
-)
+from gym_gazebo2.ros import Graph, JointState, JointTrajectory, String, Topics, WrenchStamped
 
 __all__ = ["Array", "Link", "Pacing", "Provider", "Sample", "Settings"]
 
@@ -134,7 +124,7 @@ class Link:
         self.on_contact: Callable[[bytes], None] = lambda contact: None
         self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
-        self._command = JointTrajectory(joint_names=robot.joint_names, points=[JointTrajectoryPoint()])
+        self._writer = CommandWriter(robot.joint_names)
         self.graph.subscribe(JointState, topics.state, self._on_state, raw=True)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact, raw=True)
         self.graph.subscribe(String, topics.provider, self._on_provider, keep=True)
@@ -145,17 +135,9 @@ class Link:
         self.graph.check_open()
         return bool(self._commands.get_subscription_count())
 
-    def make_command(self, goal: Array, period: int, token: str = "") -> JointTrajectory:
-        """Return the message that asks for a set-point (dof,) after a period [ns]; the next call changes it."""
-        (point,) = self._command.points
-        point.positions = goal.tolist()
-        point.time_from_start = from_ns(Duration, period)
-        self._command.header.frame_id = token
-        return self._command
-
-    def send(self, command: JointTrajectory) -> None:
-        """Publish a command."""
-        self.graph.send(self._commands, command)
+    def send_goal(self, goal: Array, period: int, token: str = "") -> None:
+        """Ask for a set-point (dof,) after a period [ns]."""
+        self.graph.send(self._commands, self._writer.write(goal, period, token))
 
     def flush(self, timeout: float) -> bool:
         """Wait until every reader has the last command, and tell whether that was so in time."""

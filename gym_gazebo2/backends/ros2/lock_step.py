@@ -6,7 +6,6 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
 from gym_gazebo2.backends.ros2.wire import JointReading, read_force
@@ -35,7 +34,8 @@ class LockStep:
             BackendError: It does not in time, or sends its states unreliably.
         """
         self._link, self._settings = link, settings
-        self._tokens = (f"{uuid.uuid4().hex}:{k}" for k in itertools.count())
+        client = uuid.uuid4().hex
+        self._tokens = (f"{client}:{k}" for k in itertools.count())
         self._states: dict[str, JointReading] = {}
         self._contacts: list[bytes] = []
         self._stamp, self._start = 0, 0
@@ -48,9 +48,10 @@ class LockStep:
 
     def place(self, q: Array) -> Sample:
         """Put the arm at ``q``, at rest; simulated time runs on."""
+        token = next(self._tokens)
         message = JointState(name=self._link.robot.joint_names, position=q.tolist())
-        message.header.frame_id = next(self._tokens)
-        answer = self._ask(self._places.publish, message)
+        message.header.frame_id = token
+        answer = self._ask(token, lambda: self._places.publish(message))
         self._stamp, self._start = answer.stamp, self._link.starts
         sample = self._read(answer, q)
         return sample._replace(setpoint=sample.q)
@@ -58,8 +59,8 @@ class LockStep:
     def advance(self, goal: Array) -> Sample:
         """Step one period."""
         period = self._settings.control_dt_ns
-        command = self._link.make_command(goal, period, next(self._tokens))
-        answer = self._ask(self._link.send, command, self._start)
+        token = next(self._tokens)
+        answer = self._ask(token, lambda: self._link.send_goal(goal, period, token), self._start)
         before, self._stamp = self._stamp, answer.stamp
         if self._stamp != before + period:
             passed = self._stamp - before
@@ -69,14 +70,14 @@ class LockStep:
     def hold(self) -> None:
         """Do nothing: time stands still."""
 
-    def _ask(self, publish: Callable[[Any], None], message: Any, start: int | None = None) -> JointReading:
-        """Publish until the state with the message's token has come; ``start`` is the provider that may answer, None any."""
-        token, link = message.header.frame_id, self._link
+    def _ask(self, token: str, send: Callable[[], None], start: int | None = None) -> JointReading:
+        """Send until the state with the token has come; ``start`` is the provider that may answer, None any."""
+        link = self._link
         self._states.clear()
         self._contacts.clear()
         deadline = time.monotonic() + self._settings.timeout
         while (left := deadline - time.monotonic()) > 0:
-            publish(message)
+            send()
             is_answered = link.graph.wait(lambda: self._is_answered(token), min(RESEND, left))
             if start not in (None, link.starts):
                 raise BackendError(

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.ros import JointState, WrenchStamped, deserialize_message, to_ns
+from gym_gazebo2.ros import (
+    Duration,
+    JointState,
+    JointTrajectory,
+    JointTrajectoryPoint,
+    WrenchStamped,
+    deserialize_message,
+    serialize_message,
+    to_ns,
+)
 
-__all__ = ["JointReading", "StateReader", "read_force"]
+__all__ = ["CommandWriter", "JointReading", "StateReader", "read_force"]
 
 LITTLE_ENDIAN = b"\x00\x01"
 HEADER = struct.Struct("<iII")
@@ -22,6 +32,8 @@ PREFIX = 4
 DOUBLE = 8
 WRENCH_BYTES = 6 * DOUBLE
 NANOSECONDS = 1_000_000_000
+DURATION = struct.Struct("=iI")
+"""Seconds and nanoseconds, as this machine orders bytes."""
 
 
 class JointReading(NamedTuple):
@@ -84,6 +96,44 @@ class StateReader:
         return JointReading(
             to_ns(state.header.stamp), state.header.frame_id, names, np.array(state.position), np.array(state.velocity)
         )
+
+
+class CommandWriter:
+    """Writes serialised JointTrajectories of one point: what changes from one to the next is put into the last.
+
+    A middleware writes plain CDR in its machine's byte order; where a token, positions and a duration stand in it is learnt
+    from a message that has marks in their places.
+    """
+
+    def __init__(self, joint_names: Sequence[str]) -> None:
+        """Write commands of joints with these names."""
+        self._names = list(joint_names)
+        self._message = bytearray()
+        self._size = -1
+
+    def write(self, goal: NDArray[np.float64], period: int, token: str) -> bytes:
+        """Return the command to be at ``goal`` (n,) [rad] after a period [ns]."""
+        name = token.encode()
+        if len(name) != self._size:
+            self._learn(token, len(name))
+        self._message[self._token] = name
+        self._message[self._goal] = goal.tobytes()
+        self._message[self._period] = DURATION.pack(*divmod(period, NANOSECONDS))
+        return bytes(self._message)
+
+    def _learn(self, token: str, size: int) -> None:
+        """Note where things stand in a message whose token has so many bytes."""
+        goal, period = np.arange(1.0, len(self._names) + 1), (0x01020304, 0x05060708)
+        point = JointTrajectoryPoint(positions=goal.tolist(), time_from_start=Duration(sec=period[0], nanosec=period[1]))
+        command = JointTrajectory(joint_names=self._names, points=[point])
+        command.header.frame_id = token
+        self._message, self._size = bytearray(serialize_message(command)), size
+        marks = (token.encode(), goal.tobytes(), DURATION.pack(*period))
+        self._token, self._goal, self._period = (self._find(mark) for mark in marks)
+
+    def _find(self, mark: bytes) -> slice:
+        start = self._message.index(mark)
+        return slice(start, start + len(mark))
 
 
 def read_force(contact: bytes) -> float:
