@@ -43,7 +43,8 @@ class TrainConfig:
         seed: Seed; environment i gets seed + i.
         out: Run folder to make; None: runs/<id>/<algo>/<time>-seed<k>.
         num_envs: Arms that learn side by side.
-        vec: How they run: "batched", "dummy" or "subproc"; only batched ones resume in the midst of their episodes.
+        vec: How they run: "batched", "dummy", "subproc" or "pinned" (each in a process, on a processor of its own); only
+            batched ones resume in the midst of their episodes.
         backend: Backend to train on.
         control: Meaning of actions, "delta" or "position".
         control_dt: Control period [s].

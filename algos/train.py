@@ -54,8 +54,8 @@ def train(config: TrainConfig) -> RunFolder:
 def resume(path: str | os.PathLike[str]) -> RunFolder:
     """Continue a run from its newest checkpoint that can be read; a finished run is returned as it is.
 
-    Where arms cannot be saved ("dummy", "subproc", Gazebo), networks, optimiser, counters and statistics continue, and
-    the arms start new episodes, with a warning.
+    Where arms cannot be saved (those that are not batched, and Gazebo), networks, optimiser, counters and statistics continue,
+    and the arms start new episodes, with a warning.
 
     Raises:
         RunError: There is no run, or none of its checkpoints can be read.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, get_args
@@ -11,7 +12,6 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from stable_baselines3.common.env_util import make_vec_env as make_worker_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
@@ -23,14 +23,14 @@ from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.registration import ENVIRONMENTS
-from gym_gazebo2.scheduling import work_in_batches
+from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
 from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env", "normalize"]
 
 GOAL_POINTS = ("achieved_goal", "desired_goal")
 Actions = Literal["box", "discrete"]
-Vectorization = Literal["batched", "dummy", "subproc"]
+Vectorization = Literal["batched", "dummy", "subproc", "pinned"]
 
 
 def make_vec_env(
@@ -48,7 +48,8 @@ def make_vec_env(
         env_id: An id that ``gymnasium.make`` knows.
         num_envs: Number of environments n.
         vec: "batched", one backend that moves all arms (the fast path); "dummy", one environment after the other in this
-            process; "subproc", a process an environment.
+            process; "subproc", a process an environment; "pinned", such a process and its simulator on one processor, the next
+            one for the next: faster with as many Gazebos as processors, slower where other programs want those.
         seed: Environment i is seeded seed + i.
         actions: "box", the arm's own; "discrete", a choice among a few of them (``discrete.make_action_table``).
         **env_kwargs: Keywords of ``gymnasium.make``.
@@ -65,26 +66,33 @@ def make_vec_env(
     num_envs = read_whole("num_envs", num_envs)
     if seed is not None:
         seed = read_whole("seed", seed, least=0)
-    env = _make_arms(env_id, num_envs, vec, seed, env_kwargs)
+    env = _make_batch(env_id, num_envs, env_kwargs) if vec == "batched" else _make_each(env_id, num_envs, vec, seed, env_kwargs)
+    env.seed(seed)
     return DiscreteVecEnv(env) if actions == "discrete" else env
 
 
-def _make_arms(env_id: str, num_envs: int, vec: Vectorization, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
-    if vec != "batched":
-        workers, make = {"dummy": (DummyVecEnv, gymnasium.make), "subproc": (SubprocVecEnv, _make_in_worker)}[vec]
-        env_kwargs = {"id": env_id, "render_mode": "rgb_array", **env_kwargs}
-        return make_worker_vec_env(make, num_envs, seed=seed, vec_env_cls=workers, env_kwargs=env_kwargs)
+def _make_batch(env_id: str, num_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
     if gymnasium.spec(env_id).vector_entry_point is None:
-        raise InvalidArgumentError("vec", vec, f"'dummy' or 'subproc' for {env_id}, which has no batched form")
-    env = BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
-    env.seed(seed)
-    return env
+        raise InvalidArgumentError("vec", "batched", f"'dummy' or 'subproc' for {env_id}, which has no batched form")
+    return BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
 
 
-def _make_in_worker(**kwargs: Any) -> Any:
-    """Make an environment in a process that has nothing else to do, and that Ctrl-C leaves to the training."""
-    work_in_batches()
-    return deaf_to_interrupts(gymnasium.make(**kwargs))
+def _make_each(env_id: str, num_envs: int, vec: Vectorization, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+    make = functools.partial(_make_one, id=env_id, **{"render_mode": "rgb_array", **env_kwargs})
+    seeds = [None if seed is None else seed + i for i in range(num_envs)]
+    makers = [functools.partial(make, vec, i, seeds[i]) for i in range(num_envs)]
+    return DummyVecEnv(makers) if vec == "dummy" else SubprocVecEnv(makers)
+
+
+def _make_one(vec: Vectorization, index: int, seed: int | None, **kwargs: Any) -> Monitor[Any, Any]:
+    """Make an environment, in a process that has nothing else to do and leaves Ctrl-C to the training, unless "dummy"."""
+    if vec != "dummy":
+        work_in_batches()
+    if vec == "pinned":
+        keep_to_processor(index)
+    env = gymnasium.make(**kwargs)
+    env.action_space.seed(seed)
+    return Monitor(env if vec == "dummy" else deaf_to_interrupts(env))
 
 
 def normalize(env: VecEnv, **options: Any) -> VecNormalize:

@@ -34,6 +34,7 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, train
+from gym_gazebo2.algos.vec_env import Vectorization
 from gym_gazebo2.backends import Backend, make_backend
 from gym_gazebo2.gazebo import Domain, start_robot
 from gym_gazebo2.robots import RobotSpec, make_robot
@@ -96,7 +97,8 @@ GOALS = {
     "largest placement error [rad]": Goal(operator.le, 1e-6),
     "fastest joint on the next step / its limit": Goal(operator.le, 1.0),
     "processes left": Goal(operator.eq, 0),
-    "two Gazebos / one": Goal(operator.ge, 1.6),
+    "subproc: two Gazebos / one": Goal(operator.ge, 1.6),
+    "pinned: two Gazebos / one": Goal(operator.ge, 1.6),
     "learned in Gazebo: RMS [mm]": Goal(operator.le, 5.0),
     "transfer: RMS in Gazebo / embedded": Goal(operator.le, 1.5),
     "transfer: RMS in Gazebo [mm]": Goal(operator.le, 1.0),
@@ -273,18 +275,19 @@ def draw_pose(robot: RobotSpec, rng: np.random.Generator, near_pi: bool) -> NDAr
 
 
 def measure_parallel(args: Arguments) -> Figures:
-    """Compare two Gazebos in SubprocVecEnv with one."""
-    rates: dict[int, list[float]] = {1: [], 2: []}
+    """Compare two Gazebos in SubprocVecEnv with one, their processes left to the scheduler or with a processor each."""
+    kinds: tuple[Vectorization, ...] = ("subproc", "pinned")
+    rates: dict[tuple[Vectorization, int], list[float]] = {(vec, count): [] for vec in kinds for count in (1, 2)}
     for _ in range(args.rounds):
-        for count, values in rates.items():
-            values.append(time_vec_env(count))
-    one, two = (max(values) for values in rates.values())
-    return {"steps per second, one Gazebo": one, "steps per second, two": two, "two Gazebos / one": two / one}
+        for (vec, count), values in rates.items():
+            values.append(time_vec_env(vec, count))
+    figures = {f"{vec}: steps per second, {count} Gazebo": max(values) for (vec, count), values in rates.items()}
+    return figures | {f"{vec}: two Gazebos / one": max(rates[vec, 2]) / max(rates[vec, 1]) for vec in kinds}
 
 
-def time_vec_env(num_envs: int, steps: int = 500) -> float:
+def time_vec_env(vec: Vectorization, num_envs: int, steps: int = 1000) -> float:
     """Return environment steps per second of wall time."""
-    env = make_vec_env("MARA-v0", num_envs, vec="subproc", seed=0, backend="gazebo")
+    env = make_vec_env("MARA-v0", num_envs, vec=vec, seed=0, backend="gazebo")
     env.reset()
     actions = np.zeros((num_envs, 6), dtype=np.float32)
     for _ in range(WARM_UP):

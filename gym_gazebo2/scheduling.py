@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 
-__all__ = ["work_in_batches"]
+__all__ = ["keep_to_processor", "work_in_batches"]
 
 
 def work_in_batches(pid: int = 0) -> None:
@@ -21,3 +21,17 @@ def work_in_batches(pid: int = 0) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
+
+
+def keep_to_processor(index: int) -> None:
+    """Keep this process, and those that it starts, to one of the processors that it may use: a no-op but on Linux.
+
+    A client and its simulator take turns, so that one processor is enough for both. The scheduler, left to itself, now and then
+    lets the one that was woken wait for another simulator's physics, while a processor is idle.
+
+    Args:
+        index: Which of them; where there are fewer, counting begins anew.
+    """
+    if sys.platform == "linux":
+        own = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {own[index % len(own)]})

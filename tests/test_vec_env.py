@@ -1,3 +1,5 @@
+import os
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ def roll(env, seed=0, steps=12):
     return rows
 
 
-@pytest.mark.parametrize("vec", ["dummy", "subproc"])
+@pytest.mark.parametrize("vec", ["dummy", "subproc", "pinned"])
 def test_the_batched_form_is_what_sb3s_own_vector_environments_are(vec):
     batched = make_vec_env("MARARandomTarget-v0", 2, seed=3, **KWARGS)
     workers = make_vec_env("MARARandomTarget-v0", 2, vec=vec, seed=3, **KWARGS)
@@ -38,6 +40,15 @@ def test_the_batched_form_is_what_sb3s_own_vector_environments_are(vec):
                 np.testing.assert_allclose(mine["terminal_observation"], theirs["terminal_observation"], atol=1e-6)
                 assert mine["episode"]["l"] == theirs["episode"]["l"] == 5
                 assert mine["episode"]["r"] == pytest.approx(theirs["episode"]["r"], abs=1e-5)
+
+
+@pytest.mark.parametrize("vec", ["subproc", "pinned"])
+def test_pinned_workers_keep_to_a_processor_each(vec):
+    env, own = make_vec_env("MARA-v0", 3, vec=vec, backend="fake"), sorted(os.sched_getaffinity(0))
+    found = [os.sched_getaffinity(process.pid) for process in env.processes]
+    env.close()
+    assert found == [{own[i % len(own)]} if vec == "pinned" else set(own) for i in range(3)]
+    assert os.sched_getaffinity(0) == set(own)
 
 
 def test_vec_env_surface():
@@ -123,7 +134,7 @@ def test_foreign_environments_run_in_workers():
         (("MRA-v0",), {}, "Did you mean 'MARA-v0'"),
         (("MARA-v0", 0), {}, "num_envs"),
         (("MARA-v0", 2), {"seed": -1}, "seed"),
-        (("MARA-v0", 2), {"vec": "threads"}, "Available: batched, dummy, subproc"),
+        (("MARA-v0", 2), {"vec": "threads"}, "Available: batched, dummy, pinned, subproc"),
         (("MARA-v0", 2), {"backend": "bullet"}, "Available: fake, gazebo, mujoco"),
     ],
 )
