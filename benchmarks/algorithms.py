@@ -339,7 +339,7 @@ def draw(records: Iterable[dict[str, Any]], path: Path) -> None:
         axis.set_title(env)
         axis.set_xlabel("million steps")
     axes[0][0].set_ylabel("return of an episode")
-    axes[0][-1].legend(frameon=False)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(colours), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 

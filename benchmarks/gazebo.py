@@ -281,7 +281,7 @@ def measure_parallel(args: Arguments) -> Figures:
     for _ in range(args.rounds):
         for (vec, count), values in rates.items():
             values.append(time_vec_env(vec, count))
-    figures = {f"{vec}: steps per second, {count} Gazebo": max(values) for (vec, count), values in rates.items()}
+    figures = {f"{vec}: steps per second with {count}": max(values) for (vec, count), values in rates.items()}
     return figures | {f"{vec}: two Gazebos / one": max(rates[vec, 2]) / max(rates[vec, 1]) for vec in kinds}
 
 
