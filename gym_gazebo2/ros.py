@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from gym_gazebo2.errors import BackendError, MissingDependencyError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, MissingDependencyError
 from gym_gazebo2.gazebo.ports import check_domain
 from gym_gazebo2.gazebo.serve import local_discovery
 
@@ -23,7 +24,6 @@ try:
     from builtin_interfaces.msg import Duration, Time
     from geometry_msgs.msg import WrenchStamped
     from rclpy.context import Context
-    from rclpy.event_handler import SubscriptionEventCallbacks
     from rclpy.executors import ExternalShutdownException
     from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.parameter import Parameter
@@ -36,6 +36,10 @@ try:
     from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 except ImportError as error:
     raise MissingDependencyError("rclpy", "ros2") from error
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # as in Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
 try:  # written in C++, where there is one: half the processor time of a message, a sixth off a step of Gazebo
     from rclpy.experimental import EventsExecutor as Executor
 except ImportError:
@@ -61,6 +65,7 @@ __all__ = [
     "to_ns",
 ]
 
+NAMESPACE = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*/?", re.ASCII)
 GLANCE = 0.05
 """Longest uninterrupted wait: as often, ``watch`` is asked whether the other side lives [s]."""
 SECOND = 1_000_000_000
@@ -75,7 +80,14 @@ class Topics:
     namespace: str
 
     def __post_init__(self) -> None:
-        """Store the namespace without slashes around it."""
+        """Store the namespace without slashes around it.
+
+        Raises:
+            InvalidArgumentError: It cannot be a ROS namespace.
+        """
+        if not (isinstance(self.namespace, str) and NAMESPACE.fullmatch(self.namespace)):
+            expected = "names of letters, digits and underscores, none of which begins with a digit, with slashes between them"
+            raise InvalidArgumentError("namespace", self.namespace, expected)
         object.__setattr__(self, "namespace", self.namespace.strip("/"))
 
     command = property(lambda self: f"/{self.namespace}/joint_trajectory_controller/joint_trajectory")

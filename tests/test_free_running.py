@@ -340,6 +340,48 @@ def test_a_clock_that_jumps_back_is_survived(between: Relay, arm: Any) -> None:
     assert arm.reset(ONE, MARA.home[None]).time[0] == 0
 
 
+@pytest.mark.parametrize("ahead", [0.2, 2.0, 1.8e9])
+def test_a_node_with_a_clock_of_its_own_is_noticed(ahead: float, between: Relay, arm: Any) -> None:
+    start = to_ns(between.seen["state"][-1].header.stamp)
+
+    def rebase(message: Any, ahead: float = 0.0) -> None:
+        stamp = to_ns(message.header.stamp) - start + round((10.0 + ahead) * 1e9)
+        message.header.stamp = from_ns(type(message.header.stamp), stamp)
+
+    def mix(k: int, message: Any) -> list[tuple[float, Any]]:
+        other = JointState(header=message.header, name=message.name, position=[0.6] * MARA.dof, velocity=[0.0] * MARA.dof)
+        messages = [*change(rebase)(1, message), *change(lambda other: rebase(other, ahead))(1, other)]
+        return messages if k % 10 == 0 else messages[:1]
+
+    between.faults["state"] = change(rebase)
+    arm.reset(ONE, MARA.home[None])
+    between.faults["state"] = mix
+    wrong = 0
+    with pytest.raises(BackendError, match="expected one clock. Does another node publish there"):
+        for _ in range(100):
+            wrong += np.abs(arm.step(arm._setpoint).q - 0.6).max() < 0.3
+    assert wrong <= 2
+    between.faults.clear()
+    assert arm.reset(ONE, MARA.home[None]).time[0] == 0
+
+
+def test_a_state_that_waited_while_nobody_looked_is_of_no_known_age(between: Relay, robot: Sim) -> None:
+    with connect(robot, stale_after=0.3) as backend:
+        state = backend.reset(ONE, MARA.home[None])
+        for _ in range(2):  # the policy thinks, and the robot goes on: one more state is awaited
+            time.sleep(0.5)
+            state = backend.step(state.q_setpoint + 0.02)
+        wait_for(between, "state", 5)
+        between.faults["state"] = lose(1)
+        silent, sent = time.monotonic(), len(between.seen["command"])
+        wait_until(lambda: time.monotonic() - silent > 3.0)
+        with pytest.raises(BackendError, match=r"is [3-9]\.\d+ s old"):
+            backend.step(state.q_setpoint + 0.02)
+        backend.close()
+        wait_for(between, "state", 20)
+        assert len(between.seen["command"]) == sent, "the arm may have been moved by others since"
+
+
 def test_another_device_on_the_same_topic_is_ignored(between: Relay, arm: Any) -> None:
     gripper = between.graph.publish(JointState, "/near/joint_states")
     message = JointState(name=["finger"], position=[math.nan], velocity=[0.0])
@@ -382,8 +424,19 @@ def test_a_simulator_that_runs_freely_goes_to_its_start_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"reset_speed": 0.0}, {"reset_speed": 2.0}, {"stale_after": 0.01}, {"stale_after": math.nan}]
+    "wrong",
+    [
+        {"reset_speed": 0.0},
+        {"reset_speed": 2.0},
+        {"stale_after": 0.01},
+        {"stale_after": math.nan},
+        {"timeout": math.nan},
+        {"timeout": 0.0},
+        {"timeout": "soon"},
+        {"namespace": "my-robot"},
+        {"namespace": "left//arm"},
+    ],
 )
-def test_numbers_that_cannot_work(wrong: dict[str, float]) -> None:
+def test_options_that_cannot_work(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
         make_backend("ros2", MARA, **wrong)

@@ -18,7 +18,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_ga
 from rclpy.qos import qos_profile_sensor_data
 
 from gym_gazebo2.backends import make_backend
-from gym_gazebo2.errors import BackendError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, UsageError
 from gym_gazebo2.gazebo.ports import Domain
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.ros import Graph, JointState, String
@@ -107,6 +107,21 @@ def drop_joint(message: Any) -> None:
     message.name, message.position, message.velocity = message.name[1:], message.position[1:], message.velocity[1:]
 
 
+def move(message: Any) -> None:
+    message.position[1] = 1.0
+
+
+@pytest.mark.parametrize("edit", [make_nan, move])
+def test_an_arm_that_is_not_where_it_was_placed_is_an_error(edit: Any, between: Relay, arm: Any) -> None:
+    between.faults["state"] = change(edit)
+    with pytest.raises(BackendError, match="was to be placed at"):
+        arm.reset(ONE, MARA.home[None])
+    with pytest.raises(UsageError, match="reset"):
+        arm.step(MARA.home[None])
+    between.faults.clear()
+    assert arm.reset(ONE, MARA.home[None]).time[0] == 0
+
+
 @pytest.mark.parametrize(("edit", "said"), [(make_nan, "'motor2' reports q = nan"), (drop_joint, r"Missing: \['motor1'\]")])
 def test_a_state_that_cannot_be_is_an_error(edit: Any, said: str, between: Relay, arm: Any) -> None:
     between.faults["state"] = change(edit)
@@ -117,15 +132,41 @@ def test_a_state_that_cannot_be_is_an_error(edit: Any, said: str, between: Relay
     assert arm.step(arm._setpoint).time[0] == PERIOD
 
 
-def test_a_second_client_is_noticed(between: Relay, arm: Any, sim: Sim) -> None:
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_second_client_is_noticed(steps: int, between: Relay, arm: Any, sim: Sim) -> None:
     with closing(make_backend("ros2", MARA, domain_id=sim.domain, namespace="far")) as other:
         other.reset(ONE, MARA.home[None])
         arm.reset(ONE, MARA.home[None])
         arm.step(arm._setpoint)
         other.reset(ONE, MARA.home[None])
-        other.step(other._setpoint)
-        with pytest.raises(BackendError, match=r"advanced time by 100000000 ns, expected 50000000 ns. Is another client"):
+        for _ in range(steps):
+            other.step(other._setpoint)
+        with pytest.raises(BackendError, match=r"another client: it moves this arm too|Is another client stepping it"):
             arm.step(arm._setpoint)
+
+
+def test_a_second_provider_is_noticed() -> None:
+    with ExitStack() as stack:
+        sim = stack.enter_context(run_sim("mara"))
+        stack.enter_context(start("mara", "--physics-dt", "0.001", domain=sim.domain))
+        arm = stack.enter_context(closing(make_backend("ros2", MARA, domain_id=sim.domain)))
+        assert arm._link.graph.wait(lambda: arm._link.starts == 2, 10.0)
+        arm.reset(ONE, MARA.home[None])
+        with pytest.raises(BackendError, match="two providers serve it"):
+            for _ in range(100):
+                arm.step(arm._setpoint + 0.01)
+
+
+def test_a_period_that_is_no_whole_number_of_physics_steps_is_refused_at_once(sim: Sim) -> None:
+    with pytest.raises(InvalidArgumentError, match="whole number of physics steps of 0.005 s"):
+        make_backend("ros2", MARA, domain_id=sim.domain, namespace="far", control_dt=0.012)
+
+
+def test_who_does_not_tell_of_contacts_is_named(between: Relay, sim: Sim) -> None:
+    with closing(make_backend("ros2", MARA, domain_id=sim.domain, namespace="near", timeout=1.0)) as arm:
+        between.faults["contacts"] = lose(1)
+        with pytest.raises(BackendError, match="no answer on /near/contacts within 1 s"):
+            arm.reset(ONE, MARA.home[None])
 
 
 def test_two_robots_in_one_domain() -> None:

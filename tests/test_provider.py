@@ -145,6 +145,18 @@ def test_real_time_is_paced_and_ramps(mara: RobotSpec) -> None:
         assert way[-1] == pytest.approx(0.4, abs=1e-3) and 10 <= np.sum(np.abs(speeds - 0.2) < 0.02) <= 26
 
 
+def test_in_real_time_the_name_of_a_frame_is_no_token(mara: RobotSpec) -> None:
+    with run_sim("mara", "--real-time", "--robot-only", "--control-dt", "0.02") as sim:
+        client = Client(sim.domain, "mara", mara.joint_names)
+        assert client.spin_until_found(client.commands.get_subscription_count)
+        for goal in (0.1, 0.2):
+            command = client.make_command(np.full(mara.dof, goal), 0.5)
+            command.header.frame_id = "base_link"
+            client.commands.publish(command)
+            assert client.spin_until(lambda goal=goal: client.states and np.abs(get_q(client.states[-1]) - goal).max() < 1e-3)
+        client.close()
+
+
 def test_factor_is_how_fast_time_runs(mara: RobotSpec) -> None:
     with run_sim("mara", "--real-time", "--factor", "3") as sim, connect(sim, mara) as client:
         assert client.spin_until(lambda: client.states)

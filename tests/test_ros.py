@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -23,6 +25,19 @@ def graphs() -> Iterator[tuple[Graph, Graph]]:
     for graph in two:
         graph.close()
     domain.release()
+
+
+def test_an_older_rclpy_is_imported_too() -> None:
+    """Humble's has the events of a subscription in another module."""
+    code = """
+import sys, types, rclpy.experimental, rclpy.event_handler as events
+sys.modules["rclpy.qos_event"] = types.ModuleType("rclpy.qos_event")
+sys.modules["rclpy.qos_event"].SubscriptionEventCallbacks = events.SubscriptionEventCallbacks
+sys.modules["rclpy.event_handler"] = None
+import gym_gazebo2.ros
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_nothing_to_wait_for_is_waited_for_no_longer_than_told(graphs: tuple[Graph, Graph]) -> None:

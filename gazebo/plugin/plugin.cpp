@@ -143,7 +143,8 @@ void Plugin::OnEnd() {
 void Plugin::Serve() {
   if (ros_->TakeReset()) ResetWorld();
   if (ros_->TakePlace() && !IsRepeated(ros_->place.value.header.frame_id)) Place();
-  if (ros_->TakeCommand() && !IsRepeated(ros_->command.value.header.frame_id)) Step();
+  // In real time it may be a frame's name, the same for all commands.
+  if (ros_->TakeCommand() && !(lock_step_ && IsRepeated(ros_->command.value.header.frame_id))) Step();
 }
 
 void Plugin::Step() {

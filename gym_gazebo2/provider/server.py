@@ -149,8 +149,8 @@ class _Provider:
 
     def _on_command(self, message: JointTrajectory) -> None:
         with self._refusing():
-            if self._is_repeated(message.header.frame_id):
-                return
+            if self._lock_step and self._is_repeated(message.header.frame_id):
+                return  # in real time it may be a frame's name, the same for all
             goal = read_command(message, self.arm.robot)
             duration = to_ns(message.points[0].time_from_start)
             self.arm.command(goal, count_steps(duration, self.arm.physics_dt_ns, self._lock_step))

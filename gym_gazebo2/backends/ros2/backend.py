@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.ros2.choose import choose_pacing
 from gym_gazebo2.backends.ros2.link import Array, Link, Pacing, Sample, Settings
+from gym_gazebo2.checks import read_number
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros import Topics
@@ -66,6 +67,7 @@ class Ros2Backend(Backend):
             BackendError: Nothing moves the arm, not in the way demanded, or its joints are not the robot's.
         """
         super().__init__(robot, num_envs, control_dt)
+        timeout = read_number("timeout", timeout, "a deadline above 0 s", lambda seconds: seconds > 0)
         if not 0 < reset_speed <= 1:
             raise InvalidArgumentError("reset_speed", reset_speed, "a share of the velocity limit above 0, up to 1")
         stale_after = STALE_PERIODS * self.control_dt if stale_after is None else stale_after
@@ -87,8 +89,9 @@ class Ros2Backend(Backend):
         if mask[0]:
             with self._holding_on_failure():
                 sample = self.pacing.place(q[0])
-            self._start = sample.stamp
-            self._state = self._keep(sample)
+                self._check_sane(sample.q[None], sample.dq[None])
+                self._start = sample.stamp
+                self._state = self._keep(sample)
             self._was_reset[:] = self._is_ready = True
         return self._state
 
@@ -98,7 +101,7 @@ class Ros2Backend(Backend):
         with self._holding_on_failure():
             sample = self.pacing.advance(goal[0].copy())
             self._check_sane(sample.q[None], sample.dq[None])
-        self._state = self._keep(sample)
+            self._state = self._keep(sample)
         return self._state
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gym_gazebo2.backends.base import NANOSECONDS, count_substeps
 from gym_gazebo2.backends.ros2.control_world import CONTROL_WORLD, ControlWorld, import_control_world
 from gym_gazebo2.backends.ros2.free_running import FreeRunning
 from gym_gazebo2.backends.ros2.link import Link, Pacing, Provider, Settings
@@ -25,12 +26,15 @@ def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world:
 
     Raises:
         BackendError: There is nothing, not in the way demanded, or its joints are not the robot's.
+        InvalidArgumentError: The control period is no whole number of a lock-step provider's physics steps.
     """
     provider = _find_provider(link, settings.timeout)
     if provider is not None:
         if sorted(provider.joints) != sorted(link.robot.joint_names):
             raise BackendError(f"The provider has the joints {provider.joints}, expected {link.robot.joint_names}.")
         _check_demand(lock_step, provider.lock_step, f"the provider {provider}")
+        if provider.lock_step and provider.physics_dt is not None:
+            count_substeps(settings.control_dt_ns / NANOSECONDS, provider.physics_dt)
         return LockStep(link, settings) if provider.lock_step else FreeRunning(link, settings)
     worlds = link.graph.find_services(CONTROL_WORLD)
     can_step = bool(worlds) and import_control_world() is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 
@@ -20,6 +21,10 @@ __all__ = ["Feed", "State"]
 
 JUMP_PERIODS = 0.75
 """After so many periods with nothing but older stamps, the clock was set back, and it is not that a message was late."""
+TWO_CLOCKS = 10.0
+"""A clock that is set back twice within so long is two clocks [s]."""
+MOST_HASTE, MOST_LEAP = 100.0, 10.0
+"""A provider's clock runs at most so many times as fast as time, and so far besides [s]."""
 MOST_SPEEDUP, MOST_NOISE = 4.0, 0.2
 """Between two states an arm moves at most so many times as far as at its velocity limit, and so far besides [rad]."""
 
@@ -32,7 +37,7 @@ class State:
         stamp: Time of the provider's clock, without its jumps back [ns].
         q: (dof,) positions [rad].
         dq: (dof,) velocities [rad/s]; from the positions where the publisher gives none.
-        received: When it came, on the steady clock [s].
+        received: When it came at the earliest, on the steady clock [s].
     """
 
     stamp: int
@@ -60,23 +65,34 @@ class Feed:
             topic: Where they come from, for messages.
             period: Control period [s].
         """
-        self.newest: State | None = None
         self.force = 0.0
         self._robot, self._arrange, self._topic, self._period = robot, arrange, topic, period
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all that came: what comes next is the first."""
+        self.newest: State | None = None
         self._shift = 0
         self._older_since: float | None = None
+        self._set_back = -np.inf
         self._broken: BackendError | None = None
 
-    def take(self, reading: JointReading, now: float) -> None:
-        """Take what came, at that time of the steady clock [s]."""
+    def take(self, reading: JointReading, now: float, earliest: float | None = None) -> None:
+        """Take what came.
+
+        Args:
+            reading: What it says.
+            now: The steady clock [s].
+            earliest: Time at which it may have come already, where it waited in a queue [s].
+        """
         if set(self._robot.joint_names).isdisjoint(reading.names):
             return  # another device on the same topic
-        stamp = self._unwrap(reading.stamp, now)
-        if self.newest is not None and stamp <= self.newest.stamp:
-            return
         try:
+            stamp = self._unwrap(reading.stamp, now)
+            if self.newest is not None and stamp <= self.newest.stamp:
+                return
             q, dq = self._arrange(reading)
-            self.newest = self._check(State(stamp, q, self._fill(dq, q, stamp), now))
+            self.newest = self._check(State(stamp, q, self._fill(dq, q, stamp), now if earliest is None else earliest))
             self._broken = None
         except BackendError as error:
             self._broken = error
@@ -105,19 +121,38 @@ class Feed:
         return self.newest
 
     def _unwrap(self, stamp: int, now: float) -> int:
-        """Return the stamp on a clock that does not jump back: who resets a simulator may set its time back."""
+        """Return the stamp on a clock that does not jump back: who resets a simulator may set its time back, once in a while.
+
+        Raises:
+            BackendError: It was set back just before, or leaps ahead: another node publishes there, by a clock of its own.
+        """
         newest, stamp = self.newest, stamp + self._shift
         if newest is None or stamp >= newest.stamp:
             self._older_since = None
+            if newest is not None:
+                self._check_leap((stamp - newest.stamp) / NANOSECONDS, now - newest.received)
         elif self._older_since is None:
             self._older_since = now
         elif now - self._older_since > JUMP_PERIODS * self._period:
             self._older_since = None
+            since, self._set_back = now - self._set_back, now
+            if since < TWO_CLOCKS:
+                self._blame_other(f"went back twice within {since:.1f} s")
             resumed = newest.stamp + round((now - newest.received) * NANOSECONDS)
             self._shift += resumed - stamp
             self.newest = None  # the arm may be anywhere now
             return resumed
         return stamp
+
+    def _check_leap(self, leap: float, passed: float) -> None:
+        if leap > MOST_HASTE * passed + MOST_LEAP:
+            self._blame_other(f"went ahead by {leap:.1f} s while {passed:.1f} s passed")
+
+    def _blame_other(self, what: str) -> NoReturn:
+        raise BackendError(
+            f"The time of the states on {self._topic} {what}, expected one clock. Does another node publish there, by a clock "
+            "of its own (another simulator, or a joint_state_publisher)? End it, or take another namespace or ROS_DOMAIN_ID."
+        )
 
     def _fill(self, dq: Array, q: Array, stamp: int) -> Array:
         """Return velocities; where the publisher gives none, those of the way since the newest state."""

@@ -47,19 +47,20 @@ class FreeRunning:
         self._feed = Feed(link.robot, link.arrange, link.topics.state, period)
         link.on_state, link.on_contact = self._on_state, self._on_contact
         self._goal: Array | None = None
+        self._earliest: float | None = None
         if not link.graph.wait(lambda: self._feed.newest is not None and link.is_heard, settings.timeout):
             self._feed.check(time.monotonic(), float("inf"))
             raise BackendError(f"Nobody takes commands on {link.topics.command}. Is the controller active?")
+        self._looked = time.monotonic()
 
     def place(self, q: Array) -> Sample:
         """Go to ``q`` slowly; the first command is the measured pose."""
-        self._link.graph.drain()
-        return travel(self._link.robot, self._look().q, q, self.advance, self._settings)
+        self._feed.restart()
+        return travel(self._link.robot, self._catch_up().q, q, self.advance, self._settings)
 
     def advance(self, goal: Array) -> Sample:
         """Command a period, and wait for its end."""
-        self._link.graph.drain()
-        newest = self._look()
+        newest = self._catch_up()
         self._feed.force = 0.0
         self._link.send_goal(goal, self._choose_duration(newest.q, goal))
         self._goal = goal
@@ -82,7 +83,7 @@ class FreeRunning:
 
     def _hold_by_any_link(self) -> None:
         try:
-            self._link.graph.drain()
+            self._take_waiting()
             self._send_hold(self._link, FLUSH)
         except BackendError:
             if self._link.graph.is_open:
@@ -99,6 +100,25 @@ class FreeRunning:
             link.send_goal(goal, self._settings.control_dt_ns)
             link.flush(FLUSH)
 
+    def _catch_up(self) -> State:
+        """Return the newest state, of an age that is known."""
+        self._take_waiting()
+        return self._look()
+
+    def _take_waiting(self) -> None:
+        """Take what waits in the queues: since the last look, as far as is known. Where that was long ago, await one more."""
+        self._earliest = self._looked
+        try:
+            self._link.graph.drain()
+        finally:
+            self._earliest = None
+        self._link.graph.wait(self._is_fresh, self._settings.stale_after)
+        self._looked = time.monotonic()
+
+    def _is_fresh(self) -> bool:
+        newest = self._feed.newest
+        return newest is not None and time.monotonic() - newest.received <= self._settings.stale_after
+
     def _look(self) -> State:
         return self._feed.check(time.monotonic(), self._settings.stale_after)
 
@@ -109,10 +129,11 @@ class FreeRunning:
                 f"{self._link.topics.state} reached no stamp of {stamp} ns within {self._settings.timeout:g} s; the newest is "
                 f"{self._look().stamp} ns. Is the simulator paused?"
             )
+        self._looked = time.monotonic()
         return self._look()
 
     def _on_state(self, reading: JointReading) -> None:
-        self._feed.take(reading, time.monotonic())
+        self._feed.take(reading, time.monotonic(), self._earliest)
 
     def _on_contact(self, contact: bytes) -> None:
         self._feed.force = max(self._feed.force, read_force(contact))

@@ -80,12 +80,14 @@ class Provider:
     Attributes:
         lock_step: Whether a command is a step.
         joints: Names of its joints.
+        physics_dt: Its physics step [s]; None where it does not say.
         kind: What it is, such as "gazebo".
         version: Version of what serves the contract.
     """
 
     lock_step: bool
     joints: tuple[str, ...]
+    physics_dt: float | None = None
     kind: str = "unknown"
     version: str = "unknown"
 
@@ -197,7 +199,8 @@ def _read_provider(text: str, topic: str) -> Provider:
     try:
         said: dict[str, Any] = json.loads(text)
         lock_step, joints = said["lock_step"], tuple(map(str, said["joints"]))
-        return Provider(bool(lock_step), joints, str(said.get("kind")), str(said.get("version")))
+        physics_dt = None if said.get("physics_dt") is None else float(said["physics_dt"])
+        return Provider(bool(lock_step), joints, physics_dt, str(said.get("kind")), str(said.get("version")))
     except (ValueError, TypeError, KeyError) as error:
         raise BackendError(
             f'{topic} says {text!r}, expected JSON with "lock_step" and "joints" ({error!r}). '

@@ -7,6 +7,8 @@ import time
 import uuid
 from collections.abc import Callable
 
+import numpy as np
+
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
 from gym_gazebo2.backends.ros2.wire import JointReading, read_force
 from gym_gazebo2.errors import BackendError
@@ -14,6 +16,8 @@ from gym_gazebo2.ros import JointState
 
 __all__ = ["LockStep"]
 
+PLACED = 1e-3
+"""Farthest that a joint may be from where it was placed [rad]."""
 RESEND = 0.5
 """Time after which a command that got no answer is sent again, with the same token [s]."""
 
@@ -34,9 +38,10 @@ class LockStep:
             BackendError: It does not in time, or sends its states unreliably.
         """
         self._link, self._settings = link, settings
-        client = uuid.uuid4().hex
-        self._tokens = (f"{client}:{k}" for k in itertools.count())
+        self._client = f"{uuid.uuid4().hex}:"
+        self._tokens = (f"{self._client}{k}" for k in itertools.count())
         self._states: dict[str, JointReading] = {}
+        self._other: str | None = None
         self._contacts: list[bytes] = []
         self._stamp, self._start = 0, 0
         link.on_state, link.on_contact = self._on_state, self._on_contact
@@ -52,8 +57,10 @@ class LockStep:
         message = JointState(name=self._link.robot.joint_names, position=q.tolist())
         message.header.frame_id = token
         answer = self._ask(token, lambda: self._places.publish(message))
-        self._stamp, self._start = answer.stamp, self._link.starts
+        self._stamp, self._start, self._other = answer.stamp, self._link.starts, None
         sample = self._read(answer, q)
+        if not (np.abs(sample.q - q) <= PLACED).all():
+            raise BackendError(f"The arm was to be placed at {q} rad, and is at {sample.q} rad. Is the provider sound?")
         return sample._replace(setpoint=sample.q)
 
     def advance(self, goal: Array) -> Sample:
@@ -73,22 +80,29 @@ class LockStep:
     def _ask(self, token: str, send: Callable[[], None], start: int | None = None) -> JointReading:
         """Send until the state with the token has come; ``start`` is the provider that may answer, None any."""
         link = self._link
-        self._states.clear()
         self._contacts.clear()
         deadline = time.monotonic() + self._settings.timeout
         while (left := deadline - time.monotonic()) > 0:
             send()
-            is_answered = link.graph.wait(lambda: self._is_answered(token), min(RESEND, left))
+            link.graph.wait(
+                lambda: self._is_answered(token) or (start is not None and self._other is not None), min(RESEND, left)
+            )
+            if start is not None and self._other is not None:
+                raise BackendError(
+                    f"{self._other} Lock-step is between one client and one provider: give each pair its domain."
+                )
             if start not in (None, link.starts):
                 raise BackendError(
                     f"The provider of /{link.topics.namespace} was started anew: its arm is not where this episode left it. "
                     "Call reset()."
                 )
             self._check_reliable()
-            if is_answered:
+            if self._is_answered(token):
+                self._states = {token: self._states[token]}
                 return self._states[token]
+        silent = link.topics.contacts if token in self._states else link.topics.state
         raise BackendError(
-            f"The provider of /{link.topics.namespace} gave no answer within {self._settings.timeout:g} s. "
+            f"The provider of /{link.topics.namespace} gave no answer on {silent} within {self._settings.timeout:g} s. "
             "Is it stopped, or did it ignore a message? Its log says so."
         )
 
@@ -115,7 +129,17 @@ class LockStep:
         return Sample(answer.stamp, q, dq, setpoint.copy(), in_collision)
 
     def _on_state(self, reading: JointReading) -> None:
+        self._other = self._other or self._find_other(reading)
         self._states[reading.token] = reading
+
+    def _find_other(self, reading: JointReading) -> str | None:
+        """Return what a state says of somebody who should not be there."""
+        topic, known = self._link.topics.state, self._states.get(reading.token)
+        if reading.token and not reading.token.startswith(self._client):
+            return f"{topic} answers another client: it moves this arm too."
+        if known is None or (known.stamp == reading.stamp and np.array_equal(known.position, reading.position, equal_nan=True)):
+            return None
+        return f"{topic} gave two answers to one message: two providers serve it."
 
     def _on_contact(self, contact: bytes) -> None:
         self._contacts.append(contact)
