@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gym_gazebo2.backends.base import count_substeps
+from gym_gazebo2.checks import read_factor
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.robots import RobotSpec
@@ -73,7 +74,7 @@ def make_world(
 
 def _add_physics(world: ET.Element, physics_dt: float, real_time_factor: float | None) -> None:
     physics = _add(world, "physics", type="ode")
-    rate = (real_time_factor or 0.0) / physics_dt
+    rate = 0.0 if real_time_factor is None else read_factor("real_time_factor", real_time_factor) / physics_dt
     _fill(physics, max_step_size=repr(physics_dt), real_time_update_rate=repr(rate))
     _fill(physics, max_contacts="4")
     ode = _add(physics, "ode")

@@ -10,7 +10,7 @@ import numpy as np
 
 from gym_gazebo2.errors import InvalidArgumentError
 
-__all__ = ["read_number", "read_whole"]
+__all__ = ["read_factor", "read_number", "read_whole"]
 
 
 def read_whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
@@ -41,3 +41,12 @@ def read_number(name: str, value: Any, expected: str, holds: Callable[[float], b
     if not is_number or not math.isfinite(value) or not holds(float(value)):
         raise InvalidArgumentError(name, value, expected)
     return float(str(value)) if isinstance(value, np.floating) else float(value)
+
+
+def read_factor(name: str, factor: Any) -> float:
+    """Return how fast simulated time runs, as a multiple of time; 0 is as fast as it can.
+
+    Raises:
+        InvalidArgumentError: It is no finite number, or negative.
+    """
+    return read_number(name, factor, "how fast time runs: 1 for real time, 0 for as fast as it can", lambda value: value >= 0)

@@ -89,6 +89,12 @@ def test_period_must_be_whole_physics_steps(robot: RobotSpec, plugin: Path) -> N
         make_world(robot, plugin, control_dt=0.05, physics_dt=0.003)
 
 
+@pytest.mark.parametrize("factor", [-1.0, np.nan, np.inf, "fast"])
+def test_time_runs_neither_backwards_nor_beyond_measure(robot: RobotSpec, plugin: Path, factor: float) -> None:
+    with pytest.raises(InvalidArgumentError, match="how fast time runs: 1 for real time"):
+        make_world(robot, plugin, real_time_factor=factor)
+
+
 def test_rotations_come_out_as_sdf_wants_them() -> None:
     from gym_gazebo2.gazebo.model import _format_pose
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from gym_gazebo2.backends.base import count_substeps
 from gym_gazebo2.backends.mujoco import PHYSICS_DT
+from gym_gazebo2.checks import read_factor
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.provider.arm import ServedArm
 from gym_gazebo2.provider.messages import RefusedError, count_steps, read_command, read_joints
@@ -77,8 +78,7 @@ def serve(
         InvalidArgumentError: A number cannot work, or a robot is to be in lock-step.
         RenderError: A window is asked for and there is no display.
     """
-    if factor is not None and not 0 <= factor < FOREVER:
-        raise InvalidArgumentError("factor", factor, "how fast time runs: 1 for real time, 0 for as fast as it can")
+    factor = None if factor is None else read_factor("factor", factor)
     if robot_only and factor is None:
         raise InvalidArgumentError(
             "robot_only", robot_only, "False in lock-step: a robot's time does not wait. Serve it in real time"
