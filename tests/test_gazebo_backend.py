@@ -104,7 +104,7 @@ def test_a_server_that_hangs_is_an_error_after_the_deadline():
     with closing(make_backend("gazebo", make_robot("scara"), timeout=1.5)) as backend:
         state = backend.reset(ONE, backend.robot.home[None])
         stop(backend._server.process.pid)
-        with pytest.raises(BackendError, match=r"no answer within 1\.5 s"):
+        with pytest.raises(BackendError, match=r"no answer on /scara/joint_states within 1\.5 s"):
             backend.step(state.q_setpoint)
 
 
