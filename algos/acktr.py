@@ -27,7 +27,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 from torch.nn import functional as F
 
-from gym_gazebo2.algos.critic import fit_by_gradient, fit_by_kfac
+from gym_gazebo2.algos.critic import fit_by_gradient, fit_by_kfac, measure_std
 from gym_gazebo2.algos.kfac import KFAC
 from gym_gazebo2.algos.on_policy import check_finite, get_actions, log_training, normalize
 from gym_gazebo2.algos.policy_fisher import (
@@ -112,7 +112,7 @@ class ACKTR(OnPolicyAlgorithm):
         n_critic_updates: int = 5,
         critic_target_kl: float | Schedule = 0.01,
         ent_coef: float = 0.0,
-        vf_coef: float = 0.5,
+        vf_coef: float = 0.1,
         normalize_advantage: bool = True,
         rollout_buffer_class: type[RolloutBuffer] | None = None,
         rollout_buffer_kwargs: dict[str, Any] | None = None,
@@ -148,7 +148,9 @@ class ACKTR(OnPolicyAlgorithm):
             n_critic_updates: Passes of such a critic over the batch.
             critic_target_kl: Trust region [nat] of each K-FAC step of such a critic, or its schedule.
             ent_coef: Weight of the entropy in the loss.
-            vf_coef: Weight of the value loss where layers are shared; σ² = 1 / (2 vf_coef) in p(v | s).
+            vf_coef: Weight, where layers are shared, of the squared error of the values over its mean, so that it means
+                the same whatever the scale of the rewards; σ² = mean squared error / (2 vf_coef) in p(v | s). The larger,
+                the more of the trust region the values take.
             normalize_advantage: Whether to normalise advantages over the batch.
             rollout_buffer_class: Rollout buffer; chosen by the observation space where None.
             rollout_buffer_kwargs: Its keyword arguments.
@@ -319,8 +321,9 @@ class ACKTR(OnPolicyAlgorithm):
     def _train_jointly(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of p(a, v | s), both outputs sampled (Wu et al., section 3.1)."""
         parts = list(self._look(batch))
-        value_loss, std = F.mse_loss(th.cat([part.values for part in parts]), batch.returns), (2 * self.vf_coef) ** -0.5
-        loss = self._compute_policy_loss(batch, parts) + self.vf_coef * value_loss
+        value_loss = F.mse_loss(th.cat([part.values for part in parts]), batch.returns)
+        std = measure_std(value_loss, self.vf_coef)
+        loss = self._compute_policy_loss(batch, parts) + value_loss / (2 * std**2)
         log_likelihood = sample_log_prob(parts[0].distribution) + sample_value_log_prob(parts[0].values, std)
         metric = [pair for part in parts for pair in compute_policy_metric(part.distribution)]
         metric += [pair for part in parts for pair in compute_value_metric(part.values, std)]

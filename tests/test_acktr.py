@@ -340,6 +340,17 @@ class Trunk(BaseFeaturesExtractor):
         return self.net(observations)
 
 
+class FlatTrunk(BaseFeaturesExtractor):
+    """A trunk of two layers that actor and critic share."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space, features_dim=64)
+        self.net = nn.Sequential(nn.Linear(spaces.flatdim(observation_space), 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh())
+
+    def forward(self, observations):
+        return self.net(observations.flatten(1))
+
+
 def make_shared() -> dict:
     return {"features_extractor_class": Trunk, "net_arch": [16]}
 
@@ -425,6 +436,21 @@ def test_identity_environments_are_solved(make_env, threshold, critic):
     model = ACKTR("MlpPolicy", env, critic=critic, gamma=0.4, target_kl=0.05, **{**SMALL, "batch_size": 256})
     model.learn(6000)
     assert evaluate_policy(model, DummyVecEnv([make_env]), n_eval_episodes=5, warn=False)[0] > threshold
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_shared_layers_learn_from_raw_rewards(seed):
+    """Returns in the thousands leave the policy its part of the trust region."""
+
+    def make_env() -> gym.Env:
+        return TransformReward(IdentityEnvBox(eps=0.5), lambda reward: 30 * reward)
+
+    policy_kwargs = {"features_extractor_class": FlatTrunk, "net_arch": []}
+    settings = {**SMALL, "policy_kwargs": policy_kwargs, "target_kl": 0.05, "seed": seed}
+    model = ACKTR("MlpPolicy", DummyVecEnv([make_env] * 4), **settings)
+    values = learn(model, 6000)
+    assert 0.1 * 0.05 < np.median(values["train/kl"]) <= 1.5 * 0.05
+    assert evaluate_policy(model, DummyVecEnv([make_env]), n_eval_episodes=5, warn=False)[0] > 80 * 30
 
 
 @pytest.mark.parametrize("critic", ["adam", "kfac"])
