@@ -86,6 +86,8 @@ class ACKTR(GuardedAlgorithm):
         "MultiInputPolicy": MultiInputActorCriticPolicy,
     }
     mark: ClassVar[str] = "critic_target_kl"
+    ent_coef: float
+    vf_coef: float
     shares_layers: bool
     critic_optimizer: th.optim.Optimizer
 
@@ -217,6 +219,7 @@ class ACKTR(GuardedAlgorithm):
             setattr(self, name, _read_start(name, getattr(self, name)))
         for name in ("batch_size", "n_critic_updates", "n_steps"):
             setattr(self, name, read_whole(name, getattr(self, name)))
+        self.ent_coef = read_number("ent_coef", self.ent_coef, "a finite number")
         if self.stats_samples is not None:
             self.stats_samples = read_whole("stats_samples", self.stats_samples)
         samples = self.n_steps * self.n_envs
@@ -226,8 +229,9 @@ class ACKTR(GuardedAlgorithm):
     def _setup_optimizers(self) -> None:
         actor, critic = self._find_parameters()
         self.shares_layers = not actor.isdisjoint(critic)
-        if self.shares_layers and not self.vf_coef > 0:
-            raise InvalidArgumentError("vf_coef", self.vf_coef, "positive where actor and critic share layers")
+        if self.shares_layers:
+            expected = "a finite positive number where actor and critic share layers"
+            self.vf_coef = read_number("vf_coef", self.vf_coef, expected, lambda x: x > 0)
         make_adam, settings = self.policy.optimizer_class, self.policy.optimizer_kwargs
         self.policy.optimizer = self._make_kfac(actor | critic if self.shares_layers else actor)
         if self.shares_layers:
@@ -417,6 +421,6 @@ class ACKTR(GuardedAlgorithm):
 
 def _read_start(name: str, value: Any) -> Any:
     """Return a positive number, or a schedule that starts with one."""
-    expected = "a positive number, or a schedule that starts with one"
+    expected = "a finite positive number, or a schedule that starts with one"
     start = read_number(name, value(1.0) if callable(value) else value, expected, lambda x: x > 0)
     return value if callable(value) else start

@@ -75,11 +75,11 @@ class KFAC(th.optim.Optimizer):
         Raises:
             InvalidArgumentError: If a setting is out of range or a parameter belongs to no supported layer.
         """
-        self.damping = read_number("damping", damping, "a positive number", lambda x: x > 0)
+        self.damping = read_number("damping", damping, "a finite positive number", lambda x: x > 0)
         self.decay = None if decay is None else read_number("decay", decay, "None or a number in [0, 1)", lambda x: 0 <= x < 1)
         self.interval = None if interval is None else read_whole("interval", interval)
         self.momentum = read_number("momentum", momentum, "a number in [0, 1)", lambda x: 0 <= x < 1)
-        lr = read_number("lr", lr, "a positive number", lambda x: x > 0)
+        lr = read_number("lr", lr, "a finite positive number", lambda x: x > 0)
         wanted = None if parameters is None else set(parameters)
         self.params = [p for p in model.parameters() if p.requires_grad and (wanted is None or p in wanted)]
         self.exact_fisher = dict(exact_fisher or {})

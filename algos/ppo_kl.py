@@ -48,8 +48,8 @@ class PPOKL(GuardedAlgorithm, PPO):
         Raises:
             InvalidArgumentError: If the target or the coefficient is not a positive number.
         """
-        target_kl = read_number("target_kl", target_kl, "a positive number", lambda x: x > 0)
-        self.kl_coef = read_number("kl_coef", kl_coef, "a positive number", lambda x: x > 0)
+        target_kl = read_number("target_kl", target_kl, "a finite positive number", lambda x: x > 0)
+        self.kl_coef = read_number("kl_coef", kl_coef, "a finite positive number", lambda x: x > 0)
         super().__init__(policy, env, target_kl=target_kl, clip_range=clip_range, **kwargs)
 
     def train(self) -> None:

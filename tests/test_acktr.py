@@ -545,12 +545,20 @@ def test_images(share):
         ("curvature_interval", np.inf),
         ("stats_samples", True),
         ("batch_size", 2.5),
+        ("ent_coef", "auto"),
+        ("ent_coef", np.nan),
     ],
     ids=str,
 )
 def test_settings_out_of_range_are_refused(setting, value):
     with pytest.raises((InvalidArgumentError, UnknownNameError)):
         ACKTR("MlpPolicy", make_point_env(), **{**SMALL, setting: value})
+
+
+@pytest.mark.parametrize("weight", [0.0, np.inf, np.nan, "0.1"])
+def test_weight_of_shared_values_out_of_range_is_refused(weight):
+    with pytest.raises(InvalidArgumentError, match="vf_coef is"):
+        ACKTR("MlpPolicy", make_point_env(), policy_kwargs=make_shared(), vf_coef=weight, **SMALL)
 
 
 def test_settings_may_be_numbers_of_numpy():
