@@ -1,35 +1,30 @@
 """ACKTR: actor and critic on natural gradients from Kronecker-factored curvature, inside a trust region."""
 
 import copy
+import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
-from io import BufferedIOBase
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import Distribution
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import (
     ActorCriticCnnPolicy,
     ActorCriticPolicy,
     BasePolicy,
     MultiInputActorCriticPolicy,
 )
-from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutBufferSamples, Schedule
 from stable_baselines3.common.utils import FloatSchedule
-from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 from torch.nn import functional as F
 
-from gym_gazebo2.algos.critic import fit_by_gradient, fit_by_kfac
+from gym_gazebo2.algos.critic import fit_by_gradient, fit_by_kfac, measure_std
 from gym_gazebo2.algos.kfac import KFAC
-from gym_gazebo2.algos.on_policy import check_finite, get_actions, log_training, normalize
+from gym_gazebo2.algos.on_policy import GuardedAlgorithm, check_rollout, get_actions, log_training, normalize
 from gym_gazebo2.algos.policy_fisher import (
     LOG_STD_FISHER,
     Metric,
@@ -40,6 +35,7 @@ from gym_gazebo2.algos.policy_fisher import (
     sample_value_log_prob,
 )
 from gym_gazebo2.algos.trust_region import take_natural_step
+from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 SelfACKTR = TypeVar("SelfACKTR", bound="ACKTR")
@@ -69,7 +65,7 @@ class Part(NamedTuple):
     """Predictions (n,), with their graph; empty where the critic has layers of its own."""
 
 
-class ACKTR(OnPolicyAlgorithm):
+class ACKTR(GuardedAlgorithm):
     """Actor-Critic using Kronecker-Factored Trust Region.
 
     Each update moves the actor along its natural gradient, as far as the trust region lets. A critic of its own is
@@ -89,6 +85,9 @@ class ACKTR(OnPolicyAlgorithm):
         "CnnPolicy": ActorCriticCnnPolicy,
         "MultiInputPolicy": MultiInputActorCriticPolicy,
     }
+    mark: ClassVar[str] = "critic_target_kl"
+    ent_coef: float
+    vf_coef: float
     shares_layers: bool
     critic_optimizer: th.optim.Optimizer
 
@@ -106,13 +105,13 @@ class ACKTR(OnPolicyAlgorithm):
         damping: float = 0.3,
         stats_decay: float | None = None,
         stats_samples: int | None = None,
-        curvature_interval: int = 1,
+        curvature_interval: int | None = None,
         momentum: float = 0.0,
         critic: Literal["adam", "kfac"] = "kfac",
         n_critic_updates: int = 5,
         critic_target_kl: float | Schedule = 0.01,
         ent_coef: float = 0.0,
-        vf_coef: float = 0.5,
+        vf_coef: float = 0.1,
         normalize_advantage: bool = True,
         rollout_buffer_class: type[RolloutBuffer] | None = None,
         rollout_buffer_kwargs: dict[str, Any] | None = None,
@@ -142,13 +141,16 @@ class ACKTR(OnPolicyAlgorithm):
                 against the width of a layer; stale curvature is what makes the algorithm unstable.
             stats_samples: Samples of the batch, drawn at random, that the curvature of actor or joint network is taken from,
                 and as many others to check the step on. None takes as many as the widest layer needs.
-            curvature_interval: Updates between two eigendecompositions; raise it for layers thousands wide.
+            curvature_interval: Updates between two eigendecompositions. None takes one, and ten for factors at least 1024
+                wide, such as those of the convolutional policy.
             momentum: Weight of the previous direction, in [0, 1).
             critic: Optimizer of a critic that shares no layer with the actor.
             n_critic_updates: Passes of such a critic over the batch.
             critic_target_kl: Trust region [nat] of each K-FAC step of such a critic, or its schedule.
             ent_coef: Weight of the entropy in the loss.
-            vf_coef: Weight of the value loss where layers are shared; σ² = 1 / (2 vf_coef) in p(v | s).
+            vf_coef: Weight, where layers are shared, of the squared error of the values over its mean, so that it means
+                the same whatever the scale of the rewards; σ² = mean squared error / (2 vf_coef) in p(v | s). The larger,
+                the more of the trust region the values take.
             normalize_advantage: Whether to normalise advantages over the batch.
             rollout_buffer_class: Rollout buffer; chosen by the observation space where None.
             rollout_buffer_kwargs: Its keyword arguments.
@@ -214,16 +216,12 @@ class ACKTR(OnPolicyAlgorithm):
         if self.critic not in CRITICS:
             raise UnknownNameError("critic", self.critic, CRITICS)
         for name in ("target_kl", "max_step_size", "critic_target_kl"):
-            value = getattr(self, name)
-            start = value(1.0) if callable(value) else value
-            if not (isinstance(start, int | float) and start > 0):
-                raise InvalidArgumentError(name, start, "a positive number, or a schedule that starts with one")
-        for name in ("batch_size", "n_critic_updates", "stats_samples"):
-            count = getattr(self, name)
-            if count is None and name == "stats_samples":
-                continue
-            if not (isinstance(count, int) and count >= 1):
-                raise InvalidArgumentError(name, count, "a whole number of at least 1")
+            setattr(self, name, _read_start(name, getattr(self, name)))
+        for name in ("batch_size", "n_critic_updates", "n_steps"):
+            setattr(self, name, read_whole(name, getattr(self, name)))
+        self.ent_coef = read_number("ent_coef", self.ent_coef, "a finite number")
+        if self.stats_samples is not None:
+            self.stats_samples = read_whole("stats_samples", self.stats_samples)
         samples = self.n_steps * self.n_envs
         if samples < 2:
             raise InvalidArgumentError("n_steps * n_envs", samples, "at least 2 samples for an update")
@@ -231,8 +229,9 @@ class ACKTR(OnPolicyAlgorithm):
     def _setup_optimizers(self) -> None:
         actor, critic = self._find_parameters()
         self.shares_layers = not actor.isdisjoint(critic)
-        if self.shares_layers and not self.vf_coef > 0:
-            raise InvalidArgumentError("vf_coef", self.vf_coef, "positive where actor and critic share layers")
+        if self.shares_layers:
+            expected = "a finite positive number where actor and critic share layers"
+            self.vf_coef = read_number("vf_coef", self.vf_coef, expected, lambda x: x > 0)
         make_adam, settings = self.policy.optimizer_class, self.policy.optimizer_kwargs
         self.policy.optimizer = self._make_kfac(actor | critic if self.shares_layers else actor)
         if self.shares_layers:
@@ -246,6 +245,7 @@ class ACKTR(OnPolicyAlgorithm):
     def _find_parameters(self) -> tuple[set[nn.Parameter], set[nn.Parameter]]:
         """Find which parameters the actor and which the critic depends on, by asking the graph."""
         # A copy, because sampling moves the space's generator, which environments may draw from.
+        self.policy.set_training_mode(False)  # one sample is too few for some layers, which K-FAC then names
         observation, _ = self.policy.obs_to_tensor(copy.deepcopy(self.observation_space).sample())
         distribution = self.policy.get_distribution(observation)
         outputs = (distribution.log_prob(distribution.mode()), self.policy.predict_values(observation))
@@ -266,41 +266,16 @@ class ACKTR(OnPolicyAlgorithm):
             momentum=self.momentum,
         )
 
-    def collect_rollouts(
-        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
-    ) -> bool:
-        """Collect experience as any on-policy algorithm, and name observations that are not finite.
-
-        Args:
-            env: The training environments.
-            callback: Called at each step.
-            rollout_buffer: Buffer to fill.
-            n_rollout_steps: Steps of each environment.
-
-        Returns:
-            Whether to go on.
-
-        Raises:
-            NonFiniteError: If the policy meets an observation that is not finite.
-        """
-        try:
-            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
-        except ValueError:
-            # Torch's distributions refuse NaN in terms of their parameters, which says nothing about the cause.
-            check_finite(self, "observations", self._last_obs)
-            raise
-
     def train(self) -> None:
         """Update actor and critic with the current rollout buffer.
 
         Raises:
-            InvalidArgumentError: If a schedule has fallen below zero.
+            InvalidArgumentError: If a schedule has fallen below zero, or is not finite.
             NonFiniteError: If an observation or a return is not finite; the policy stays as it was.
         """
+        check_rollout(self)
         self.policy.set_training_mode(True)
         batch = next(self.rollout_buffer.get(batch_size=None))
-        check_finite(self, "observations", batch.observations)
-        check_finite(self, "returns", batch.returns)
         if self.shares_layers:
             self._train_jointly(batch)
         else:
@@ -319,8 +294,9 @@ class ACKTR(OnPolicyAlgorithm):
     def _train_jointly(self, batch: RolloutBufferSamples) -> None:
         """Step along the natural gradient of p(a, v | s), both outputs sampled (Wu et al., section 3.1)."""
         parts = list(self._look(batch))
-        value_loss, std = F.mse_loss(th.cat([part.values for part in parts]), batch.returns), (2 * self.vf_coef) ** -0.5
-        loss = self._compute_policy_loss(batch, parts) + self.vf_coef * value_loss
+        value_loss = F.mse_loss(th.cat([part.values for part in parts]), batch.returns)
+        std = measure_std(value_loss, self.vf_coef)
+        loss = self._compute_policy_loss(batch, parts) + value_loss / (2 * std**2)
         log_likelihood = sample_log_prob(parts[0].distribution) + sample_value_log_prob(parts[0].values, std)
         metric = [pair for part in parts for pair in compute_policy_metric(part.distribution)]
         metric += [pair for part in parts for pair in compute_value_metric(part.values, std)]
@@ -405,10 +381,9 @@ class ACKTR(OnPolicyAlgorithm):
 
     def _read_schedule(self, name: str) -> float:
         value: float = getattr(self, f"{name}_schedule")(self._current_progress_remaining)
-        if not value >= 0:
-            raise InvalidArgumentError(
-                name, value, f"a schedule that never falls below zero, as after {self.num_timesteps} steps"
-            )
+        if not 0 <= value < math.inf:
+            expected = f"a schedule that is finite and never falls below zero, as after {self.num_timesteps} steps"
+            raise InvalidArgumentError(name, value, expected)
         return value
 
     @property
@@ -435,22 +410,17 @@ class ACKTR(OnPolicyAlgorithm):
         )
 
     @classmethod
-    def load(cls: type[SelfACKTR], path: str | Path | BufferedIOBase, *args: Any, **kwargs: Any) -> SelfACKTR:
-        """Load a model; see stable-baselines3's `BaseAlgorithm.load`.
-
-        Args:
-            path: What `save` wrote.
-            args: As there.
-            kwargs: As there.
-
-        Raises:
-            InvalidArgumentError: If another algorithm saved it.
-        """
-        data, _, _ = load_from_zip_file(path, custom_objects=kwargs.get("custom_objects"), device="cpu")
-        if data is None or "critic_target_kl" not in data:
-            raise InvalidArgumentError("path", path, "a model that ACKTR saved; this is one of another algorithm")
-        return super().load(path, *args, **kwargs)
+    def _check_changes(cls, data: dict[str, Any], parameters: dict[str, Any], changes: dict[str, Any]) -> None:
+        if "critic_optimizer" in parameters and changes.get("critic", data["critic"]) != data["critic"]:
+            raise InvalidArgumentError("critic", changes["critic"], f"{data['critic']!r}, whose state is in the file")
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()
         return state_dicts + ([] if self.shares_layers else ["critic_optimizer"]), variables
+
+
+def _read_start(name: str, value: Any) -> Any:
+    """Return a positive number, or a schedule that starts with one."""
+    expected = "a finite positive number, or a schedule that starts with one"
+    start = read_number(name, value(1.0) if callable(value) else value, expected, lambda x: x > 0)
+    return value if callable(value) else start

@@ -15,6 +15,21 @@ MIN_STD = 1e-6
 """Least deviation of p(v | s), for a critic whose every prediction is right."""
 
 
+def measure_std(value_loss: th.Tensor, weight: float = 0.5) -> float:
+    """Measure the deviation of p(v | s) by the residuals, where the paper sets one.
+
+    Region and damping then mean the same whatever the scale of the rewards.
+
+    Args:
+        value_loss: Mean squared error.
+        weight: Weight of the squared error over its mean; a half makes the deviation that of the residuals.
+
+    Returns:
+        The deviation, in the unit of the rewards.
+    """
+    return max(math.sqrt(value_loss.item() / (2 * weight)), MIN_STD)
+
+
 def fit_by_gradient(policy: ActorCriticPolicy, optimizer: th.optim.Optimizer, batch: RolloutBufferSamples) -> float:
     """Take one step of a first-order optimizer on the mean squared error.
 
@@ -37,9 +52,6 @@ def fit_by_gradient(policy: ActorCriticPolicy, optimizer: th.optim.Optimizer, ba
 def fit_by_kfac(policy: ActorCriticPolicy, kfac: KFAC, batch: RolloutBufferSamples, target_kl: float) -> float:
     """Take one Gauss-Newton step, its targets sampled around the predictions (arXiv:1708.05144, section 3.1).
 
-    The deviation of p(v | s) is that of the residuals, where the paper sets one: region and damping then mean the same
-    whatever the scale of the rewards.
-
     Args:
         policy: Policy that holds the critic.
         kfac: Optimizer of the critic's parameters.
@@ -52,7 +64,7 @@ def fit_by_kfac(policy: ActorCriticPolicy, kfac: KFAC, batch: RolloutBufferSampl
     with kfac.capture():
         values = policy.predict_values(batch.observations).flatten()
     value_loss = F.mse_loss(values, batch.returns)
-    std = max(math.sqrt(value_loss.item()), MIN_STD)
+    std = measure_std(value_loss)
     loss, log_likelihood = value_loss / (2 * std**2), sample_value_log_prob(values, std)
     metric = compute_value_metric(values, std)
     take_natural_step(kfac, log_likelihood, loss, metric, len(values), target_kl, max_step_size=math.inf)

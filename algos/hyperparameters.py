@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from stable_baselines3.common.utils import LinearSchedule
@@ -10,20 +10,29 @@ from stable_baselines3.common.utils import LinearSchedule
 from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError
 
-__all__ = ["parse_hyperparameters"]
+__all__ = ["SCHEDULES", "parse_hyperparameters"]
+
+SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
+"""Keywords that may be schedules in stable-baselines3's algorithms."""
 
 
-def parse_hyperparameters(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+def parse_hyperparameters(hyperparameters: Mapping[str, Any], schedules: Collection[str] = SCHEDULES) -> dict[str, Any]:
     """Return the keywords for the algorithm's constructor; "lin_x" becomes a schedule from x to 0, as in rl-baselines3-zoo.
+
+    Args:
+        hyperparameters: Plain values.
+        schedules: Keywords that may be schedules.
 
     Raises:
         InvalidArgumentError: A value that no algorithm can work with.
     """
-    return {name: _parse(name, value) for name, value in hyperparameters.items()}
+    return {name: _parse(name, value, schedules) for name, value in hyperparameters.items()}
 
 
-def _parse(name: str, value: Any) -> Any:
+def _parse(name: str, value: Any, schedules: Collection[str]) -> Any:
     if isinstance(value, str) and value.startswith("lin_"):
+        if name not in schedules:
+            raise InvalidArgumentError(name, value, f"no schedule; only {', '.join(schedules)} may be one")
         return LinearSchedule(_check(name, _parse_start(name, value)), 0.0, 1.0)
     return value if callable(value) or (value is None and name in OPTIONAL) else _check(name, value)
 

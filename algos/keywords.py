@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 
-from gym_gazebo2.algos.hyperparameters import parse_hyperparameters
+from gym_gazebo2.algos.hyperparameters import SCHEDULES, parse_hyperparameters
 from gym_gazebo2.algos.networks import parse_policy_kwargs
 from gym_gazebo2.algos.noise import OrnsteinUhlenbeckNoise
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
@@ -29,7 +29,9 @@ NOISES: dict[str, type[ActionNoise]] = {"normal": NormalActionNoise, "ornstein-u
 """``noise_type`` → class, as in rl-baselines3-zoo; ``noise_std`` is its deviation in units of the action's range."""
 
 
-def make_keywords(values: Mapping[str, Any], num_actions: int, activation: str) -> dict[str, Any]:
+def make_keywords(
+    values: Mapping[str, Any], num_actions: int, activation: str, schedules: Collection[str] = SCHEDULES
+) -> dict[str, Any]:
     """Return keywords of an algorithm from plain values.
 
     Args:
@@ -37,12 +39,13 @@ def make_keywords(values: Mapping[str, Any], num_actions: int, activation: str) 
             one of ``NOISES``; ``policy_kwargs`` as in ``networks.parse_policy_kwargs``; ``train_freq`` may be a list.
         num_actions: Numbers in an action.
         activation: The activation that the algorithm's policy has by itself.
+        schedules: Keywords that may be schedules.
 
     Raises:
         UnknownNameError: A name stands in no table.
         InvalidArgumentError: A value cannot be read.
     """
-    keywords = parse_hyperparameters(values)
+    keywords = parse_hyperparameters(values, schedules)
     if "replay_buffer_class" in keywords:
         keywords["replay_buffer_class"] = _look_up("replay buffer", keywords["replay_buffer_class"], REPLAY_BUFFERS)
     if "noise_type" in keywords:

@@ -19,7 +19,11 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from gym_gazebo2.algos.kfac_factors import compute_factors, solve, update_average
 from gym_gazebo2.algos.kfac_layers import BLOCKS, make_blocks
+from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UsageError
+
+COPIED = ("damping", "decay", "interval", "momentum", "params", "exact_fisher", "blocks", "width")
+"""Attributes of `KFAC` that a copy has beside those of any optimizer."""
 
 
 class KFAC(th.optim.Optimizer):
@@ -51,7 +55,7 @@ class KFAC(th.optim.Optimizer):
         lr: float = 1.0,
         damping: float = 0.3,
         decay: float | None = None,
-        interval: int = 1,
+        interval: int | None = None,
         momentum: float = 0.0,
     ) -> None:
         """Claim every parameter in exactly one block.
@@ -64,19 +68,23 @@ class KFAC(th.optim.Optimizer):
             damping: λ, added to the eigenvalues of A ⊗ G.
             decay: Weight of the past in the running averages, in [0, 1). None chooses it factor by factor, from the
                 ratio of samples to width: zero where a batch has enough samples.
-            interval: Curvature updates between two eigendecompositions.
+            interval: Curvature updates between two eigendecompositions. None chooses it factor by factor: one, ten where
+                the factor is 1024 wide or wider.
             momentum: Weight of the previous direction, in [0, 1).
 
         Raises:
             InvalidArgumentError: If a setting is out of range or a parameter belongs to no supported layer.
         """
-        check_settings(lr, damping, decay, interval, momentum)
-        self.damping, self.decay, self.interval, self.momentum = damping, decay, interval, momentum
+        self.damping = read_number("damping", damping, "a finite positive number", lambda x: x > 0)
+        self.decay = None if decay is None else read_number("decay", decay, "None or a number in [0, 1)", lambda x: 0 <= x < 1)
+        self.interval = None if interval is None else read_whole("interval", interval)
+        self.momentum = read_number("momentum", momentum, "a number in [0, 1)", lambda x: 0 <= x < 1)
+        lr = read_number("lr", lr, "a finite positive number", lambda x: x > 0)
         wanted = None if parameters is None else set(parameters)
         self.params = [p for p in model.parameters() if p.requires_grad and (wanted is None or p in wanted)]
         self.exact_fisher = dict(exact_fisher or {})
         self.blocks = make_blocks(model, set(self.params))
-        check_claims(model, self)
+        check_claims(model, self, wanted or set())
         self.width = max(max(block.to_matrix(block.parameters).shape) for block in self.blocks)
         self._tape: dict[int, tuple[th.Tensor, GradientEdge]] = {}
         super().__init__(self.params, {"lr": lr})
@@ -168,9 +176,14 @@ class KFAC(th.optim.Optimizer):
             InvalidArgumentError: If it belongs to another optimizer.
         """
         settings = set(state_dict["param_groups"][0]) - {"params"}
-        if settings != set(self.defaults):
-            raise InvalidArgumentError("state_dict", sorted(settings), f"K-FAC's, with {sorted(self.defaults)}")
+        own = set(self.param_groups[0]) - {"params"}
+        if settings != own:
+            raise InvalidArgumentError("state_dict", sorted(settings), f"K-FAC's, with {sorted(own)}")
         super().load_state_dict(state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give all that a copy needs; torch's own would leave out blocks and settings."""
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in COPIED}, "_tape": {}}
 
     def _record(self, index: int, layer: nn.Module, args: tuple[th.Tensor, ...], output: th.Tensor) -> None:
         if index in self._tape:
@@ -196,27 +209,22 @@ class KFAC(th.optim.Optimizer):
         return th.clone(state["momentum_buffer"])
 
 
-def check_settings(lr: float, damping: float, decay: float | None, interval: int, momentum: float) -> None:
-    """Raise InvalidArgumentError for the first setting of `KFAC` that is out of range (as NaN always is)."""
-    rules = [
-        ("lr", lr, lr > 0, "a positive number"),
-        ("damping", damping, damping > 0, "a positive number"),
-        ("decay", decay, decay is None or 0 <= decay < 1, "None or a number in [0, 1)"),
-        ("interval", interval, interval >= 1 and interval == int(interval), "a whole number of at least 1"),
-        ("momentum", momentum, 0 <= momentum < 1, "a number in [0, 1)"),
-    ]
-    for name, value, valid, expected in rules:
-        if not valid:
-            raise InvalidArgumentError(name, value, expected)
+def check_claims(model: nn.Module, kfac: KFAC, wanted: Collection[nn.Parameter]) -> None:
+    """Raise InvalidArgumentError, with names, unless there are layers and every parameter belongs to exactly one block.
 
-
-def check_claims(model: nn.Module, kfac: KFAC) -> None:
-    """Raise InvalidArgumentError, with names, unless there are parameters and each belongs to exactly one block."""
+    Args:
+        model: The model.
+        kfac: Its optimizer, with its blocks.
+        wanted: Parameters that the caller asked for.
+    """
     claims = Counter([p for block in kfac.blocks for p in block.parameters] + list(kfac.exact_fisher))
-    lost = [name for name, p in model.named_parameters() if p in set(kfac.params) and claims[p] != 1]
-    if lost or not kfac.params:
+    names, params = {p: name for name, p in model.named_parameters()}, set(kfac.params)
+    every = dict.fromkeys([*kfac.params, *claims, *wanted])
+    lost = [names.get(p, f"{tuple(p.shape)} of no layer") for p in every if claims[p] != 1 or p not in params]
+    if lost or not kfac.blocks:
         layers = [layer.__name__ for layer in BLOCKS]
-        raise InvalidArgumentError("parameters", lost, f"each in one layer of {layers} or with an exact Fisher block")
+        expected = f"each trainable and in one layer of {layers}, whole layers, or with an exact Fisher block beside them"
+        raise InvalidArgumentError("parameters", lost, expected)
 
 
 def get_gradient(parameter: nn.Parameter) -> th.Tensor:

@@ -15,6 +15,11 @@ from gym_gazebo2.errors import UsageError
 SAMPLES_PER_WIDTH = 4.0
 """Samples that an automatic decay keeps in a factor, as a multiple of the factor's width."""
 
+WIDE = 1024
+"""Width from which a factor, left to an automatic interval, is decomposed at every tenth update only."""
+
+WIDE_INTERVAL = 10
+
 EIGENVALUE_SHIFT = 1e-6
 """Shift of the eigenvalues during decomposition, as a multiple of their mean."""
 
@@ -58,7 +63,16 @@ def choose_decay(decay: float | None, samples: int, width: int) -> float:
     return max(0.0, 1.0 - samples / (SAMPLES_PER_WIDTH * width)) if decay is None else decay
 
 
-def update_average(state: dict[str, Any], a: th.Tensor, g: th.Tensor, samples: int, decay: float | None, interval: int) -> None:
+def choose_interval(interval: int | None, width: int) -> int:
+    """Give the updates between two decompositions of one factor: those asked for, or one where it is not wide."""
+    if interval is not None:
+        return interval
+    return WIDE_INTERVAL if width >= WIDE else 1
+
+
+def update_average(
+    state: dict[str, Any], a: th.Tensor, g: th.Tensor, samples: int, decay: float | None, interval: int | None
+) -> None:
     """Average one batch's factors into the state, and decompose them when their turn comes.
 
     Args:
@@ -67,7 +81,7 @@ def update_average(state: dict[str, Any], a: th.Tensor, g: th.Tensor, samples: i
         g: G (d_out, d_out) of the batch.
         samples: Size of the batch.
         decay: Weight of the past, or None to choose it.
-        interval: Updates between two decompositions.
+        interval: Updates between two decompositions, or None to choose it.
     """
     updates = state.get("updates", 0)
     state["updates"] = updates + 1
@@ -76,7 +90,7 @@ def update_average(state: dict[str, Any], a: th.Tensor, g: th.Tensor, samples: i
         # For a constant decay the weight is 1 − decay^t, which corrects the bias of an average that starts at zero.
         state[f"{name}_weight"] = past * state.get(f"{name}_weight", 0.0) + (1 - past)
         state[f"{name}_factor"] = past * state.get(f"{name}_factor", 0.0) + (1 - past) * factor if past else factor
-        if updates % interval == 0:
+        if updates % choose_interval(interval, len(factor)) == 0:
             average = state[f"{name}_factor"] / state[f"{name}_weight"]
             state[f"{name}_eigenvalues"], state[f"{name}_eigenvectors"] = decompose(average)
 

@@ -1,7 +1,7 @@
 """PPO with the adaptive penalty on the KL divergence, alone or beside the clipped objective."""
 
 import math
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch as th
@@ -10,19 +10,21 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, RolloutBufferSamples, Schedule
 from torch.nn import functional as F
 
-from gym_gazebo2.algos.on_policy import get_actions, log_training, normalize
-from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.algos.on_policy import GuardedAlgorithm, check_rollout, get_actions, log_training, normalize
+from gym_gazebo2.checks import read_number
 
 KL_TOLERANCE = 1.5
 """The divergence may leave its target by this factor, up or down, before the coefficient changes."""
 
 
-class PPOKL(PPO):
+class PPOKL(GuardedAlgorithm, PPO):
     """Proximal Policy Optimization whose loss carries β · KL(old ‖ new), β following a target divergence.
 
     Paper: Schulman et al., https://arxiv.org/abs/1707.06347, section 4. The divergence is estimated on the batch as
     E[r − 1 − log r], r being the ratio of probabilities: unbiased, never negative, and differentiable.
     """
+
+    mark: ClassVar[str] = "kl_coef"
 
     def __init__(
         self,
@@ -46,14 +48,17 @@ class PPOKL(PPO):
         Raises:
             InvalidArgumentError: If the target or the coefficient is not a positive number.
         """
-        for name, value in (("target_kl", target_kl), ("kl_coef", kl_coef)):
-            if not 0 < value < math.inf:
-                raise InvalidArgumentError(name, value, "a positive number")
-        self.kl_coef = kl_coef
+        target_kl = read_number("target_kl", target_kl, "a finite positive number", lambda x: x > 0)
+        self.kl_coef = read_number("kl_coef", kl_coef, "a finite positive number", lambda x: x > 0)
         super().__init__(policy, env, target_kl=target_kl, clip_range=clip_range, **kwargs)
 
     def train(self) -> None:
-        """Update the policy with the current rollout buffer, then β with the divergence that came of it."""
+        """Update the policy with the current rollout buffer, then β with the divergence that came of it.
+
+        Raises:
+            NonFiniteError: If an observation or a return is not finite; the policy stays as it was.
+        """
+        check_rollout(self)
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         for _ in range(self.n_epochs):

@@ -13,6 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
+from gym_gazebo2.algos.hyperparameters import SCHEDULES
 from gym_gazebo2.algos.keywords import NOISE_KEYS, list_keywords, make_keywords
 from gym_gazebo2.algos.networks import GOAL_KEYS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
@@ -31,6 +32,7 @@ class Algorithm:
         actions: "box", the arm's own; "discrete", one of a table of them (``discrete.DiscreteVecEnv``).
         recurrent: Whether the policy remembers: its prediction takes and gives a state.
         activation: Activation of its networks where none is asked for, a row of ``networks.ACTIVATIONS``.
+        schedules: Keywords that may be schedules.
     """
 
     path: str
@@ -39,6 +41,7 @@ class Algorithm:
     actions: Literal["box", "discrete"] = "box"
     recurrent: bool = False
     activation: str = "tanh"
+    schedules: tuple[str, ...] = SCHEDULES
 
     def load_class(self) -> type[BaseAlgorithm]:
         """Import the class."""
@@ -51,12 +54,14 @@ class Algorithm:
         return f"{kind}LstmPolicy" if self.recurrent else f"{kind}Policy"
 
 
+_ACKTR_SCHEDULES = ("learning_rate", "target_kl", "max_step_size", "critic_target_kl")
+
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("stable_baselines3:PPO", "Schulman et al. 2017, arXiv:1707.06347"),
     "ppo_kl": Algorithm("gym_gazebo2.algos.ppo_kl:PPOKL", "Schulman et al. 2017, arXiv:1707.06347, section 4"),
     "recurrent_ppo": Algorithm("sb3_contrib:RecurrentPPO", "Schulman et al. 2017, arXiv:1707.06347", recurrent=True),
     "trpo": Algorithm("sb3_contrib:TRPO", "Schulman et al. 2015, arXiv:1502.05477"),
-    "acktr": Algorithm("gym_gazebo2.algos.acktr:ACKTR", "Wu et al. 2017, arXiv:1708.05144"),
+    "acktr": Algorithm("gym_gazebo2.algos.acktr:ACKTR", "Wu et al. 2017, arXiv:1708.05144", schedules=_ACKTR_SCHEDULES),
     "a2c": Algorithm("stable_baselines3:A2C", "Mnih et al. 2016, arXiv:1602.01783"),
     "sac": Algorithm("stable_baselines3:SAC", "Haarnoja et al. 2018, arXiv:1812.05905", "off_policy", activation="relu"),
     "td3": Algorithm("stable_baselines3:TD3", "Fujimoto et al. 2018, arXiv:1802.09477", "off_policy", activation="relu"),
@@ -108,7 +113,7 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
             raise UnknownNameError(f"hyperparameter of {algo}", name, known)
     if row.learns == "off_policy" and _has_goals(env.observation_space):
         values.setdefault("replay_buffer_class", "HerReplayBuffer")
-    keywords = make_keywords(values, int(np.prod(env.action_space.shape)), row.activation)
+    keywords = make_keywords(values, int(np.prod(env.action_space.shape)), row.activation, row.schedules)
     try:
         return row.load_class()(policy, env, seed=seed, device="cpu", **keywords)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:

@@ -17,6 +17,7 @@ from gym_gazebo2.algos.mapping_file import read_mapping
 from gym_gazebo2.algos.networks import ACTIVATIONS, OPTIMIZERS
 from gym_gazebo2.algos.presets import Preset
 from gym_gazebo2.algos.table import get_algorithm
+from gym_gazebo2.checks import read_number
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["parse_expression", "read_zoo"]
@@ -43,13 +44,15 @@ def read_zoo(path: str | os.PathLike[str], env_id: str, algo: str) -> Preset:
     Raises:
         RunError: The file is missing or no such YAML.
         UnknownNameError: There is no entry for the id, or a key in it that neither the runner nor the algorithm knows.
-        InvalidArgumentError: A value cannot be read.
+        InvalidArgumentError: The entry is no mapping, or a value in it cannot be read.
         MissingDependencyError: PyYAML is not installed.
     """
     entries = read_mapping(Path(path), ADVICE)
     name = env_id if env_id in entries else "default"
-    if not isinstance(entries.get(name), dict):
-        raise UnknownNameError(f"entry of {path} for the environment", env_id, entries)
+    if name not in entries:
+        raise UnknownNameError(f"entry of {path} for the environment", env_id, map(str, entries))
+    if not isinstance(entries[name], dict):
+        raise InvalidArgumentError(f"entry {name} of {path}", entries[name], "a mapping of hyperparameters")
     values = {key: _read_value(key, value) for key, value in entries[name].items()}
     known = {*RUNNER_KEYS, *list_keywords(get_algorithm(algo).load_class())}
     for key in values:
@@ -68,7 +71,7 @@ def parse_expression(name: str, text: str) -> Any:
     """
     try:
         return _evaluate(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
         expected = f"literals, dict(…) and names such as {', '.join(sorted(NAMES)[:4])} only ({error})"
         raise InvalidArgumentError(name, text, expected) from error
 
@@ -81,10 +84,10 @@ def _evaluate(node: ast.expr) -> Any:
             return -_evaluate(node.operand)
         case ast.List() | ast.Tuple():
             return [_evaluate(item) for item in node.elts]
-        case ast.Dict():
+        case ast.Dict() if None not in node.keys:  # which stands for **
             return {_evaluate(key): _evaluate(value) for key, value in zip(node.keys, node.values, strict=True) if key}
-        case ast.Call(func=ast.Name(id="dict"), args=[]):
-            return {keyword.arg: _evaluate(keyword.value) for keyword in node.keywords if keyword.arg}
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(keyword.arg for keyword in keywords):
+            return {keyword.arg: _evaluate(keyword.value) for keyword in keywords}
         case ast.Name() | ast.Attribute():
             return _look_up(ast.unparse(node))
     raise ValueError(f"{ast.unparse(node)} is not understood")
@@ -119,9 +122,7 @@ def _modernize(policy_kwargs: Any) -> Any:
 
 
 def _read_count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
-        raise InvalidArgumentError(name, value, "a whole number of at least 1")
-    return int(value)
+    return int(read_number(name, value, "a whole number of at least 1", lambda x: x >= 1 and x.is_integer()))
 
 
 def _read_normalize(value: Any) -> dict[str, bool]:

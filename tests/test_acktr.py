@@ -1,6 +1,7 @@
 """ACKTR: its trust region, its bookkeeping, and learning on environments small enough to be solved in seconds."""
 
 import copy
+import pickle
 
 import gymnasium as gym
 import numpy as np
@@ -32,6 +33,7 @@ from gym_gazebo2.algos.acktr import ACKTR
 from gym_gazebo2.algos.kfac import KFAC
 from gym_gazebo2.algos.policy_fisher import compute_policy_metric, sample_log_prob
 from gym_gazebo2.algos.trust_region import Pullback, compute_quadratic_form, compute_step_size
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 SPACES = {
     "box": spaces.Box(-1, 1, (2,)),
@@ -340,6 +342,17 @@ class Trunk(BaseFeaturesExtractor):
         return self.net(observations)
 
 
+class FlatTrunk(BaseFeaturesExtractor):
+    """A trunk of two layers that actor and critic share."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space, features_dim=64)
+        self.net = nn.Sequential(nn.Linear(spaces.flatdim(observation_space), 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh())
+
+    def forward(self, observations):
+        return self.net(observations.flatten(1))
+
+
 def make_shared() -> dict:
     return {"features_extractor_class": Trunk, "net_arch": [16]}
 
@@ -349,7 +362,27 @@ def test_nothing_is_left_on_the_model():
     model.learn(128)
     assert all(not m._forward_hooks and not m._forward_pre_hooks and not m._backward_hooks for m in model.policy.modules())
     assert all(p.grad is None for p in model.policy.parameters())
-    copy.deepcopy(model.policy)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda policy: pickle.loads(pickle.dumps(policy))], ids=["deepcopy", "pickle"]
+)
+def test_a_copy_of_the_policy_goes_on_as_the_policy(duplicate):
+    """Its optimizer has the layers, the curvature and the momentum of the copy."""
+    model = ACKTR("MlpPolicy", make_point_env(), momentum=0.5, **SMALL)
+    model.learn(128)
+    twin = duplicate(model.policy)
+    assert set(twin.optimizer.params) <= set(twin.parameters())
+    for policy in (model.policy, twin):
+        kfac, observations = policy.optimizer, th.linspace(-1, 1, 192).reshape(64, 3)
+        with kfac.capture():
+            distribution = policy.get_distribution(observations)
+        log_prob = distribution.log_prob(th.zeros(64, 2))
+        kfac.update_curvature(log_prob)
+        log_prob.mean().backward()
+        kfac.step()
+    assert all(th.equal(p, q) for p, q in zip(model.policy.parameters(), twin.parameters(), strict=True))
+    assert not th.equal(get_parameters(model), get_parameters(ACKTR("MlpPolicy", make_point_env(), **SMALL)))
 
 
 def test_every_parameter_has_one_optimizer():
@@ -427,6 +460,21 @@ def test_identity_environments_are_solved(make_env, threshold, critic):
     assert evaluate_policy(model, DummyVecEnv([make_env]), n_eval_episodes=5, warn=False)[0] > threshold
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_shared_layers_learn_from_raw_rewards(seed):
+    """Returns in the thousands leave the policy its part of the trust region."""
+
+    def make_env() -> gym.Env:
+        return TransformReward(IdentityEnvBox(eps=0.5), lambda reward: 30 * reward)
+
+    policy_kwargs = {"features_extractor_class": FlatTrunk, "net_arch": []}
+    settings = {**SMALL, "policy_kwargs": policy_kwargs, "target_kl": 0.05, "seed": seed}
+    model = ACKTR("MlpPolicy", DummyVecEnv([make_env] * 4), **settings)
+    values = learn(model, 6000)
+    assert 0.1 * 0.05 < np.median(values["train/kl"]) <= 1.5 * 0.05
+    assert evaluate_policy(model, DummyVecEnv([make_env]), n_eval_episodes=5, warn=False)[0] > 80 * 30
+
+
 @pytest.mark.parametrize("critic", ["adam", "kfac"])
 def test_critic_learns(critic):
     values = learn(ACKTR("MlpPolicy", make_point_env(), critic=critic, gamma=0.5, **SMALL), 20 * 128)
@@ -489,12 +537,47 @@ def test_images(share):
         ("stats_samples", 0),
         ("critic", "sgd"),
         ("n_steps", 0),
+        ("target_kl", np.inf),
+        ("target_kl", True),
+        ("critic_target_kl", np.inf),
+        ("damping", np.inf),
+        ("damping", "0.1"),
+        ("curvature_interval", np.inf),
+        ("stats_samples", True),
+        ("batch_size", 2.5),
+        ("ent_coef", "auto"),
+        ("ent_coef", np.nan),
     ],
     ids=str,
 )
 def test_settings_out_of_range_are_refused(setting, value):
-    with pytest.raises(ValueError):
+    with pytest.raises((InvalidArgumentError, UnknownNameError)):
         ACKTR("MlpPolicy", make_point_env(), **{**SMALL, setting: value})
+
+
+@pytest.mark.parametrize("weight", [0.0, np.inf, np.nan, "0.1"])
+def test_weight_of_shared_values_out_of_range_is_refused(weight):
+    with pytest.raises(InvalidArgumentError, match="vf_coef is"):
+        ACKTR("MlpPolicy", make_point_env(), policy_kwargs=make_shared(), vf_coef=weight, **SMALL)
+
+
+def test_settings_may_be_numbers_of_numpy():
+    settings = {"max_step_size": np.float32(3), "damping": np.float32(0.3), "curvature_interval": np.int64(2)}
+    counts = {
+        "n_steps": np.int64(64),
+        "batch_size": np.int64(64),
+        "n_critic_updates": np.int64(2),
+        "stats_samples": np.int64(80),
+    }
+    schedule = {"target_kl": lambda progress: np.float32(0.01), "critic_target_kl": np.float32(0.01)}
+    values = learn(ACKTR("MlpPolicy", make_point_env(), **{**SMALL, **settings, **counts, **schedule}), 128)
+    assert values["train/target_kl"] == pytest.approx([0.01])
+
+
+def test_schedule_that_becomes_infinite_is_refused():
+    model = ACKTR("MlpPolicy", make_point_env(), target_kl=lambda progress: 0.01 if progress == 1 else np.inf, **SMALL)
+    with pytest.raises(InvalidArgumentError, match="target_kl is inf"):
+        model.learn(256)
 
 
 @pytest.mark.parametrize("name", ["target_kl", "max_step_size", "critic_target_kl"])
@@ -514,22 +597,24 @@ def test_batch_of_one_is_refused():
         ACKTR("MlpPolicy", PointEnv(), n_steps=1)
 
 
-def test_unsupported_layer_is_named():
-    class Recurrent(Trunk):
+@pytest.mark.parametrize("layer", [nn.PReLU(), nn.BatchNorm1d(16)])
+def test_unsupported_layer_is_named(layer):
+    class Unsupported(Trunk):
         def __init__(self, observation_space):
             super().__init__(observation_space)
-            self.net = nn.Sequential(nn.Linear(3, 16), nn.PReLU())
+            self.net = nn.Sequential(nn.Linear(3, 16), layer)
 
-    with pytest.raises(ValueError, match="net.1.weight"):
-        ACKTR("MlpPolicy", make_point_env(), policy_kwargs={"features_extractor_class": Recurrent})
+    with pytest.raises(InvalidArgumentError, match="net.1.weight"):
+        ACKTR("MlpPolicy", make_point_env(), policy_kwargs={"features_extractor_class": Unsupported})
 
 
-@pytest.mark.parametrize("bad", ["reward", "observation"])
-def test_bad_rollout_stops_before_the_update(bad):
-    model = ACKTR("MlpPolicy", DummyVecEnv([lambda: PointEnv(bad_step=100, bad=bad)]), **SMALL)
+@pytest.mark.parametrize(("bad", "named"), [("reward", "returns"), ("observation", "observations")])
+def test_bad_rollout_stops_before_the_update(bad, named):
+    """Inside an episode, as at its end the bad observation would be replaced by that of the reset."""
+    model = ACKTR("MlpPolicy", DummyVecEnv([lambda: PointEnv(bad_step=90, bad=bad)]), **SMALL)
     model.learn(64)
     before = get_parameters(model)
-    with pytest.raises(FloatingPointError, match=r"after \d+ steps.*before update 2"):
+    with pytest.raises(FloatingPointError, match=rf"finite {named}, .*after \d+ steps.*before update 2"):
         model.learn(64, reset_num_timesteps=False)
     assert th.equal(get_parameters(model), before)
 
@@ -541,3 +626,13 @@ def test_model_of_another_algorithm_is_refused(algorithm, policy_kwargs, tmp_pat
     algorithm("MlpPolicy", make_point_env(), policy_kwargs=policy_kwargs, device="cpu").save(tmp_path / "other")
     with pytest.raises(ValueError, match="other.*a model that ACKTR saved"):
         ACKTR.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize(("saved", "asked"), [("kfac", "adam"), ("adam", "kfac")])
+def test_state_of_another_critic_is_refused(saved, asked, tmp_path):
+    model = ACKTR("MlpPolicy", make_point_env(), critic=saved, **SMALL)
+    model.learn(128)
+    model.save(tmp_path / "model")
+    assert ACKTR.load(tmp_path / "model", critic=saved, target_kl=0.02).target_kl_schedule(1.0) == 0.02
+    with pytest.raises(InvalidArgumentError, match=f"critic is '{asked}', expected '{saved}'"):
+        ACKTR.load(tmp_path / "model", critic=asked)

@@ -9,8 +9,9 @@ import torch as th
 from torch import nn
 
 from gym_gazebo2.algos.kfac import KFAC
-from gym_gazebo2.algos.kfac_factors import compute_factors, decompose
+from gym_gazebo2.algos.kfac_factors import choose_interval, compute_factors, decompose
 from gym_gazebo2.algos.kfac_layers import Conv2dBlock, LayerNormBlock, LinearBlock
+from gym_gazebo2.errors import InvalidArgumentError
 
 
 @pytest.fixture(autouse=True)
@@ -175,6 +176,17 @@ def test_eigendecomposition_happens_at_the_interval():
     assert th.equal(seen[0], seen[1]) and th.equal(seen[0], seen[2]) and not th.equal(seen[0], seen[3])
 
 
+def test_automatic_interval_is_longer_for_wide_factors_only():
+    assert [choose_interval(None, width) for width in (65, 1023, 1024, 3137)] == [1, 1, 10, 10]
+    model = nn.Linear(1100, 2)
+    kfac, state = KFAC(model), []
+    for _ in range(2):
+        update(kfac, model, th.randn(4, 1100))
+        state.append(dict(kfac.state[model.weight]))
+    assert th.equal(state[0]["input_eigenvectors"], state[1]["input_eigenvectors"])
+    assert not th.equal(state[0]["output_eigenvectors"], state[1]["output_eigenvectors"])
+
+
 def test_decomposition_survives_saturated_units():
     """In single precision, tiny and vanished rows make a bare eigendecomposition fail on one matrix in twenty."""
     for seed in range(200):
@@ -312,6 +324,7 @@ def test_state_survives_a_round_trip_bit_by_bit():
         set_random_gradients(net)
         optimizer.step()
     assert all(th.equal(p, q) for p, q in zip(model.parameters(), twin.parameters(), strict=True))
+    other.load_state_dict(copy.deepcopy(kfac.state_dict()))  # a second time, after torch has added to the defaults
 
 
 def test_step_reaches_the_optimum_of_a_linear_regression_at_once():
@@ -330,10 +343,10 @@ def test_step_reaches_the_optimum_of_a_linear_regression_at_once():
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("lr", 0.0), ("damping", 0.0), ("damping", float("nan")), ("decay", 1.0), ("decay", -0.1), ("interval", 0)]
-    + [("interval", 1.5), ("momentum", 1.0)],
+    + [("interval", 1.5), ("interval", float("inf")), ("momentum", 1.0), ("damping", float("inf")), ("damping", "0.1")],
 )
 def test_settings_out_of_range_are_refused(setting, value):
-    with pytest.raises(ValueError, match=f"{setting} is {value}"):
+    with pytest.raises(InvalidArgumentError, match=f"{setting} is {value!r}"):
         KFAC(make_mlp(), **{setting: value})
 
 
@@ -354,6 +367,24 @@ def test_settings_out_of_range_are_refused(setting, value):
 def test_unsupported_layers_are_named(model, named):
     with pytest.raises(ValueError, match=named):
         KFAC(model)
+
+
+def test_parameters_outside_whole_layers_are_refused():
+    """A part of a layer, and parameters that the model does not have."""
+    model, foreign = make_mlp(), nn.Parameter(th.zeros(2))
+    for settings, named in (
+        ({"parameters": [model[0].weight]}, "0.bias"),
+        ({"parameters": [foreign]}, "no layer"),
+        ({"exact_fisher": {foreign: 2.0}}, "no layer"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=rf"parameters is \['.*{named}'\], expected each"):
+            KFAC(model, **settings)
+
+
+def test_model_without_layers_is_refused():
+    model = nn.ParameterList([nn.Parameter(th.zeros(2))])
+    with pytest.raises(InvalidArgumentError, match=r"parameters is \[\]"):
+        KFAC(model, exact_fisher={model[0]: 2.0})
 
 
 def test_half_frozen_layer_is_refused():

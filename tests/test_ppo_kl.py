@@ -6,13 +6,17 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3 import PPO
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import IdentityEnv
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gym_gazebo2.algos.ppo_kl import PPOKL, adapt_coefficient, estimate_kl
+from gym_gazebo2.errors import InvalidArgumentError, NonFiniteError
+
+from .test_acktr import PointEnv
 
 SMALL = {"n_steps": 64, "batch_size": 32, "n_epochs": 4, "seed": 0, "device": "cpu"}
 
@@ -98,7 +102,26 @@ def test_values_are_clipped_where_asked():
     assert not th.equal(*runs)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("target_kl", 0.0), ("target_kl", math.nan), ("kl_coef", -1.0)])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("target_kl", 0.0), ("target_kl", math.nan), ("target_kl", True), ("kl_coef", -1.0)]
+)
 def test_settings_out_of_range_are_refused(setting, value):
     with pytest.raises(ValueError, match=f"{setting} is {value}"):
         PPOKL("MlpPolicy", gym.make("Pendulum-v1"), **{setting: value})
+
+
+@pytest.mark.parametrize(("bad", "named"), [("reward", "returns"), ("observation", "observations")])
+def test_bad_rollout_stops_before_the_update(bad, named):
+    model = PPOKL("MlpPolicy", DummyVecEnv([lambda: PointEnv(bad_step=90, bad=bad)]), **SMALL)
+    model.learn(64)
+    before = get_parameters(model)
+    with pytest.raises(NonFiniteError, match=f"finite {named}, .*before update"):
+        model.learn(64, reset_num_timesteps=False)
+    assert th.equal(get_parameters(model), before)
+
+
+@pytest.mark.parametrize("algorithm", [PPO, A2C])
+def test_model_of_another_algorithm_is_refused(algorithm, tmp_path):
+    algorithm("MlpPolicy", make_env(), device="cpu").save(tmp_path / "other")
+    with pytest.raises(InvalidArgumentError, match="other.*a model that PPOKL saved"):
+        PPOKL.load(tmp_path / "other")

@@ -120,7 +120,8 @@ def test_expressions_are_data():
 @pytest.mark.parametrize(
     "text",
     ["__import__('os').system('touch hacked')", "dict(a=open('x'))", "[x for x in (1,)]", "nn.Secret", "os.environ", "1 +",
-     "2**9", "dict([('a', 1)])", "f'{1}'"],
+     "2**9", "dict([('a', 1)])", "f'{1}'", "-'a'", "{[1]: 2}", "dict(**dict(a=1))", "{**{'a': 1}}",
+     pytest.param("-" * 5000 + "1", id="signs")],
 )  # fmt: skip
 def test_nothing_is_evaluated(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -135,7 +136,12 @@ def test_nothing_is_evaluated(text, tmp_path, monkeypatch):
         ("SCARA-v0: {n_stpes: 5}", UnknownNameError, "Did you mean 'n_steps'.*Available: .*batch_size.*clip_range"),
         ("SCARA-v0: {env_wrapper: sb3.Wrapper}", UnknownNameError, "env_wrapper"),
         ("Ant-v4: {n_steps: 5}", UnknownNameError, "Available: Ant-v4"),
-        ("SCARA-v0: 3", UnknownNameError, "entry of"),
+        ("SCARA-v0: 3", InvalidArgumentError, "entry SCARA-v0 of .* is 3, expected a mapping"),
+        ("1: {n_steps: 3}\nfoo: {}", UnknownNameError, "Available: 1, foo"),
+        ("SCARA-v0: {1: 5}", UnknownNameError, "hyperparameter of ppo"),
+        ("SCARA-v0: {n_timesteps: .inf}", InvalidArgumentError, "n_timesteps is inf"),
+        ("SCARA-v0: {n_envs: .nan}", InvalidArgumentError, "n_envs is nan"),
+        ("SCARA-v0: {gamma: lin_0.9}", InvalidArgumentError, "gamma is 'lin_0.9', expected no schedule; only learning_rate"),
         ("SCARA-v0: {n_envs: 0.5}", InvalidArgumentError, "n_envs"),
         ("SCARA-v0: {n_timesteps: many}", InvalidArgumentError, "n_timesteps"),
         ("SCARA-v0: {normalize: '{1: 2}'}", InvalidArgumentError, "normalize"),
@@ -154,6 +160,24 @@ def test_bad_files(tmp_path, content, error, message):
     with pytest.raises(error, match=message):
         train(TrainConfig("SCARA-v0", zoo=str(path), out=str(tmp_path / "run"), progress=False))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("algo", "name"), [("ppo", "ent_coef"), ("trpo", "target_kl"), ("acktr", "vf_coef"), ("acktr", "damping")]
+)
+def test_a_keyword_that_takes_no_schedule(algo, name):
+    with pytest.raises(InvalidArgumentError, match=f"{name} is 'lin_0.1', expected no schedule; only learning_rate"):
+        resolve_model(algo, {name: "lin_0.1"})
+
+
+def test_regions_of_acktr_may_be_schedules():
+    model = resolve_model("acktr", dict.fromkeys(("target_kl", "max_step_size", "critic_target_kl"), "lin_0.1"))
+    assert model.target_kl_schedule(0.5) == model.critic_target_kl_schedule(0.5) == pytest.approx(0.05)
+
+
+def resolve_model(algo, hyperparameters):
+    with contextlib.closing(make_vec_env("SCARA-v0", 2, backend="fake")) as env:
+        return make_model(algo, env, hyperparameters, 0)
 
 
 def test_a_file_that_is_missing(tmp_path):
