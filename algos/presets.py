@@ -122,7 +122,7 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("MARA-v0", "trpo"): Preset(150_000, _TRPO, num_envs=8),
     ("MARA-v0", "acktr"): Preset(150_000, {**_TRUST, **_NARROW, **_NATURAL}, num_envs=4),
     ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, {**_PPO, **_WIDE}),
-    ("MARARandomTarget-v0", "trpo"): Preset(800_000, {**_TRPO, **_WIDE, "cg_damping": 0.01, "cg_max_steps": 25}, num_envs=16),
+    ("MARARandomTarget-v0", "trpo"): Preset(1_600_000, {**_TRPO, **_WIDE}, num_envs=16),
     ("MARARandomTarget-v0", "acktr"): Preset(500_000, {**_ACKTR, **_WIDE}, num_envs=16),
     ("MARAReachGoal-v0", "sac"): Preset(48_000, _TO_GOALS, num_envs=8, start_noise=WIDE_START),
     ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
