@@ -131,9 +131,10 @@ def check_middleware() -> Finding:
     if importlib.util.find_spec("rclpy") is None:
         return Finding("middleware", "optional", "needs ROS 2", NO_ROS)
     from gym_gazebo2.gazebo import Domain
+    from gym_gazebo2.gazebo.serve import make_local
     from gym_gazebo2.ros import Graph, String, get_middleware
 
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ.update(make_local())
     domain, came = Domain(), list[str]()
     with contextlib.closing(Graph(domain.id)) as sender, contextlib.closing(Graph(domain.id)) as receiver:
         publisher = sender.publish(String, "/doctor", keep=True)
