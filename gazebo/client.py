@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 
 from gym_gazebo2.errors import RenderError
-from gym_gazebo2.gazebo.server import GazeboServer
+from gym_gazebo2.gazebo.server import GazeboServer, tie_to_thread
 
 __all__ = ["GazeboClient"]
 
@@ -28,10 +27,9 @@ class GazeboClient:
             RenderError: There is no gzclient.
         """
         environment = server.environment | server.gazebo.make_client_environment()
-        with_me = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         program = server.gazebo.gzclient
         try:
-            self.process = subprocess.Popen([*with_me, str(program)], env=environment, start_new_session=True)
+            self.process = subprocess.Popen([*tie_to_thread("TERM"), str(program)], env=environment, start_new_session=True)
         except OSError as error:
             raise RenderError(f"{program} cannot be started: {error}. Install it with: gym-gazebo2 install-gazebo") from error
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
 import sys
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ def fetch_packages(packages: Sequence[Package], folder: Path, mirror: str | None
 
     Args:
         packages: What to fetch.
-        folder: Where to keep the files; what an interrupted call left there is used.
+        folder: Where to keep the files; what an interrupted call left there is used, where it is what the lock says.
         mirror: Address of a mirror (http, https or file); None takes those of the system's apt configuration.
         progress: Called with what is done and how much.
 
@@ -71,7 +71,7 @@ def fetch_packages(packages: Sequence[Package], folder: Path, mirror: str | None
             "(bullseye): gym-gazebo2 install-gazebo --mirror URL."
         )
     paths = {package: folder / f"{package.sha256}.deb" for package in packages}
-    missing = [package for package in packages if not paths[package].exists()]
+    missing = [package for package in packages if not _is_whole(package, paths[package])]
     total, done = sum(p.size for p in packages), sum(p.size for p in packages if p not in missing)
     progress("Fetching Gazebo 11", done, total)
     for start in range(0, len(missing), BATCH):
@@ -85,21 +85,28 @@ def fetch_packages(packages: Sequence[Package], folder: Path, mirror: str | None
 def _fetch_batch(batch: Sequence[Package], paths: dict[Package, Path], mirrors: Sequence[str], *, use_apt: bool) -> None:
     reason = ""
     for mirror in mirrors:
-        parts = {package: paths[package].with_suffix(f".{os.getpid()}.part") for package in batch}
+        missing = [package for package in batch if not _is_whole(package, paths[package])]
+        parts = {package: paths[package].with_suffix(f".{os.getpid()}.part") for package in missing}
         try:
             reason = (_fetch_with_apt if use_apt else _fetch_directly)(mirror, parts)
             if not reason:
                 for package, part in parts.items():
                     _verify(package, part)
-                    part.replace(paths[package])
-                return
         finally:
-            for part in parts.values():
-                part.unlink(missing_ok=True)
+            _keep_whole(parts, paths)
+        if not reason:
+            return
     raise GazeboError(
         f"Cannot fetch {len(batch)} packages from {batch[0].name} on: {reason}. Check the network and run the command again "
         "(what is fetched is kept), or name another mirror that carries Debian 11 with --mirror URL."
     )
+
+
+def _keep_whole(parts: dict[Package, Path], paths: dict[Package, Path]) -> None:
+    for package, part in parts.items():
+        if _is_whole(package, part):
+            part.replace(paths[package])
+        part.unlink(missing_ok=True)
 
 
 def _fetch_with_apt(mirror: str, parts: dict[Package, Path]) -> str:
@@ -108,7 +115,12 @@ def _fetch_with_apt(mirror: str, parts: dict[Package, Path]) -> str:
     for package, part in parts.items():
         files += [_join(mirror, package), str(part), f"SHA256:{package.sha256}"]
     command = [str(APT_HELPER), "-oAcquire::Retries=3", "download-file", *files]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        return f"apt-helper was not done after {TIMEOUT:g} s"
+    except OSError as error:
+        return f"apt-helper cannot be started: {error}"
     return "" if answer.returncode == 0 else answer.stderr.strip()[-400:] or f"apt-helper ended with {answer.returncode}"
 
 
@@ -117,7 +129,7 @@ def _fetch_directly(mirror: str, parts: dict[Package, Path]) -> str:
         try:
             with urllib.request.urlopen(_join(mirror, package), timeout=30) as source, part.open("wb") as target:
                 shutil.copyfileobj(source, target)
-        except (urllib.error.URLError, TimeoutError, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             return f"{package.path}: {error}"
     return ""
 
@@ -126,8 +138,16 @@ def _join(mirror: str, package: Package) -> str:
     return f"{mirror.rstrip('/')}/{urllib.parse.quote(package.path)}"
 
 
+def _is_whole(package: Package, file: Path) -> bool:
+    return file.is_file() and _hash(file) == package.sha256
+
+
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def _verify(package: Package, file: Path) -> None:
-    actual = hashlib.sha256(file.read_bytes()).hexdigest()
+    actual = _hash(file)
     if actual != package.sha256:
         raise GazeboError(
             f"{package.name} {package.version} has SHA-256 {actual}, expected {package.sha256}. Nothing of it was used. "

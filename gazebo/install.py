@@ -44,24 +44,26 @@ def install_gazebo(mirror: str | None = None, progress: Progress = print_progres
         if installed := read_prefix(prefix):
             check_gazebo(installed)
             return installed
-        if mirror is None:
-            check_machine()
+        check_machine(mirror)
         _build_prefix(prefix, mirror, progress, lock)
     return _read(prefix)
 
 
-def check_machine() -> None:
+def check_machine(mirror: str | None = None) -> None:
     """Raise unless Debian 11's packages are the right way to Gazebo 11 on this machine.
 
+    Args:
+        mirror: Mirror that the user named, who thereby chose Debian 11's packages.
+
     Raises:
-        GazeboError: It is no x86-64 Linux, or its own package manager has Gazebo 11.
+        GazeboError: It is no x86-64 Linux, or its own package manager has Gazebo 11 and no mirror is named.
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise GazeboError(
             f"This machine is {platform.system()} on {platform.machine()}, expected Linux on x86_64. Install Gazebo 11 "
             "yourself, or use the embedded physics, which needs none."
         )
-    if version := find_apt_version():
+    if mirror is None and (version := find_apt_version()):
         raise GazeboError(
             f"apt has Gazebo {version} for this system, and that is the better one: sudo apt install gazebo libgazebo-dev. "
             "Without root, name a Debian mirror that carries bullseye: --mirror URL."
@@ -108,16 +110,12 @@ def _locked(cache: Path) -> Iterator[None]:
     """Let one process at a time install; the system frees the lock of one that dies."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        file = (cache / "install.lock").open("w")
+        with (cache / "install.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError:
+        raise GazeboError(f"Another process installs Gazebo into {cache}. Wait until it is done, then call again.") from None
     except OSError as error:
         raise GazeboError(
-            f"Cannot write to {cache}: {error}. Make it writable, or set XDG_CACHE_HOME to a folder that is."
+            f"Cannot write to {cache}: {error}. Make it writable and make room, or set XDG_CACHE_HOME to another folder."
         ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GazeboError(
-                f"Another process installs Gazebo into {cache}. Wait until it is done, then call again."
-            ) from None
-        yield

@@ -16,22 +16,36 @@ from gym_gazebo2.gazebo.ros import find_ros
 from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.robots import RobotSpec
 
-__all__ = ["DISCOVERY", "LOCALHOST", "local_discovery", "start_robot"]
+__all__ = ["DISCOVERY", "LOCALHOST", "local_discovery", "make_default", "make_local", "start_robot"]
 
 DISCOVERY, LOCALHOST = "ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"
+
+
+def make_local() -> dict[str, str]:
+    """Return the variables that restrict discovery to this machine; Humble knows only a name that later ones warn of."""
+    older = {"ROS_LOCALHOST_ONLY": "1"} if os.environ.get("ROS_DISTRO") == "humble" else {}
+    return {DISCOVERY: LOCALHOST, **older}
+
+
+def make_default() -> dict[str, str]:
+    """Return the same where the user says nothing else, and nothing where ``ROS_AUTOMATIC_DISCOVERY_RANGE`` is set."""
+    local = {} if DISCOVERY in os.environ else make_local()
+    return {name: os.environ.get(name, value) for name, value in local.items()}
 
 
 @contextlib.contextmanager
 def local_discovery() -> Iterator[None]:
     """Restrict the contexts that start meanwhile to this machine; the user's own stay as they are."""
-    before = os.environ.get(DISCOVERY)
-    os.environ[DISCOVERY] = LOCALHOST
+    local = make_local()
+    before = {name: os.environ.get(name) for name in local}
+    os.environ.update(local)
     try:
         yield
     finally:
-        os.environ.pop(DISCOVERY)
-        if before is not None:
-            os.environ[DISCOVERY] = before
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def start_robot(robot: RobotSpec, domain_id: int, log: Path | None = None, **world: Any) -> GazeboServer:
@@ -54,5 +68,4 @@ def start_robot(robot: RobotSpec, domain_id: int, log: Path | None = None, **wor
     if gazebo is None:
         raise GazeboError("Gazebo 11 is not installed. Install it, without root, with: gym-gazebo2 install-gazebo")
     text = make_world(robot, build_plugin(gazebo, ros), **world)
-    local = {DISCOVERY: os.environ.get(DISCOVERY, LOCALHOST)}
-    return GazeboServer(gazebo, text, {**ros.make_environment(), **local, "ROS_DOMAIN_ID": str(domain_id)}, log)
+    return GazeboServer(gazebo, text, {**ros.make_environment(), **make_default(), "ROS_DOMAIN_ID": str(domain_id)}, log)

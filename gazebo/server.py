@@ -17,12 +17,14 @@ from types import TracebackType
 
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.folders import OwnedFolder
 from gym_gazebo2.gazebo.locate import Gazebo
 from gym_gazebo2.gazebo.ports import check_domain, find_port
 from gym_gazebo2.scheduling import work_in_batches
 
-__all__ = ["GazeboServer", "check_gazebo"]
+__all__ = ["GazeboServer", "check_gazebo", "tie_to_thread"]
 
+PREFIX = "gym_gazebo2-server-"
 PATIENCE = 6.0
 """Time that a gzserver has to end by itself [s]."""
 START_TIMEOUT = 60.0
@@ -39,63 +41,77 @@ class GazeboServer:
     Attributes:
         gazebo: The installation that it belongs to.
         process: The process.
-        log: File with all that it prints; kept where the caller named it, else removed on close.
+        log: File with all that it prints; kept where the caller named it or an error quotes it, else removed on close.
     """
 
-    def __init__(self, gazebo: Gazebo, world: str, environment: dict[str, str], log: Path | None = None) -> None:
+    def __init__(
+        self, gazebo: Gazebo, world: str, environment: dict[str, str], log: Path | None = None, tied: bool = False
+    ) -> None:
         """Start it; it may not be ready yet.
 
         Args:
             gazebo: The installation.
             world: The world, as SDF text.
             environment: Variables besides those of the installation and the caller's, such as ROS 2's and its domain.
-            log: File for its output; None keeps it in the runtime folder.
+            log: File that its output is added to; None keeps it in the runtime folder.
+            tied: Let it die with the thread that calls this, for a world without the plug-in, which sees to that itself.
 
         Raises:
             InvalidArgumentError: The ROS domain in ``environment`` is not one from 0 to 101.
-            BackendError: The log cannot be written, or the program cannot be started.
+            BackendError: The log or the runtime folder cannot be written, or the program cannot be started.
         """
         if (domain := environment.get("ROS_DOMAIN_ID")) is not None:
             check_domain(int(domain) if domain.isdigit() else domain)
-        self.gazebo, self._folder = gazebo, Path(tempfile.mkdtemp(prefix="gym_gazebo2-"))
-        self.log = log or self._folder / "gzserver.log"
-        self._ready, ready = os.pipe()
-        home = self._folder / "home"
+        self.gazebo = gazebo
+        try:
+            with contextlib.ExitStack() as undo:
+                self._folder = OwnedFolder(Path(tempfile.gettempdir()), PREFIX)
+                undo.callback(self._folder.remove)
+                self.log = log or self._folder.path / "gzserver.log"
+                self._ready, ready = os.pipe()
+                undo.callback(os.close, self._ready)
+                with os.fdopen(ready, "wb"):
+                    self.environment = self._make_environment(environment, ready)
+                    self.process = self._launch(world, ready, tie_to_thread("KILL") if tied else [])
+                undo.pop_all()
+        except OSError as error:
+            raise BackendError(
+                f"gzserver cannot be started: {error}. Make that writable and make room there, or name another log, "
+                "or another folder for temporary files with TMPDIR."
+            ) from error
+        self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, os.getpid())
+
+    def _make_environment(self, environment: dict[str, str], ready: int) -> dict[str, str]:
+        home = self._folder.path / "home"
         home.mkdir()
         own = {
             "GAZEBO_MASTER_URI": f"http://127.0.0.1:{find_port()}",
             "GAZEBO_IP": "127.0.0.1",
             "GAZEBO_MODEL_DATABASE_URI": "",
             "IGN_IP": "127.0.0.1",
-            "IGN_PARTITION": self._folder.name,
+            "IGN_PARTITION": self._folder.path.name,
             "HOME": str(home),
             "GYM_GAZEBO2_PARENT": str(os.getpid()),
             "GYM_GAZEBO2_READY_FD": str(ready),
         }
-        self.environment = _merge(environment, gazebo.make_environment(), own)
-        path = self._folder / "world.sdf"
+        return _merge(environment, self.gazebo.make_environment(), own)
+
+    def _launch(self, world: str, ready: int, before: list[str]) -> subprocess.Popen[bytes]:
+        path = self._folder.path / "world.sdf"
         path.write_text(world)
-        try:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            with self.log.open("wb") as output:
-                self.process = subprocess.Popen(
-                    [str(gazebo.gzserver), "--verbose", str(path)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=self.environment,
-                    start_new_session=True,
-                    pass_fds=(ready,),
-                )
-            work_in_batches(self.process.pid)
-        except OSError as error:
-            _clean(self._ready, self._folder)
-            raise BackendError(
-                f"gzserver cannot be started: {error}. Make {self.log.parent} writable, or name another log."
-            ) from error
-        finally:
-            os.close(ready)
-        self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, os.getpid())
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            process = subprocess.Popen(
+                [*before, str(self.gazebo.gzserver), "--verbose", str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+                pass_fds=(ready,),
+            )
+        work_in_batches(process.pid)
+        return process
 
     def __enter__(self) -> GazeboServer:
         """Return the server."""
@@ -115,7 +131,7 @@ class GazeboServer:
             BackendError: It died, or is not ready in time; the message quotes its log.
         """
         if not select.select([self._ready], [], [], timeout)[0]:
-            raise BackendError(f"gzserver was not ready after {timeout:g} s, expected the plug-in's word. {self.quote_log()}")
+            raise self.blame(f"gzserver was not ready after {timeout:g} s, expected the plug-in's word.")
         if os.read(self._ready, 6) != b"ready\n":
             self.process.wait(PATIENCE)
             self.check_alive()
@@ -133,11 +149,19 @@ class GazeboServer:
         code = self.process.poll()
         if code is not None:
             how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
-            raise BackendError(f"gzserver ended {how}, expected it to run. {self.quote_log()}")
+            raise self.blame(f"gzserver ended {how}, expected it to run.")
+
+    def blame(self, what: str) -> BackendError:
+        """Return an error that quotes the log, which stays from then on: people look into it once all has ended."""
+        if self.log.parent == self._folder.path and self.log.exists():
+            self.log = self.log.rename(self._folder.path.with_suffix(".log"))
+        return BackendError(f"{what} {self.quote_log()}")
 
     def quote_log(self, lines: int = 12) -> str:
         """Return where the log is and its last lines, for error messages."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        if not self.log.exists():
+            return f"Its log {self.log} was removed when it was closed."
+        text = self.log.read_text(errors="replace")
         tail = [line for line in COLOUR.sub("", text).splitlines() if line.strip()][-lines:]
         return f"The end of its log {self.log}:\n  " + "\n  ".join(tail)
 
@@ -147,7 +171,7 @@ class GazeboServer:
         return self.process.returncode
 
 
-def _end(process: subprocess.Popen[bytes], ready: int, folder: Path, owner: int) -> None:
+def _end(process: subprocess.Popen[bytes], ready: int, folder: OwnedFolder, owner: int) -> None:
     """Ask, then force. A forked child must leave its parent's server alone."""
     if os.getpid() != owner:
         return
@@ -159,12 +183,13 @@ def _end(process: subprocess.Popen[bytes], ready: int, folder: Path, owner: int)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(PATIENCE)
-    _clean(ready, folder)
-
-
-def _clean(ready: int, folder: Path) -> None:
     os.close(ready)
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.remove()
+
+
+def tie_to_thread(signal_name: str) -> list[str]:
+    """Return what goes before a command that is to get a signal when the thread that starts it ends, even if it is killed."""
+    return ["setpriv", "--pdeathsig", signal_name] if shutil.which("setpriv") else []
 
 
 def _merge(*layers: dict[str, str]) -> dict[str, str]:
@@ -190,7 +215,7 @@ def check_gazebo(gazebo: Gazebo, timeout: float = START_TIMEOUT) -> None:
         GazeboError: It cannot be started, ends by itself, its time stands still, or it does not end when asked.
     """
     try:
-        with GazeboServer(gazebo, EMPTY_WORLD, {}) as server:
+        with GazeboServer(gazebo, EMPTY_WORLD, {}, tied=True) as server:
             _wait_advance(server, gazebo, time.monotonic() + timeout)
             code = server.close()
     except BackendError as error:
@@ -210,7 +235,7 @@ def _wait_advance(server: GazeboServer, gazebo: Gazebo, deadline: float) -> None
         except subprocess.TimeoutExpired:
             break
         except OSError as error:
-            raise GazeboError(f"{program} cannot be started: {error}. {server.quote_log()}") from error
+            raise server.blame(f"{program} cannot be started: {error}.") from error
         times = [float(line.split(",")[1]) for line in answer.stdout.splitlines() if line.count(",") == 3 and line[0] != "#"]
         if len(times) > 1 and times[-1] > times[0]:
             return
@@ -218,4 +243,4 @@ def _wait_advance(server: GazeboServer, gazebo: Gazebo, deadline: float) -> None
         if select.select([server], [], [], min(ASK_AGAIN, max(0.0, deadline - time.monotonic())))[0]:
             server.process.wait(PATIENCE)
             server.check_alive()
-    raise GazeboError(f"gzserver's time does not advance; {program} says {said}. {server.quote_log()}")
+    raise server.blame(f"gzserver's time does not advance; {program} says {said}.")

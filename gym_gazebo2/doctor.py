@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -130,9 +131,10 @@ def check_middleware() -> Finding:
     if importlib.util.find_spec("rclpy") is None:
         return Finding("middleware", "optional", "needs ROS 2", NO_ROS)
     from gym_gazebo2.gazebo import Domain
+    from gym_gazebo2.gazebo.serve import make_local
     from gym_gazebo2.ros import Graph, String, get_middleware
 
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ.update(make_local())
     domain, came = Domain(), list[str]()
     with contextlib.closing(Graph(domain.id)) as sender, contextlib.closing(Graph(domain.id)) as receiver:
         publisher = sender.publish(String, "/doctor", keep=True)
@@ -192,7 +194,7 @@ def _name_reinstall(is_system: bool) -> str:
 def check_plugin() -> Finding:
     """The plug-in is built and serves an arm, or can be built."""
     from gym_gazebo2.gazebo import Domain, find_gazebo, find_ros, start_robot
-    from gym_gazebo2.gazebo.build import find_missing_program, find_plugin
+    from gym_gazebo2.gazebo.build import find_plugin, is_built, try_build
     from gym_gazebo2.robots import make_robot
 
     gazebo = find_gazebo()
@@ -200,13 +202,10 @@ def check_plugin() -> Finding:
         return Finding(
             "plug-in", "optional", "needs Gazebo and ROS 2", "gym-gazebo2 install-gazebo" if gazebo is None else NO_ROS
         )
-    library = find_plugin(gazebo, find_ros())
-    if not library.exists():
-        missing = find_missing_program()
-        if missing:
-            return Finding(
-                "plug-in", "broken", f"cannot be built: {missing} is not on the PATH", "sudo apt-get install cmake g++"
-            )
+    ros = find_ros()
+    library = find_plugin(gazebo, ros)
+    if not is_built(library):
+        try_build(gazebo, ros)
         return Finding("plug-in", "ok", "not built yet; the first use builds it, in about half a minute")
     domain = Domain()
     with contextlib.closing(start_robot(make_robot("scara"), domain.id)) as server:
@@ -277,6 +276,9 @@ def _examine_one(name: str, deadline: float) -> Finding:
         return Finding(
             name, "broken", f"the check was ended by signal {signal.Signals(-child.returncode).name}", MENDS.get(name, "")
         )
+    if child.returncode == NO_MIDDLEWARE:
+        missing = f"RMW_IMPLEMENTATION is {os.environ.get('RMW_IMPLEMENTATION', '')!r}, which is not installed"
+        return Finding(name, "broken", missing, "unset RMW_IMPLEMENTATION")
     try:
         return Finding(**json.loads(out.splitlines()[-1]))
     except (IndexError, ValueError, TypeError):
@@ -290,9 +292,10 @@ MENDS = {
     "training": "pip install 'gym_gazebo2[train]'",
     "ROS 2": NO_ROS,
     "middleware": NO_ROS,
-    "plug-in": "gym-gazebo2 install-gazebo",
 }
-"""What to do where a check crashed."""
+"""What to do where a check crashed; the plug-in's errors say it themselves."""
+NO_MIDDLEWARE = 102
+"""Status with which rcl ends the process where RMW_IMPLEMENTATION names a middleware that is not installed."""
 
 
 def _run(name: str) -> Finding:
@@ -303,7 +306,13 @@ def _run(name: str) -> Finding:
         needed: State = "missing" if name == "physics" else "optional"
         return Finding(name, needed, f"{error.package} is not installed", f"pip install 'gym_gazebo2[{error.extra}]'")
     except GymGazebo2Error as error:
-        return Finding(name, "broken", str(error), MENDS.get(name, ""))
+        return Finding(name, "broken", str(error), MENDS.get(name) or _find_remedy(str(error)))
+
+
+def _find_remedy(text: str) -> str:
+    """Return the sentence of an error that says what to do, or nothing; CMake breaks it into lines."""
+    found = re.search(r"\b(Install|Make|Source|Use) .+?\.(?= |$)", " ".join(text.split()))
+    return found.group().rstrip(".") if found else ""
 
 
 def _get_version(name: str) -> str:

@@ -17,7 +17,7 @@ import tyro
 from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.gazebo.client import GazeboClient
-from gym_gazebo2.gazebo.serve import DISCOVERY, LOCALHOST, start_robot
+from gym_gazebo2.gazebo.serve import DISCOVERY, LOCALHOST, make_default, make_local, start_robot
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.robots import RobotSpec, make_robot
 
@@ -101,7 +101,7 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         raise UnknownNameError("provider", config.provider, PROVIDERS)
     robot = make_robot(config.robot)
     config = dataclasses.replace(config, domain=read_domain() if config.domain is None else config.domain)
-    os.environ.setdefault(DISCOVERY, LOCALHOST)
+    os.environ.update(make_default())
     with _ending_on_sigterm():
         PROVIDERS[config.provider](robot, config, lambda: show(describe(robot, config)))
 
@@ -112,6 +112,8 @@ def describe(robot: RobotSpec, config: SimConfig) -> str:
 
     topics = Topics(config.namespace or robot.name)
     reach = os.environ.get(DISCOVERY, LOCALHOST)
+    own = {DISCOVERY: reach, **{name: os.environ[name] for name in make_local() if name in os.environ}}
+    discovery = " ".join(f"{name}={value}" for name, value in own.items())
     mode = f"in real time, {config.factor:g} ×" if config.real_time else "in lock-step: a command is a step"
     rows = [
         (topics.command, "trajectory_msgs/JointTrajectory", "commands"),
@@ -127,7 +129,7 @@ def describe(robot: RobotSpec, config: SimConfig) -> str:
         ]
     lines = [f"{robot.name}, {config.provider}, {mode}. ROS domain {config.domain}, discovery {reach}."]
     lines += [f"  {topic:52} {kind:32} {what}" for topic, kind, what in rows]
-    lines += ["", "Connect from another terminal:", f"  export ROS_DOMAIN_ID={config.domain} {DISCOVERY}={reach}"]
+    lines += ["", "Connect from another terminal:", f"  export ROS_DOMAIN_ID={config.domain} {discovery}"]
     lines += [f"  env = gymnasium.make({_make_arguments(robot, config)})", "", "Ctrl-C ends it."]
     return "\n".join(lines)
 

@@ -115,6 +115,37 @@ def test_a_missing_compiler_names_the_packages(tmp_path: Path, monkeypatch: pyte
     )
 
 
+def test_missing_headers_name_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gym_gazebo2.gazebo.locate import find_cached_prefix, find_system_gazebo
+
+    if find_system_gazebo() is not None:
+        pytest.skip("Gazebo is the system's")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (find_cached_prefix() / "usr/bin").mkdir(parents=True)
+    (find_cached_prefix() / "usr/bin/gzserver-11.1.0").touch()
+    [plugin] = examine(["plug-in"])
+    assert plugin.state == "broken" and "header <gazebo/gazebo.hh> is missing" in " ".join(plugin.found.split())
+    assert plugin.mend == "Install Gazebo's headers (libgazebo-dev)"
+
+
+def test_a_python_without_its_library_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import os, sysconfig; get = sysconfig.get_config_var\n"
+    code += "sysconfig.get_config_var = lambda name: 'libnowhere.so' if name == 'INSTSONAME' else get(name)\n"
+    put_module(tmp_path, "sitecustomize", code, monkeypatch)
+    monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
+    [plugin] = examine(["plug-in"])
+    assert plugin.state == "broken" and "libnowhere.so is not here" in plugin.found
+    assert plugin.mend.startswith("Install it (on Debian and Ubuntu: libpython3.")
+
+
+@pytest.mark.parametrize("check", ["middleware", "ROS domain"])
+def test_a_middleware_that_is_not_installed_is_unset(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_of_nobody_cpp")
+    [finding] = examine([check])
+    assert finding.state == "broken" and "rmw_of_nobody_cpp" in finding.found
+    assert finding.mend == "unset RMW_IMPLEMENTATION"
+
+
 def test_a_display_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", ":93")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import select
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from gym_gazebo2.gazebo import build
-from gym_gazebo2.gazebo.build import build_plugin, compute_key
+from gym_gazebo2.gazebo.build import build_plugin, compute_key, find_plugin, is_built, try_build
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.locate import Gazebo, find_gazebo
 from gym_gazebo2.gazebo.ros import Ros, find_ros
@@ -68,6 +72,94 @@ def test_missing_headers_are_said(ros: Ros, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(GazeboError, match=r"header <gazebo/gazebo.hh> is missing"):
         build_plugin(Gazebo(tmp_path / "gzserver", "11.1.0", tmp_path), ros)
     assert not list((tmp_path / "cache/gym_gazebo2/plugins").iterdir())
+
+
+@pytest.mark.parametrize("version", ["9.2", "9.10"])
+def test_any_sdformat_9_will_do(
+    gazebo: Gazebo, ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    include = tmp_path / "usr/include"
+    include.mkdir(parents=True)
+    for folder in ((gazebo.prefix or Path("/")) / "usr/include").iterdir():
+        is_sdformat = folder.name.startswith("sdformat-9.")
+        (include / (f"sdformat-{version}" if is_sdformat else folder.name)).symlink_to(folder)
+    (include / "sdformat-9.1").mkdir()
+    try_build(dataclasses.replace(gazebo, prefix=tmp_path), ros)
+
+
+@pytest.mark.parametrize("compiler", ["ccache g++", "g++ -m64", ""])
+def test_the_compiler_may_be_a_command_with_arguments(
+    gazebo: Gazebo, ros: Ros, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ccache").write_text('#!/bin/sh\nexec "$@"\n')
+    (tmp_path / "ccache").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CXX", compiler)
+    try_build(gazebo, ros)
+
+
+def test_a_cache_that_cannot_be_written_is_said(gazebo: Gazebo, ros: Ros, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "find_cache", lambda: Path("/sys/gym_gazebo2"))
+    with pytest.raises(GazeboError, match="Make it writable"):
+        build_plugin(gazebo, ros)
+
+
+def put_quick_build(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let building take a moment, with another source, in a cache of its own."""
+    monkeypatch.setattr(build, "find_cache", lambda: folder / "cache")
+    (folder / "plugin").mkdir()
+    (folder / "plugin/f.cpp").write_text("int f() { return 1; }\n")
+    lines = "cmake_minimum_required(VERSION 3.16)\nproject(f CXX)\nadd_library(gym_gazebo2_plugin SHARED f.cpp)\n"
+    (folder / "plugin/CMakeLists.txt").write_text(lines)
+    monkeypatch.setattr(build, "SOURCE", folder / "plugin")
+
+
+def test_a_library_that_is_not_whole_is_built_again(
+    gazebo: Gazebo, ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_quick_build(tmp_path, monkeypatch)
+    library = build_plugin(gazebo, ros)
+    whole = library.read_bytes()
+    for part in (b"", whole[:40], whole[: len(whole) // 2], whole[:-1], b"x" * len(whole)):
+        library.write_bytes(part)
+        assert not is_built(library) and is_built(build_plugin(gazebo, ros))
+    assert [path.name for path in library.parent.parent.iterdir()] == [library.parent.name]
+
+
+BUILD = """
+import sys
+import time
+from pathlib import Path
+from gym_gazebo2.gazebo import build, find_gazebo, find_ros
+build.SOURCE, build.find_cache = Path(sys.argv[1], "plugin"), lambda: Path(sys.argv[1], "cache")
+build.build_plugin(find_gazebo(), find_ros())
+"""
+
+
+def test_a_killed_build_ends_and_the_next_removes_what_it_left(
+    gazebo: Gazebo, ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_quick_build(tmp_path, monkeypatch)
+    source = tmp_path / "plugin/CMakeLists.txt"
+    quick, started = source.read_text(), tmp_path / "started"
+    (tmp_path / "wait").write_text(f"echo $$ > {started}.new && mv {started}.new {started} && exec sleep 60\n")
+    source.write_text(f"{quick}add_custom_command(TARGET gym_gazebo2_plugin PRE_BUILD COMMAND sh {tmp_path}/wait)\n")
+    builder = subprocess.Popen([sys.executable, "-c", BUILD, str(tmp_path)])
+    deadline = time.monotonic() + 30.0
+    while not started.exists():
+        assert builder.poll() is None and time.monotonic() < deadline
+    handle = os.pidfd_open(int(started.read_text()))
+    plugins = find_plugin(gazebo, ros).parent.parent
+    [left] = plugins.iterdir()
+    builder.kill()
+    builder.wait(5)
+    assert select.select([handle], [], [], 5)[0], "what the build started goes on"
+    os.close(handle)
+    source.write_text(quick)
+    build_plugin(gazebo, ros)
+    assert not left.exists()
 
 
 def test_compiler_errors_are_quoted(gazebo: Gazebo, ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

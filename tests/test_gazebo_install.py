@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import io
+import os
 import platform
+import socket
 import stat
+import struct
 import tarfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gym_gazebo2.gazebo import install, locate
+from gym_gazebo2.gazebo import fetch, install, locate
 from gym_gazebo2.gazebo.debian import LOCK, Package, read_lock, unpack
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.fetch import fetch_packages, find_mirrors
@@ -131,6 +138,58 @@ def test_other_content_than_the_lock_says_is_refused(mirror: Mirror, tmp_path: P
     assert not list((tmp_path / "got").iterdir())
 
 
+@pytest.mark.parametrize("content", [b"", make_deb({"usr/a": "evil"})])
+def test_a_kept_package_that_is_not_the_locked_one_is_fetched_again(mirror: Mirror, tmp_path: Path, content: bytes) -> None:
+    package = mirror.add("p", make_deb({"usr/a": "good"}))
+    [kept] = fetch_packages([package], tmp_path / "got", mirror.url, quiet)
+    kept.write_bytes(content)
+    assert fetch_packages([package], tmp_path / "got", mirror.url, quiet) == [kept]
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == package.sha256
+
+
+@contextlib.contextmanager
+def run_cutting_mirror(whole: bytes) -> Iterator[str]:
+    """Serve one file over HTTP, and cut the connection in the middle of the next."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for body in (whole, whole[:-1]):
+                connection, _ = listener.accept()
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(whole) + body)
+                if body is not whole:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+
+
+def test_a_connection_that_is_cut_is_said_and_what_came_is_kept(tmp_path: Path) -> None:
+    deb = make_deb({"usr/a": "a"})
+    packages = [Package("a", "1", len(deb), hashlib.sha256(deb).hexdigest(), "pool/a.deb"), Package("b", "1", 9, "0" * 64, "b")]
+    with run_cutting_mirror(deb) as url, pytest.raises(GazeboError, match=r"(?s)b: .*what is fetched is kept"):
+        fetch_packages(packages, tmp_path / "got", url, quiet)
+    assert [path.read_bytes() for path in (tmp_path / "got").iterdir()] == [deb]
+
+
+def test_a_slow_apt_is_said_and_what_came_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deb = make_deb({"usr/a": "a"})
+    packages = [Package("a", "1", len(deb), hashlib.sha256(deb).hexdigest(), "a"), Package("b", "1", 9, "0" * 64, "b")]
+    (tmp_path / "a.deb").write_bytes(deb)
+    helper = tmp_path / "apt-helper"
+    helper.write_text(f'#!/bin/sh\ncp {tmp_path}/a.deb "$4"\nexec sleep 60\n')
+    helper.chmod(0o755)
+    monkeypatch.setattr(fetch, "APT_HELPER", helper)
+    monkeypatch.setattr(fetch, "TIMEOUT", 1.0)
+    monkeypatch.setattr(fetch, "find_mirrors", lambda: ["http://127.0.0.1"])
+    with pytest.raises(GazeboError, match=r"not done after 1 s.*what is fetched is kept"):
+        fetch_packages(packages, tmp_path / "got", None, quiet)
+    assert [path.read_bytes() for path in (tmp_path / "got").iterdir()] == [deb]
+
+
 def test_no_mirror_is_said(empty_cache: Path, tmp_path: Path) -> None:
     with pytest.raises(GazeboError, match="--mirror"):
         fetch_packages([Package("p", "1", 1, "0" * 64, "pool/p.deb")], tmp_path / "got", None, quiet)
@@ -212,10 +271,29 @@ def test_the_systems_own_package_is_better(tmp_path: Path, empty_cache: Path) ->
         install_gazebo(None, quiet)
 
 
-def test_other_machines_are_told(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1"])
+def test_other_machines_are_told(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, url: str | None) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(GazeboError, match="expected Linux on x86_64"):
-        install_gazebo(None, quiet)
+        install_gazebo(url, quiet)
+
+
+def test_a_named_mirror_is_taken_though_apt_has_one(tmp_path: Path, empty_cache: Path, mirror: Mirror) -> None:
+    put_program(tmp_path, "apt-cache", "Version: 11.10.2+dfsg-1")
+    mirror.add("other", make_deb({"usr/bin/other": ""}))
+    with pytest.raises(GazeboError, match="holds no usr/bin/gzserver-11"):
+        install_gazebo(mirror.url, quiet, mirror.write_lock())
+
+
+def test_a_disk_that_fills_up_is_said(mirror: Mirror, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror.add("other", make_deb({"usr/bin/other": ""}))
+
+    def refuse(archive: Path, prefix: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(prefix))
+
+    monkeypatch.setattr(install, "unpack", refuse)
+    with pytest.raises(GazeboError, match="No space left on device.*make room"):
+        install_gazebo(mirror.url, quiet, mirror.write_lock())
 
 
 @pytest.mark.parametrize(

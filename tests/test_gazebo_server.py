@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import resource
 import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +45,14 @@ thread = threading.Thread(target=start)
 thread.start(); thread.join()
 print(servers[0].process.pid, flush=True)
 {then}
+"""
+
+CHECK = """
+import dataclasses, sys
+from pathlib import Path
+from gym_gazebo2.gazebo.locate import find_gazebo
+from gym_gazebo2.gazebo.server import check_gazebo
+check_gazebo(dataclasses.replace(find_gazebo(), gzserver=Path(sys.argv[1])))
 """
 
 
@@ -187,6 +197,17 @@ def test_check_gives_up_at_its_deadline(tmp_path: Path) -> None:
         check_gazebo(put_gazebo(tmp_path, "sleep 60"), timeout=2.0)
 
 
+def test_the_checks_gzserver_ends_when_the_interpreter_is_killed(tmp_path: Path) -> None:
+    put_gazebo(tmp_path, f"echo $$ > {tmp_path}/pid")
+    child = subprocess.Popen([sys.executable, "-c", CHECK, str(tmp_path / "gzserver")])
+    deadline = time.monotonic() + 20.0
+    while not (pid := (tmp_path / "pid").read_text().strip() if (tmp_path / "pid").exists() else ""):
+        assert child.poll() is None and time.monotonic() < deadline
+    child.kill()
+    child.wait(5)
+    assert wait_gone(int(pid), 5)
+
+
 def test_missing_plugin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GazeboError, match="does not exist"):
         make_world(ROBOT, tmp_path / "libnothing.so")
@@ -208,6 +229,42 @@ def test_log_is_kept_where_asked(tmp_path: Path, domain: int) -> None:
     log = tmp_path / "logs" / "gzserver.log"
     GazeboServer(gazebo, "<sdf/>", {}, log=log).close()
     assert log.exists()
+
+
+def test_a_log_that_an_error_names_is_kept(tmp_path: Path, domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with start_server(ROBOT, domain) as server, pytest.raises(BackendError, match="end of its log") as caught:
+        server.process.kill()
+        server.process.wait(5)
+        server.check_alive()
+    assert f" {server.log}:" in str(caught.value) and list(tmp_path.iterdir()) == [server.log]
+    assert "Gazebo multi-robot simulator" in server.log.read_text()
+
+
+def test_a_log_of_ones_own_goes_on_after_a_restart(tmp_path: Path) -> None:
+    log = tmp_path / "gzserver.log"
+    for line in ("echo first; exit 3", "echo second; exit 3"):
+        folder = tmp_path / line[5:10]
+        folder.mkdir()
+        with GazeboServer(put_gazebo(folder, line), "<sdf/>", {}, log=log) as server:
+            server.process.wait(5)
+    assert log.read_text() == "first\nsecond\n"
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gazebo = put_gazebo(tmp_path, "exit 3")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    with pytest.raises(BackendError, match=r"No such file.*TMPDIR"):
+        GazeboServer(gazebo, "", {})
+    (tmp_path / "tmp").mkdir()
+    before, (soft, hard) = len(list(Path("/proc/self/fd").iterdir())), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(BackendError, match="File too large"):
+            GazeboServer(gazebo, "x" * 1000, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list((tmp_path / "tmp").iterdir()) and len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_domains_are_free_and_never_shared() -> None:
