@@ -155,8 +155,8 @@ def test_a_second_provider_is_noticed() -> None:
         assert link.graph.wait(lambda: link.graph.node.count_publishers(link.topics.state) == 2, 10.0)
         arm.reset(ONE, MARA.home[None])
         with pytest.raises(BackendError, match="two providers serve it|A step advanced time by|was started anew"):
-            for _ in range(100):
-                arm.step(arm._setpoint + 0.01)
+            for k in range(5000):
+                arm.step(arm._setpoint + (0.01 if k % 100 < 50 else -0.01))
 
 
 def test_a_period_that_is_no_whole_number_of_physics_steps_is_refused_at_once(sim: Sim) -> None:
