@@ -124,7 +124,7 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("MARARandomTarget-v0", "ppo"): Preset(3_000_000, {**_PPO, **_WIDE}),
     ("MARARandomTarget-v0", "trpo"): Preset(1_600_000, {**_TRPO, **_WIDE}, num_envs=16),
     ("MARARandomTarget-v0", "acktr"): Preset(500_000, {**_ACKTR, **_WIDE}, num_envs=16),
-    ("MARAReachGoal-v0", "sac"): Preset(48_000, _TO_GOALS, num_envs=8, start_noise=WIDE_START),
+    ("MARAReachGoal-v0", "sac"): Preset(160_000, _TO_GOALS, num_envs=8, start_noise=WIDE_START),
     ("SCARA-v0", "trpo"): Preset(100_000, {**_TRPO, **_NARROW}, num_envs=8, normalize=True),
     ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
