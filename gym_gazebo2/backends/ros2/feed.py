@@ -97,12 +97,13 @@ class Feed:
         except BackendError as error:
             self._broken = error
 
-    def check(self, now: float, stale_after: float) -> State:
+    def check(self, now: float, stale_after: float, since: float = -np.inf) -> State:
         """Return the newest state.
 
         Args:
             now: The steady clock [s].
             stale_after: Age at which it is too old [s].
+            since: Time from which on another is awaited; before that its age does not count [s].
 
         Raises:
             BackendError: It is too old, or what came after it cannot be true.
@@ -112,7 +113,7 @@ class Feed:
             raise error
         if self.newest is None:
             raise BackendError(f"No state came on {self._topic}, expected one of {self._robot.joint_names}.")
-        age = now - self.newest.received
+        age = now - max(self.newest.received, since)
         if age > stale_after:
             raise BackendError(
                 f"The newest state on {self._topic} is {age:.2f} s old, expected one every {self._period:g} s "

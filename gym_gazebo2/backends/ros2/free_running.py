@@ -119,12 +119,13 @@ class FreeRunning:
         newest = self._feed.newest
         return newest is not None and time.monotonic() - newest.received <= self._settings.stale_after
 
-    def _look(self) -> State:
-        return self._feed.check(time.monotonic(), self._settings.stale_after)
+    def _look(self, since: float = -np.inf) -> State:
+        return self._feed.check(time.monotonic(), self._settings.stale_after, since)
 
     def _wait(self, stamp: int) -> State:
         """Return the first state of at least that stamp."""
-        if not self._link.graph.wait(lambda: self._look().stamp >= stamp, self._settings.timeout):
+        # From the command on: what it was given on may have waited nearly as long as it may.
+        if not self._link.graph.wait(lambda: self._look(self._looked).stamp >= stamp, self._settings.timeout):
             raise BackendError(
                 f"{self._link.topics.state} reached no stamp of {stamp} ns within {self._settings.timeout:g} s; the newest is "
                 f"{self._look().stamp} ns. Is the simulator paused?"
