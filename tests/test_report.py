@@ -51,7 +51,8 @@ def get_film(page):
 
 def test_the_page_needs_nothing_but_itself(run):
     page = read_page(run)
-    assert not re.findall(FIND_OUTSIDE, page) and page.count("http") == page.count("http://www.w3.org/")
+    words = re.sub(r"base64,[A-Za-z0-9+/=]*", "", page)
+    assert not re.findall(FIND_OUTSIDE, page) and words.count("http") == words.count("http://www.w3.org/")
     assert len(page.encode()) < MAXIMUM_BYTES
     ids = re.findall(r'\bid="([^"]*)"', page)
     assert len(ids) == len(set(ids))
