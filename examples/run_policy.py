@@ -37,14 +37,16 @@ def main() -> None:
         model = get_algorithm(args.algo).load_class().load(args.policy, device="cpu")
         env = wrap_actions(args.algo, make_vec_env(args.env, **kwargs))
     policy, arm = ModelPolicy(model), env.unwrapped.env
-    observation, done, info, step = env.reset(), [False], {"is_success": False}, 0
+    observation, done, step, steps_there = env.reset(), [False], 0, 0
     while not done[0]:
         action = policy(observation)
-        if info["is_success"] and arm.core.control == "delta":
+        holding = steps_there >= 2 and arm.core.control == "delta"  # at its goal, and not just passing through
+        if holding:
             action = np.zeros_like(action)  # an arm that is not told to move holds its pose
         observation, reward, done, infos = env.step(action)
         step, info = step + 1, infos[0]
-        state = "holding" if info["is_success"] else ""
+        steps_there = steps_there + 1 if info["is_success"] else 0
+        state = "holding" if holding and steps_there else "there" if steps_there else ""
         print(f"step {step:3}  reward {reward[0]:8.3f}  tool error {1e3 * info['position_error']:8.2f} mm  {state}")
     env.close()
 
