@@ -53,7 +53,8 @@ def test_example_runs(name, tmp_path):
 def check_policy(words, folder):
     lines = run("run_policy.py", words, folder).splitlines()
     assert len(lines) == 100
-    assert all(re.fullmatch(r"step +\d+  reward +-?\d+\.\d+  tool error +\d+\.\d+ mm  (there|holding)?", line) for line in lines)
+    pattern = r"step +\d+  reward +-?\d+\.\d+  tool error +\d+\.\d+ mm  (there|holding)?"
+    assert all(re.fullmatch(pattern, line) for line in lines)
     return lines
 
 
