@@ -18,7 +18,7 @@ MIN_STD = 1e-6
 def measure_std(value_loss: th.Tensor, weight: float = 0.5) -> float:
     """Measure the deviation of p(v | s) by the residuals, where the paper sets one.
 
-    Region and damping then mean the same whatever the scale of the rewards.
+    The region then means the same whatever the scale of the rewards; the damping does not.
 
     Args:
         value_loss: Mean squared error.
