@@ -48,12 +48,17 @@ class Domain:
         """Take the first free domain, from the far end, where people have none of their own.
 
         Raises:
-            GazeboError: All are taken.
+            GazeboError: All are taken, or none can be locked.
         """
         folder = Path(tempfile.gettempdir()) / f"gym_gazebo2-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
         for domain in reversed(DOMAINS):
-            lock = _try_lock(folder / f"domain-{domain}.lock")
+            try:
+                folder.mkdir(mode=0o700, exist_ok=True)
+                lock = _try_lock(folder / f"domain-{domain}.lock")
+            except OSError as error:
+                raise GazeboError(
+                    f"No ROS domain can be locked: {error}. Set TMPDIR to a folder that you can write to."
+                ) from error
             if lock is not None and _is_silent(domain):
                 self.id, self._lock = domain, lock
                 return

@@ -8,7 +8,7 @@ ros2 launch gym_gazebo2 sim.launch.py --show-args
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PythonExpression
+from launch.substitutions import LaunchConfiguration, PythonExpression
 
 BOOLEAN = ("true", "false")
 
@@ -40,9 +40,7 @@ def generate_launch_description() -> LaunchDescription:
                 description="ROS namespace; by default the robot's name.",
             ),
             DeclareLaunchArgument(
-                "domain",
-                default_value=EnvironmentVariable("ROS_DOMAIN_ID", default_value="0"),
-                description="ROS domain, from 0 to 101; by default ROS_DOMAIN_ID, or 0.",
+                "domain", default_value="None", description="ROS domain, from 0 to 101; None takes ROS_DOMAIN_ID, or 0."
             ),
             DeclareLaunchArgument(
                 "control_dt", default_value="0.05", description="Control period, in real time also the period of states [s]."

@@ -281,6 +281,12 @@ def test_domains_are_free_and_never_shared() -> None:
         other.release()
 
 
+def test_a_domain_that_cannot_be_locked_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(GazeboError, match=r"No ROS domain can be locked: .*missing.* Set TMPDIR"):
+        Domain()
+
+
 @pytest.mark.parametrize("domain", [-1, 102, 233, True, "7", 1.5])
 def test_invalid_domains_are_refused(domain: object) -> None:
     with pytest.raises(InvalidArgumentError, match="from 0 to 101"):

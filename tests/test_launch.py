@@ -124,7 +124,7 @@ def test_sim_arguments_are_those_of_the_command() -> None:
             real_time=values["lock_step"] == "false",
             gui=values["gui"] == "true",
             namespace="mara",
-            domain=0,
+            domain=None,
             robot_only=values["robot_only"] == "true",
         )
         assert config == expected, "a default of the launch file is not the command's"
