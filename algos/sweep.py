@@ -10,7 +10,8 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,11 @@ def _run_all(pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Po
             except GymGazebo2Error as error:
                 failed.append(f"{point.folder}: {error}")
                 _say(failed[-1])
+            except BrokenProcessPool as error:
+                raise RunError(
+                    f"The process of a training was killed, as where memory runs out; {len(results)} of {total} are done. "
+                    "Give the same command again to go on, with fewer --jobs where memory is short."
+                ) from error
             else:
                 _say(f"{total - len(waiting)}/{total}  {point.folder}  {results[-1].accuracy_rms_mm:.3f} mm")
     if failed:
@@ -174,7 +180,20 @@ INTERRUPTED = threading.Event()
 
 
 def _begin_worker() -> None:
-    """Let Ctrl-C, which the terminal sends to every process, pass a worker by that has nothing to do."""
+    """Tie the worker to the sweep, and let Ctrl-C, which the terminal sends to all, pass it by while it has nothing to do."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _ignore_ctrl_c()
+
+
+def _end_with_parent() -> None:
+    """End this process with the sweep's, however that ends; a training goes on from its checkpoint."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _ignore_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -189,7 +208,7 @@ def _work(point: Point, config: SweepConfig) -> Evaluation:
         INTERRUPTED.set()
         raise
     finally:
-        _begin_worker()
+        _ignore_ctrl_c()
 
 
 def run_point(point: Point, config: SweepConfig) -> Evaluation:

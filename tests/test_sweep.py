@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gym_gazebo2.algos.search import Range, Search, make_grid, parse_grid, parse_range
@@ -103,16 +106,40 @@ def test_a_search_tries_so_many_points(tmp_path: Path) -> None:
     assert [run.path for run in sweep(config)] == [run.path for run in runs]
 
 
+@contextmanager
+def begin_sweep(folder: Path, seeds: int, jobs: int) -> Iterator[tuple[subprocess.Popen[bytes], Path, Path]]:
+    """Yield a sweep of long trainings whose first has begun, its first folder, and the file with what it says."""
+    words = ["--env", "SCARA-v0", "--seeds", *map(str, range(seeds)), "--jobs", str(jobs), "--steps", "4000000"]
+    command = [sys.executable, "-m", "gym_gazebo2.cli", "sweep", *words, "--out", str(folder / "sweep")]
+    first, errors = folder / "sweep/SCARA-v0/ppo/preset/seed0", folder / "stderr"
+    with errors.open("wb") as stream, subprocess.Popen(command, stderr=stream, start_new_session=True) as process:
+        try:
+            assert any((first / "best_model.zip").exists() or time.sleep(0.1) for _ in range(600)), errors.read_text()
+            yield process, first, errors
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_nothing_outlives_a_sweep_that_is_killed(tmp_path: Path) -> None:
+    with begin_sweep(tmp_path, seeds=2, jobs=2) as (process, _, _):
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        assert len(children) >= 2 and not psutil.wait_procs(children, timeout=10)[1]
+
+
+def test_a_worker_that_is_killed_is_told(tmp_path: Path) -> None:
+    with begin_sweep(tmp_path, seeds=1, jobs=1) as (process, _, errors):
+        [worker] = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+        worker.kill()
+        assert process.wait(60) == 1
+    assert "was killed" in errors.read_text() and "Traceback" not in errors.read_text()
+
+
 def test_ctrl_c_saves_what_was_begun_and_begins_no_more(tmp_path: Path) -> None:
-    out, words = tmp_path / "sweep", ["--env", "SCARA-v0", "--seeds", "0", "1", "2", "3", "--jobs", "1", "--steps", "4000000"]
-    command = [sys.executable, "-m", "gym_gazebo2.cli", "sweep", *words, "--out", str(out)]
-    errors = tmp_path / "stderr"
-    with errors.open("wb") as stream:
-        process = subprocess.Popen(command, stderr=stream, start_new_session=True)
-    first = out / "SCARA-v0/ppo/preset/seed0"
-    assert any((first / "best_model.zip").exists() or time.sleep(0.1) for _ in range(600)), errors.read_text()
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) == 130
+    with begin_sweep(tmp_path, seeds=4, jobs=1) as (process, first, errors):
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130
     assert list((first / "checkpoints").glob("*.zip")) and [path.name for path in first.parent.iterdir()] == ["seed0"]
     said = errors.read_text()
     assert f"gym-gazebo2 resume {first}" in said and "Give the same command again to go on." in said and "Traceback" not in said
