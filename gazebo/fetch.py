@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gym_gazebo2.gazebo.debian import Package
 from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.locate import ask
 
 __all__ = ["Progress", "fetch_packages", "find_mirrors", "print_progress"]
 
@@ -39,13 +40,16 @@ def print_progress(what: str, done: int, total: int) -> None:
 
 
 def find_mirrors() -> list[str]:
-    """Return the addresses of Debian's archive in the system's apt configuration, best first."""
+    """Return the addresses of Debian's archive in the system's apt configuration, best first.
+
+    Raises:
+        GazeboError: apt does not answer.
+    """
     if shutil.which("apt-get") is None:
         return []
     columns = ("$(REPO_URI)", "$(LABEL)")
-    command = ["apt-get", "indextargets", "--format", "\t".join(columns), "Created-By: Packages"]
-    lines = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
-    rows = [line.split("\t") for line in lines]
+    answer = ask("apt-get", "indextargets", "--format", "\t".join(columns), "Created-By: Packages")
+    rows = [line.split("\t") for line in answer.splitlines() if "\t" in line]
     debian = [row[0] for row in rows if row[1] == "Debian"]
     unknown = [row[0] for row in rows if not row[1] and "debian" in row[0]]
     return list(dict.fromkeys(debian + unknown))

@@ -41,6 +41,10 @@ class OwnedFolder:
             shutil.rmtree(new, ignore_errors=True)
             raise
 
+    def fileno(self) -> int:
+        """Return the descriptor of the lock, for a child that is to hold it too."""
+        return self._lock.fileno()
+
     def remove(self) -> None:
         """Remove it and all that it holds; removing twice is fine."""
         self._lock.close()

@@ -6,14 +6,13 @@ import contextlib
 import fcntl
 import platform
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gym_gazebo2.gazebo.debian import LOCK, read_lock, unpack
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.fetch import Progress, fetch_packages, print_progress
-from gym_gazebo2.gazebo.locate import Gazebo, find_cache, find_cached_prefix, find_system_gazebo, read_prefix
+from gym_gazebo2.gazebo.locate import Gazebo, ask, find_cache, find_cached_prefix, find_system_gazebo, read_prefix
 from gym_gazebo2.gazebo.server import check_gazebo
 
 __all__ = ["install_gazebo"]
@@ -71,11 +70,14 @@ def check_machine(mirror: str | None = None) -> None:
 
 
 def find_apt_version() -> str:
-    """Return the version of Gazebo 11 that the system's apt offers, or nothing."""
+    """Return the version of Gazebo 11 that the system's apt offers, or nothing.
+
+    Raises:
+        GazeboError: apt does not answer.
+    """
     if shutil.which("apt-cache") is None:
         return ""
-    command = ["apt-cache", "--no-all-versions", "show", "gazebo"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    answer = ask("apt-cache", "--no-all-versions", "show", "gazebo")
     versions = [line.split()[1] for line in answer.splitlines() if line.startswith("Version: 11.")]
     return versions[0] if versions else ""
 

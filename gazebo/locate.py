@@ -11,9 +11,12 @@ import subprocess
 from pathlib import Path
 
 from gym_gazebo2.gazebo.debian import LOCK
+from gym_gazebo2.gazebo.errors import GazeboError
 
-__all__ = ["Gazebo", "find_cache", "find_cached_prefix", "find_gazebo", "find_system_gazebo"]
+__all__ = ["Gazebo", "ask", "find_cache", "find_cached_prefix", "find_gazebo", "find_system_gazebo"]
 
+PATIENCE = 60.0
+"""Time that a program of the system has to answer [s]; apt may wait for another one."""
 ARCH = "usr/lib/x86_64-linux-gnu"
 # update-alternatives would link blas and lapack from where the loader looks; libpulse expects its helper by absolute path.
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", ARCH, f"{ARCH}/blas", f"{ARCH}/lapack", f"{ARCH}/pulseaudio", "usr/lib")
@@ -94,6 +97,17 @@ def find_system_gazebo() -> Gazebo | None:
     program = shutil.which("gzserver")
     if program is None:
         return None
-    answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
-    version = re.search(r"version (11\.[0-9.]*[0-9])", answer)
+    version = re.search(r"version (11\.[0-9.]*[0-9])", ask(program, "--version"))
     return Gazebo(Path(program), version.group(1)) if version else None
+
+
+def ask(*command: str) -> str:
+    """Return what a program of the system prints.
+
+    Raises:
+        GazeboError: It cannot be started, or does not end.
+    """
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GazeboError(f"{command[0]} gives no answer: {error}. Try it alone; see what it waits for.") from error

@@ -73,6 +73,8 @@ class GazeboServer:
                 with os.fdopen(ready, "wb"):
                     self.environment = self._make_environment(environment, ready)
                     self.process = self._launch(world, ready, tie_to_thread("KILL") if tied else [])
+                    undo.callback(_kill, self.process)
+                work_in_batches(self.process.pid)
                 undo.pop_all()
         except OSError as error:
             raise BackendError(
@@ -101,17 +103,15 @@ class GazeboServer:
         path.write_text(world)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [*before, str(self.gazebo.gzserver), "--verbose", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self.environment,
                 start_new_session=True,
-                pass_fds=(ready,),
+                pass_fds=(ready, self._folder.fileno()),  # while it lives, nobody takes the folder for an orphan's
             )
-        work_in_batches(process.pid)
-        return process
 
     def __enter__(self) -> GazeboServer:
         """Return the server."""
@@ -133,8 +133,10 @@ class GazeboServer:
         if not select.select([self._ready], [], [], timeout)[0]:
             raise self.blame(f"gzserver was not ready after {timeout:g} s, expected the plug-in's word.")
         if os.read(self._ready, 6) != b"ready\n":
-            self.process.wait(PATIENCE)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
             self.check_alive()
+            raise self.blame(f"gzserver closed the pipe to its supervisor {PATIENCE:g} s ago, and has not ended.")
 
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when the process dies, for ``select`` beside other waits."""
@@ -180,11 +182,15 @@ def _end(process: subprocess.Popen[bytes], ready: int, folder: OwnedFolder, owne
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(PATIENCE)
+            _kill(process)
     os.close(ready)
     folder.remove()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(PATIENCE)
 
 
 def tie_to_thread(signal_name: str) -> list[str]:

@@ -320,6 +320,13 @@ def test_apt_names_a_mirror_where_there_is_apt() -> None:
     assert len(mirrors) == len(set(mirrors)) and all(":" in mirror for mirror in mirrors)
 
 
+def test_an_apt_that_hangs_is_said(tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_program(tmp_path, "apt-get", "'; exec /bin/sleep 60 #")
+    monkeypatch.setattr(locate, "PATIENCE", 0.2)
+    with pytest.raises(GazeboError, match=r"apt-get gives no answer: .* timed out"):
+        find_mirrors()
+
+
 def test_the_real_one_is_checked_and_not_fetched_twice() -> None:
     if read_prefix(find_cached_prefix()) is None:
         pytest.skip("Gazebo 11 is not in the cache: gym-gazebo2 install-gazebo")

@@ -265,11 +265,21 @@ def test_real_time_runs_by_itself(mara: RobotSpec) -> None:
         assert np.all(np.diff(stamps) % 20_000_000 == 0) and np.all(np.diff(stamps) > 0)
         placed = client.place(np.full(mara.dof, 0.3))
         assert np.abs(get_q(placed) - 0.3).max() < 1e-9
+        for pose in (0.1, 0.2):  # "world" is no token: in real time every placement counts
+            message = JointState(name=client.joints, position=[pose] * mara.dof)
+            message.header.frame_id = "world"
+            client.places.publish(message)
+            assert client.spin_until(lambda pose=pose: np.abs(get_q(client.states[-1]) - pose).max() < 1e-6, timeout=5)
         for goal in (0.4, 0.5):
             command = client.make_command(np.full(mara.dof, goal), 0.5)
             command.header.frame_id = "base_link"  # no token: in real time every command counts
             client.commands.publish(command)
             assert client.spin_until(lambda goal=goal: np.abs(get_q(client.states[-1]) - goal).max() < 1e-3, timeout=5)
+
+
+def test_a_physics_step_is_told_to_the_last_digit(mara: RobotSpec) -> None:
+    with serve(mara, control_dt=1 / 32, physics_dt=1 / 512) as (_, client):
+        assert client.provider["physics_dt"] == pytest.approx(1 / 512, abs=1e-12)
 
 
 def test_real_time_rounds_the_time_of_a_command_up(mara: RobotSpec) -> None:

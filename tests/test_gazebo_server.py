@@ -23,10 +23,11 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_ga
 
 from gym_gazebo2.errors import BackendError, InvalidArgumentError
 from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.folders import OwnedFolder
 from gym_gazebo2.gazebo.locate import Gazebo, find_gazebo
 from gym_gazebo2.gazebo.model import make_world
 from gym_gazebo2.gazebo.ports import DOMAINS, Domain, check_domain, find_port
-from gym_gazebo2.gazebo.server import GazeboServer, check_gazebo
+from gym_gazebo2.gazebo.server import PREFIX, GazeboServer, check_gazebo
 from gym_gazebo2.robots import make_robot
 
 from .gazebo_client import Client, start_server
@@ -124,6 +125,42 @@ def test_nothing_is_left_when_the_interpreter_ends(domain: int, then: str) -> No
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip().isdigit(), done.stderr
     assert wait_gone(int(done.stdout), 5)
+
+
+def test_nothing_is_left_when_the_interpreter_ends_during_the_start(domain: int) -> None:
+    """A gzserver that still loads keeps its folder, whoever clears up after the dead meanwhile."""
+    code = f"""
+import os
+from gym_gazebo2.gazebo import find_gazebo, find_ros
+from gym_gazebo2.gazebo.build import build_plugin
+from gym_gazebo2.gazebo.model import make_world
+from gym_gazebo2.gazebo.server import GazeboServer
+from gym_gazebo2.robots import make_robot
+gazebo, ros = find_gazebo(), find_ros()
+world = make_world(make_robot("scara"), build_plugin(gazebo, ros))
+server = GazeboServer(gazebo, world, {{**ros.make_environment(), "ROS_DOMAIN_ID": "{domain}"}})
+print(server.process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip().isdigit(), done.stderr
+    OwnedFolder(Path(tempfile.gettempdir()), PREFIX).remove()
+    assert wait_gone(int(done.stdout), 20)
+
+
+def test_an_interrupted_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(pid: int) -> None:
+        started.append(pid)
+        raise KeyboardInterrupt
+
+    started: list[int] = []
+    gazebo = put_gazebo(tmp_path, "exec sleep 60")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("gym_gazebo2.gazebo.server.work_in_batches", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        GazeboServer(gazebo, "<sdf/>", {})
+    assert len(started) == 1 and not is_running(started[0]) and not list((tmp_path / "tmp").iterdir())
 
 
 def test_a_thread_that_started_it_may_end(domain: int) -> None:

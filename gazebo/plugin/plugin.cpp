@@ -9,6 +9,7 @@
 #include <gazebo/physics/PhysicsEngine.hh>
 #include <gazebo/physics/World.hh>
 #include <gazebo/transport/ConnectionManager.hh>
+#include <iomanip>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -142,8 +143,8 @@ void Plugin::OnEnd() {
 
 void Plugin::Serve() {
   if (ros_->TakeReset()) ResetWorld();
-  if (ros_->TakePlace() && !IsRepeated(ros_->place.value.header.frame_id)) Place();
-  // In real time it may be a frame's name, the same for all commands.
+  // In real time it may be a frame's name, the same for all messages.
+  if (ros_->TakePlace() && !(lock_step_ && IsRepeated(ros_->place.value.header.frame_id))) Place();
   if (ros_->TakeCommand() && !(lock_step_ && IsRepeated(ros_->command.value.header.frame_id))) Step();
 }
 
@@ -268,7 +269,7 @@ bool Plugin::Refuse(const std::string& what) {
 
 std::string Plugin::Describe() const {
   std::ostringstream json;
-  json << R"({"kind": "gazebo", "version": ")" << GYM_GAZEBO2_VERSION << R"(", "lock_step": )"
+  json << std::setprecision(17) << R"({"kind": "gazebo", "version": ")" << GYM_GAZEBO2_VERSION << R"(", "lock_step": )"
        << (lock_step_ ? "true" : "false") << R"(, "physics_dt": )" << 1e-9 * physics_dt_ << R"(, "joints": [)";
   for (size_t i = 0; i < arm_->joints.size(); ++i) json << (i ? ", \"" : "\"") << arm_->joints[i].name << '"';
   json << "]}";

@@ -114,7 +114,12 @@ bool Ros::TakePlace() { return Took(rcl_take(&place_sub_, &place.value, nullptr,
 
 bool Ros::TakeReset() { return Took(rcl_take_request(&reset_, &reset_id_, &request_.value), "take a reset"); }
 
-void Ros::AnswerReset() { Check(rcl_send_response(&reset_, &reset_id_, &response_.value), "answer a reset"); }
+void Ros::AnswerReset() {
+  const rcl_ret_t sent = rcl_send_response(&reset_, &reset_id_, &response_.value);
+  // A client that has gone does not take its answer.
+  if (sent == RCL_RET_TIMEOUT) rcl_reset_error();
+  else Check(sent, "answer a reset");
+}
 
 void Ros::Publish() {
   // A client waits for the state, so that what belongs to it goes first and what does not, last.

@@ -69,11 +69,15 @@ class GazeboBackend(Ros2Backend):
         try:
             self._server.wait_ready()
             super().__init__(robot, num_envs, control_dt, domain_id=self._domain.id, timeout=timeout, lock_step=True)
+        except BaseException:
+            self._end_server()
+            raise
+        try:
             self._check_version()
             if gui:
                 self._client, self._real_time = GazeboClient(self._server), RealTime(control_dt)
         except BaseException:
-            self._end_server()
+            self.close()
             raise
 
     def close(self) -> None:
@@ -89,7 +93,6 @@ class GazeboBackend(Ros2Backend):
         """Raise a BackendError where another plug-in than the one built here serves the world."""
         came, expected = self._link.provider, compute_key(self._server.gazebo, find_ros())
         if came is None or came.version != expected:
-            self._link.close()
             raise BackendError(
                 f"The plug-in in gzserver is {came}, expected version {expected!r}. Is another one on GAZEBO_PLUGIN_PATH?"
             )
