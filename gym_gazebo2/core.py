@@ -116,7 +116,7 @@ class ArmCore:
         self._travel = self.robot.control_speed * self.control_dt
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
         self.arm: ArmState | None = None
-        self._no, self._yes = np.zeros(self.num_envs, dtype=bool), np.ones(self.num_envs, dtype=bool)
+        self._known_restarts = self.backend.num_restarts
         self.tcp: TcpState
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
 
@@ -157,6 +157,8 @@ class ArmCore:
         arm = self.backend.reset(mask, q)
         self.goal = goal
         self.backend.show_goal(goal)
+        if mask.all():  # else the arms that were not to be reset learn of a restart by their next step
+            self._known_restarts = self.backend.num_restarts
         return self._look(arm, restarts)
 
     def step(self, action: ArrayLike) -> Outcome:
@@ -175,8 +177,9 @@ class ArmCore:
         arm = self.arm
         target = compute_target(action, arm.q_setpoint, self.robot, self._travel, self.control)
         setpoint = compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel)
-        restarts = self.backend.num_restarts
-        return self._look(self.backend.step(setpoint), restarts)
+        arm, restarts = self.backend.step(setpoint), self._known_restarts
+        self._known_restarts = self.backend.num_restarts
+        return self._look(arm, restarts)
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
         """Return rewards for other goals than the episode's, as hindsight experience replay asks for.
@@ -218,7 +221,7 @@ class ArmCore:
             "position_error": errors.position,
             "orientation_error": errors.orientation,
             "in_collision": arm.in_collision,
-            "simulator_restarted": self._yes if restarts not in (None, self.backend.num_restarts) else self._no,
+            "simulator_restarted": np.full(self.num_envs, restarts not in (None, self.backend.num_restarts)),
         }
         return Outcome(self._observe(state), self.task.compute_reward(errors, arm.in_collision), info)
 

@@ -144,7 +144,7 @@ def check_render_mode(render_mode: str | None) -> None:
 def make_metadata(metadata: Mapping[str, Any], control_dt: float) -> dict[str, Any]:
     """Return an instance's metadata: its frame rate, and the render modes that this machine has a screen for."""
     modes = [mode for mode in RENDER_MODES if mode != "human" or has_display()]
-    return {**metadata, "render_modes": modes, "render_fps": round(1.0 / control_dt)}
+    return {**metadata, "render_modes": modes, "render_fps": max(1, round(1.0 / control_dt))}
 
 
 def _take_first(observation: Observation) -> Observation:

@@ -99,6 +99,8 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
 
     if config.provider not in PROVIDERS:
         raise UnknownNameError("provider", config.provider, PROVIDERS)
+    if config.factor != 1.0 and not config.real_time:
+        raise InvalidArgumentError("factor", config.factor, "1 without --real-time: in lock-step time runs with the commands")
     robot = make_robot(config.robot)
     config = dataclasses.replace(config, domain=read_domain() if config.domain is None else config.domain)
     os.environ.update(make_default())

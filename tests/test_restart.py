@@ -127,6 +127,30 @@ def test_a_reset_that_fails_is_tried_again() -> None:
     assert not truncated and not info["simulator_restarted"]
 
 
+@pytest.mark.parametrize("autoreset", ["SAME_STEP", "DISABLED"])
+def test_a_reset_of_some_that_fails_ends_the_episodes_of_the_others(autoreset: str) -> None:
+    deaths = iter([False, True])  # the second reset
+    kind = fragile(lambda number, call: call == "reset" and next(deaths, False))
+    options: dict[str, Any] = {"backend": kind, "backend_options": RESTART, "autoreset_mode": autoreset}
+    env = ArmVectorEnv("scara", "scara_reach", num_envs=3, **options)
+    env.reset(seed=0)
+    env.step(np.ones((3, 3)))
+    env.reset(options={"reset_mask": np.array([True, False, False])})
+    *_, truncated, infos = env.step(np.ones((3, 3)))
+    told = infos if autoreset == "DISABLED" else infos["final_info"]
+    assert truncated.all() and told["simulator_restarted"].all()
+    env.reset()
+    *_, truncated, infos = env.step(np.ones((3, 3)))
+    assert not truncated.any() and not infos["simulator_restarted"].any()
+
+
+def test_infos_are_the_callers_own() -> None:
+    env = ArmVectorEnv("scara", "scara_reach", num_envs=2, backend="fake")
+    _, infos = env.reset(seed=0)
+    infos["simulator_restarted"][:] = True
+    assert not env.step(np.ones((2, 3)))[3].any()
+
+
 def test_what_is_broken_fails_after_some_restarts() -> None:
     kind = fragile(lambda number, call: call == "step 1")
     env = ArmEnv("scara", "scara_reach", backend=kind, backend_options=RESTART)

@@ -16,8 +16,9 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_ga
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.cli import main
+from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.robots import make_robot
-from gym_gazebo2.sim import PROVIDERS, SimConfig, describe, parse
+from gym_gazebo2.sim import PROVIDERS, SimConfig, describe, parse, simulate
 
 from .sim_process import run_sim
 
@@ -91,6 +92,8 @@ def test_describes_the_network_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_modes_on_the_command_line() -> None:
     assert parse([]) == parse(["--lock-step"]) == SimConfig()
+    with pytest.raises(InvalidArgumentError, match="factor is -3.0, expected 1 without --real-time"):
+        simulate(parse(["scara", "--factor", "-3"]))
     assert parse(["scara", "--real-time", "--factor", "0"]) == SimConfig("scara", real_time=True, factor=0.0)
 
 

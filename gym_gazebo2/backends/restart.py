@@ -33,7 +33,7 @@ class RestartingBackend(Backend):
     """Arms of another backend. Where that one raises a BackendError, it is closed and made again.
 
     A step that fails returns the last state, and ``num_restarts`` grows: the episodes under way are over. A reset that fails is
-    tried again.
+    tried again, of every arm: those that were not to be reset start at home, for their episodes are over, too.
 
     Attributes:
         inner: The backend that moves the arms now.
@@ -52,13 +52,13 @@ class RestartingBackend(Backend):
         self._make, self._most, self._failures = make, most, 0
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
-        """Put the masked arms at ``q``, in a new simulator where the old one fails."""
+        """Put the masked arms at ``q``, in a new simulator where the old one fails, the others at home there."""
         self._check_open()
         try:
             self._state = self.inner.reset(mask, q)
         except BackendError as error:
             self._restart(error)
-            return self.reset(mask, q)
+            return self.reset(np.ones_like(mask), np.where(mask[:, np.newaxis], q, self.robot.home))
         return self._state
 
     def step(self, q_setpoint: Array) -> ArmState:
