@@ -121,6 +121,9 @@ class TrainConfig:
             raise UnknownNameError("activation", self.activation, ACTIVATIONS)
         if not isinstance(self.backend, str):
             raise InvalidArgumentError("backend", self.backend, f"the name of a backend: {', '.join(sorted(BACKENDS))}")
+        if self.backend == "ros2":
+            expected = "one that gives evaluations an arm of their own, such as mujoco; gym-gazebo2 evaluate takes ros2"
+            raise InvalidArgumentError("backend", self.backend, expected)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in READERS and not (value is None and field.default is None):

@@ -226,6 +226,7 @@ def test_images_can_be_trained_on(tmp_path):
         ({"hyperparameters": [1]}, "hyperparameters is"),
         ({"hyperparameters": {"policy_kwargs": {"activation_fn": print}}}, "JSON"),
         ({"backend": "bullet"}, "Available: fake, gazebo, mujoco"),
+        ({"backend": "ros2"}, "expected one that gives evaluations an arm of their own"),
         ({"control_dt": 0.013}, "control_dt"),
         ({"hyperparameters": {"n_stpes": 10}}, "There is no hyperparameter of ppo 'n_stpes'. Did you mean 'n_steps'"),
         ({"hyperparameters": {"learning_rate": "lin_fast"}}, "lin_"),
