@@ -93,6 +93,7 @@ class GazeboServer:
             "IGN_IP": "127.0.0.1",
             "IGN_PARTITION": self._folder.path.name,
             "HOME": str(home),
+            "PULSE_RUNTIME_PATH": str(home / "pulse"),  # else libpulse leaves a folder in the temporary one
             "GYM_GAZEBO2_PARENT": str(os.getpid()),
             "GYM_GAZEBO2_READY_FD": str(ready),
         }

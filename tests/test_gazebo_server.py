@@ -278,6 +278,13 @@ def test_a_log_that_an_error_names_is_kept(tmp_path: Path, domain: int, monkeypa
     assert "Gazebo multi-robot simulator" in server.log.read_text()
 
 
+def test_the_folder_for_temporary_files_is_left_as_it_was(tmp_path: Path, domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    start_server(ROBOT, domain).close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_log_of_ones_own_goes_on_after_a_restart(tmp_path: Path) -> None:
     log = tmp_path / "gzserver.log"
     for line in ("echo first; exit 3", "echo second; exit 3"):
