@@ -152,6 +152,36 @@ def test_reset_is_slow_and_begins_where_the_arm_is(between: Relay, robot: Sim) -
     assert np.array_equal(state.q_setpoint, state.q), "after reset the set-point is the measured pose"
 
 
+def test_an_arm_outside_its_limits_comes_in_slowly_and_is_held_so(between: Relay, robot: Sim) -> None:
+    """The stand-in ignores what is faster than its velocity limit; here its first joint seems to be elsewhere."""
+    with connect(robot, "far") as backend:
+        backend.reset(ONE, MARA.home[None])
+    at, inside = MARA.home.copy(), MARA.home.copy()
+    at[0], inside[0] = MARA.upper[0] + 0.3, MARA.upper[0] - 0.1
+
+    def show(message: Any) -> None:
+        message.position[message.name.index("motor1")] += at[0]
+
+    def follow(message: Any) -> None:
+        message.points[0].positions[message.joint_names.index("motor1")] -= at[0]
+
+    between.faults["state"], between.faults["command"] = change(show), change(follow)
+    with connect(robot) as backend:
+        assert np.abs(backend.reset(ONE, inside[None]).q - inside).max() < 0.02
+    asked = np.array([read_positions(message) for message in between.seen["command"]])
+    assert np.all((asked >= MARA.lower) & (asked <= MARA.upper))
+    speeds = np.array([message.velocity for message in between.seen["state"]])
+    assert np.all(np.abs(speeds) < 1.3 * MARA.velocity_limit)
+    at[0] += 0.4
+    before = len(between.seen["command"])
+    with connect(robot):
+        pass  # it is held as soon as it is closed
+    wait_until(lambda: len(between.seen["command"]) > before)
+    held = between.seen["command"][-1]
+    assert read_positions(held)[0] == MARA.upper[0]
+    assert 1e-9 * to_ns(held.points[0].time_from_start) >= 0.29 / MARA.velocity_limit[0]
+
+
 def test_a_slow_policy_is_never_paired_with_an_older_state(between: Relay, arm: Any) -> None:
     state, errors, moves = arm.reset(ONE, MARA.home[None]), [], []
     for k in range(20):

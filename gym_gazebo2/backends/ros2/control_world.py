@@ -79,10 +79,10 @@ class ControlWorld:
         settings = dataclasses.replace(self._settings, reset_speed=1.0)
         return travel(self._link.robot, self._read_positions(), q, self.advance, settings)
 
-    def advance(self, goal: Array) -> Sample:
-        """Command a period, run its steps, and wait for the state at its end."""
+    def advance(self, goal: Array, least: int = 0) -> Sample:
+        """Command a period, with at least so much time to get there [ns], run its steps, and wait for the state at its end."""
         self._force = 0.0
-        self._link.send_goal(goal, self._settings.control_dt_ns)
+        self._link.send_goal(goal, max(least, self._settings.control_dt_ns))
         if not self._link.flush(self._settings.timeout):
             raise BackendError(f"{self._link.topics.command} was not received within {self._settings.timeout:g} s.")
         self._run(self._steps, self._now + self._settings.control_dt_ns)
