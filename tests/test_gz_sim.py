@@ -151,6 +151,41 @@ def test_lost_steps_are_asked_for_again(world: GzSim, domain: int) -> None:
         assert [arm.step(arm._setpoint).time[0] for _ in range(3)] == [PERIOD, 2 * PERIOD, 3 * PERIOD]
 
 
+def test_a_clock_that_is_late_makes_no_call_twice(world: GzSim, domain: int) -> None:
+    with connect(domain) as arm:
+        arm.reset(ONE, SCARA.home[None])
+        world.calls.clear()
+        world.clock_delay = 2.5
+        state = arm.step(arm._setpoint + 0.05)
+        assert state.time[0] == PERIOD and world.calls == [10]
+        assert np.array_equal(state.q[0], world.arm.q), "the state is that of this step"
+
+
+def test_a_call_that_was_run_twice_is_an_error_until_the_next_reset(world: GzSim, domain: int) -> None:
+    with connect(domain) as arm:
+        arm.reset(ONE, SCARA.home[None])
+        world.calls.clear()
+        world.clock_delay, world.lose_answers = 2.5, 1
+        with pytest.raises(BackendError, match=r"expected \d+ ns at the end of 10 steps"):
+            arm.step(arm._setpoint + 0.05)
+        world.clock_delay = 0.02
+        assert world.calls == [10, 10] and arm.reset(ONE, SCARA.home[None]).time[0] == 0
+        state = arm.step(arm._setpoint)
+        assert state.time[0] == PERIOD and np.array_equal(state.q[0], world.arm.q)
+
+
+def test_a_world_that_went_on_between_steps_is_noticed_before_the_next(world: GzSim, domain: int) -> None:
+    with connect(domain) as arm:
+        arm.reset(ONE, SCARA.home[None])
+        before = len(world.calls)
+        world.run(3)
+        assert arm._link.graph.wait(lambda: arm.pacing._clock == arm.pacing._now + 3 * PERIOD // 10, 5.0)
+        with pytest.raises(BackendError, match=r"expected \d+ ns, where the last one left it.*another client step"):
+            arm.step(arm._setpoint)
+        assert len(world.calls) == before and arm.reset(ONE, SCARA.home[None]).time[0] == 0
+        assert arm.step(arm._setpoint).time[0] == PERIOD
+
+
 def test_steps_of_others_are_noticed(world: GzSim, domain: int) -> None:
     with connect(domain) as arm:
         arm.reset(ONE, SCARA.home[None])
