@@ -335,6 +335,15 @@ finally:
     check_held(between)
 
 
+def test_a_silent_robot_is_waited_for_no_longer_than_the_deadline(between: Relay, robot: Sim) -> None:
+    with connect(robot, stale_after=8.0, timeout=1.0) as backend:
+        between.faults["state"] = lose(1)
+        started = time.monotonic()
+        with pytest.raises(BackendError, match="No state came on /near/joint_states"):
+            backend.reset(ONE, MARA.home[None])
+        assert time.monotonic() - started < 6.0
+
+
 def test_close_does_not_command_a_pose_of_long_ago(between: Relay, robot: Sim) -> None:
     with connect(robot, stale_after=1.0) as backend:
         backend.reset(ONE, MARA.home[None])
@@ -469,6 +478,10 @@ def test_a_simulator_that_runs_freely_goes_to_its_start_too() -> None:
         {"reset_speed": 2.0},
         {"stale_after": 0.01},
         {"stale_after": math.nan},
+        {"stale_after": math.inf},
+        {"stale_after": "long"},
+        {"reset_speed": "fast"},
+        {"reset_speed": True},
         {"timeout": math.nan},
         {"timeout": 0.0},
         {"timeout": "soon"},

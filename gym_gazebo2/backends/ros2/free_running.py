@@ -116,7 +116,7 @@ class FreeRunning:
             self._link.graph.drain()
         finally:
             self._earliest = None
-        self._link.graph.wait(self._is_fresh, self._settings.stale_after)
+        self._link.graph.wait(self._is_fresh, min(self._settings.stale_after, self._settings.timeout))
         self._looked = time.monotonic()
 
     def _is_fresh(self) -> bool:
