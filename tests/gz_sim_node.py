@@ -38,6 +38,7 @@ class GzSim:
         update_every: Physics steps between two updates of the controllers.
         lose_calls: How many of the next calls never come: nothing is run, nothing is answered.
         lose_answers: How many of the next calls are run and not answered.
+        tells_velocities: Whether states have them.
         refuse: Answer calls with success = False.
         extra_steps: Steps that somebody else adds to the next queue.
         resets: Reset requests that came.
@@ -48,7 +49,7 @@ class GzSim:
         self.graph, self.arm = Graph(domain), ServedArm(robot, physics_dt=PHYSICS_DT)
         self.world, self.clock_delay, self.update_every = world, 0.02, 1
         self.lose_calls = self.lose_answers = self.extra_steps = self.resets = 0
-        self.refuse, self.calls = False, list[int]()
+        self.refuse, self.tells_velocities, self.calls = False, True, list[int]()
         self._is_paused, self._queue, self._command = is_paused, 0, None
         self._due: list[tuple[float, int, Any, Any]] = []
         self._numbers, self._stop, self._steps = itertools.count(), threading.Event(), 0
@@ -130,6 +131,8 @@ class GzSim:
             state = JointState(name=list(reversed(arm.robot.joint_names)))
             state.header.stamp = from_ns(Time, arm.time)
             state.position, state.velocity = (array("d", values[::-1]) for values in (arm.q, arm.dq))
+            if not self.tells_velocities:
+                state.velocity = []
             self._send_late(self._states, state)
         self._send_late(self._clocks, Clock(clock=from_ns(Time, arm.time)))
 

@@ -135,6 +135,17 @@ def test_a_step_is_exactly_a_period(kind: Any, domain: int, is_paused: bool) -> 
         assert world.resets == 0 and set(world.calls) == {1, 10}, "joints are put back by command, never by a reset"
 
 
+def test_states_without_velocities_get_those_of_their_way(world: GzSim, domain: int) -> None:
+    world.tells_velocities = False
+    with connect(domain) as arm:
+        state = arm.reset(ONE, np.full((1, 3), 0.2))
+        assert np.abs(world.arm.dq).max() < 0.1, "an arm on its way is not taken for one at rest"
+        for _ in range(8):
+            before, state = state, arm.step(state.q_setpoint + 0.02)
+            np.testing.assert_allclose(state.dq, (state.q - before.q) / 0.05)
+        np.testing.assert_allclose(state.dq[0], world.arm.dq, rtol=0.1)
+
+
 def test_time_stands_still_between_steps(world: GzSim, domain: int) -> None:
     with connect(domain) as arm:
         arm.reset(ONE, SCARA.home[None])

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from gym_gazebo2.backends.ros2.feed import fill_velocities
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
 from gym_gazebo2.backends.ros2.travel import travel
 from gym_gazebo2.backends.ros2.wire import JointReading, read_force
@@ -86,13 +85,13 @@ class ControlWorld:
     def advance(self, goal: Array, least: int = 0) -> Sample:
         """Command a period, with at least so much time to get there [ns], run its steps, and wait for the state at its end."""
         self._check_clock()
-        self._force = 0.0
+        before, self._force = self._read_positions(), 0.0
         self._link.send_goal(goal, max(least, self._settings.control_dt_ns))
         if not self._link.flush(self._settings.timeout):
             raise BackendError(f"{self._link.topics.command} was not received within {self._settings.timeout:g} s.")
         self._run(self._steps, self._now + self._settings.control_dt_ns)
         q, dq = self._link.arrange(self._get_state())
-        dq = np.zeros_like(q) if np.isnan(dq).all() else dq
+        dq = fill_velocities(dq, q - before, self._settings.control_dt_ns)
         return Sample(self._now, q, dq, goal, self._force > 0.0)
 
     def hold(self) -> None:
