@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import signal
@@ -336,7 +337,9 @@ finally:
 
 
 def test_a_silent_robot_is_waited_for_no_longer_than_the_deadline(between: Relay, robot: Sim) -> None:
-    with connect(robot, stale_after=8.0, timeout=1.0) as backend:
+    wait_for(between, "state")
+    with connect(robot, stale_after=8.0) as backend:
+        backend.pacing._settings = dataclasses.replace(backend.pacing._settings, timeout=1.0)
         between.faults["state"] = lose(1)
         started = time.monotonic()
         with pytest.raises(BackendError, match="No state came on /near/joint_states"):

@@ -70,13 +70,14 @@ def travel(robot: RobotSpec, q: Array, goal: Array, advance: Callable[[Array, in
         is_there = np.abs(sample.q - goal).max() < ARRIVED and np.allclose(sample.setpoint, goal, rtol=0.0, atol=1e-9)
         if is_there and np.abs(sample.dq).max() < AT_REST:
             return sample._replace(setpoint=sample.q.copy())
+        # Meanwhile the set-point stays: what it gained would have to be made up for in one period.
         is_coming_in = find_out(sample.q).any() and np.abs(sample.dq).max() >= AT_REST
         way = np.zeros_like(goal) if is_coming_in else goal - sample.setpoint
         ahead = sample.setpoint + way / max(1.0, np.abs(way / most).max())
         sample = command(np.clip(ahead, sample.q - window, sample.q + window), sample.q)
     joint = int(np.argmax(np.abs(sample.q - goal)))
-    name, at, speed = robot.joint_names[joint], sample.q[joint], sample.dq[joint]
+    name, at, turning = robot.joint_names[joint], sample.q[joint], sample.dq[joint]
     raise BackendError(
         f"The arm did not come to rest at its start pose: {name!r} is at {at:.3f} rad, turning "
-        f"at {speed:.3f} rad/s, expected {goal[joint]:.3f} rad within {ARRIVED} rad. Is it blocked, or its drive off?"
+        f"at {turning:.3f} rad/s, expected {goal[joint]:.3f} rad within {ARRIVED} rad. Is it blocked, or its drive off?"
     )
