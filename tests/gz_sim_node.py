@@ -25,6 +25,10 @@ from gym_gazebo2.ros import Clock, Graph, JointState, JointTrajectory, Time, Top
 PHYSICS_DT = 0.005
 
 
+class Lost(Exception):
+    """A call is not answered."""
+
+
 class GzSim:
     """A world with an arm and its controllers.
 
@@ -32,7 +36,9 @@ class GzSim:
         world: Its name.
         clock_delay: Time by which /clock and the states are late [s].
         update_every: Physics steps between two updates of the controllers.
-        lose_calls: How many of the next calls are answered and then forgotten.
+        lose_calls: How many of the next calls never come: nothing is run, nothing is answered.
+        lose_answers: How many of the next calls are run and not answered.
+        tells_velocities: Whether states have them.
         refuse: Answer calls with success = False.
         extra_steps: Steps that somebody else adds to the next queue.
         resets: Reset requests that came.
@@ -42,8 +48,8 @@ class GzSim:
     def __init__(self, robot: RobotSpec, domain: int, kind: Any = None, is_paused: bool = True, world: str = "lab") -> None:
         self.graph, self.arm = Graph(domain), ServedArm(robot, physics_dt=PHYSICS_DT)
         self.world, self.clock_delay, self.update_every = world, 0.02, 1
-        self.lose_calls = self.extra_steps = self.resets = 0
-        self.refuse, self.calls = False, list[int]()
+        self.lose_calls = self.lose_answers = self.extra_steps = self.resets = 0
+        self.refuse, self.tells_velocities, self.calls = False, True, list[int]()
         self._is_paused, self._queue, self._command = is_paused, 0, None
         self._due: list[tuple[float, int, Any, Any]] = []
         self._numbers, self._stop, self._steps = itertools.count(), threading.Event(), 0
@@ -55,6 +61,10 @@ class GzSim:
             self.graph.node.create_service(kind, f"/world/{world}/control", self._on_call)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def run(self, steps: int) -> None:
+        """Run steps that nobody here asked for."""
+        self._queue += steps
 
     def close(self) -> None:
         self._stop.set()
@@ -74,11 +84,14 @@ class GzSim:
             return response
         if self.lose_calls:
             self.lose_calls -= 1
-            return response
+            raise Lost
         self._is_paused = control.pause
         if control.pause and control.multi_step:  # without pause, gz-sim ignores multi_step
             self._queue += control.multi_step + self.extra_steps
             self.extra_steps = 0
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise Lost
         return response
 
     def _run(self) -> None:
@@ -87,7 +100,8 @@ class GzSim:
             is_idle = self._is_paused and not self._queue
             due = self._due[0][0] if self._due else float("inf")
             wake = min(due, time.monotonic() + 0.05 if is_idle else next_tick)
-            self.graph.wait(self._has_work, max(0.0005, min(wake - time.monotonic(), 0.05)))
+            with contextlib.suppress(Lost):
+                self.graph.wait(self._has_work, max(0.0005, min(wake - time.monotonic(), 0.05)))
             now = time.monotonic()
             while self._due and self._due[0][0] <= now:
                 _, _, publisher, message = heapq.heappop(self._due)
@@ -117,6 +131,8 @@ class GzSim:
             state = JointState(name=list(reversed(arm.robot.joint_names)))
             state.header.stamp = from_ns(Time, arm.time)
             state.position, state.velocity = (array("d", values[::-1]) for values in (arm.q, arm.dq))
+            if not self.tells_velocities:
+                state.velocity = []
             self._send_late(self._states, state)
         self._send_late(self._clocks, Clock(clock=from_ns(Time, arm.time)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import signal
@@ -150,6 +151,36 @@ def test_reset_is_slow_and_begins_where_the_arm_is(between: Relay, robot: Sim) -
     assert np.all(speed < 0.3 + 1e-6) and speed.max() > 0.25
     assert np.abs(state.q - start).max() < 0.02 and state.time[0] == 0
     assert np.array_equal(state.q_setpoint, state.q), "after reset the set-point is the measured pose"
+
+
+def test_an_arm_outside_its_limits_comes_in_slowly_and_is_held_so(between: Relay, robot: Sim) -> None:
+    """The stand-in ignores what is faster than its velocity limit; here its first joint seems to be elsewhere."""
+    with connect(robot, "far") as backend:
+        backend.reset(ONE, MARA.home[None])
+    at, inside = MARA.home.copy(), MARA.home.copy()
+    at[0], inside[0] = MARA.upper[0] + 0.3, MARA.upper[0] - 0.1
+
+    def show(message: Any) -> None:
+        message.position[message.name.index("motor1")] += at[0]
+
+    def follow(message: Any) -> None:
+        message.points[0].positions[message.joint_names.index("motor1")] -= at[0]
+
+    between.faults["state"], between.faults["command"] = change(show), change(follow)
+    with connect(robot) as backend:
+        assert np.abs(backend.reset(ONE, inside[None]).q - inside).max() < 0.02
+    asked = np.array([read_positions(message) for message in between.seen["command"]])
+    assert np.all((asked >= MARA.lower) & (asked <= MARA.upper))
+    speeds = np.array([message.velocity for message in between.seen["state"]])
+    assert np.all(np.abs(speeds) < 1.3 * MARA.velocity_limit)
+    at[0] += 0.4
+    before = len(between.seen["command"])
+    with connect(robot):
+        pass  # it is held as soon as it is closed
+    wait_until(lambda: len(between.seen["command"]) > before)
+    held = between.seen["command"][-1]
+    assert read_positions(held)[0] == MARA.upper[0]
+    assert 1e-9 * to_ns(held.points[0].time_from_start) >= 0.29 / MARA.velocity_limit[0]
 
 
 def test_a_slow_policy_is_never_paired_with_an_older_state(between: Relay, arm: Any) -> None:
@@ -305,6 +336,17 @@ finally:
     check_held(between)
 
 
+def test_a_silent_robot_is_waited_for_no_longer_than_the_deadline(between: Relay, robot: Sim) -> None:
+    wait_for(between, "state")
+    with connect(robot, stale_after=8.0) as backend:
+        backend.pacing._settings = dataclasses.replace(backend.pacing._settings, timeout=1.0)
+        between.faults["state"] = lose(1)
+        started = time.monotonic()
+        with pytest.raises(BackendError, match="No state came on /near/joint_states"):
+            backend.reset(ONE, MARA.home[None])
+        assert time.monotonic() - started < 6.0
+
+
 def test_close_does_not_command_a_pose_of_long_ago(between: Relay, robot: Sim) -> None:
     with connect(robot, stale_after=1.0) as backend:
         backend.reset(ONE, MARA.home[None])
@@ -439,6 +481,10 @@ def test_a_simulator_that_runs_freely_goes_to_its_start_too() -> None:
         {"reset_speed": 2.0},
         {"stale_after": 0.01},
         {"stale_after": math.nan},
+        {"stale_after": math.inf},
+        {"stale_after": "long"},
+        {"reset_speed": "fast"},
+        {"reset_speed": True},
         {"timeout": math.nan},
         {"timeout": 0.0},
         {"timeout": "soon"},

@@ -135,6 +135,17 @@ def test_a_step_is_exactly_a_period(kind: Any, domain: int, is_paused: bool) -> 
         assert world.resets == 0 and set(world.calls) == {1, 10}, "joints are put back by command, never by a reset"
 
 
+def test_states_without_velocities_get_those_of_their_way(world: GzSim, domain: int) -> None:
+    world.tells_velocities = False
+    with connect(domain) as arm:
+        state = arm.reset(ONE, np.full((1, 3), 0.2))
+        assert np.abs(world.arm.dq).max() < 0.1, "an arm on its way is not taken for one at rest"
+        for _ in range(8):
+            before, state = state, arm.step(state.q_setpoint + 0.02)
+            np.testing.assert_allclose(state.dq, (state.q - before.q) / 0.05)
+        np.testing.assert_allclose(state.dq[0], world.arm.dq, rtol=0.1)
+
+
 def test_time_stands_still_between_steps(world: GzSim, domain: int) -> None:
     with connect(domain) as arm:
         arm.reset(ONE, SCARA.home[None])
@@ -149,6 +160,41 @@ def test_lost_steps_are_asked_for_again(world: GzSim, domain: int) -> None:
         arm.reset(ONE, SCARA.home[None])
         world.lose_calls = 1
         assert [arm.step(arm._setpoint).time[0] for _ in range(3)] == [PERIOD, 2 * PERIOD, 3 * PERIOD]
+
+
+def test_a_clock_that_is_late_makes_no_call_twice(world: GzSim, domain: int) -> None:
+    with connect(domain) as arm:
+        arm.reset(ONE, SCARA.home[None])
+        world.calls.clear()
+        world.clock_delay = 2.5
+        state = arm.step(arm._setpoint + 0.05)
+        assert state.time[0] == PERIOD and world.calls == [10]
+        assert np.array_equal(state.q[0], world.arm.q), "the state is that of this step"
+
+
+def test_a_call_that_was_run_twice_is_an_error_until_the_next_reset(world: GzSim, domain: int) -> None:
+    with connect(domain) as arm:
+        arm.reset(ONE, SCARA.home[None])
+        world.calls.clear()
+        world.clock_delay, world.lose_answers = 2.5, 1
+        with pytest.raises(BackendError, match=r"expected \d+ ns at the end of 10 steps"):
+            arm.step(arm._setpoint + 0.05)
+        world.clock_delay = 0.02
+        assert world.calls == [10, 10] and arm.reset(ONE, SCARA.home[None]).time[0] == 0
+        state = arm.step(arm._setpoint)
+        assert state.time[0] == PERIOD and np.array_equal(state.q[0], world.arm.q)
+
+
+def test_a_world_that_went_on_between_steps_is_noticed_before_the_next(world: GzSim, domain: int) -> None:
+    with connect(domain) as arm:
+        arm.reset(ONE, SCARA.home[None])
+        before = len(world.calls)
+        world.run(3)
+        assert arm._link.graph.wait(lambda: arm.pacing._clock == arm.pacing._now + 3 * PERIOD // 10, 5.0)
+        with pytest.raises(BackendError, match=r"expected \d+ ns, where the last one left it.*another client step"):
+            arm.step(arm._setpoint)
+        assert len(world.calls) == before and arm.reset(ONE, SCARA.home[None]).time[0] == 0
+        assert arm.step(arm._setpoint).time[0] == PERIOD
 
 
 def test_steps_of_others_are_noticed(world: GzSim, domain: int) -> None:

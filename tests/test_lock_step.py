@@ -164,6 +164,15 @@ def test_a_period_that_is_no_whole_number_of_physics_steps_is_refused_at_once(si
         make_backend("ros2", MARA, domain_id=sim.domain, namespace="far", control_dt=0.012)
 
 
+def test_a_reset_after_ros_was_shut_down_says_so(sim: Sim) -> None:
+    with closing(make_backend("ros2", MARA, domain_id=sim.domain, namespace="far", on_failure="restart")) as arm:
+        arm.reset(ONE, MARA.home[None])
+        arm.inner._link.graph._context.shutdown()
+        with pytest.raises(BackendError, match="ROS was shut down"):
+            arm.inner.reset(ONE, MARA.home[None])
+        assert arm.reset(ONE, MARA.home[None]).time[0] == 0 and arm.num_restarts == 1
+
+
 def test_who_does_not_tell_of_contacts_is_named(between: Relay, sim: Sim) -> None:
     with closing(make_backend("ros2", MARA, domain_id=sim.domain, namespace="near", timeout=1.0)) as arm:
         between.faults["contacts"] = lose(1)

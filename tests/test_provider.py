@@ -12,6 +12,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
 
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
+
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.provider import ServedArm, serve
@@ -155,6 +158,12 @@ def test_in_real_time_the_name_of_a_frame_is_no_token(mara: RobotSpec) -> None:
             client.commands.publish(command)
             assert client.spin_until(lambda goal=goal: client.states and np.abs(get_q(client.states[-1]) - goal).max() < 1e-3)
         client.close()
+    with run_sim("mara", "--real-time", "--control-dt", "0.02") as sim, connect(sim, mara) as client:
+        for goal in (0.1, 0.2, 0.3):
+            client.places.publish(JointState(header=Header(frame_id="world"), name=client.joints, position=[goal] * mara.dof))
+            assert client.spin_until(
+                lambda goal=goal: client.states and np.abs(get_q(client.states[-1]) - goal).max() < 1e-3, 5
+            )
 
 
 def test_factor_is_how_fast_time_runs(mara: RobotSpec) -> None:

@@ -149,8 +149,8 @@ class _Provider:
 
     def _on_command(self, message: JointTrajectory) -> None:
         with self._refusing():
-            if self._lock_step and self._is_repeated(message.header.frame_id):
-                return  # in real time it may be a frame's name, the same for all
+            if self._is_repeated(message.header.frame_id):
+                return
             goal = read_command(message, self.arm.robot)
             duration = to_ns(message.points[0].time_from_start)
             self.arm.command(goal, count_steps(duration, self.arm.physics_dt_ns, self._lock_step))
@@ -173,11 +173,10 @@ class _Provider:
 
     def _is_repeated(self, token: str) -> bool:
         """Tell whether a message came before: the newest is answered again, an older one that comes late is dropped."""
-        if not token:
-            return False
+        if not token or not self._lock_step:
+            return False  # in real time it may be a frame's name, the same for all
         if token == self._token:
-            if self._lock_step:
-                self._send()
+            self._send()
             return True
         if token in self._old_tokens:
             return True

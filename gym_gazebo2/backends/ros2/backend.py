@@ -12,7 +12,6 @@ from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.ros2.choose import choose_pacing
 from gym_gazebo2.backends.ros2.link import Array, Link, Pacing, Sample, Settings
 from gym_gazebo2.checks import read_number
-from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros import Topics
 from gym_gazebo2.state import ArmState
@@ -68,11 +67,11 @@ class Ros2Backend(Backend):
         """
         super().__init__(robot, num_envs, control_dt)
         timeout = read_number("timeout", timeout, "a deadline above 0 s", lambda seconds: seconds > 0)
-        if not 0 < reset_speed <= 1:
-            raise InvalidArgumentError("reset_speed", reset_speed, "a share of the velocity limit above 0, up to 1")
+        share = "a share of the velocity limit above 0, up to 1"
+        reset_speed = read_number("reset_speed", reset_speed, share, lambda speed: 0 < speed <= 1)
+        age = f"a finite age of at least a control period, {self.control_dt} s"
         stale_after = STALE_PERIODS * self.control_dt if stale_after is None else stale_after
-        if not stale_after >= self.control_dt:
-            raise InvalidArgumentError("stale_after", stale_after, f"at least a control period, {self.control_dt} s")
+        stale_after = read_number("stale_after", stale_after, age, lambda seconds: seconds >= self.control_dt)
         self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_state(robot)
         self._link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive, self.is_local)
         settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after)

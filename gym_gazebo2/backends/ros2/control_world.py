@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from gym_gazebo2.backends.ros2.feed import fill_velocities
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
 from gym_gazebo2.backends.ros2.travel import travel
 from gym_gazebo2.backends.ros2.wire import JointReading, read_force
@@ -21,7 +20,7 @@ CONTROL_WORLD = "ros_gz_interfaces/srv/ControlWorld"
 QUIET = 0.5
 """A clock that stood still for so long is that of a paused world [s]."""
 CALL_AGAIN = 2.0
-"""A call after which neither answer nor clock came for so long was lost [s]."""
+"""A call after which neither answer nor clock came for so long is made again [s]."""
 LAG = 2.0
 """Time that the last state has to come after the clock [s]."""
 
@@ -65,7 +64,8 @@ class ControlWorld:
         link.graph.subscribe(Clock, link.topics.clock, self._on_clock)
         if not link.graph.wait(lambda: self._calls.service_is_ready() and link.is_heard, settings.timeout):
             raise BackendError(f"Nobody serves {service}, or nobody takes {link.topics.command}. Are the controllers active?")
-        self._now, self._physics_dt = self._settle(), 0
+        self._call(1)
+        self._now = self._settle(QUIET)
         self._physics_dt = self._measure_step()
         self._steps = settings.control_dt_ns // self._physics_dt
         if self._steps * self._physics_dt != settings.control_dt_ns:
@@ -75,29 +75,45 @@ class ControlWorld:
             )
 
     def place(self, q: Array) -> Sample:
-        """Go to ``q`` by commands."""
+        """Go to ``q`` by commands, from the time at which the world stands."""
+        if self._read_clock() != self._now:
+            self._now = self._settle(QUIET)
+            self._wait_state()
         settings = dataclasses.replace(self._settings, reset_speed=1.0)
         return travel(self._link.robot, self._read_positions(), q, self.advance, settings)
 
-    def advance(self, goal: Array) -> Sample:
-        """Command a period, run its steps, and wait for the state at its end."""
-        self._force = 0.0
-        self._link.send_goal(goal, self._settings.control_dt_ns)
+    def advance(self, goal: Array, least: int = 0) -> Sample:
+        """Command a period, with at least so much time to get there [ns], run its steps, and wait for the state at its end."""
+        self._check_clock()
+        before, self._force = self._read_positions(), 0.0
+        self._link.send_goal(goal, max(least, self._settings.control_dt_ns))
         if not self._link.flush(self._settings.timeout):
             raise BackendError(f"{self._link.topics.command} was not received within {self._settings.timeout:g} s.")
         self._run(self._steps, self._now + self._settings.control_dt_ns)
         q, dq = self._link.arrange(self._get_state())
-        dq = np.zeros_like(q) if np.isnan(dq).all() else dq
+        dq = fill_velocities(dq, q - before, self._settings.control_dt_ns)
         return Sample(self._now, q, dq, goal, self._force > 0.0)
 
     def hold(self) -> None:
         """Do nothing: time stands still."""
 
-    def _settle(self) -> int:
-        """Pause, and return the time at which the world stands still."""
-        self._call(1)
+    def _read_clock(self) -> int | None:
+        """Return the newest time that has come [ns]."""
+        self._link.graph.drain()
+        return self._clock
+
+    def _check_clock(self) -> None:
+        """Raise a BackendError where the world is not where the last step left it."""
+        if self._read_clock() != self._now:
+            raise BackendError(
+                f"The world of {self._service} is at {self._clock} ns before a step, expected {self._now} ns, where the last "
+                "one left it. Does another client step or run it? Call reset()."
+            )
+
+    def _settle(self, quiet: float) -> int:
+        """Return the time at which the world stands still [ns]: its clock does not change for so long [s]."""
         deadline = time.monotonic() + self._settings.timeout
-        while (seen := self._clock) is None or self._has_changed(seen, QUIET):
+        while (seen := self._clock) is None or self._has_changed(seen, quiet):
             if time.monotonic() > deadline:
                 raise BackendError(f"The world of {self._service} does not pause; its clock is at {seen} ns.")
         return seen
@@ -123,24 +139,38 @@ class ControlWorld:
         self._wait_state()
 
     def _call(self, steps: int) -> None:
-        """Ask for steps until the clock moves; a call after which it does not for a while was lost, and is made again."""
+        """Ask for steps until the clock moves.
+
+        A call without an answer is made again. It may have been the answer that was lost: then both are run, and the clock
+        says so once it stands still.
+        """
         request = self._type.Request()
         request.world_control.pause, request.world_control.multi_step = True, steps
-        graph, before, deadline = self._link.graph, self._clock, time.monotonic() + self._settings.timeout
-        while (left := deadline - time.monotonic()) > 0:
-            future = self._calls.call_async(request)
-            if graph.wait(functools.partial(self._has_moved, future, before), min(CALL_AGAIN, left)):
+        before, deadline = self._clock, time.monotonic() + self._settings.timeout
+        is_repeated = False
+        while time.monotonic() < deadline:
+            if self._ask(request, lambda: self._clock != before, deadline):
+                if is_repeated:
+                    self._settle(CALL_AGAIN + QUIET)
                 return
-            self._calls.remove_pending_request(future)
+            is_repeated = True
         raise BackendError(
             f"{self._service} moved the clock not at all within {self._settings.timeout:g} s, expected {steps} physics steps. "
             f"Does the simulator hang, or is {self._link.topics.clock} not bridged?"
         )
 
-    def _has_moved(self, future: Any, before: int | None) -> bool:
+    def _ask(self, request: Any, has_moved: Callable[[], bool], deadline: float) -> bool:
+        """Call once, and return whether the clock moves: before the deadline where an answer comes, else before long."""
+        future, left = self._calls.call_async(request), deadline - time.monotonic()
+        if self._link.graph.wait(lambda: self._is_answered(future) or has_moved(), min(CALL_AGAIN, left)):
+            return self._link.graph.wait(has_moved, deadline - time.monotonic())
+        self._calls.remove_pending_request(future)
+        return False
+
+    def _is_answered(self, future: Any) -> bool:
         if future.done() and not future.result().success:
             raise BackendError(f"{self._service} refused to step. Does the world have another name?")
-        return self._clock != before
+        return bool(future.done())
 
     def _has_changed(self, seen: int, timeout: float) -> bool:
         return self._link.graph.wait(lambda: self._clock != seen, timeout)

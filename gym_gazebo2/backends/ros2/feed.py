@@ -17,7 +17,7 @@ from gym_gazebo2.backends.ros2.wire import JointReading
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.robots import RobotSpec
 
-__all__ = ["Feed", "State"]
+__all__ = ["Feed", "State", "fill_velocities"]
 
 JUMP_PERIODS = 0.75
 """After so many periods with nothing but older stamps, the clock was set back, and it is not that a message was late."""
@@ -27,6 +27,11 @@ MOST_HASTE, MOST_LEAP = 100.0, 10.0
 """A provider's clock runs at most so many times as fast as time, and so far besides [s]."""
 MOST_SPEEDUP, MOST_NOISE = 4.0, 0.2
 """Between two states an arm moves at most so many times as far as at its velocity limit, and so far besides [rad]."""
+
+
+def fill_velocities(dq: Array, way: Array, nanoseconds: int) -> Array:
+    """Return velocities (dof,); where the publisher gives none, NaN, those of the way (dof,) that took so long [rad/s]."""
+    return way * (NANOSECONDS / nanoseconds) if np.isnan(dq).all() else dq
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,9 +162,9 @@ class Feed:
 
     def _fill(self, dq: Array, q: Array, stamp: int) -> Array:
         """Return velocities; where the publisher gives none, those of the way since the newest state."""
-        if self.newest is None or not np.isnan(dq).all():
-            return np.zeros_like(q) if np.isnan(dq).all() else dq
-        return (q - self.newest.q) * (NANOSECONDS / (stamp - self.newest.stamp))
+        if self.newest is None:
+            return fill_velocities(dq, np.zeros_like(q), 1)
+        return fill_velocities(dq, q - self.newest.q, stamp - self.newest.stamp)
 
     def _check(self, state: State) -> State:
         robot = self._robot

@@ -11,7 +11,7 @@ import numpy as np
 from gym_gazebo2.backends.base import NANOSECONDS
 from gym_gazebo2.backends.ros2.feed import Feed, State
 from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
-from gym_gazebo2.backends.ros2.travel import travel
+from gym_gazebo2.backends.ros2.travel import count_time, travel
 from gym_gazebo2.backends.ros2.wire import JointReading, read_force
 from gym_gazebo2.errors import BackendError
 
@@ -58,11 +58,11 @@ class FreeRunning:
         self._feed.restart()
         return travel(self._link.robot, self._catch_up().q, q, self.advance, self._settings)
 
-    def advance(self, goal: Array) -> Sample:
-        """Command a period, and wait for its end."""
+    def advance(self, goal: Array, least: int = 0) -> Sample:
+        """Command a period, with at least so much time to get there [ns], and wait for its end."""
         newest = self._catch_up()
         self._feed.force = 0.0
-        self._link.send_goal(goal, self._choose_duration(newest.q, goal))
+        self._link.send_goal(goal, max(least, self._choose_duration(newest.q, goal)))
         self._goal = goal
         state = self._wait(newest.stamp + self._settings.control_dt_ns)
         return Sample(state.stamp, state.q, state.dq, goal, self._feed.force > 0.0)
@@ -72,7 +72,11 @@ class FreeRunning:
         period, speed = self._settings.control_dt_ns, CAUTION * self._link.robot.velocity_limit / NANOSECONDS
         if self._goal is None or (np.abs(q - self._goal) <= LATE_PERIODS * period * speed).all():
             return period
-        return max(period, int(np.ceil((np.abs(goal - q) / speed).max())))
+        return self._count_time(goal - q)
+
+    def _count_time(self, way: Array) -> int:
+        """Return a period, or the time that the way takes below the velocity limit, where that is more [ns]."""
+        return count_time(way, CAUTION * self._link.robot.velocity_limit, self._settings.control_dt_ns)
 
     def hold(self) -> None:
         """Command the measured pose, unless it was measured long ago: by now the arm may have been moved by others."""
@@ -97,7 +101,7 @@ class FreeRunning:
             return
         if link.graph.wait(lambda: link.is_heard, patience):
             goal = np.clip(newest.q, robot.lower, robot.upper)
-            link.send_goal(goal, self._settings.control_dt_ns)
+            link.send_goal(goal, self._count_time(goal - newest.q))
             link.flush(FLUSH)
 
     def _catch_up(self) -> State:
@@ -112,7 +116,7 @@ class FreeRunning:
             self._link.graph.drain()
         finally:
             self._earliest = None
-        self._link.graph.wait(self._is_fresh, self._settings.stale_after)
+        self._link.graph.wait(self._is_fresh, min(self._settings.stale_after, self._settings.timeout))
         self._looked = time.monotonic()
 
     def _is_fresh(self) -> bool:

@@ -56,7 +56,7 @@ class LockStep:
         token = next(self._tokens)
         message = JointState(name=self._link.robot.joint_names, position=q.tolist())
         message.header.frame_id = token
-        answer = self._ask(token, lambda: self._places.publish(message))
+        answer = self._ask(token, lambda: self._link.graph.send(self._places, message))
         self._stamp, self._start, self._other = answer.stamp, self._link.starts, None
         sample = self._read(answer, q)
         if not (np.abs(sample.q - q) <= PLACED).all():
