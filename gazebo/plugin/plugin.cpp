@@ -143,9 +143,8 @@ void Plugin::OnEnd() {
 
 void Plugin::Serve() {
   if (ros_->TakeReset()) ResetWorld();
-  // In real time it may be a frame's name, the same for all messages.
-  if (ros_->TakePlace() && !(lock_step_ && IsRepeated(ros_->place.value.header.frame_id))) Place();
-  if (ros_->TakeCommand() && !(lock_step_ && IsRepeated(ros_->command.value.header.frame_id))) Step();
+  if (ros_->TakePlace() && !IsRepeated(ros_->place.value.header.frame_id)) Place();
+  if (ros_->TakeCommand() && !IsRepeated(ros_->command.value.header.frame_id)) Step();
 }
 
 void Plugin::Step() {
@@ -210,10 +209,10 @@ void Plugin::Publish() {
 
 /// Whether a message came before: the newest is answered again, an older one that comes late is dropped.
 bool Plugin::IsRepeated(const rosidl_runtime_c__String& token) {
-  if (token.size == 0) return false;
+  if (token.size == 0 || !lock_step_) return false;  // in real time it may be a frame's name, the same for all
   const std::string_view text(token.data, token.size);
   if (text == token_) {
-    if (lock_step_) ros_->Publish();
+    ros_->Publish();
     return true;
   }
   const size_t hash = std::hash<std::string_view>{}(text);
