@@ -103,6 +103,9 @@ class RunCallback(BaseCallback):
             self._check_finite(what, self.locals[name])
         dones = self.locals["dones"]
         if dones.any():
+            for info in self.locals["infos"]:
+                if info.get("simulator_restarted"):
+                    info.pop("episode", None)  # cut short, its sum of rewards says nothing of the policy
             self.update_wall()
             self._episodes.collect(dones, self.locals["infos"], self.num_timesteps, self.state.wall_s)
         return self.state.stopped_by is None
