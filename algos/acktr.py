@@ -248,6 +248,9 @@ class ACKTR(GuardedAlgorithm):
         self.policy.set_training_mode(False)  # one sample is too few for some layers, which K-FAC then names
         observation, _ = self.policy.obs_to_tensor(copy.deepcopy(self.observation_space).sample())
         distribution = self.policy.get_distribution(observation)
+        if not all(output.requires_grad for output, _ in compute_policy_metric(distribution)):
+            frozen = [name for name, p in self.policy.named_parameters() if not p.requires_grad]
+            raise InvalidArgumentError("frozen parameters", frozen, "none that all of a mean, or of a deviation, depends on")
         outputs = (distribution.log_prob(distribution.mode()), self.policy.predict_values(observation))
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
         rows = [th.autograd.grad(output.sum(), parameters, allow_unused=True) for output in outputs]
@@ -335,9 +338,10 @@ class ACKTR(GuardedAlgorithm):
         return policy_loss + self.ent_coef * entropy_loss
 
     def _take_policy_step(self, parts: Sequence[Part], log_likelihood: th.Tensor, loss: th.Tensor, metric: Metric) -> None:
-        """Step inside the trust region, and back by halves where its quadratic model was wrong."""
+        """Step inside the trust region, and back where its quadratic model was wrong: by halves, and at last whole."""
         target_kl, max_step_size = self._read_schedule("target_kl"), self._read_schedule("max_step_size")
         rows = sum(len(part.actions) for part in parts)
+        before = [parameter.detach().clone() for parameter in self._kfac.params]
         step = take_natural_step(self._kfac, log_likelihood, loss, metric, rows, target_kl, max_step_size)
         size, kl = step.size, self._measure_kl(parts, target_kl)
         for _ in range(MAX_HALVINGS):
@@ -346,6 +350,9 @@ class ACKTR(GuardedAlgorithm):
             size /= 2
             self._kfac.move(step.direction, -size)
             kl = self._measure_kl(parts, target_kl)
+        if not kl <= MAX_KL_RATIO * target_kl:  # also where it is NaN
+            self._kfac.put(before)
+            size, kl = 0.0, 0.0
         self.logger.record("train/loss", loss.item())
         self.logger.record("train/kl", kl)
         self.logger.record("train/predicted_kl", step.predicted_kl)

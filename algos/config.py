@@ -128,6 +128,8 @@ class TrainConfig:
             value = getattr(self, field.name)
             if field.name in READERS and not (value is None and field.default is None):
                 object.__setattr__(self, field.name, READERS[field.name](field.name, value))
+        if self.normalize_reward and self.normalize is False:
+            raise InvalidArgumentError("normalize_reward", self.normalize_reward, "false where normalize is, or both true")
         most = 2**32 - 1 - (self.num_envs or 1)  # NumPy's global generator takes no more, and arm i gets seed + i
         object.__setattr__(self, "seed", read_whole("seed", self.seed, 0, most))
 
@@ -176,15 +178,16 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     Raises:
         UnknownNameError: There is no preset for the id and the algorithm, or a key of the zoo file is unknown.
         RunError: The zoo file cannot be read.
+        InvalidArgumentError: Rewards shall be normalised where observations are not.
     """
     preset = _choose_preset(config)
     filled = {
         name: getattr(preset, name)
-        for name in ("steps", "num_envs", "start_noise", "eval_runs", "normalize", "normalize_reward")
+        for name in ("steps", "num_envs", "start_noise", "eval_runs", "normalize")
         if getattr(config, name) is None
     }
-    if filled.get("normalize_reward", ...) is None:
-        filled["normalize_reward"] = filled.get("normalize", config.normalize)
+    if config.normalize_reward is None:
+        filled["normalize_reward"] = filled.get("normalize", config.normalize) and preset.normalize_reward is not False
     hyperparameters = merge(preset.hyperparameters, config.hyperparameters)
     if network := describe_mlp(config.num_layers, config.num_hidden, config.layer_norm, config.activation):
         hyperparameters = merge(hyperparameters, {"policy_kwargs": network})
@@ -257,6 +260,8 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
         if name not in names:
             raise UnknownNameError("field of a configuration", name, names)
     given = {**{name: find(values) for name, find in BEFORE.items() if name not in values}, **values}
+    if given.get("normalize") is False:
+        given["normalize_reward"] = False  # older versions wrote true, and normalised neither
     for field in dataclasses.fields(ResolvedConfig):
         if field.kw_only and given.get(field.name) is None:
             raise InvalidArgumentError(

@@ -16,17 +16,23 @@ SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
 """Keywords that may be schedules in stable-baselines3's algorithms."""
 
 
-def parse_hyperparameters(hyperparameters: Mapping[str, Any], schedules: Collection[str] = SCHEDULES) -> dict[str, Any]:
+def parse_hyperparameters(
+    hyperparameters: Mapping[str, Any], schedules: Collection[str] = SCHEDULES, automatic: Collection[str] = ()
+) -> dict[str, Any]:
     """Return the keywords for the algorithm's constructor; "lin_x" becomes a schedule from x to 0, as in rl-baselines3-zoo.
 
     Args:
         hyperparameters: Plain values.
         schedules: Keywords that may be schedules.
+        automatic: Keywords that may be "auto", or "auto_" and a start: what the algorithm learns by itself.
 
     Raises:
         InvalidArgumentError: A value that no algorithm can work with.
     """
-    return {name: _parse(name, value, schedules) for name, value in hyperparameters.items()}
+    return {
+        name: value if name in automatic and _is_automatic(value) else _parse(name, value, schedules)
+        for name, value in hyperparameters.items()
+    }
 
 
 def _parse(name: str, value: Any, schedules: Collection[str]) -> Any:
@@ -80,12 +86,12 @@ COUNTS = (
 )
 POSITIVES = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl")
 SHARES = ("gamma", "gae_lambda", "tau")
+COEFFICIENTS = ("vf_coef", "ent_coef", "noise_std")
 RULES: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(COUNTS, read_whole),
     **dict.fromkeys(POSITIVES, _read_positive),
     **dict.fromkeys(SHARES, _read_share),
-    "vf_coef": _read_coefficient,
-    "ent_coef": lambda name, value: value if _is_automatic(value) else _read_coefficient(name, value),
+    **dict.fromkeys(COEFFICIENTS, _read_coefficient),
     "learning_starts": lambda name, value: read_whole(name, value, least=0),
 }
 """Keyword → what makes a plain value of it, or refuses it; keywords that are not here go to the algorithm as they are."""

@@ -30,7 +30,11 @@ NOISES: dict[str, type[ActionNoise]] = {"normal": NormalActionNoise, "ornstein-u
 
 
 def make_keywords(
-    values: Mapping[str, Any], num_actions: int, activation: str, schedules: Collection[str] = SCHEDULES
+    values: Mapping[str, Any],
+    num_actions: int,
+    activation: str,
+    schedules: Collection[str] = SCHEDULES,
+    automatic: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return keywords of an algorithm from plain values.
 
@@ -40,16 +44,17 @@ def make_keywords(
         num_actions: Numbers in an action.
         activation: The activation that the algorithm's policy has by itself.
         schedules: Keywords that may be schedules.
+        automatic: Keywords that may be "auto".
 
     Raises:
         UnknownNameError: A name stands in no table.
         InvalidArgumentError: A value cannot be read.
     """
-    keywords = parse_hyperparameters(values, schedules)
+    keywords = parse_hyperparameters(values, schedules, automatic)
     if "replay_buffer_class" in keywords:
         keywords["replay_buffer_class"] = _look_up("replay buffer", keywords["replay_buffer_class"], REPLAY_BUFFERS)
     if "noise_type" in keywords:
-        noise, std = _look_up("noise", keywords.pop("noise_type"), NOISES), float(keywords.pop("noise_std", 0.1))
+        noise, std = _look_up("noise", keywords.pop("noise_type"), NOISES), keywords.pop("noise_std", 0.1)
         keywords["action_noise"] = noise(np.zeros(num_actions), np.full(num_actions, std))
     if isinstance(keywords.get("train_freq"), list):
         keywords["train_freq"] = tuple(keywords["train_freq"])
@@ -66,7 +71,7 @@ def parse_assignments(words: Iterable[str]) -> dict[str, Any]:
             "lin_3e-4". A dash in a key is an underscore.
 
     Raises:
-        InvalidArgumentError: A word has no key or no value.
+        InvalidArgumentError: A word has no key or no value, or its key is a part of one that has a value.
     """
     values: dict[str, Any] = {}
     for word in words:
@@ -77,6 +82,8 @@ def parse_assignments(words: Iterable[str]) -> dict[str, Any]:
         inner = values
         for part in path:
             inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise InvalidArgumentError("hyperparameter", word, f"no part of {part}, which is {inner!r} already")
         inner[last] = _parse_text(text)
     return values
 

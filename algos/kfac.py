@@ -152,6 +152,12 @@ class KFAC(th.optim.Optimizer):
             parameter.sub_(change, alpha=step_size)
 
     @th.no_grad()
+    def put(self, values: Sequence[th.Tensor]) -> None:
+        """Give the parameters such values, one tensor for each of `params`."""
+        for parameter, value in zip(self.params, values, strict=True):
+            parameter.copy_(value)
+
+    @th.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Move by lr against the direction.
 

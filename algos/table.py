@@ -33,6 +33,7 @@ class Algorithm:
         recurrent: Whether the policy remembers: its prediction takes and gives a state.
         activation: Activation of its networks where none is asked for, a row of ``networks.ACTIVATIONS``.
         schedules: Keywords that may be schedules.
+        automatic: Keywords that may be "auto".
     """
 
     path: str
@@ -42,6 +43,7 @@ class Algorithm:
     recurrent: bool = False
     activation: str = "tanh"
     schedules: tuple[str, ...] = SCHEDULES
+    automatic: tuple[str, ...] = ()
 
     def load_class(self) -> type[BaseAlgorithm]:
         """Import the class."""
@@ -55,6 +57,7 @@ class Algorithm:
 
 
 _ACKTR_SCHEDULES = ("learning_rate", "target_kl", "max_step_size", "critic_target_kl")
+_SOFT: dict[str, Any] = {"learns": "off_policy", "activation": "relu", "automatic": ("ent_coef",)}
 
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("stable_baselines3:PPO", "Schulman et al. 2017, arXiv:1707.06347"),
@@ -63,10 +66,10 @@ ALGORITHMS: dict[str, Algorithm] = {
     "trpo": Algorithm("sb3_contrib:TRPO", "Schulman et al. 2015, arXiv:1502.05477"),
     "acktr": Algorithm("gym_gazebo2.algos.acktr:ACKTR", "Wu et al. 2017, arXiv:1708.05144", schedules=_ACKTR_SCHEDULES),
     "a2c": Algorithm("stable_baselines3:A2C", "Mnih et al. 2016, arXiv:1602.01783"),
-    "sac": Algorithm("stable_baselines3:SAC", "Haarnoja et al. 2018, arXiv:1812.05905", "off_policy", activation="relu"),
+    "sac": Algorithm("stable_baselines3:SAC", "Haarnoja et al. 2018, arXiv:1812.05905", **_SOFT),
     "td3": Algorithm("stable_baselines3:TD3", "Fujimoto et al. 2018, arXiv:1802.09477", "off_policy", activation="relu"),
     "ddpg": Algorithm("stable_baselines3:DDPG", "Lillicrap et al. 2015, arXiv:1509.02971", "off_policy", activation="relu"),
-    "tqc": Algorithm("sb3_contrib:TQC", "Kuznetsov et al. 2020, arXiv:2005.04269", "off_policy", activation="relu"),
+    "tqc": Algorithm("sb3_contrib:TQC", "Kuznetsov et al. 2020, arXiv:2005.04269", **_SOFT),
     "dqn": Algorithm("stable_baselines3:DQN", "Mnih et al. 2015, arXiv:1312.5602", "off_policy", "discrete", activation="relu"),
 }
 
@@ -113,7 +116,7 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
             raise UnknownNameError(f"hyperparameter of {algo}", name, known)
     if row.learns == "off_policy" and _has_goals(env.observation_space):
         values.setdefault("replay_buffer_class", "HerReplayBuffer")
-    keywords = make_keywords(values, int(np.prod(env.action_space.shape)), row.activation, row.schedules)
+    keywords = make_keywords(values, int(np.prod(env.action_space.shape)), row.activation, row.schedules, row.automatic)
     try:
         return row.load_class()(policy, env, seed=seed, device="cpu", **keywords)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:

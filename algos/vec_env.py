@@ -169,11 +169,11 @@ class BatchedVecEnv(VecEnv):
     def _end_episodes(
         self, ended: NDArray[np.int64], terminated: NDArray[np.bool_], infos: dict[str, Any], rows: list[dict[str, Any]]
     ) -> None:
-        """Write what SB3 expects of an episode's end into the infos of the arms that ended."""
+        """Write what SB3 expects of an episode's end into the infos of the arms that ended, and keep those of their new one."""
         final = _split(infos["final_info"], self.num_envs)
         elapsed = round(time.monotonic() - self._start, 6)
         for i in ended:
-            rows[i] = final[i]
+            self.reset_infos[i], rows[i] = rows[i], final[i]
             rows[i]["terminal_observation"] = infos["final_obs"][i]
             rows[i]["TimeLimit.truncated"] = not terminated[i]
             rows[i]["episode"] = {"r": round(float(self.returns[i]), 6), "l": int(self.lengths[i]), "t": elapsed}

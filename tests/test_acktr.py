@@ -1,6 +1,7 @@
 """ACKTR: its trust region, its bookkeeping, and learning on environments small enough to be solved in seconds."""
 
 import copy
+import math
 import pickle
 
 import gymnasium as gym
@@ -23,6 +24,7 @@ from stable_baselines3.common.envs import (
 )
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.utils import LinearSchedule
@@ -606,6 +608,30 @@ def test_unsupported_layer_is_named(layer):
 
     with pytest.raises(InvalidArgumentError, match="net.1.weight"):
         ACKTR("MlpPolicy", make_point_env(), policy_kwargs={"features_extractor_class": Unsupported})
+
+
+class Frozen(ActorCriticPolicy):
+    """A policy whose deviation is not learnt."""
+
+    def _build(self, lr_schedule):
+        super()._build(lr_schedule)
+        self.log_std.requires_grad_(False)
+
+
+def test_frozen_deviation_is_named():
+    with pytest.raises(InvalidArgumentError, match=r"frozen parameters is \['log_std'\]"):
+        ACKTR(Frozen, make_point_env(), **SMALL)
+
+
+@pytest.mark.parametrize("kl", [1e3, math.nan])
+@pytest.mark.parametrize("policy_kwargs", [{}, "shared"])
+def test_step_that_no_halving_brings_into_the_region_is_taken_back_whole(monkeypatch, policy_kwargs, kl):
+    model = ACKTR("MlpPolicy", make_point_env(), policy_kwargs=make_shared() if policy_kwargs else {}, **SMALL)
+    before = [p.detach().clone() for p in model.policy.optimizer.params]
+    monkeypatch.setattr(ACKTR, "_measure_kl", lambda *args: kl)
+    values = learn(model, 256)
+    assert all(map(th.equal, model.policy.optimizer.params, before))
+    assert values["train/kl"] == values["train/step_size"] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(("bad", "named"), [("reward", "returns"), ("observation", "observations")])

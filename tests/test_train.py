@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback
-from gym_gazebo2.algos.config import ResolvedConfig, resolve
+from gym_gazebo2.algos.config import ResolvedConfig, from_json, resolve
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.presets import PRESETS
 from gym_gazebo2.algos.report import ReportConfig, write_report
@@ -25,7 +25,7 @@ from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.writing import write_atomically
 from gym_gazebo2.backends import BACKENDS, Backend
 from gym_gazebo2.backends.fake import FakeBackend
-from gym_gazebo2.errors import GymGazebo2Error, RunError
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError
 from gym_gazebo2.registration import ENVIRONMENTS
 
 SHORT = {"num_envs": 8, "steps": 4_800, "hyperparameters": {"batch_size": 400}, "progress": False, "eval_runs": 4}
@@ -295,6 +295,18 @@ def test_incomplete_run_and_corrupt_files(run, tmp_path):
     (part / "config.json").write_text("{}")
     with pytest.raises(RunError, match="config.json is corrupt: it has no 'arguments'"):
         resume(part)
+
+
+def test_rewards_are_not_normalised_alone(tmp_path):
+    with pytest.raises(InvalidArgumentError, match="normalize_reward is True, expected false where normalize is"):
+        TrainConfig("SCARA-v0", normalize=False, normalize_reward=True)
+    with pytest.raises(InvalidArgumentError, match="normalize_reward is True"):
+        resolve(TrainConfig("MARA-v0", normalize_reward=True))  # whose preset normalises nothing
+    (tmp_path / "zoo.yml").write_text("default: {normalize: true}")
+    for zoo in (None, str(tmp_path / "zoo.yml")):
+        assert not resolve(TrainConfig("SCARA-v0", normalize=False, zoo=zoo)).normalize_reward, "the preset's alone"
+    old = dataclasses.asdict(resolve(TrainConfig("SCARA-v0", normalize=False))) | {"normalize_reward": True}
+    assert not from_json(old).normalize_reward, "what an older version wrote is still read"
 
 
 ALWAYS = {"steps", "num_envs", "start_noise", "eval_runs", "eval_every", "normalize"}

@@ -40,6 +40,8 @@ def test_the_batched_form_is_what_sb3s_own_vector_environments_are(vec):
                 np.testing.assert_allclose(mine["terminal_observation"], theirs["terminal_observation"], atol=1e-6)
                 assert mine["episode"]["l"] == theirs["episode"]["l"] == 5
                 assert mine["episode"]["r"] == pytest.approx(theirs["episode"]["r"], abs=1e-5)
+    for mine, theirs in zip(batched.reset_infos, workers.reset_infos, strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-9), "those of the episode that runs"
 
 
 @pytest.mark.parametrize("vec", ["subproc", "pinned"])

@@ -204,6 +204,27 @@ def test_words_of_a_command_line():
     for word in ("n_steps", "=3", "n_steps=", "a..b=1"):
         with pytest.raises(InvalidArgumentError, match="KEY=VALUE"):
             parse_assignments([word])
+    with pytest.raises(InvalidArgumentError, match=r"'a.b.c=2', expected no part of b, which is 1 already"):
+        parse_assignments(["a.b=1", "a.b.c=2"])
+
+
+@pytest.mark.parametrize(
+    ("algo", "name", "value"),
+    [(algo, "ent_coef", "auto") for algo in ("ppo", "ppo_kl", "recurrent_ppo", "a2c", "acktr")]
+    + [("td3", "noise_std", value) for value in (-1, "abc", None)],
+)
+def test_values_that_would_fail_in_training_are_refused_before(algo, name, value, tmp_path):
+    config = TrainConfig("SCARA-v0", algo, hyperparameters={name: value}, out=str(tmp_path / "run"), progress="quiet")
+    with pytest.raises(InvalidArgumentError, match=f"^{name} is {value!r}, expected a number of at least 0"):
+        train(config)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("value", ["auto", "auto_0.1", 0.1])
+@pytest.mark.parametrize("algo", ["sac", "tqc"])
+def test_what_an_algorithm_learns_by_itself_may_be_automatic(algo, value):
+    with contextlib.closing(make_vec_env("SCARA-v0", 1, backend="fake")) as env:
+        assert make_model(algo, env, {"ent_coef": value, "buffer_size": 100}, 0).ent_coef == value
 
 
 # --- networks -----------------------------------------------------------------------------------------------------------
