@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -14,6 +16,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from gym_gazebo2.algos.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.config import ResolvedConfig
+from gym_gazebo2.algos.divergence import find_fault, find_parameter
 from gym_gazebo2.algos.episodes import EpisodeLog
 from gym_gazebo2.algos.interrupt import Interrupt
 from gym_gazebo2.algos.metrics import compute_rms
@@ -103,6 +106,9 @@ class RunCallback(BaseCallback):
             self._check_finite(what, self.locals[name])
         dones = self.locals["dones"]
         if dones.any():
+            for info in self.locals["infos"]:
+                if info.get("simulator_restarted"):
+                    info.pop("episode", None)  # cut short, its sum of rewards says nothing of the policy
             self.update_wall()
             self._episodes.collect(dones, self.locals["infos"], self.num_timesteps, self.state.wall_s)
         return self.state.stopped_by is None
@@ -146,8 +152,9 @@ class RunCallback(BaseCallback):
         self.state.wall_s = self._wall_before + time.monotonic() - self._started
 
     def write_checkpoint(self) -> None:
-        """Write a checkpoint; a slow one delays the next, as buffers can be large."""
-        self._check_parameters()
+        """Write a checkpoint, of a policy that can act; a slow one delays the next, as buffers can be large."""
+        if fault := find_fault(self.model):
+            raise self._make_error(fault)
         started = time.monotonic()
         save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state), self.run.then_resume)
         ended = time.monotonic()
@@ -181,15 +188,37 @@ class RunCallback(BaseCallback):
         self._note_target(error_mm)
         self._progress.update(self._get_status(), is_milestone=True)
 
+    @contextlib.contextmanager
+    def naming_divergence(self) -> Iterator[None]:
+        """Tell an error that comes of numbers that are not finite, as after too large a step, in these terms.
+
+        Raises:
+            NonFiniteError: In place of such an error; others pass as they are.
+        """
+        try:
+            yield
+        except NonFiniteError:
+            raise
+        except FloatingPointError as error:  # K-FAC's own, which says what it was but not when
+            raise self._make_error(find_fault(self.model) or "numbers in an update", f"{error} ") from error
+        except (ValueError, ArithmeticError) as error:
+            if fault := find_fault(self.model):
+                raise self._make_error(fault) from error
+            raise
+
     def _check_parameters(self) -> None:
-        for name, parameter in self.model.policy.named_parameters():
-            self._check_finite(f"parameters {name}", parameter.detach())
+        if fault := find_parameter(self.model):
+            raise self._make_error(fault)
 
     def _check_finite(self, what: str, values: Any) -> None:
         if not is_finite(values):
-            checkpoint = find_checkpoint(self.run.checkpoints)
-            kept = f"The last checkpoint, {checkpoint}, is from before." if checkpoint else "There is no checkpoint yet."
-            raise NonFiniteError(what, self.num_timesteps, f"{kept} Its cause is the environment, or too large a step.")
+            raise self._make_error(what)
+
+    def _make_error(self, what: str, detail: str = "") -> NonFiniteError:
+        checkpoint = find_checkpoint(self.run.checkpoints)
+        kept = f"The last checkpoint, {checkpoint}, is from before." if checkpoint else "There is no checkpoint yet."
+        advice = f"{detail}{kept} Its cause is the environment, or too large a step."
+        return NonFiniteError(what, self.num_timesteps, advice)
 
     def _note_target(self, error_mm: float) -> None:
         state, config = self.state, self.config

@@ -69,7 +69,7 @@ class EpisodeLog:
         self._pending: list[str] = []
 
     def collect(self, dones: NDArray[np.bool_], infos: Sequence[Mapping[str, Any]], steps: int, wall_s: float) -> None:
-        """Take the episodes that ended with this step.
+        """Take the episodes that ended with this step; one that a simulator's restart cut short has no "episode" in its info.
 
         Args:
             dones: (n,) arms whose episode ended.
@@ -77,8 +77,7 @@ class EpisodeLog:
             steps: Environment steps so far, over all arms.
             wall_s: Wall time of the training so far [s].
         """
-        for i in np.flatnonzero(dones).tolist():
-            info = infos[i]
+        for info in (infos[i] for i in np.flatnonzero(dones).tolist() if "episode" in infos[i]):
             error_mm, success = 1e3 * info.get("position_error", math.nan), int(info.get("is_success", False))
             reward, length = info["episode"]["r"], info["episode"]["l"]
             self._pending.append(f"{steps},{wall_s:.3f},{reward:.6g},{length},{error_mm:.5g},{success}\n")

@@ -16,6 +16,9 @@ from gym_gazebo2.checks import read_number
 KL_TOLERANCE = 1.5
 """The divergence may leave its target by this factor, up or down, before the coefficient changes."""
 
+MIN_KL_COEF, MAX_KL_COEF = 1e-6, 1e6
+"""Where the coefficient stops halving and doubling, so that it comes back within some updates; one given outside may stay."""
+
 
 class PPOKL(GuardedAlgorithm, PPO):
     """Proximal Policy Optimization whose loss carries β · KL(old ‖ new), β following a target divergence.
@@ -41,15 +44,18 @@ class PPOKL(GuardedAlgorithm, PPO):
             policy: As for PPO.
             env: As for PPO.
             target_kl: Divergence [nat] of one update that β steers to. Unlike PPO's, it stops no update early.
-            kl_coef: β of the first update.
+            kl_coef: β of the first update; it changes within 1e-6 to 1e6.
             clip_range: Clipping beside the penalty, or its schedule; infinite for the penalty alone.
             kwargs: Any other keyword argument of PPO.
 
         Raises:
-            InvalidArgumentError: If the target or the coefficient is not a positive number.
+            InvalidArgumentError: If the target or the coefficient is not a positive number, or a clipping is none.
         """
         target_kl = read_number("target_kl", target_kl, "a finite positive number", lambda x: x > 0)
         self.kl_coef = read_number("kl_coef", kl_coef, "a finite positive number", lambda x: x > 0)
+        _check_clipping("clip_range", clip_range)
+        if kwargs.get("clip_range_vf") is not None:
+            _check_clipping("clip_range_vf", kwargs["clip_range_vf"])
         super().__init__(policy, env, target_kl=target_kl, clip_range=clip_range, **kwargs)
 
     def train(self) -> None:
@@ -113,13 +119,19 @@ class PPOKL(GuardedAlgorithm, PPO):
         return float(np.mean(estimates))
 
 
+def _check_clipping(name: str, value: Any) -> None:
+    """Raise an InvalidArgumentError unless it is a schedule, or a positive number, infinity included."""
+    if not callable(value) and value != math.inf:
+        read_number(name, value, "a positive number, infinite for no clipping", lambda x: x > 0)
+
+
 def estimate_kl(log_ratio: th.Tensor) -> th.Tensor:
     """Estimate KL(old ‖ new) [nat] from log(new / old) (n,) of actions that the old policy drew."""
     return (log_ratio.exp() - 1 - log_ratio).mean()
 
 
 def adapt_coefficient(kl_coef: float, kl: float, target_kl: float) -> float:
-    """Double β when the divergence is above its target's band, halve it below, keep it within."""
+    """Double β when the divergence is above its target's band, halve it below, keep it within; never past its bounds."""
     if kl > KL_TOLERANCE * target_kl:
-        return 2 * kl_coef
-    return kl_coef / 2 if kl < target_kl / KL_TOLERANCE else kl_coef
+        return min(2 * kl_coef, max(MAX_KL_COEF, kl_coef))
+    return max(kl_coef / 2, min(MIN_KL_COEF, kl_coef)) if kl < target_kl / KL_TOLERANCE else kl_coef

@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gym_gazebo2.algos.config import ResolvedConfig, collect_provenance, from_json
 from gym_gazebo2.algos.writing import explaining, is_leftover, remove_leftovers, write_atomically
@@ -62,12 +62,15 @@ class RunFolder:
         """
         path = Path(config.out) if config.out is not None else _name_folder(config)
         if path.exists() and (not path.is_dir() or not all(map(is_leftover, path.iterdir()))):
-            hint = f"continue it with: gym-gazebo2 resume {path}, or " if (path / "config.json").is_file() else ""
-            raise RunError(f"{path} exists already and is not empty: {hint}choose another folder with --out.")
-        run = cls(path)
+            raise _make_taken(path)
         content = {"arguments": dataclasses.asdict(config), **collect_provenance()}
-        write_atomically(path / "config.json", to_json(content))
-        return run
+        try:
+            write_atomically(path / "config.json", to_json(content), is_new=True)
+        except RunError as error:
+            if (path / "config.json").is_file():  # another process, which began at the same time, was faster
+                raise _make_taken(path) from error
+            raise
+        return cls(path)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -123,6 +126,8 @@ class RunFolder:
                     raise RunError(f"Another process trains in {self.path}: wait until it ends, or end it.") from error
                 if error.errno not in NO_LOCKS:
                     raise
+            if not _is_still(path, stream):
+                raise RunError(f"{path} was removed or replaced by another process just now. Give the same command again.")
             remove_leftovers(self.path)
             remove_leftovers(self.checkpoints)
             yield
@@ -192,6 +197,19 @@ class RunFolder:
         if not all("time/total_timesteps" in row for row in rows):
             raise RunError(f"{path} is corrupt: a row has no time/total_timesteps. Delete it; only the log is lost.")
         return rows
+
+
+def _make_taken(path: Path) -> RunError:
+    hint = f"continue it with: gym-gazebo2 resume {path}, or " if (path / "config.json").is_file() else ""
+    return RunError(f"{path} exists already and is not empty: {hint}choose another folder with --out.")
+
+
+def _is_still(path: Path, stream: IO[bytes]) -> bool:
+    """Tell whether a path still names the file that was opened."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _name_folder(config: ResolvedConfig) -> Path:

@@ -102,6 +102,10 @@ class Search:
         """Return number and hyperparameters of the trials that have a result."""
         return self._list(self._states.COMPLETE)
 
+    def get_tried(self) -> list[tuple[int, dict[str, Any]]]:
+        """Return number and hyperparameters of the trials that have a result or failed."""
+        return self._list(self._states.COMPLETE, self._states.FAIL)
+
     def get_open(self) -> list[tuple[int, dict[str, Any]]]:
         """Return number and hyperparameters of the trials that were begun and have no result."""
         return self._list(self._states.RUNNING)
@@ -112,18 +116,18 @@ class Search:
             trial = self._study.ask(self._distributions)
         return trial.number, dict(trial.params)
 
-    def tell(self, number: int, value: float) -> None:
-        """Say how good a trial was; less is better."""
+    def tell(self, number: int, value: float | None) -> None:
+        """Say how good a trial was; less is better, and None says that it failed."""
         with explaining(self._path, AGAIN):
-            self._study.tell(number, value)
+            self._study.tell(number, value, self._states.FAIL if value is None else None)
 
     def get_best(self) -> tuple[int, dict[str, Any], float]:
         """Return number, hyperparameters and value of the best trial."""
         best = self._study.best_trial
         return best.number, dict(best.params), float(best.values[0])
 
-    def _list(self, state: Any) -> list[tuple[int, dict[str, Any]]]:
-        trials = self._study.get_trials(deepcopy=False, states=(state,))
+    def _list(self, *states: Any) -> list[tuple[int, dict[str, Any]]]:
+        trials = self._study.get_trials(deepcopy=False, states=states)
         return [(trial.number, dict(trial.params)) for trial in trials]
 
 

@@ -8,7 +8,7 @@ import signal
 import statistics
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
@@ -23,9 +23,12 @@ from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.algos.vec_env import check_env_id
 from gym_gazebo2.checks import read_whole
-from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError
+from gym_gazebo2.errors import BackendError, GymGazebo2Error, InvalidArgumentError, MissingDependencyError, RunError
 
 __all__ = ["Point", "SweepConfig", "sweep"]
+
+OUTSIDE = (RunError, BackendError, MissingDependencyError, OSError, MemoryError)
+"""What says nothing about the hyperparameters: a trial that ends so stays open, and the same command tries it again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +104,8 @@ def sweep(config: SweepConfig) -> list[RunFolder]:
         The runs, those that were there already included.
 
     Raises:
-        RunError: Trainings failed; the others are done, and the message names those that are not.
+        RunError: Trainings failed; the others are done, and the message names those that are not. A trial of a search whose
+            training fails by its hyperparameters is a result of the search, unless none of them ends.
         MissingDependencyError: A search without Optuna.
     """
     jobs = config.jobs or len(os.sched_getaffinity(0))
@@ -111,7 +115,8 @@ def sweep(config: SweepConfig) -> list[RunFolder]:
             points = [point for env in config.env for algo in config.algo for point in _search(pool, config, env, algo)]
         else:
             points = list(list_points(config))
-            _run_all(pool, config, points)
+            _, failed = _run_all(pool, config, points)
+            _check_none(failed, len(points))
     finally:
         pool.shutdown(cancel_futures=True)
     return [RunFolder.open(point.folder) for point in points]
@@ -140,39 +145,63 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
     ranges = dict(map(parse_range, config.search))
     search = Search(Path(config.out) / env / algo / "optuna.log", ranges, config.seeds[0])
     fixed = {name: values[0] for name, values in parse_grid(config.hyper).items()}
-    while len(search.get_done()) < config.trials:
+    while len(search.get_tried()) < config.trials:
         number, values = next(iter(search.get_open()), None) or search.ask()
-        points = _seed(config, env, algo, {**fixed, **values}, f"trial{number}")
-        results = _run_all(pool, config, points)
-        search.tell(number, statistics.median(result.accuracy_rms_mm for result in results))
+        points = list(_seed(config, env, algo, {**fixed, **values}, f"trial{number}"))
+        search.tell(number, _measure(pool, config, points))
+    tried = search.get_done()
+    if not tried:
+        folder = Path(config.out) / env / algo
+        raise RunError(f"None of the {config.trials} trials in {folder} ended. Choose other ranges, and another --out.")
     number, values, error = search.get_best()
     _say(f"{env} {algo}: the best of {config.trials} is trial {number}, {error:.3f} mm, with {values}")
-    tried = search.get_done()
     return [p for number, values in tried for p in _seed(config, env, algo, {**fixed, **values}, f"trial{number}")]
 
 
-def _run_all(pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Point]) -> list[Evaluation]:
-    """Train and evaluate in parallel; a training that fails does not stop the others."""
+def _measure(pool: ProcessPoolExecutor, config: SweepConfig, points: Sequence[Point]) -> float | None:
+    """Return the median error of a trial's seeds [mm], or None where its hyperparameters make one fail."""
+    results, failed = _run_all(pool, config, points)
+    if any(isinstance(error, OUTSIDE) for error in failed.values()):
+        _check_none(failed, len(points))
+    return None if failed else statistics.median(result.accuracy_rms_mm for result in results)
+
+
+def _run_all(
+    pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Point]
+) -> tuple[list[Evaluation], dict[Path, Exception]]:
+    """Train and evaluate in parallel; return the results, and folder → error of each training that failed."""
     waiting: dict[Future[Evaluation], Point] = {pool.submit(_work, point, config): point for point in points}
-    results, failed, total = [], [], len(waiting)
+    results: list[Evaluation] = []
+    failed: dict[Path, Exception] = {}
+    total = len(waiting)
     while waiting:
         for future in wait(waiting, return_when=FIRST_COMPLETED).done:
             point = waiting.pop(future)
             try:
                 results.append(future.result())
-            except GymGazebo2Error as error:
-                failed.append(f"{point.folder}: {error}")
-                _say(failed[-1])
             except BrokenProcessPool as error:
                 raise RunError(
                     f"The process of a training was killed, as where memory runs out; {len(results)} of {total} are done. "
                     "Give the same command again to go on, with fewer --jobs where memory is short."
                 ) from error
+            except Exception as error:  # one that does not end is told with its folder, and stops no other
+                failed[point.folder] = error
+                _say(_describe(point.folder, error))
             else:
                 _say(f"{total - len(waiting)}/{total}  {point.folder}  {results[-1].accuracy_rms_mm:.3f} mm")
+    return results, failed
+
+
+def _check_none(failed: Mapping[Path, Exception], total: int) -> None:
     if failed:
-        raise RunError(f"{len(failed)} of {total} trainings failed. Give the same command again to go on. " + " ".join(failed))
-    return results
+        told = " ".join(_describe(folder, error) for folder, error in failed.items())
+        advice = "Give the same command again to go on."
+        raise RunError(f"{len(failed)} of {total} trainings failed. {advice} {told}") from next(iter(failed.values()))
+
+
+def _describe(folder: Path, error: Exception) -> str:
+    kind = "" if isinstance(error, GymGazebo2Error) else f"{type(error).__name__}: "
+    return f"{folder}: {kind}{error}"
 
 
 INTERRUPTED = threading.Event()

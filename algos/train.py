@@ -41,6 +41,7 @@ def train(config: TrainConfig) -> RunFolder:
         UnknownNameError: There is no preset for the id and the algorithm.
         InvalidArgumentError: A hyperparameter or environment keyword cannot work.
         RunError: The folder exists already, or cannot be written to.
+        NonFiniteError: The training met NaN or infinity, as after too large a step; the last checkpoint is from before.
     """
     config = resolve(config)
     env = _make_training_env(config)
@@ -83,10 +84,12 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
             callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes, interrupt)
             stack.callback(callback.on_training_end)
             stack.enter_context(interrupt.listening())
+            stack.enter_context(callback.naming_divergence())
             model.set_logger(logger)
             remaining = config.steps - model.num_timesteps
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)
-        callback.evaluate()
+        with callback.naming_divergence():
+            callback.evaluate()
     summary = dataclasses.asdict(state) | {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps}
     run.write_json("training.json", summary)
     action = get_action_meaning(config)

@@ -18,6 +18,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 OTHERWISE = "or choose another place with --out"
 """What helps a file whose place an option chose."""
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""Said by file systems that have no hard links."""
 AGAIN = "then give the same command again"
 """What helps a file that is made anew at every call."""
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
@@ -48,13 +50,14 @@ def _advise(path: Path, error: OSError) -> str:
     return f"See what stands in the way of {path.name}"
 
 
-def write_atomically(path: Path, content: bytes, then: str = OTHERWISE) -> None:
+def write_atomically(path: Path, content: bytes, then: str = OTHERWISE, is_new: bool = False) -> None:
     """Write a file through a temporary neighbour, so that a reader sees the old or the new one, never a part.
 
     Args:
         path: The file.
         content: What it shall hold.
         then: What to do where that fails, besides making room.
+        is_new: Refuse to replace a file, also one that another process writes at this moment.
 
     Raises:
         RunError: It cannot be written.
@@ -66,10 +69,26 @@ def write_atomically(path: Path, content: bytes, then: str = OTHERWISE) -> None:
             with temporary.open("xb", buffering=0) as stream:  # the user's umask decides who reads it, as of any other file
                 write_whole(stream.fileno(), content)
                 os.fsync(stream.fileno())
-            temporary.replace(path)
+            if not (is_new and _link(temporary, path)):
+                temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):  # after a replacement, or where the folder could not be made, there is none
             temporary.unlink()
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """Give a file its name, unless another has it; tell whether the file system has links.
+
+    Raises:
+        FileExistsError: Another has it.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return False
+    return True
 
 
 def write_whole(descriptor: int, content: bytes) -> None:

@@ -6,10 +6,15 @@ import zipfile
 import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3.common.logger import Logger
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, train
-from gym_gazebo2.algos.callbacks import RunCallback
+from gym_gazebo2.algos.callbacks import RunCallback, TrainingState
+from gym_gazebo2.algos.checkpoint import load_checkpoint
+from gym_gazebo2.algos.divergence import find_fault
 from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.cli import main
 from gym_gazebo2.errors import NonFiniteError
 from gym_gazebo2.registration import ENVIRONMENTS, EnvRow, register_env
@@ -90,6 +95,54 @@ def test_parameters_that_are_nan_stop_a_training(faulty, tmp_path, monkeypatch):
     assert max(int(path.stem) for path in (tmp_path / "run" / "checkpoints").glob("*.zip")) <= FIRST + 20 * NUM_ENVS
 
 
+BATCH = {"n_steps": 20, "batch_size": 40}
+DIVERGING = {
+    "ppo": ("ppo", {"learning_rate": 10.0, **BATCH}, "parameters|actions"),
+    "ppo, too large to act": ("ppo", {"learning_rate": 1e12, **BATCH}, "actions"),
+    "ppo_kl": ("ppo_kl", {"learning_rate": 1e12, **BATCH}, "actions"),
+    "recurrent_ppo": ("recurrent_ppo", {"learning_rate": 1e12, **BATCH}, "parameters|actions"),
+    "trpo": ("trpo", {"learning_rate": 1e30, "target_kl": 1e30, **BATCH}, "actions"),
+    "acktr": ("acktr", {"policy_kwargs": {"log_std_init": -50}, "n_steps": 20}, "numbers in an update"),
+    "sac": ("sac", {"learning_rate": 1e12, "learning_starts": 100}, "parameters actor"),
+    "td3": ("td3", {"learning_rate": 1e30, "learning_starts": 100}, "parameters actor"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DIVERGING)
+def test_too_large_a_step_is_told_as_such(tmp_path, case):
+    algo, hyperparameters, what = DIVERGING[case]
+    given = {
+        "num_envs": 4,
+        "steps": 2000,
+        "eval_runs": 2,
+        "eval_every": 10_000,
+        "progress": "quiet",
+        "checkpoint_seconds": 1e-9,
+    }
+    config = TrainConfig("SCARA-v0", algo, hyperparameters=hyperparameters, out=str(tmp_path), **given)
+    with pytest.raises(
+        NonFiniteError, match=rf"finite ({what}).* after \d+ steps\..*checkpoint.* or too large a step"
+    ) as caught:
+        train(config)
+    newest = max(RunFolder.open(tmp_path).checkpoints.glob("*.zip"), key=lambda path: int(path.stem))
+    assert caught.value.steps > int(newest.stem) and str(newest) in str(caught.value)
+    hyperparameters = RunFolder.open(tmp_path).read_config().hyperparameters
+    model = make_model(algo, normalize(make_vec_env("SCARA-v0", 4)), hyperparameters, 0)
+    model.set_logger(Logger(None, []))
+    model._last_obs = np.zeros((4, *model.observation_space.shape), np.float32)
+    load_checkpoint(newest, model, TrainingState)
+    assert find_fault(model) is None, "what was saved can act"
+
+
+def test_an_error_of_another_kind_passes(faulty, monkeypatch):
+    def fail(self):
+        raise ValueError("of another kind")
+
+    monkeypatch.setattr(RunCallback, "_on_rollout_end", fail)
+    with pytest.raises(ValueError, match="^of another kind$"):
+        faulty("", "ppo")
+
+
 def test_nan_in_an_evaluation(faulty):
     run = faulty("", "ppo")
     FaultyTask.fault["of"] = "rewards"
@@ -103,3 +156,10 @@ def test_the_command_line_says_it_in_one_line(faulty, tmp_path, capsys):
     words = ["--env", ENV, "--zoo", str(tmp_path / "zoo.yml"), "--out", str(tmp_path / "run"), "--steps", "400"]
     assert main(["train", *words, "--progress", "quiet"]) == 1
     assert capsys.readouterr().err.startswith("gym-gazebo2 train: Expected finite rewards")
+
+
+def test_the_command_line_says_of_a_step_too_large_what_to_do(tmp_path, capsys):
+    words = ["--env", "SCARA-v0", "--steps", "20000", "--out", str(tmp_path / "run"), "--hyper", "learning_rate=1e12"]
+    assert main(["train", *words, "--progress", "quiet"]) == 1
+    said = capsys.readouterr().err
+    assert "gym-gazebo2 train: Expected finite" in said and "too large a step" in said and "tensor" not in said

@@ -1,6 +1,8 @@
 """A training that is killed at any moment goes on, to the same weights; one that a person stops saves first."""
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import random
@@ -17,7 +19,7 @@ from stable_baselines3.common.logger import Logger
 from gym_gazebo2.algos import RunFolder, TrainConfig, resume, train
 from gym_gazebo2.algos.callbacks import RunCallback, TrainingState
 from gym_gazebo2.algos.checkpoint import load_checkpoint
-from gym_gazebo2.algos.config import resolve
+from gym_gazebo2.algos.config import collect_provenance, resolve
 from gym_gazebo2.algos.episodes import read_episodes
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.table import make_model
@@ -138,6 +140,49 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path):
     with run.hold(), pytest.raises(RunError, match=r"Another process trains in .*run: wait until it ends"):
         resume(run.path)
     assert not (run.path / "progress.csv").exists()
+
+
+@pytest.mark.parametrize("moment", ["gym_gazebo2.algos.run_folder.collect_provenance", "os.fsync", "os.link"])
+def test_of_two_that_begin_in_one_folder_at_once_one_is_refused(tmp_path, monkeypatch, moment):
+    """Another training begins, and removes leftovers, between any two steps of the first one's beginning."""
+    with monkeypatch.context() as patch, contextlib.ExitStack() as stack:
+
+        def begin_another(*args):
+            patch.undo()
+            other = RunFolder.create(resolve(TrainConfig(**{**TINY, "seed": 7}, out=str(tmp_path / "run"))))
+            stack.enter_context(other.hold())
+            return collect_provenance() if moment.endswith("provenance") else getattr(os, moment.partition(".")[2])(*args)
+
+        patch.setattr(moment, begin_another)
+        with pytest.raises(RunError, match=r"run exists already .*: continue it with: gym-gazebo2 resume .*run, or choose"):
+            train(TrainConfig(**TINY, out=str(tmp_path / "run")))
+    assert RunFolder.open(tmp_path / "run").read_config().seed == 7
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("is_made_anew", [True, False])
+def test_a_folder_that_is_made_anew_before_its_lock_is_taken_is_not_held(tmp_path, monkeypatch, is_made_anew):
+    config = resolve(TrainConfig(**TINY, out=str(tmp_path / "run")))
+    run, lock = RunFolder.create(config), fcntl.flock
+
+    def lock_too_late(*args):
+        (run.path / "config.json").rename(tmp_path / "old.json")
+        if is_made_anew:
+            RunFolder.create(config)
+        lock(*args)
+
+    monkeypatch.setattr(fcntl, "flock", lock_too_late)
+    with pytest.raises(RunError, match="removed or replaced by another process"), run.hold():
+        pytest.fail("it is held")
+
+
+def test_where_there_are_no_links_a_training_begins_all_the_same(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    run = RunFolder.create(resolve(TrainConfig(**TINY, out=str(tmp_path / "run"))))
+    assert [path.name for path in run.path.iterdir()] == ["config.json"]
 
 
 def press_ctrl_c_at(monkeypatch, steps):

@@ -55,6 +55,24 @@ def test_coefficient_doubles_and_halves(kl, expected):
     assert adapt_coefficient(1.0, kl, target_kl=0.01) == expected
 
 
+@pytest.mark.parametrize(("kl", "bound"), [(0.0, 1e-6), (1.0, 1e6)])
+def test_coefficient_stays_where_it_can_come_back(kl, bound):
+    coefficient = 1.0
+    for _ in range(2000):
+        coefficient = adapt_coefficient(coefficient, kl, target_kl=0.01)
+    assert coefficient == bound
+    for _ in range(20):
+        coefficient = adapt_coefficient(coefficient, 1.0 - kl, target_kl=0.01)
+    assert 0.5 < coefficient < 2.0
+
+
+@pytest.mark.parametrize(
+    ("given", "kl", "expected"), [(1e-30, 0.0, 1e-30), (1e-30, 1.0, 2e-30), (1e9, 1.0, 1e9), (1e9, 0.0, 5e8)]
+)
+def test_coefficient_given_outside_of_the_bounds_is_not_pulled_inside(given, kl, expected):
+    assert adapt_coefficient(given, kl, target_kl=0.01) == expected
+
+
 def test_negligible_penalty_with_clipping_is_ppo():
     """With β → 0 the parameters after an update are those of SB3's PPO, to rounding."""
     runs = []
@@ -103,7 +121,9 @@ def test_values_are_clipped_where_asked():
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("target_kl", 0.0), ("target_kl", math.nan), ("target_kl", True), ("kl_coef", -1.0)]
+    ("setting", "value"),
+    [("target_kl", 0.0), ("target_kl", math.nan), ("target_kl", True), ("kl_coef", -1.0)]
+    + [("clip_range", -1), ("clip_range", math.nan), ("clip_range", 0.0), ("clip_range", None), ("clip_range_vf", -1)],
 )
 def test_settings_out_of_range_are_refused(setting, value):
     with pytest.raises(ValueError, match=f"{setting} is {value}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from gym_gazebo2.algos import TrainConfig, train
+from gym_gazebo2.algos.episodes import read_episodes
 from gym_gazebo2.algos.rollout import make_eval_env, run_episodes
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
-from gym_gazebo2.backends import make_backend
+from gym_gazebo2.backends import BACKENDS, make_backend
 from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.backends.restart import MOST_RESTARTS
 from gym_gazebo2.env import ArmEnv
@@ -178,6 +181,20 @@ def test_an_evaluation_runs_episodes_that_were_cut_short_again(once: type[Fragil
 
     whole, cut = evaluate("fake"), evaluate(once)
     assert once.made == 2 and np.array_equal(whole.error, cut.error) and np.array_equal(whole.reward, cut.reward)
+
+
+@pytest.mark.parametrize(("algo", "vec"), [("ppo", "batched"), ("ppo", "dummy"), ("sac", "batched")])
+def test_an_episode_cut_short_neither_counts_nor_stops(
+    algo: str, vec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, once: type[Fragile]
+) -> None:
+    monkeypatch.setitem(BACKENDS, "gazebo", once)
+    sizes: dict[str, Any] = {"ppo": {"n_steps": 25, "batch_size": 25}, "sac": {"learning_starts": 400}}
+    common: dict[str, Any] = {"num_envs": 1, "steps": 400, "max_episode_steps": 100, "eval_runs": 1, "progress": "quiet"}
+    settings = {**common, "vec": vec, "backend": "gazebo", "hyperparameters": sizes[algo]}
+    run = train(TrainConfig("SCARA-v0", algo, stop_reward=-5.0, out=str(tmp_path / "run"), **settings))
+    episodes = read_episodes(run.path)
+    assert episodes.length.tolist() == [100, 100, 100] and episodes.reward.max() < -5.0
+    assert run.read_json("training.json")["stopped_by"] is None
 
 
 def test_unknown_ways_to_go_on_are_listed() -> None:

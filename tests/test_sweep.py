@@ -87,6 +87,38 @@ def test_a_training_that_fails_is_named_and_the_others_are_done(tmp_path: Path) 
     assert (out / "SCARA-v0/ppo/n_steps=2,batch_size=32/seed0/evaluation.json").is_file()
 
 
+def test_an_error_of_any_kind_is_named_and_stops_no_other(tmp_path: Path) -> None:
+    rates = ("lin_1e-4", f"lin_{'0' * 300}1e-4")  # the name of a folder that no file system takes
+    config = SweepConfig(**SMALL, seeds=(0,), hyper=(f"learning_rate={','.join(rates)}",), out=str(tmp_path))
+    with pytest.raises(RunError, match="1 of 2 trainings failed.*seed0: OSError: .*File name too long"):
+        sweep(config)
+    assert (tmp_path / "SCARA-v0/ppo/learning_rate=lin_1e-4/seed0/evaluation.json").is_file()
+
+
+@pytest.mark.parametrize(("sizes", "done"), [("32,-1", 1), ("-1,-2", 0)])
+def test_a_trial_that_fails_is_a_result_of_the_search(tmp_path: Path, sizes: str, done: int) -> None:
+    search, fixed = (f"batch_size=choice:{sizes}",), ("n_steps=2",)
+    config = SweepConfig(**SMALL, seeds=(0,), search=search, hyper=fixed, trials=4, out=str(tmp_path))
+    study = tmp_path / "SCARA-v0/ppo/optuna.log"
+    for _ in range(2):
+        if done:
+            assert {run.read_config().hyperparameters["batch_size"] for run in sweep(config)} == {32}
+        else:
+            with pytest.raises(RunError, match="None of the 4 trials in .*SCARA-v0/ppo ended"):
+                sweep(config)
+        tried = Search(study, {}, 0)
+        assert len(tried.get_tried()) == 4 > len(tried.get_done()) and not tried.get_open()
+
+
+def test_a_trial_that_fails_for_want_of_room_stays_open(tmp_path: Path) -> None:
+    (tmp_path / "SCARA-v0/ppo/trial0/seed0").mkdir(parents=True)
+    (tmp_path / "SCARA-v0/ppo/trial0/seed0/other").touch()
+    config = SweepConfig(**SMALL, seeds=(0,), search=("gamma=float:0.9..0.99",), trials=1, out=str(tmp_path))
+    with pytest.raises(RunError, match="1 of 1 trainings failed.*exists already"):
+        sweep(config)
+    assert len(Search(tmp_path / "SCARA-v0/ppo/optuna.log", {}, 0).get_open()) == 1
+
+
 def test_a_search_goes_on_with_the_trial_that_was_open(tmp_path: Path) -> None:
     ranges = {"gamma": Range("float", (0.9, 0.99))}
     number, values = Search(tmp_path / "optuna.log", ranges, 0).ask()
