@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.stored import OTHER_OUT, check_same
 from gym_gazebo2.algos.writing import AGAIN, explaining
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
 
@@ -97,6 +98,21 @@ class Search:
             self._study = optuna.create_study(storage=storage, study_name="sweep", sampler=sampler, load_if_exists=True)
         self._states = optuna.trial.TrialState
         self._distributions = {name: _make_distribution(optuna.distributions, given) for name, given in ranges.items()}
+
+    def check_asked(self, asked: Mapping[str, Any]) -> None:
+        """Keep what is searched for, or refuse to go on with what was searched for before.
+
+        Args:
+            asked: What trials depend on, as plain values.
+
+        Raises:
+            RunError: The study was made for something else, or cannot be written.
+        """
+        plain, stored = json.loads(json.dumps(dict(asked))), self._study.user_attrs
+        check_same(self._path, stored, plain, OTHER_OUT)
+        with explaining(self._path, AGAIN):
+            for name in plain.keys() - stored.keys():
+                self._study.set_user_attr(name, plain[name])
 
     def get_done(self) -> list[tuple[int, dict[str, Any]]]:
         """Return number and hyperparameters of the trials that have a result."""

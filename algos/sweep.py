@@ -19,6 +19,7 @@ from gym_gazebo2.algos.config import TrainConfig
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.search import Search, make_grid, parse_grid, parse_range
+from gym_gazebo2.algos.stored import check_stored, read_evaluation
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.algos.vec_env import check_env_id
@@ -104,8 +105,9 @@ def sweep(config: SweepConfig) -> list[RunFolder]:
         The runs, those that were there already included.
 
     Raises:
-        RunError: Trainings failed; the others are done, and the message names those that are not. A trial of a search whose
-            training fails by its hyperparameters is a result of the search, unless none of them ends.
+        RunError: The folder holds results of another command; or trainings failed, the others are done, and the message
+            names those that are not. A trial of a search whose training fails by its hyperparameters is a result of the
+            search, unless none of them ends.
         MissingDependencyError: A search without Optuna.
     """
     jobs = config.jobs or len(os.sched_getaffinity(0))
@@ -144,6 +146,8 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
     """Try so many points, every seed of each; a point is as good as the median of its seeds."""
     ranges = dict(map(parse_range, config.search))
     search = Search(Path(config.out) / env / algo / "optuna.log", ranges, config.seeds[0])
+    asked = {name: getattr(config, name) for name in ("seeds", "steps", "runs")}
+    search.check_asked({"search": sorted(config.search), "hyper": sorted(config.hyper), **asked})
     fixed = {name: values[0] for name, values in parse_grid(config.hyper).items()}
     while len(search.get_tried()) < config.trials:
         number, values = next(iter(search.get_open()), None) or search.ask()
@@ -170,6 +174,9 @@ def _run_all(
     pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Point]
 ) -> tuple[list[Evaluation], dict[Path, Exception]]:
     """Train and evaluate in parallel; return the results, and folder → error of each training that failed."""
+    points = list(points)
+    for point in points:
+        check_stored(point.folder, make_training(point, config))
     waiting: dict[Future[Evaluation], Point] = {pool.submit(_work, point, config): point for point in points}
     results: list[Evaluation] = []
     failed: dict[Path, Exception] = {}
@@ -243,22 +250,22 @@ def _work(point: Point, config: SweepConfig) -> Evaluation:
 def run_point(point: Point, config: SweepConfig) -> Evaluation:
     """Train or continue one point, and evaluate it, unless that was done."""
     if not (point.folder / "config.json").is_file():
-        train(
-            TrainConfig(
-                env=point.env,
-                algo=point.algo,
-                steps=config.steps,
-                seed=point.seed,
-                hyperparameters=point.hyperparameters,
-                out=str(point.folder),
-                progress="quiet",
-            )
-        )
+        train(make_training(point, config))
     run = resume(point.folder)
-    if not (run.path / "evaluation.json").is_file():
-        return evaluate(run.path, EvaluateConfig(runs=config.runs))
-    fields = {field.name for field in dataclasses.fields(Evaluation)}
-    return Evaluation(**{key: value for key, value in run.read_json("evaluation.json").items() if key in fields})
+    return read_evaluation(run, config.runs) or evaluate(run.path, EvaluateConfig(runs=config.runs))
+
+
+def make_training(point: Point, config: SweepConfig) -> TrainConfig:
+    """Return what a point trains."""
+    return TrainConfig(
+        env=point.env,
+        algo=point.algo,
+        steps=config.steps,
+        seed=point.seed,
+        hyperparameters=point.hyperparameters,
+        out=str(point.folder),
+        progress="quiet",
+    )
 
 
 def _say(line: str) -> None:
