@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import signal
 import statistics
@@ -15,14 +16,13 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-from gym_gazebo2.algos.config import TrainConfig
+from gym_gazebo2.algos.config import TrainConfig, resolve
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.search import Search, make_grid, parse_grid, parse_range
 from gym_gazebo2.algos.stored import check_stored, read_evaluation
-from gym_gazebo2.algos.table import get_algorithm
+from gym_gazebo2.algos.table import check_hyperparameters
 from gym_gazebo2.algos.train import resume, train
-from gym_gazebo2.algos.vec_env import check_env_id
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import BackendError, GymGazebo2Error, InvalidArgumentError, MissingDependencyError, RunError
 
@@ -65,11 +65,6 @@ class SweepConfig:
         for name in ("env", "algo", "seeds"):
             if not getattr(self, name):
                 raise InvalidArgumentError(name, getattr(self, name), "at least one")
-        for env in self.env:
-            check_env_id(env)
-        for algo in self.algo:
-            get_algorithm(algo)
-        parse_grid(self.hyper)
         if twice := {parse_range(text)[0] for text in self.search} & set(parse_grid(self.hyper)):
             raise InvalidArgumentError("search", sorted(twice), "hyperparameters that are not in the grid as well")
         if self.search and any(len(values) > 1 for values in parse_grid(self.hyper).values()):
@@ -77,6 +72,8 @@ class SweepConfig:
         read_whole("trials", self.trials)
         if self.jobs is not None:
             read_whole("jobs", self.jobs)
+        EvaluateConfig(runs=self.runs)
+        _check_points(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +137,15 @@ def name_point(values: dict[str, Any]) -> str:
 def _seed(config: SweepConfig, env: str, algo: str, values: dict[str, Any], name: str) -> Iterator[Point]:
     for seed in config.seeds:
         yield Point(env, algo, seed, values, Path(config.out) / env / algo / name / f"seed{seed}")
+
+
+def _check_points(config: SweepConfig) -> None:
+    """Reject what no training of the sweep could begin with; of a range its first value stands for all."""
+    firsts = {name: found.values[:1] for name, found in map(parse_range, config.search)}
+    grid = list(make_grid({**parse_grid(config.hyper), **firsts}))
+    for env, algo, values in itertools.product(config.env, config.algo, grid):
+        for point in _seed(config, env, algo, values, ""):
+            check_hyperparameters(algo, resolve(make_training(point, config)).hyperparameters)
 
 
 def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str) -> list[Point]:

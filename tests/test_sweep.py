@@ -52,6 +52,8 @@ def test_ranges_that_cannot_be(text: str) -> None:
 @pytest.mark.parametrize(
     "bad",
     [{"env": ()}, {"algo": ("best",)}, {"env": ("SCARA-v9",)}, {"seeds": ()}, {"hyper": ("gamma",)}, {"jobs": 0}]
+    + [{"runs": 1}, {"steps": 0}, {"seeds": (-1,)}, {"hyper": ("gama=0.9,0.95",)}, {"search": ("gama=float:0.8..0.9",)}]
+    + [{"algo": ("ppo", "sac"), "hyper": ("n_epochs=5",)}, {"env": ("SCARA-v0", "SCARA-v9")}]
     + [{"hyper": ("gamma=0.9",), "search": ("gamma=float:0.8..0.9",)}]
     + [{"hyper": ("n_epochs=5,10",), "search": ("gamma=float:0.8..0.9",)}],
 )
