@@ -16,6 +16,7 @@ from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
 __all__ = ["Range", "Search", "make_grid", "parse_grid", "parse_range"]
 
 KINDS = ("float", "log", "int", "choice")
+RANGE = f"NAME=KIND:LOW..HIGH or NAME=choice:A,B; the kinds are {', '.join(KINDS)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,8 @@ def parse_grid(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     Raises:
         InvalidArgumentError: A text has another form.
     """
-    return {name: tuple(map(parse_value, value.split(","))) for name, value in map(_split, texts)}
+    pairs = (_split("hyper", text, "NAME=VALUE,VALUE") for text in texts)
+    return {name: tuple(map(parse_value, value.split(","))) for name, value in pairs}
 
 
 def parse_range(text: str) -> tuple[str, Range]:
@@ -46,13 +48,13 @@ def parse_range(text: str) -> tuple[str, Range]:
     Raises:
         InvalidArgumentError: The text has another form.
     """
-    name, value = _split(text)
+    name, value = _split("search", text, RANGE)
     kind, colon, rest = value.partition(":")
     values = tuple(map(parse_value, rest.split("," if kind == "choice" else "..")))
     is_span = len(values) == 2 and all(isinstance(v, int | float) for v in values) and values[0] < values[1]
     fits = kind == "choice" or (is_span and (kind != "log" or values[0] > 0))
     if not colon or kind not in KINDS or not fits:
-        raise InvalidArgumentError("search", text, f"NAME=KIND:LOW..HIGH or NAME=choice:A,B; the kinds are {', '.join(KINDS)}")
+        raise InvalidArgumentError("search", text, RANGE)
     return name, Range(kind, values)
 
 
@@ -155,8 +157,8 @@ def _make_distribution(distributions: Any, given: Range) -> Any:
     return distributions.FloatDistribution(*given.values, log=given.kind == "log")
 
 
-def _split(text: str) -> tuple[str, str]:
+def _split(option: str, text: str, expected: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
-        raise InvalidArgumentError("hyperparameter", text, "NAME=VALUE,VALUE")
+        raise InvalidArgumentError(option, text, expected)
     return name.strip().replace("-", "_"), value.strip()

@@ -45,8 +45,13 @@ def test_ranges_are_read(text: str, expected: Range) -> None:
 
 @pytest.mark.parametrize("text", ["gamma", "gamma=0.9", "gamma=log:0..1", "gamma=float:1..0", "gamma=near:0..1", "=int:1..2"])
 def test_ranges_that_cannot_be(text: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="NAME="):
+    with pytest.raises(InvalidArgumentError, match=r"^search is .*, expected NAME=KIND:LOW\.\.HIGH"):
         parse_range(text)
+
+
+def test_a_grid_that_cannot_be() -> None:
+    with pytest.raises(InvalidArgumentError, match="^hyper is 'gamma', expected NAME=VALUE,VALUE"):
+        parse_grid(["gamma"])
 
 
 @pytest.mark.parametrize(
