@@ -47,8 +47,8 @@ def check_stored(path: Path, training: TrainConfig) -> None:
         return
     run, asked = RunFolder.open(path), resolve(training)
     theirs, ours = _flatten(run.read_config()), _flatten(asked)
-    names = dict.fromkeys([*ours, *theirs])
-    check_same(path, *({name: one.get(name) for name in names} for one in (theirs, ours)), OTHER_OUT)
+    nothing = dict.fromkeys([*ours, *theirs])
+    check_same(path, nothing | theirs, nothing | ours, OTHER_OUT)
     if (path / "evaluation.json").is_file():
         own = vars(EvaluateConfig(start_noise=asked.start_noise, backend=asked.backend)).items()
         advice = f"Evaluate it again with: gym-gazebo2 evaluate {path}, or give the sweep another --out."
