@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.algos.config import TrainConfig, resolve
+from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.search import Search, make_grid, parse_grid, parse_range
@@ -136,7 +137,11 @@ def name_point(values: dict[str, Any]) -> str:
 
 def _seed(config: SweepConfig, env: str, algo: str, values: dict[str, Any], name: str) -> Iterator[Point]:
     for seed in config.seeds:
-        yield Point(env, algo, seed, values, Path(config.out) / env / algo / name / f"seed{seed}")
+        yield Point(env, algo, seed, values, _get_folder(config, env, algo) / name / f"seed{seed}")
+
+
+def _get_folder(config: SweepConfig, env: str, algo: str) -> Path:
+    return Path(config.out) / drop_module(env) / algo
 
 
 def _check_points(config: SweepConfig) -> None:
@@ -151,7 +156,7 @@ def _check_points(config: SweepConfig) -> None:
 def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str) -> list[Point]:
     """Try so many points, every seed of each; a point is as good as the median of its seeds."""
     ranges = dict(map(parse_range, config.search))
-    search = Search(Path(config.out) / env / algo / "optuna.log", ranges, config.seeds[0])
+    search = Search(_get_folder(config, env, algo) / "optuna.log", ranges, config.seeds[0])
     asked = {name: getattr(config, name) for name in ("seeds", "steps", "runs")}
     search.check_asked({"search": sorted(config.search), "hyper": sorted(config.hyper), **asked})
     fixed = {name: values[0] for name, values in parse_grid(config.hyper).items()}
@@ -161,7 +166,7 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
         search.tell(number, _measure(pool, config, points))
     tried = search.get_done()
     if not tried:
-        folder = Path(config.out) / env / algo
+        folder = _get_folder(config, env, algo)
         raise RunError(f"None of the {config.trials} trials in {folder} ended. Choose other ranges, and another --out.")
     number, values, error = search.get_best()
     _say(f"{env} {algo}: the best of {config.trials} is trial {number}, {error:.3f} mm, with {values}")
