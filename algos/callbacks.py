@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import gymnasium
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -17,6 +16,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from gym_gazebo2.algos.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.divergence import find_fault, find_parameter
+from gym_gazebo2.algos.env_id import get_spec
 from gym_gazebo2.algos.episodes import EpisodeLog
 from gym_gazebo2.algos.interrupt import Interrupt
 from gym_gazebo2.algos.metrics import compute_rms
@@ -257,7 +257,7 @@ class RunCallback(BaseCallback):
 
 def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
     """Return what a deployment must know of the actions that a policy was trained with."""
-    robot = make_robot(gymnasium.spec(config.env).kwargs["robot"])
+    robot = make_robot(get_spec(config.env).kwargs["robot"])
     return {
         "control": config.control,
         "control_dt": config.control_dt,

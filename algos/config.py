@@ -14,12 +14,13 @@ from typing import Any, get_args
 
 import tyro
 
+from gym_gazebo2.algos.env_id import check_env_id
 from gym_gazebo2.algos.mapping_file import read_mapping
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
 from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
 from gym_gazebo2.algos.progress import ProgressMode, check_progress
 from gym_gazebo2.algos.table import get_algorithm
-from gym_gazebo2.algos.vec_env import Vectorization, check_env_id
+from gym_gazebo2.algos.vec_env import Vectorization
 from gym_gazebo2.algos.zoo import read_zoo
 from gym_gazebo2.backends import BACKENDS, get_factory
 from gym_gazebo2.checks import read_number, read_whole
@@ -37,7 +38,7 @@ class TrainConfig:
     """Train an algorithm on an environment id. None stands for the preset of the id and the algorithm.
 
     Attributes:
-        env: Environment id.
+        env: Environment id; one of your own with the module that registers it, MODULE:ID.
         algo: Row of the table of algorithms.
         steps: Environment steps, over all arms.
         seed: Seed; environment i gets seed + i.

@@ -74,6 +74,8 @@ class Evaluation:
         train_steps: Its environment steps.
         time_to_target_s: Wall time at which it first met its target, an error or a mean reward; None where it did not.
         errors_mm: Tool minus goal at the last state of each run, in the base frame, x y z [mm].
+        start_noise: Half-width of the noise on the start pose [rad]; None in files of older versions, which do not tell.
+        seed: Of the first episode; None likewise.
     """
 
     env: str
@@ -94,6 +96,8 @@ class Evaluation:
     train_steps: int
     time_to_target_s: float | None
     errors_mm: list[list[float]]
+    start_noise: float | None = None
+    seed: int | None = None
 
 
 def evaluate(
@@ -137,6 +141,8 @@ def evaluate(
         runs=config.runs,
         **_summarize(episodes),
         errors_mm=(1e3 * episodes.error).tolist(),
+        start_noise=kwargs["start_noise"],
+        seed=config.seed,
         **{name: training[name] for name in TRAINING},
     )
     content = to_json(dataclasses.asdict(result))

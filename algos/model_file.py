@@ -27,7 +27,7 @@ from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.algos.writing import OTHERWISE, write_atomically
-from gym_gazebo2.errors import RunError
+from gym_gazebo2.errors import RunError, UnknownEnvError
 
 __all__ = ["ModelFile", "read_arrays", "read_model_file", "read_tensors", "save_model", "write_arrays"]
 
@@ -115,10 +115,11 @@ def save_model(
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read a model file, executing nothing from it.
+    """Read a model file, executing nothing from it; the module of an id "module:Id" is imported, from your own path.
 
     Raises:
         RunError: The file is missing, corrupt, or not written by ``save_model``.
+        UnknownEnvError: Its environment id is not registered here.
     """
     if not path.is_file():
         raise RunError(
@@ -130,6 +131,8 @@ def read_model_file(path: Path) -> ModelFile:
             weights = read_tensors(archive.read("policy.pth"))
             normalization = read_arrays(archive.read("normalization.npz"))
         return ModelFile(path, from_json(about["arguments"]), about["action"], weights, normalization)
+    except UnknownEnvError:
+        raise
     except UNREADABLE as error:
         raise RunError(f"{path} is corrupt or no model of gym-gazebo2: {type(error).__name__}: {error}") from error
 

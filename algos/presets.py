@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.errors import UnknownNameError
 
 __all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset"]
@@ -208,6 +209,7 @@ def get_preset(env_id: str, algo: str, name: str = "tuned", arms: int | None = N
     Raises:
         UnknownNameError: There is none.
     """
+    env_id = drop_module(env_id)
     preset = _find_preset(env_id, algo, name)
     if arms is None:
         return preset

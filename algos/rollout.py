@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.algos.on_policy import is_finite
-from gym_gazebo2.algos.vec_env import BatchedVecEnv, check_env_id
+from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.backends import get_factory
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, NonFiniteError
 from gym_gazebo2.vector_env import ArmVectorEnv
@@ -61,7 +62,7 @@ def get_episode_steps(env_id: str, max_episode_steps: int | None) -> int:
     Raises:
         InvalidArgumentError: The id has no time limit.
     """
-    steps = max_episode_steps or gymnasium.spec(env_id).max_episode_steps
+    steps = max_episode_steps or get_spec(env_id).max_episode_steps
     if steps is None:
         raise InvalidArgumentError("max_episode_steps", None, f"a number of steps, as {env_id} has no time limit")
     return steps

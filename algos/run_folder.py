@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from gym_gazebo2.algos.config import ResolvedConfig, collect_provenance, from_json
+from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.writing import explaining, is_leftover, remove_leftovers, write_atomically
-from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, UnknownNameError
 
 __all__ = ["RunFolder", "is_number", "is_number_or_none"]
 
@@ -137,10 +138,13 @@ class RunFolder:
 
         Raises:
             RunError: ``config.json`` does not hold one.
+            UnknownEnvError: Its environment id is not registered here.
         """
         path, content = self.path / "config.json", self.read_json("config.json", {"arguments": lambda x: isinstance(x, dict)})
         try:
             return from_json(content["arguments"])
+        except UnknownEnvError:
+            raise
         except (TypeError, InvalidArgumentError, UnknownNameError) as error:
             raise RunError(f"{path} is not the configuration of a run of this version: {error}") from error
 
@@ -214,4 +218,4 @@ def _is_still(path: Path, stream: IO[bytes]) -> bool:
 
 def _name_folder(config: ResolvedConfig) -> Path:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    return Path("runs") / config.env / config.algo / f"{now}-seed{config.seed}"
+    return Path("runs") / drop_module(config.env) / config.algo / f"{now}-seed{config.seed}"

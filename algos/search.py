@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.stored import OTHER_OUT, check_same
 from gym_gazebo2.algos.writing import AGAIN, explaining
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
 
 __all__ = ["Range", "Search", "make_grid", "parse_grid", "parse_range"]
 
 KINDS = ("float", "log", "int", "choice")
+RANGE = f"NAME=KIND:LOW..HIGH or NAME=choice:A,B; the kinds are {', '.join(KINDS)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,8 @@ def parse_grid(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     Raises:
         InvalidArgumentError: A text has another form.
     """
-    return {name: tuple(map(parse_value, value.split(","))) for name, value in map(_split, texts)}
+    pairs = (_split("hyper", text, "NAME=VALUE,VALUE") for text in texts)
+    return {name: tuple(map(parse_value, value.split(","))) for name, value in pairs}
 
 
 def parse_range(text: str) -> tuple[str, Range]:
@@ -45,13 +48,13 @@ def parse_range(text: str) -> tuple[str, Range]:
     Raises:
         InvalidArgumentError: The text has another form.
     """
-    name, value = _split(text)
+    name, value = _split("search", text, RANGE)
     kind, colon, rest = value.partition(":")
     values = tuple(map(parse_value, rest.split("," if kind == "choice" else "..")))
     is_span = len(values) == 2 and all(isinstance(v, int | float) for v in values) and values[0] < values[1]
     fits = kind == "choice" or (is_span and (kind != "log" or values[0] > 0))
     if not colon or kind not in KINDS or not fits:
-        raise InvalidArgumentError("search", text, f"NAME=KIND:LOW..HIGH or NAME=choice:A,B; the kinds are {', '.join(KINDS)}")
+        raise InvalidArgumentError("search", text, RANGE)
     return name, Range(kind, values)
 
 
@@ -98,6 +101,21 @@ class Search:
         self._states = optuna.trial.TrialState
         self._distributions = {name: _make_distribution(optuna.distributions, given) for name, given in ranges.items()}
 
+    def check_asked(self, asked: Mapping[str, Any]) -> None:
+        """Keep what is searched for, or refuse to go on with what was searched for before.
+
+        Args:
+            asked: What trials depend on, as plain values.
+
+        Raises:
+            RunError: The study was made for something else, or cannot be written.
+        """
+        plain, stored = json.loads(json.dumps(dict(asked))), self._study.user_attrs
+        check_same(self._path, stored, plain, OTHER_OUT)
+        with explaining(self._path, AGAIN):
+            for name in plain.keys() - stored.keys():
+                self._study.set_user_attr(name, plain[name])
+
     def get_done(self) -> list[tuple[int, dict[str, Any]]]:
         """Return number and hyperparameters of the trials that have a result."""
         return self._list(self._states.COMPLETE)
@@ -139,8 +157,8 @@ def _make_distribution(distributions: Any, given: Range) -> Any:
     return distributions.FloatDistribution(*given.values, log=given.kind == "log")
 
 
-def _split(text: str) -> tuple[str, str]:
+def _split(option: str, text: str, expected: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
-        raise InvalidArgumentError("hyperparameter", text, "NAME=VALUE,VALUE")
+        raise InvalidArgumentError(option, text, expected)
     return name.strip().replace("-", "_"), value.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import signal
 import statistics
@@ -15,13 +16,14 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-from gym_gazebo2.algos.config import TrainConfig
+from gym_gazebo2.algos.config import TrainConfig, resolve
+from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.run_folder import RunFolder
 from gym_gazebo2.algos.search import Search, make_grid, parse_grid, parse_range
-from gym_gazebo2.algos.table import get_algorithm
+from gym_gazebo2.algos.stored import check_stored, read_evaluation
+from gym_gazebo2.algos.table import check_hyperparameters
 from gym_gazebo2.algos.train import resume, train
-from gym_gazebo2.algos.vec_env import check_env_id
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import BackendError, GymGazebo2Error, InvalidArgumentError, MissingDependencyError, RunError
 
@@ -64,11 +66,6 @@ class SweepConfig:
         for name in ("env", "algo", "seeds"):
             if not getattr(self, name):
                 raise InvalidArgumentError(name, getattr(self, name), "at least one")
-        for env in self.env:
-            check_env_id(env)
-        for algo in self.algo:
-            get_algorithm(algo)
-        parse_grid(self.hyper)
         if twice := {parse_range(text)[0] for text in self.search} & set(parse_grid(self.hyper)):
             raise InvalidArgumentError("search", sorted(twice), "hyperparameters that are not in the grid as well")
         if self.search and any(len(values) > 1 for values in parse_grid(self.hyper).values()):
@@ -76,6 +73,8 @@ class SweepConfig:
         read_whole("trials", self.trials)
         if self.jobs is not None:
             read_whole("jobs", self.jobs)
+        EvaluateConfig(runs=self.runs)
+        _check_points(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +103,9 @@ def sweep(config: SweepConfig) -> list[RunFolder]:
         The runs, those that were there already included.
 
     Raises:
-        RunError: Trainings failed; the others are done, and the message names those that are not. A trial of a search whose
-            training fails by its hyperparameters is a result of the search, unless none of them ends.
+        RunError: The folder holds results of another command; or trainings failed, the others are done, and the message
+            names those that are not. A trial of a search whose training fails by its hyperparameters is a result of the
+            search, unless none of them ends.
         MissingDependencyError: A search without Optuna.
     """
     jobs = config.jobs or len(os.sched_getaffinity(0))
@@ -137,13 +137,28 @@ def name_point(values: dict[str, Any]) -> str:
 
 def _seed(config: SweepConfig, env: str, algo: str, values: dict[str, Any], name: str) -> Iterator[Point]:
     for seed in config.seeds:
-        yield Point(env, algo, seed, values, Path(config.out) / env / algo / name / f"seed{seed}")
+        yield Point(env, algo, seed, values, _get_folder(config, env, algo) / name / f"seed{seed}")
+
+
+def _get_folder(config: SweepConfig, env: str, algo: str) -> Path:
+    return Path(config.out) / drop_module(env) / algo
+
+
+def _check_points(config: SweepConfig) -> None:
+    """Reject what no training of the sweep could begin with; of a range its first value stands for all."""
+    firsts = {name: found.values[:1] for name, found in map(parse_range, config.search)}
+    grid = list(make_grid({**parse_grid(config.hyper), **firsts}))
+    for env, algo, values in itertools.product(config.env, config.algo, grid):
+        for point in _seed(config, env, algo, values, ""):
+            check_hyperparameters(algo, resolve(make_training(point, config)).hyperparameters)
 
 
 def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str) -> list[Point]:
     """Try so many points, every seed of each; a point is as good as the median of its seeds."""
     ranges = dict(map(parse_range, config.search))
-    search = Search(Path(config.out) / env / algo / "optuna.log", ranges, config.seeds[0])
+    search = Search(_get_folder(config, env, algo) / "optuna.log", ranges, config.seeds[0])
+    asked = {name: getattr(config, name) for name in ("seeds", "steps", "runs")}
+    search.check_asked({"search": sorted(config.search), "hyper": sorted(config.hyper), **asked})
     fixed = {name: values[0] for name, values in parse_grid(config.hyper).items()}
     while len(search.get_tried()) < config.trials:
         number, values = next(iter(search.get_open()), None) or search.ask()
@@ -151,7 +166,7 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
         search.tell(number, _measure(pool, config, points))
     tried = search.get_done()
     if not tried:
-        folder = Path(config.out) / env / algo
+        folder = _get_folder(config, env, algo)
         raise RunError(f"None of the {config.trials} trials in {folder} ended. Choose other ranges, and another --out.")
     number, values, error = search.get_best()
     _say(f"{env} {algo}: the best of {config.trials} is trial {number}, {error:.3f} mm, with {values}")
@@ -170,6 +185,9 @@ def _run_all(
     pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Point]
 ) -> tuple[list[Evaluation], dict[Path, Exception]]:
     """Train and evaluate in parallel; return the results, and folder → error of each training that failed."""
+    points = list(points)
+    for point in points:
+        check_stored(point.folder, make_training(point, config))
     waiting: dict[Future[Evaluation], Point] = {pool.submit(_work, point, config): point for point in points}
     results: list[Evaluation] = []
     failed: dict[Path, Exception] = {}
@@ -243,22 +261,22 @@ def _work(point: Point, config: SweepConfig) -> Evaluation:
 def run_point(point: Point, config: SweepConfig) -> Evaluation:
     """Train or continue one point, and evaluate it, unless that was done."""
     if not (point.folder / "config.json").is_file():
-        train(
-            TrainConfig(
-                env=point.env,
-                algo=point.algo,
-                steps=config.steps,
-                seed=point.seed,
-                hyperparameters=point.hyperparameters,
-                out=str(point.folder),
-                progress="quiet",
-            )
-        )
+        train(make_training(point, config))
     run = resume(point.folder)
-    if not (run.path / "evaluation.json").is_file():
-        return evaluate(run.path, EvaluateConfig(runs=config.runs))
-    fields = {field.name for field in dataclasses.fields(Evaluation)}
-    return Evaluation(**{key: value for key, value in run.read_json("evaluation.json").items() if key in fields})
+    return read_evaluation(run, config.runs) or evaluate(run.path, EvaluateConfig(runs=config.runs))
+
+
+def make_training(point: Point, config: SweepConfig) -> TrainConfig:
+    """Return what a point trains."""
+    return TrainConfig(
+        env=point.env,
+        algo=point.algo,
+        steps=config.steps,
+        seed=point.seed,
+        hyperparameters=point.hyperparameters,
+        out=str(point.folder),
+        progress="quiet",
+    )
 
 
 def _say(line: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from gym_gazebo2.algos.keywords import NOISE_KEYS, list_keywords, make_keywords
 from gym_gazebo2.algos.networks import GOAL_KEYS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
-__all__ = ["ALGORITHMS", "Algorithm", "get_algorithm", "make_model", "wrap_actions"]
+__all__ = ["ALGORITHMS", "Algorithm", "check_hyperparameters", "get_algorithm", "make_model", "wrap_actions"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +85,14 @@ def get_algorithm(name: str) -> Algorithm:
     return ALGORITHMS[name]
 
 
+def check_hyperparameters(algo: str, names: Iterable[str]) -> None:
+    """Raise an UnknownNameError unless the algorithm has hyperparameters of these names, besides "policy"."""
+    known = {*list_keywords(get_algorithm(algo).load_class()), *NOISE_KEYS}
+    for name in names:
+        if name not in known | {"policy"}:
+            raise UnknownNameError(f"hyperparameter of {algo}", name, known)
+
+
 def wrap_actions(algo: str, env: VecEnv) -> VecEnv:
     """Return the environment with the actions that the algorithm can choose among."""
     return DiscreteVecEnv(env) if get_algorithm(algo).actions == "discrete" else env
@@ -110,10 +118,7 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
     row = get_algorithm(algo)
     values = dict(hyperparameters)
     policy = values.pop("policy", None) or row.choose_policy(env.observation_space)
-    known = {*list_keywords(row.load_class()), *NOISE_KEYS}
-    for name in values:
-        if name not in known:
-            raise UnknownNameError(f"hyperparameter of {algo}", name, known)
+    check_hyperparameters(algo, values)
     if row.learns == "off_policy" and _has_goals(env.observation_space):
         values.setdefault("replay_buffer_class", "HerReplayBuffer")
     keywords = make_keywords(values, int(np.prod(env.action_space.shape)), row.activation, row.schedules, row.automatic)

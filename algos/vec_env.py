@@ -18,15 +18,15 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
+from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.algos.interrupt import deaf_to_interrupts
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["Actions", "BatchedVecEnv", "Vectorization", "check_env_id", "make_vec_env", "normalize"]
+__all__ = ["Actions", "BatchedVecEnv", "Vectorization", "make_vec_env", "normalize"]
 
 GOAL_POINTS = ("achieved_goal", "desired_goal")
 Actions = Literal["box", "discrete"]
@@ -45,7 +45,7 @@ def make_vec_env(
     """Make n environments of an id for stable-baselines3.
 
     Args:
-        env_id: An id that ``gymnasium.make`` knows.
+        env_id: An id that ``gymnasium.make`` knows, or "module:Id".
         num_envs: Number of environments n.
         vec: "batched", one backend that moves all arms (the fast path); "dummy", one environment after the other in this
             process; "subproc", a process an environment; "pinned", such a process and its simulator on one processor, the next
@@ -72,7 +72,7 @@ def make_vec_env(
 
 
 def _make_batch(env_id: str, num_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
-    if gymnasium.spec(env_id).vector_entry_point is None:
+    if get_spec(env_id).vector_entry_point is None:
         raise InvalidArgumentError("vec", "batched", f"'dummy' or 'subproc' for {env_id}, which has no batched form")
     return BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
 
@@ -108,12 +108,6 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
     if isinstance(space, spaces.Dict):
         options["norm_obs_keys"] = [name for name, part in space.items() if not (is_image_space(part) or name in GOAL_POINTS)]
     return VecNormalize(env, **options)
-
-
-def check_env_id(env_id: str) -> None:
-    """Raise an UnknownNameError unless Gymnasium knows the id."""
-    if not isinstance(env_id, str) or env_id not in gymnasium.registry:
-        raise UnknownNameError("environment id", env_id, ENVIRONMENTS)
 
 
 class BatchedVecEnv(VecEnv):

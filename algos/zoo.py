@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.keywords import list_keywords
 from gym_gazebo2.algos.mapping_file import read_mapping
 from gym_gazebo2.algos.networks import ACTIVATIONS, OPTIMIZERS
@@ -48,7 +49,7 @@ def read_zoo(path: str | os.PathLike[str], env_id: str, algo: str) -> Preset:
         MissingDependencyError: PyYAML is not installed.
     """
     entries = read_mapping(Path(path), ADVICE)
-    name = env_id if env_id in entries else "default"
+    name = drop_module(env_id) if drop_module(env_id) in entries else "default"
     if name not in entries:
         raise UnknownNameError(f"entry of {path} for the environment", env_id, map(str, entries))
     if not isinstance(entries[name], dict):

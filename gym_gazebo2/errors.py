@@ -14,6 +14,7 @@ __all__ = [
     "RenderError",
     "RobotError",
     "RunError",
+    "UnknownEnvError",
     "UnknownNameError",
     "UnsupportedError",
     "UsageError",
@@ -50,18 +51,23 @@ class UnknownNameError(GymGazebo2Error, ValueError):
         kind: What the table holds, such as "robot".
         name: The name that came.
         available: The names that exist.
+        advice: What else to do about it.
     """
 
-    def __init__(self, kind: str, name: object, available: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: object, available: Iterable[str], advice: str = "") -> None:
         """Store the values and compose the message, with the nearest name where there is one."""
-        self.kind, self.name, self.available = kind, name, tuple(sorted(available))
+        self.kind, self.name, self.available, self.advice = kind, name, tuple(sorted(available)), advice
         near = difflib.get_close_matches(str(name), self.available, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"There is no {kind} {name!r}.{hint} Available: {', '.join(self.available)}.")
+        super().__init__(f"There is no {kind} {name!r}.{hint} Available: {', '.join(self.available)}. {advice}".rstrip())
 
-    def __reduce__(self) -> tuple[type, tuple[str, object, tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type, tuple[str, object, tuple[str, ...], str]]:
         """Pickle by the arguments."""
-        return type(self), (self.kind, self.name, self.available)
+        return type(self), (self.kind, self.name, self.available, self.advice)
+
+
+class UnknownEnvError(UnknownNameError):
+    """An environment id is not registered, or the module that registers it cannot be imported."""
 
 
 class RobotError(GymGazebo2Error, ValueError):

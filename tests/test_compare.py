@@ -110,6 +110,22 @@ def test_unfinished_runs_stand_beside_finished_ones(runs, tmp_path):
     assert read_rows(out, "Every run")[str(part)]["accuracy, RMS [mm]"] == "–"
 
 
+def test_evaluations_that_are_not_alike_are_told(runs, tmp_path):
+    paths = [shutil.copytree(runs[name], tmp_path / name) for name in ("ppo-0", "ppo-1", "ppo-2")]
+    evaluate(paths[1], EvaluateConfig(runs=2, backend="fake", start_noise=0.3, model="best_model"))
+    old = json.loads((paths[2] / "evaluation.json").read_text())
+    del old["start_noise"], old["seed"]
+    (paths[2] / "evaluation.json").write_text(json.dumps(old))
+    page = compare([*paths, runs["few"]], CompareConfig(out=str(tmp_path / "page.html")))
+    own, other = "3 runs on mujoco", "2 runs on fake, starts ±0.3 rad, best model"
+    told = {name: row["evaluated"] for name, row in read_rows(page, "SCARA-v0").items()}
+    assert told["ppo, num envs 8"] == f"not alike: {own}; {other}" and told["ppo, num envs 4"] == own
+    rows = read_rows(page, "Every run")
+    assert [rows[str(path)]["evaluated"] for path in paths] == [own, other, own]
+    [*_, report] = write_report(paths[1], ReportConfig(video=False))
+    assert "from starts up to 0.3 rad off" in report.read_text()
+
+
 def test_the_command(runs, tmp_path, capsys):
     out = tmp_path / "page.html"
     assert main(["compare", str(runs["ppo-0"]), str(runs["trpo"]), "--out", str(out)]) == 0

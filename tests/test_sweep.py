@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -44,13 +45,20 @@ def test_ranges_are_read(text: str, expected: Range) -> None:
 
 @pytest.mark.parametrize("text", ["gamma", "gamma=0.9", "gamma=log:0..1", "gamma=float:1..0", "gamma=near:0..1", "=int:1..2"])
 def test_ranges_that_cannot_be(text: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="NAME="):
+    with pytest.raises(InvalidArgumentError, match=r"^search is .*, expected NAME=KIND:LOW\.\.HIGH"):
         parse_range(text)
+
+
+def test_a_grid_that_cannot_be() -> None:
+    with pytest.raises(InvalidArgumentError, match="^hyper is 'gamma', expected NAME=VALUE,VALUE"):
+        parse_grid(["gamma"])
 
 
 @pytest.mark.parametrize(
     "bad",
     [{"env": ()}, {"algo": ("best",)}, {"env": ("SCARA-v9",)}, {"seeds": ()}, {"hyper": ("gamma",)}, {"jobs": 0}]
+    + [{"runs": 1}, {"steps": 0}, {"seeds": (-1,)}, {"hyper": ("gama=0.9,0.95",)}, {"search": ("gama=float:0.8..0.9",)}]
+    + [{"algo": ("ppo", "sac"), "hyper": ("n_epochs=5",)}, {"env": ("SCARA-v0", "SCARA-v9")}]
     + [{"hyper": ("gamma=0.9",), "search": ("gamma=float:0.8..0.9",)}]
     + [{"hyper": ("n_epochs=5,10",), "search": ("gamma=float:0.8..0.9",)}],
 )
@@ -77,6 +85,24 @@ def test_a_grid_is_trained_once(tmp_path: Path) -> None:
     again = sweep(config)
     assert again[0].model.is_file() and (again[0].path / "evaluation.json").is_file()
     assert models[1].stat().st_mtime_ns == times[1]
+
+
+def test_results_of_another_command_are_none(tmp_path: Path) -> None:
+    config = SweepConfig(**SMALL, seeds=(0,), hyper=("n_steps=2", "batch_size=32"), out=str(tmp_path))
+    [run] = sweep(config)
+    made = run.model.stat().st_mtime_ns
+    with pytest.raises(RunError, match="seed0 is of another command: steps is 64, asked for 128; .*--out"):
+        sweep(replace(config, steps=128))
+    evaluation = run.path / "evaluation.json"
+    assert run.read_json(evaluation.name)["runs"] == 2 and sweep(replace(config, runs=3)) == [run]
+    assert run.read_json(evaluation.name)["runs"] == 3 and run.model.stat().st_mtime_ns == made
+    evaluation.write_text(evaluation.read_text().replace('"mujoco"', '"fake"'))
+    with pytest.raises(RunError, match="backend is 'fake', asked for 'mujoco'. Evaluate it again with: .*seed0, or .*--out"):
+        sweep(config)
+    moved = tmp_path / "SCARA-v0/ppo/n_steps=2,batch_size=64"
+    run.path.parent.rename(moved)
+    with pytest.raises(RunError, match="batch_size is 32, asked for 64"):
+        sweep(replace(config, hyper=("n_steps=2", "batch_size=64")))
 
 
 def test_a_training_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:
@@ -136,6 +162,10 @@ def test_a_search_tries_so_many_points(tmp_path: Path) -> None:
     gammas = [run.read_config().hyperparameters["gamma"] for run in runs]
     assert all(0.9 <= gamma <= 0.99 for gamma in gammas) and gammas[0] != gammas[1]
     assert [run.path for run in sweep(config)] == [run.path for run in runs]
+    others = {"steps": 128, "seeds": (0, 1), "runs": 3, "search": ("gamma=float:0.5..0.6",), "hyper": ("n_steps=4",)}
+    for name, value in others.items():
+        with pytest.raises(RunError, match=f"optuna.log is of another command: {name} is .*--out"):
+            sweep(replace(config, **{name: value}))
 
 
 @contextmanager

@@ -129,7 +129,10 @@ def _make_section(env: str, index: int, groups: Sequence[Group], columns: Sequen
         axis = make_axis(name, [run for group in groups for run in group.runs])
         for kind, plot in (("error", _plot_error), ("reward", _plot_reward), ("success", _plot_success)):
             plots.append(page.make_plot(plot(groups, axis), f"{kind}-{name}-{index}", f"by-{name}"))
-    rows = [[_name_group(group), str(len(group.runs)), *_summarize(group, groups, columns)] for group in groups]
+    rows = [
+        [_name_group(group), str(len(group.runs)), _tell_evaluations(group), *_summarize(group, groups, columns)]
+        for group in groups
+    ]
     if paper := get_paper(env):
         known = {
             "accuracy, RMS [mm]": "accuracy_rms_mm",
@@ -137,8 +140,8 @@ def _make_section(env: str, index: int, groups: Sequence[Group], columns: Sequen
             "training [s]": "train_wall_s",
         }
         cells = [text(paper.get(known.get(column.title, ""), "")) for column in columns]
-        rows.append(["2019 paper, 1 / 8 workers", "", *cells])
-    table = page.make_table(("", "runs", *(column.title for column in columns)), rows, "stack")
+        rows.append(["2019 paper, 1 / 8 workers", "", "", *cells])
+    table = page.make_table(("", "runs", "evaluated", *(column.title for column in columns)), rows, "stack")
     return f"<section><h2>{text(env)}</h2>{table}{page.make_switch(f'axis-{index}')}{page.make_grid(plots)}</section>"
 
 
@@ -148,12 +151,13 @@ def _make_runs(groups: Sequence[Group], columns: Sequence[Column], folder: Path)
             _link(run, folder),
             text(f"{group.env}, {group.label}"),
             str(run.config.seed),
+            text(facts.describe_evaluation(run)),
             *(_show(column, column.read(run)) for column in columns),
         ]
         for group in groups
         for run in group.runs
     ]
-    table = page.make_table(("", "group", "seed", *(column.title for column in columns)), rows, "stack paths")
+    table = page.make_table(("", "group", "seed", "evaluated", *(column.title for column in columns)), rows, "stack paths")
     return f"<section><h2>Every run</h2>{table}</section>"
 
 
@@ -168,6 +172,12 @@ def _link(run: RunData, folder: Path) -> str:
 
 def _name_group(group: Group) -> str:
     return f'<i style="--c:var(--{name_color(group.color)})"></i>{text(group.label)}'
+
+
+def _tell_evaluations(group: Group) -> str:
+    """Return how a group's runs were evaluated; where not all alike, every way, as its medians mix them."""
+    ways = list(dict.fromkeys(facts.describe_evaluation(run) for run in group.runs if run.evaluation is not None))
+    return text(f"not alike: {'; '.join(ways)}" if len(ways) > 1 else "".join(ways) or "–")
 
 
 def _summarize(group: Group, groups: Sequence[Group], columns: Sequence[Column]) -> list[str]:

@@ -9,7 +9,7 @@ from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import ROWS, format_row, get_paper
 from gym_gazebo2.algos.report.run_data import RunData
 
-__all__ = ["describe", "format_duration", "get_configuration", "get_cost", "get_figures", "get_results"]
+__all__ = ["describe", "describe_evaluation", "format_duration", "get_configuration", "get_cost", "get_figures", "get_results"]
 
 HOUR_S = 3600.0
 
@@ -34,15 +34,34 @@ def format_length(millimetres: float) -> str:
 
 def describe(data: RunData) -> str:
     """Return one or two sentences that say how the run went."""
-    config, arms = data.config, "one arm" if data.config.num_envs == 1 else f"{data.config.num_envs} arms side by side"
+    arms = "one arm" if data.config.num_envs == 1 else f"{data.config.num_envs} arms side by side"
     learned = f"{data.steps:,} steps in {' '.join(format_duration(data.wall_s))} on {arms}"
     first = f"{learned}." if data.training else f"{learned} so far; the training is not finished."
     if (result := data.evaluation) is None:
         return f"{first} Not evaluated yet."
-    noise = f" from starts up to {config.start_noise:g} rad off" if config.start_noise else ""
+    noise = f" from starts up to {get_start_noise(data):g} rad off" if get_start_noise(data) else ""
     ended = f"the tool ended {format_length(result['accuracy_rms_mm'])} mm from its goal (RMS)"
     count = round(result["success_rate"] * result["runs"])
     return f"{first} In {result['runs']} runs{noise} {ended}, and {count} of {result['runs']} succeeded."
+
+
+def get_start_noise(data: RunData) -> float:
+    """Return the start noise of a run's evaluation [rad]: the training's, where a file of an older version does not tell."""
+    noise = (data.evaluation or {}).get("start_noise")
+    return data.config.start_noise if noise is None else noise
+
+
+def describe_evaluation(data: RunData) -> str:
+    """Return how a run was evaluated, as far as it tells evaluations apart; "–" where it was not."""
+    if (result := data.evaluation) is None:
+        return "–"
+    noise = get_start_noise(data)
+    parts = (
+        f"{result['runs']} runs on {result['backend']}",
+        f"starts ±{noise:g} rad" if noise != data.config.start_noise else "",
+        "best model" if result.get("model") == "best_model" else "",
+    )
+    return ", ".join(filter(None, parts))
 
 
 def get_figures(data: RunData, price_per_hour: float | None) -> dict[str, tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.run_folder import is_number, is_number_or_none
 from gym_gazebo2.registration import ENVIRONMENTS
 
@@ -54,7 +55,7 @@ PAPER = {
 
 def get_paper(env_id: str) -> dict[str, str]:
     """Return the paper's figures for the robot of an id, by row; empty where it has none."""
-    row = ENVIRONMENTS.get(env_id)
+    row = ENVIRONMENTS.get(drop_module(env_id))
     return PAPER.get(row.robot, {}) if row else {}
 
 
