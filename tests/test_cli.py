@@ -127,6 +127,12 @@ def test_errors_are_one_line_and_a_status(capsys, tmp_path):
         main(["train", "--env", "MRA-v0"])
 
 
+def test_a_period_between_physics_steps_is_refused_by_names_of_what_takes_another(capsys, tmp_path):
+    assert main(["train", "--env", "SCARA-v0", "--control-dt", "0.051", "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "such as 0.05, or another physics step (gym.make: backend_options=" in error and "gym-gazebo2 sim: --physics-dt" in error
+
+
 def start_training(out, *words):
     """Return a training's process, a group of its own as in a terminal, once it has shown its first evaluation."""
     command = [sys.executable, "-m", "gym_gazebo2.cli", "train", "--env", "SCARA-v0", "--steps", "4000000", "--out", str(out)]
