@@ -8,14 +8,16 @@ as stable-baselines3 unpickles it. ``--backend gazebo`` runs it in Gazebo.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from gym_gazebo2.algos import make_vec_env
+from gym_gazebo2.algos import RunFolder, make_vec_env
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.rollout import ModelPolicy
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, wrap_actions
+from gym_gazebo2.errors import GymGazebo2Error
 
 
 def main() -> None:
@@ -29,8 +31,8 @@ def main() -> None:
     args = parser.parse_args()
 
     kwargs = {"seed": args.seed, "backend": args.backend, "start_noise": 0.1}
-    if args.policy.is_dir():
-        file = read_model_file(args.policy / "model.zip")
+    if not args.policy.is_file():
+        file = read_model_file(RunFolder.open(args.policy).model)
         model = file.build()
         env = file.wrap(make_vec_env(file.config.env, **{**file.config.env_kwargs, **kwargs}))
     else:
@@ -52,4 +54,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except GymGazebo2Error as error:
+        sys.exit(str(error))
