@@ -79,6 +79,7 @@ def test_a_trained_arm_comes_to_its_goal_and_holds_there(tmp_path):
     train(TrainConfig("SCARA-v0", "trpo", steps=40_000, out=str(tmp_path / "run"), progress=False))
     lines = check_policy(["run"], tmp_path)
     errors = [float(re.search(r"error +([\d.]+)", line)[1]) for line in lines]
+    assert check_policy(["run/model.zip"], tmp_path) == lines
     first = next(i for i, line in enumerate(lines) if line.endswith("holding"))
     assert errors[0] > 50 and first < 60
     assert all(line.endswith("holding") for line in lines[first:]) and np.ptp(errors[first + 5 :]) < 0.1
