@@ -112,11 +112,13 @@ def register_robot(name: str, row: RobotRow) -> None:
 
     Args:
         name: Name of the robot, also its ROS namespace.
-        row: The URDF and what it cannot say.
+        row: The URDF and what it cannot say; a relative path is that of the working directory now.
 
     Raises:
+        RobotError: The URDF does not exist.
         InvalidArgumentError: The name is taken by another row.
     """
+    row = dataclasses.replace(row, urdf=str(find_urdf(row.urdf)))
     if ROBOTS.setdefault(name, row) != row:
         raise InvalidArgumentError("name", name, f"a name not yet in use (taken: {', '.join(sorted(ROBOTS))})")
 
@@ -185,7 +187,7 @@ def find_urdf(urdf: str) -> Path:
     path = own / urdf if Path(urdf).name == urdf and not Path(urdf).exists() else Path(urdf)
     if not path.is_file():
         exists = ", ".join(sorted(p.name for p in own.glob("*.urdf")))
-        raise RobotError(f"The URDF {str(path)!r} does not exist. Give a path to a file, or one of: {exists}.")
+        raise RobotError(f"The URDF {urdf!r} does not exist. Give a path to a file, or one of: {exists}.")
     return path.resolve()
 
 
