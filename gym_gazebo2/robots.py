@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
 from gym_gazebo2.urdf_check import check_inertias, check_joints, check_rotors, check_tree
 
@@ -108,7 +109,7 @@ class RobotSpec:
 
 
 def register_robot(name: str, row: RobotRow) -> None:
-    """Add a robot to the table.
+    """Add a robot to the table; adding an equal row again is fine.
 
     Args:
         name: Name of the robot, also its ROS namespace.
@@ -118,9 +119,8 @@ def register_robot(name: str, row: RobotRow) -> None:
         RobotError: The URDF does not exist.
         InvalidArgumentError: The name is taken by another row.
     """
-    row = dataclasses.replace(row, urdf=str(find_urdf(row.urdf)))
-    if ROBOTS.setdefault(name, row) != row:
-        raise InvalidArgumentError("name", name, f"a name not yet in use (taken: {', '.join(sorted(ROBOTS))})")
+    if ROBOTS.get(name) != row:  # the package's own rows have bare names
+        add_row(ROBOTS, name, dataclasses.replace(row, urdf=str(find_urdf(row.urdf))))
 
 
 def make_robot(robot: str | RobotSpec) -> RobotSpec:

@@ -64,6 +64,7 @@ def test_a_robot_is_one_urdf_and_one_row(tmp_path):
         robot = make_robot("test_arm")
         assert robot.name == "test_arm" and robot.home[1] == 0.5 and np.all(robot.control_speed == 1.0)
         register_robot("test_arm", row)
+        register_robot("mara", ROBOTS["mara"])
         with pytest.raises(ValueError, match="not yet in use"):
             register_robot("test_arm", RobotRow("mara.urdf"))
     finally:
