@@ -109,7 +109,7 @@ class _Deployed(nn.Module):
         super().__init__()
         model = file.build()
         self.space = _get_space(file.config.env, "observation_space")
-        self.policy = model.policy.eval()
+        self.policy = model.policy.eval().requires_grad_(False)
         lstm = self.policy.lstm_actor if get_algorithm(file.config.algo).recurrent else None
         self.memory = {name: [lstm.num_layers, lstm.hidden_size] for name in MEMORY} if lstm is not None else {}
         table = torch.as_tensor(make_action_table(_get_space(file.config.env, "action_space")))

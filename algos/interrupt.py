@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interrupt", "deaf_to_interrupts"]
+__all__ = ["Interrupt", "deaf_to_interrupts", "naming_the_run"]
 
 
 class Interrupt:
@@ -48,6 +48,16 @@ class Interrupt:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         text = f"\nCtrl-C: finishing this iteration and saving; once more ends at once. Then: gym-gazebo2 resume {self._run}\n"
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())  # print may stand in the midst of printing
+
+
+@contextlib.contextmanager
+def naming_the_run(run: Path) -> Iterator[None]:
+    """Let a KeyboardInterrupt say how the run in this folder goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.args = (f"Go on with: gym-gazebo2 resume {run}",)
+        raise
 
 
 def deaf_to_interrupts(env: Any) -> Any:

@@ -16,7 +16,7 @@ from gym_gazebo2.algos.callbacks import RunCallback, TrainingState, get_action_m
 from gym_gazebo2.algos.checkpoint import load_newest
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
 from gym_gazebo2.algos.episodes import EpisodeLog
-from gym_gazebo2.algos.interrupt import Interrupt
+from gym_gazebo2.algos.interrupt import Interrupt, naming_the_run
 from gym_gazebo2.algos.model_file import save_model
 from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
 from gym_gazebo2.algos.run_folder import RunFolder
@@ -48,7 +48,7 @@ def train(config: TrainConfig) -> RunFolder:
     with contextlib.closing(env), _torch_threads(config.torch_threads):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
         run = RunFolder.create(config)
-        with run.hold():
+        with naming_the_run(run.path), run.hold():
             return _learn(run, config, model)
 
 
@@ -65,7 +65,12 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
     config = run.read_config()
     if run.model.is_file():
         return run
-    with run.hold(), contextlib.closing(_make_training_env(config)) as env, _torch_threads(config.torch_threads):
+    with (
+        naming_the_run(run.path),
+        run.hold(),
+        contextlib.closing(_make_training_env(config)) as env,
+        _torch_threads(config.torch_threads),
+    ):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
         model.set_logger(Logger(str(run.path), []))
         return _learn(run, config, model, load_newest(run.checkpoints, model, TrainingState))

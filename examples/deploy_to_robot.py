@@ -16,6 +16,8 @@ import tyro
 from gym_gazebo2.algos import RunFolder
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.rollout import ModelPolicy, make_eval_env
+from gym_gazebo2.checks import read_whole
+from gym_gazebo2.errors import GymGazebo2Error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Deployment:
 
 def deploy(deployment: Deployment) -> None:
     """Run one episode; closing the environment holds the arm, whatever happened."""
+    steps = read_whole("steps", deployment.steps)
     file = read_model_file(RunFolder.open(deployment.run).model)
     names = ("namespace", "reset_speed", "stale_after")
     options = {name: getattr(deployment, name) for name in names}
@@ -48,7 +51,7 @@ def deploy(deployment: Deployment) -> None:
         print("Going home...", flush=True)
         observation = env.reset()
         print("Running the policy. Ctrl-C holds the arm.", flush=True)
-        for _ in range(deployment.steps):
+        for _ in range(steps):
             observation, _, _, infos = env.step(policy(observation))
         print(
             f"Tool error: {1e3 * infos[0]['position_error']:.2f} mm after {infos[0]['time']:.2f} s. Holding there.", flush=True
@@ -58,5 +61,7 @@ def deploy(deployment: Deployment) -> None:
 if __name__ == "__main__":
     try:
         deploy(tyro.cli(Deployment))
+    except GymGazebo2Error as error:
+        sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("Interrupted: the arm holds where it was.")

@@ -1,40 +1,52 @@
 """Run a trained policy for one episode: print reward and tool error of every step, and hold the arm at its goal.
 
-Run with ``python examples/run_policy.py POLICY``. POLICY is a run folder of ``gym-gazebo2 train``, of any algorithm, or a zip
-that ``train_ppo.py``, ``train_trpo.py`` or ``train_acktr.py`` saved; a zip wants ``--algo``, and comes from someone you trust,
-as stable-baselines3 unpickles it. ``--backend gazebo`` runs it in Gazebo.
+Run with ``python examples/run_policy.py POLICY``. POLICY is a run folder of ``gym-gazebo2 train``, of any algorithm, a model
+of one, or a zip that ``train_ppo.py``, ``train_trpo.py`` or ``train_acktr.py`` saved; that wants ``--algo`` and ``--env``, and
+comes from someone you trust, as stable-baselines3 unpickles it. ``--backend gazebo`` runs it in Gazebo.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from gym_gazebo2.algos import make_vec_env
+from gym_gazebo2.algos import RunFolder, make_vec_env
 from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.rollout import ModelPolicy
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, wrap_actions
+from gym_gazebo2.errors import GymGazebo2Error
+
+
+def is_bare(path: Path) -> bool:
+    """Tell whether a zip is stable-baselines3's own; a run's holds its configuration and normalisation, too."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "config.json" not in archive.namelist()
 
 
 def main() -> None:
     """Load, run, print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("policy", type=Path)
-    parser.add_argument("--algo", choices=ALGORITHMS, default="ppo", help="algorithm of a zip")
-    parser.add_argument("--env", default="MARA-v0", help="environment id of a zip")
+    parser.add_argument("--algo", choices=ALGORITHMS, default="ppo", help="algorithm of an example's zip")
+    parser.add_argument("--env", default="MARA-v0", help="environment id of an example's zip")
     parser.add_argument("--backend", default="mujoco")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
     kwargs = {"seed": args.seed, "backend": args.backend, "start_noise": 0.1}
-    if args.policy.is_dir():
-        file = read_model_file(args.policy / "model.zip")
+    path = args.policy if args.policy.is_file() else RunFolder.open(args.policy).model
+    if not is_bare(path):
+        file = read_model_file(path)
         model = file.build()
         env = file.wrap(make_vec_env(file.config.env, **{**file.config.env_kwargs, **kwargs}))
     else:
-        model = get_algorithm(args.algo).load_class().load(args.policy, device="cpu")
+        model = get_algorithm(args.algo).load_class().load(path, device="cpu")
         env = wrap_actions(args.algo, make_vec_env(args.env, **kwargs))
     policy, arm = ModelPolicy(model), env.unwrapped.env
     observation, done, step, steps_there = env.reset(), [False], 0, 0
@@ -52,4 +64,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except GymGazebo2Error as error:
+        sys.exit(str(error))

@@ -1,16 +1,36 @@
-"""Numbers that come from outside: Python's and NumPy's are taken, what cannot work is refused."""
+"""What comes from outside: Python's and NumPy's numbers are taken, new rows of tables too, what cannot work is refused."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gym_gazebo2.errors import InvalidArgumentError
 
-__all__ = ["read_factor", "read_number", "read_whole"]
+__all__ = ["add_row", "read_factor", "read_number", "read_whole"]
+
+Row = TypeVar("Row")
+
+
+def add_row(table: dict[str, Row], name: str, row: Row) -> None:
+    """Add a row to a table; adding an equal one again is fine, and so is what a notebook's cell that ran again defines anew.
+
+    Raises:
+        InvalidArgumentError: The name is taken by another row.
+    """
+    if name in table and _is_redefined(table[name], row):
+        table[name] = row
+    if table.setdefault(name, row) != row:
+        raise InvalidArgumentError("name", name, f"a name not yet in use (taken: {', '.join(sorted(table))})")
+
+
+def _is_redefined(old: object, new: object) -> bool:
+    """Tell whether two things, or their classes, are the same definition of the user's program, before and after."""
+    one, other = (thing if hasattr(thing, "__qualname__") else type(thing) for thing in (old, new))
+    return one.__module__ == other.__module__ == "__main__" and one.__qualname__ == other.__qualname__
 
 
 def read_whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:

@@ -7,6 +7,8 @@ from typing import Any
 
 from gymnasium.envs.registration import register, registry
 
+from gym_gazebo2.checks import add_row
+
 __all__ = ["ENVIRONMENTS", "EnvRow", "register_env", "register_envs"]
 
 MAX_EPISODE_STEPS = 100
@@ -45,8 +47,12 @@ ENVIRONMENTS: dict[str, EnvRow] = {
 
 
 def register_env(env_id: str, row: EnvRow) -> None:
-    """Add an id to the table and to Gymnasium's registry; registering the same row again is fine."""
-    ENVIRONMENTS[env_id] = row
+    """Add an id to the table and to Gymnasium's registry; adding an equal row again is fine.
+
+    Raises:
+        InvalidArgumentError: The name is taken by another row.
+    """
+    add_row(ENVIRONMENTS, env_id, row)
     registry.pop(env_id, None)
     register(
         id=env_id,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
 from gym_gazebo2.urdf_check import check_inertias, check_joints, check_rotors, check_tree
 
@@ -108,17 +109,18 @@ class RobotSpec:
 
 
 def register_robot(name: str, row: RobotRow) -> None:
-    """Add a robot to the table.
+    """Add a robot to the table; adding an equal row again is fine.
 
     Args:
         name: Name of the robot, also its ROS namespace.
-        row: The URDF and what it cannot say.
+        row: The URDF and what it cannot say; a relative path is that of the working directory now.
 
     Raises:
+        RobotError: The URDF does not exist.
         InvalidArgumentError: The name is taken by another row.
     """
-    if ROBOTS.setdefault(name, row) != row:
-        raise InvalidArgumentError("name", name, f"a name not yet in use (taken: {', '.join(sorted(ROBOTS))})")
+    if ROBOTS.get(name) != row:  # the package's own rows have bare names
+        add_row(ROBOTS, name, dataclasses.replace(row, urdf=str(find_urdf(row.urdf))))
 
 
 def make_robot(robot: str | RobotSpec) -> RobotSpec:
@@ -185,7 +187,7 @@ def find_urdf(urdf: str) -> Path:
     path = own / urdf if Path(urdf).name == urdf and not Path(urdf).exists() else Path(urdf)
     if not path.is_file():
         exists = ", ".join(sorted(p.name for p in own.glob("*.urdf")))
-        raise RobotError(f"The URDF {str(path)!r} does not exist. Give a path to a file, or one of: {exists}.")
+        raise RobotError(f"The URDF {urdf!r} does not exist. Give a path to a file, or one of: {exists}.")
     return path.resolve()
 
 

@@ -101,6 +101,8 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         raise UnknownNameError("provider", config.provider, PROVIDERS)
     if config.factor != 1.0 and not config.real_time:
         raise InvalidArgumentError("factor", config.factor, "1 without --real-time: in lock-step time runs with the commands")
+    if config.gui:
+        check_display("without --gui")
     robot = make_robot(config.robot)
     config = dataclasses.replace(config, domain=read_domain() if config.domain is None else config.domain)
     os.environ.update(make_default())
@@ -166,8 +168,6 @@ def _serve_mujoco(robot: RobotSpec, config: SimConfig, tell: Callable[[], None])
 def _serve_gazebo(robot: RobotSpec, config: SimConfig, tell: Callable[[], None]) -> None:
     if config.robot_only:
         raise InvalidArgumentError("robot_only", True, "False with Gazebo; the provider mujoco can stand in for a robot")
-    if config.gui:
-        check_display("without --gui")
     options: dict[str, Any] = {} if config.physics_dt is None else {"physics_dt": config.physics_dt}
     options |= {"namespace": config.namespace, "control_dt": config.control_dt, "gazebo_topics": config.gui}
     factor = config.factor if config.real_time else None

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -127,6 +128,13 @@ def test_errors_are_one_line_and_a_status(capsys, tmp_path):
         main(["train", "--env", "MRA-v0"])
 
 
+def test_a_period_between_physics_steps_is_refused_by_names_of_what_takes_another(capsys, tmp_path):
+    assert main(["train", "--env", "SCARA-v0", "--control-dt", "0.051", "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "such as 0.05, or another physics step (gym.make: backend_options=" in error
+    assert "gym-gazebo2 sim: --physics-dt" in error
+
+
 def start_training(out, *words):
     """Return a training's process, a group of its own as in a terminal, once it has shown its first evaluation."""
     command = [sys.executable, "-m", "gym_gazebo2.cli", "train", "--env", "SCARA-v0", "--steps", "4000000", "--out", str(out)]
@@ -154,3 +162,13 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in rest and "interrupted" in rest
+    assert rest.splitlines()[-1] == f"gym-gazebo2 train: interrupted. Go on with: gym-gazebo2 resume {tmp_path / 'run'}"
+
+
+@pytest.mark.parametrize(("where", "is_made"), [("create", False), ("hold", True)])
+def test_an_interrupted_start_names_a_run_where_one_was_made(tmp_path, capsys, monkeypatch, where, is_made):
+    monkeypatch.setattr(RunFolder, where, Mock(side_effect=KeyboardInterrupt))
+    assert main(["train", "--env", "SCARA-v0", "--out", str(tmp_path / "run"), *SHORT]) == 130
+    said = f" Go on with: gym-gazebo2 resume {tmp_path / 'run'}" if is_made else ""
+    assert capsys.readouterr().err.splitlines()[-1] == f"gym-gazebo2 train: interrupted.{said}"
+    assert (tmp_path / "run").exists() == is_made

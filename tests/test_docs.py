@@ -1,5 +1,6 @@
 """What the README and the documents say is run, or at least exists."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -32,6 +33,16 @@ def test_links_and_commands_exist(path):
         assert re.search(rf"^{target}:", MAKEFILE, flags=re.MULTILINE), target
     for module in re.findall(r"python -m (benchmarks\.\w+)", text):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+
+
+@pytest.mark.parametrize("name", ["runs.md", "api.md"])
+def test_functions_that_are_named_can_be_called(name):
+    text = (ROOT / "docs" / name).read_text()
+    found = set(re.findall(r"(?:`|^::: )(gym_gazebo2(?:\.\w+)+)", text, flags=re.MULTILINE)) - {"gym_gazebo2.errors"}
+    assert found
+    for path in found:
+        module, _, attribute = path.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), attribute)), path
 
 
 def test_the_site_is_built_without_a_warning(tmp_path):

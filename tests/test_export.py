@@ -88,7 +88,7 @@ def test_torchscript_acts_as_the_original(run: RunFolder, tmp_path: Path) -> Non
     memory = [torch.zeros(layers, COUNT, width) for layers, width in sizes]
     for parts, expected in zip(*collect(run), strict=True):
         action, *memory = policy(*(torch.as_tensor(parts[name]) for name in sorted(parts)), *memory)
-        np.testing.assert_allclose(action.detach().numpy(), expected, atol=1e-5)
+        np.testing.assert_allclose(action.numpy(), expected, atol=1e-5)
 
 
 def test_the_script_remembers_what_the_policy_remembers(run: RunFolder, tmp_path: Path) -> None:

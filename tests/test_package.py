@@ -6,9 +6,13 @@ import subprocess
 import sys
 import zipfile
 
+import gymnasium
 import pytest
 
 import gym_gazebo2
+from gym_gazebo2 import EnvRow
+from gym_gazebo2.checks import add_row
+from gym_gazebo2.errors import InvalidArgumentError
 
 from .conftest import ROOT
 
@@ -139,3 +143,43 @@ def test_wheel_holds_every_room(tmp_path):
     zipfile.ZipFile(wheel).extractall(unpacked)
     code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import gym_gazebo2; print(gym_gazebo2.make_robot('mara').urdf)"
     assert run_python(code, cwd=tmp_path).strip().startswith(str(unpacked))
+
+
+TABLES = {
+    "robot": (
+        gym_gazebo2.register_robot,
+        gym_gazebo2.ROBOTS,
+        gym_gazebo2.RobotRow("mara.urdf"),
+        gym_gazebo2.RobotRow("scara.urdf"),
+    ),
+    "task": (gym_gazebo2.register_task, gym_gazebo2.TASKS, gym_gazebo2.ReachTask((0, 0, 1)), gym_gazebo2.ReachTask((0, 1, 0))),
+    "env": (gym_gazebo2.register_env, gym_gazebo2.ENVIRONMENTS, EnvRow("mara", "mara_reach"), EnvRow("scara", "scara_reach")),
+    "backend": (gym_gazebo2.register_backend, gym_gazebo2.BACKENDS, "mine:Backend", "other:Backend"),
+}
+
+
+def test_a_cell_of_a_notebook_may_run_again():
+    """A definition of the user's own program replaces itself; nothing else does."""
+    cell = "class Task: pass\nadd_row(table, 'mine', Task)"
+    names = {"__name__": "__main__", "add_row": add_row, "table": {}}
+    exec(cell, names)
+    first = names["table"]["mine"]
+    exec(cell, names)
+    assert names["table"]["mine"] is not first
+    with pytest.raises(InvalidArgumentError, match="not yet in use"):
+        exec("class Other: pass\nadd_row(table, 'mine', Other)", names)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_name_that_is_taken_by_something_else_is_refused(kind):
+    register, table, row, other = TABLES[kind]
+    try:
+        register("Own-v0", row)
+        register("Own-v0", row)
+        kept = table["Own-v0"]
+        with pytest.raises(InvalidArgumentError, match="name is 'Own-v0', expected a name not yet in use"):
+            register("Own-v0", other)
+        assert table["Own-v0"] == kept
+    finally:
+        del table["Own-v0"]
+        gymnasium.registry.pop("Own-v0", None)

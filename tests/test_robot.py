@@ -78,6 +78,12 @@ def test_a_policy_runs_on_the_robot_and_the_arm_stays_at_its_end(run: Path, robo
     assert np.ptp(at_end, axis=0).max() < 0.02
 
 
+def test_a_speed_that_cannot_be_ends_in_a_sentence(run: Path, robot: Sim) -> None:
+    done = deploy(run, robot, "--reset-speed", "7")
+    error = done.communicate(timeout=60)[1]
+    assert done.returncode == 1 and error.startswith("reset_speed is 7.0, expected") and error.count("\n") == 1
+
+
 def test_ctrl_c_ends_in_a_hold(run: Path, robot: Sim, observer: Client) -> None:
     with deploy(run, robot, "--steps", "100000") as process:
         assert process.stdout is not None and process.stderr is not None

@@ -64,10 +64,29 @@ def test_a_robot_is_one_urdf_and_one_row(tmp_path):
         robot = make_robot("test_arm")
         assert robot.name == "test_arm" and robot.home[1] == 0.5 and np.all(robot.control_speed == 1.0)
         register_robot("test_arm", row)
+        register_robot("mara", ROBOTS["mara"])
         with pytest.raises(ValueError, match="not yet in use"):
             register_robot("test_arm", RobotRow("mara.urdf"))
     finally:
         del ROBOTS["test_arm"]
+
+
+def test_a_relative_path_is_that_of_the_registration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.urdf").write_text(MARA)
+    register_robot("own_arm", RobotRow("own.urdf"))
+    try:
+        monkeypatch.chdir("/")
+        assert make_robot("own_arm").urdf == str(tmp_path / "own.urdf")
+    finally:
+        del ROBOTS["own_arm"]
+
+
+@pytest.mark.parametrize("urdf", ["own.urdf", "folder/own.urdf"])
+def test_a_path_that_does_not_exist_is_named_as_it_was_given(urdf):
+    with pytest.raises(RobotError, match=f"^The URDF '{urdf}' does not exist"):
+        register_robot("own_arm", RobotRow(urdf))
+    assert "own_arm" not in ROBOTS
 
 
 JOINT = '<joint name="{}" type="fixed"><parent link="{}"/><child link="{}"/></joint></robot>'

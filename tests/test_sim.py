@@ -109,6 +109,7 @@ def test_two_modes_at_once_are_misuse(capsys: pytest.CaptureFixture[str]) -> Non
         (["mra"], "Did you mean 'mara'"),
         (["--robot-only"], "robot_only is True"),
         (["--provider", "gazebo", "--robot-only"], "robot_only is True"),
+        (["--gui"], "DISPLAY is not set. Start from a desktop session, or without --gui."),
         (["--provider", "gazebo", "--gui"], "DISPLAY is not set"),
         (["--domain", "102"], "from 0 to 101"),
         (["--control-dt", "0.0123"], "control_dt"),

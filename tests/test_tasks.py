@@ -4,7 +4,7 @@ import transforms3d
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.robots import make_robot
@@ -156,3 +156,19 @@ def test_tasks_that_cannot_work():
         ReachTask((0, 0, 1), components=("q", "velocty"))
     with pytest.raises(UnknownNameError, match="mara_reach"):
         make_task("mara_reech")
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        ((0.3, 0.0, 0.0), (0.1, 1.0, 1.0)),
+        ((0.3, 0.0), (0.4, 1.0)),
+        ((0.3, 0.0, 0.0),),
+        ((0.3, 0.0, 0.0), (0.4, 1.0, np.nan)),
+        ((0.3, 0.0, 0.0), (0.4, 1.0, np.inf)),
+    ],
+)
+def test_a_box_of_goals_that_cannot_be(box):
+    with pytest.raises(InvalidArgumentError, match="goal_box is .*, expected a lower and an upper corner"):
+        ReachTask(goal_box=box)
+    ReachTask(goal_box=((0.1, 0.0, 0.2), (0.3, 1.0, 0.2)))

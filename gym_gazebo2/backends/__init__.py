@@ -9,6 +9,7 @@ from typing import Any
 
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.restart import OnFailure, RestartingBackend, check_on_failure
+from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.robots import RobotSpec
 
@@ -26,8 +27,16 @@ BACKENDS: dict[str, str | BackendFactory] = {
 
 
 def register_backend(name: str, factory: str | BackendFactory) -> None:
-    """Add a backend to the table: a factory, or its "module:attribute" to import when used."""
-    BACKENDS[name] = factory
+    """Add a backend to the table; adding the same again is fine.
+
+    Args:
+        name: Name of the backend.
+        factory: What makes it, or its "module:attribute" to import when used.
+
+    Raises:
+        InvalidArgumentError: The name is taken by another backend.
+    """
+    add_row(BACKENDS, name, factory)
 
 
 def make_backend(

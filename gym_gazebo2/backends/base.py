@@ -195,5 +195,6 @@ def count_substeps(control_dt: float, physics_dt: float) -> int:
     count = round(control_dt / physics_dt)
     if count < 1 or abs(count * physics_dt - control_dt) > 1e-9:
         steps = f"a whole number of physics steps of {physics_dt:g} s, such as {max(count, 1) * physics_dt:g}"
-        raise InvalidArgumentError("control_dt", control_dt, f"{steps}, or another step: backend_options={{'physics_dt': …}}")
+        other = "another physics step (gym.make: backend_options={'physics_dt': …}; gym-gazebo2 sim: --physics-dt)"
+        raise InvalidArgumentError("control_dt", control_dt, f"{steps}, or {other}")
     return count

@@ -29,7 +29,7 @@ class Row:
         group: The heading that it stands under.
         path: "module:class" of its ``Command``.
         text: What it does, in a line.
-        hint: Said when Ctrl-C ends it.
+        hint: Said when Ctrl-C ends it; without one, what the interruption itself says.
     """
 
     group: str
@@ -38,12 +38,11 @@ class Row:
     hint: str = ""
 
 
-RESUMABLE = f"A training goes on from its last checkpoint with: {PROGRAM} resume DIR"
 AGAIN = "Give the same command again to go on."
 
 COMMANDS: dict[str, Row] = {
-    "train": Row("learn", "training:Train", "train an algorithm on an environment id", RESUMABLE),
-    "resume": Row("learn", "training:Resume", "continue an interrupted training", RESUMABLE),
+    "train": Row("learn", "training:Train", "train an algorithm on an environment id"),
+    "resume": Row("learn", "training:Resume", "continue an interrupted training"),
     "sweep": Row("learn", "training:Sweep", "train many: ids, algorithms, seeds, hyperparameters", AGAIN),
     "evaluate": Row("look", "looking:Evaluate", "measure how near a trained arm comes to its goal"),
     "report": Row("look", "looking:Report", "write the report of a run, one page"),
@@ -85,8 +84,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # what read our output, such as head, has enough; Python would complain again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except KeyboardInterrupt:
-        print(f"\n{PROGRAM} {name}: interrupted. {COMMANDS[name].hint}".rstrip(), file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\n{PROGRAM} {name}: interrupted. {COMMANDS[name].hint or error}".rstrip(), file=sys.stderr)
         return INTERRUPTED
 
 

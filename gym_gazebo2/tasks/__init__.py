@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.tasks.base import GOAL_DIM, Errors, Layout, Task, TaskState
 from gym_gazebo2.tasks.reach import ReachTask, compute_reach_reward
@@ -42,8 +43,12 @@ TASKS: dict[str, Task] = {
 
 
 def register_task(name: str, task: Task) -> None:
-    """Add a task to the table, or replace the one of that name."""
-    TASKS[name] = task
+    """Add a task to the table; adding an equal one again is fine.
+
+    Raises:
+        InvalidArgumentError: The name is taken by another task.
+    """
+    add_row(TASKS, name, task)
 
 
 def make_task(task: str | Task) -> Task:

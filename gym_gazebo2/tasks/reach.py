@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -85,6 +86,9 @@ class ReachTask:
         """Reject what cannot work."""
         if (self.goal is None) == (self.goal_box is None):
             raise InvalidArgumentError("goal, goal_box", (self.goal, self.goal_box), "exactly one of the two")
+        if self.goal_box is not None and not _is_box(self.goal_box):
+            expected = "a lower and an upper corner (x, y, z) [m], finite, the lower one nowhere above the upper"
+            raise InvalidArgumentError("goal_box", self.goal_box, expected)
         for name in self.components:
             if name not in COMPONENTS:
                 raise UnknownNameError("observation component", name, COMPONENTS)
@@ -150,3 +154,9 @@ class ReachTask:
             quat = (w, x, y, z)
         px, py, pz = values[:3].tolist()
         return dataclasses.replace(self, goal=(px, py, pz), goal_box=None, quat_goal=quat)
+
+
+def _is_box(corners: Sequence[Sequence[float]]) -> bool:
+    if [len(corner) for corner in corners] != [3, 3]:
+        return False
+    return all(-math.inf < low <= high < math.inf for low, high in zip(*corners, strict=True))

@@ -25,7 +25,10 @@ NO_DRIVER = (
     "No off-screen OpenGL here: {error}. Install an EGL driver, on Debian and Ubuntu: "
     "apt-get install libegl1 libegl-mesa0 libgl1 (Mesa, also without a GPU); then unset MUJOCO_GL or set MUJOCO_GL=egl."
 )
-NO_DISPLAY = "No window can be opened here: {error}. Use render_mode='rgb_array', or start from a desktop session (DISPLAY)."
+NO_DISPLAY = (
+    "No window can be opened here: {error}. Start from a desktop session (DISPLAY), or without the window: "
+    "render_mode='rgb_array', gym-gazebo2 sim without --gui."
+)
 
 
 class Painter:
