@@ -145,7 +145,7 @@ os.kill(os.getpid(), 9)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip().isdigit(), done.stderr
     OwnedFolder(Path(tempfile.gettempdir()), PREFIX).remove()
-    assert wait_gone(int(done.stdout), 20)
+    assert wait_gone(int(done.stdout), 5)
 
 
 def test_an_interrupted_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
