@@ -213,7 +213,10 @@ def _run_all(
 def _check_none(failed: Mapping[Path, Exception], total: int) -> None:
     if failed:
         told = " ".join(_describe(folder, error) for folder, error in failed.items())
-        advice = "Give the same command again to go on."
+        may_pass = any(isinstance(error, OUTSIDE) for error in failed.values())
+        advice = (
+            "Give the same command again to go on." if may_pass else "What is done is kept; change or leave out what fails."
+        )
         raise RunError(f"{len(failed)} of {total} trainings failed. {advice} {told}") from next(iter(failed.values()))
 
 

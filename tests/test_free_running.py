@@ -431,6 +431,7 @@ def test_a_policy_that_takes_nearly_as_long_as_a_state_may_is_no_failure(between
         for _ in range(6):
             time.sleep(0.28)
             state = backend.step(state.q_setpoint + 0.01)
+        assert state.q_setpoint[0] == pytest.approx(MARA.home + 0.06), "every step was taken"
 
 
 def test_another_device_on_the_same_topic_is_ignored(between: Relay, arm: Any) -> None:

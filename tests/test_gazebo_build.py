@@ -85,7 +85,7 @@ def test_any_sdformat_9_will_do(
         is_sdformat = folder.name.startswith("sdformat-9.")
         (include / (f"sdformat-{version}" if is_sdformat else folder.name)).symlink_to(folder)
     (include / "sdformat-9.1").mkdir()
-    try_build(dataclasses.replace(gazebo, prefix=tmp_path), ros)
+    try_build(dataclasses.replace(gazebo, prefix=tmp_path), ros)  # raises where CMake takes the folder without headers
 
 
 @pytest.mark.parametrize("compiler", ["ccache g++", "g++ -m64", ""])

@@ -228,3 +228,4 @@ def test_values_that_cannot_work(mara: RobotSpec, wrong: dict[str, float]) -> No
 def test_serves_until_told_to_stop(mara: RobotSpec) -> None:
     asked = iter([False, False, True])
     serve(mara, domain_id=77, stop=lambda: next(asked))
+    assert next(asked, None) is None, "it ended before it was told to"

@@ -108,7 +108,7 @@ def test_results_of_another_command_are_none(tmp_path: Path) -> None:
 def test_a_training_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:
     out = tmp_path / "sweep"
     config = SweepConfig(**SMALL, seeds=(0,), hyper=("n_steps=2", "batch_size=32,-1"), out=str(out))
-    with pytest.raises(RunError, match=r"1 of 2 trainings failed.*batch_size=-1"):
+    with pytest.raises(RunError, match=r"1 of 2 trainings failed\. What is done is kept.*batch_size=-1"):
         sweep(config)
     assert (out / "SCARA-v0/ppo/n_steps=2,batch_size=32/seed0/evaluation.json").is_file()
 
