@@ -1,5 +1,6 @@
 """The environment on a real gzserver over real ROS 2: the contract, its agreement with the embedded physics, its faults."""
 
+import dataclasses
 import os
 import signal
 import socket
@@ -101,7 +102,8 @@ def stop(pid):
 
 
 def test_a_server_that_hangs_is_an_error_after_the_deadline():
-    with closing(make_backend("gazebo", make_robot("scara"), timeout=1.5)) as backend:
+    with closing(make_backend("gazebo", make_robot("scara"))) as backend:
+        backend.pacing._settings = dataclasses.replace(backend.pacing._settings, timeout=1.5)  # to connect may take longer
         state = backend.reset(ONE, backend.robot.home[None])
         stop(backend._server.process.pid)
         with pytest.raises(BackendError, match=r"no answer on /scara/joint_states within 1\.5 s"):
