@@ -14,7 +14,9 @@ except ImportError as error:
 
 from gym_gazebo2.algos.config import TrainConfig
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, make_eval_env
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, make_vec_env
 
@@ -22,10 +24,13 @@ __all__ = [
     "BatchedVecEnv",
     "EvaluateConfig",
     "Evaluation",
+    "ModelPolicy",
     "RunFolder",
     "TrainConfig",
     "evaluate",
+    "make_eval_env",
     "make_vec_env",
+    "read_model_file",
     "resume",
     "train",
 ]

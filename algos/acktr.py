@@ -22,10 +22,8 @@ from stable_baselines3.common.utils import FloatSchedule
 from torch import nn
 from torch.nn import functional as F
 
-from gym_gazebo2.algos.critic import fit_by_gradient, fit_by_kfac, measure_std
-from gym_gazebo2.algos.kfac import KFAC
-from gym_gazebo2.algos.on_policy import GuardedAlgorithm, check_rollout, get_actions, log_training, normalize
-from gym_gazebo2.algos.policy_fisher import (
+from gym_gazebo2.algos.natural.critic import fit_by_gradient, fit_by_kfac, measure_std
+from gym_gazebo2.algos.natural.fisher import (
     LOG_STD_FISHER,
     Metric,
     compute_kl,
@@ -34,7 +32,9 @@ from gym_gazebo2.algos.policy_fisher import (
     sample_log_prob,
     sample_value_log_prob,
 )
-from gym_gazebo2.algos.trust_region import take_natural_step
+from gym_gazebo2.algos.natural.guarded import GuardedAlgorithm, check_rollout, get_actions, log_training, normalize
+from gym_gazebo2.algos.natural.kfac import KFAC
+from gym_gazebo2.algos.natural.trust_region import take_natural_step
 from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 

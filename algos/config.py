@@ -5,29 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
 import tyro
 
+from gym_gazebo2.algos.choices import ProgressMode, Vectorization
 from gym_gazebo2.algos.env_id import check_env_id
-from gym_gazebo2.algos.mapping_file import read_mapping
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
 from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
-from gym_gazebo2.algos.progress import ProgressMode, check_progress
+from gym_gazebo2.algos.settings.files import read_mapping
+from gym_gazebo2.algos.settings.zoo import read_zoo
 from gym_gazebo2.algos.table import get_algorithm
-from gym_gazebo2.algos.vec_env import Vectorization
-from gym_gazebo2.algos.zoo import read_zoo
 from gym_gazebo2.backends import BACKENDS, get_factory
 from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.setpoint import Control, check_control
 
-__all__ = ["ResolvedConfig", "TrainConfig", "collect_provenance", "from_json", "read_config_file", "resolve"]
+__all__ = ["ResolvedConfig", "TrainConfig", "from_json", "read_config_file", "resolve"]
 
 EVALUATIONS = 20
 """Evaluations during a training, where their interval is not given."""
@@ -113,7 +109,8 @@ class TrainConfig:
         check_control(self.control)
         if isinstance(self.progress, bool):  # what configurations said before there were modes
             object.__setattr__(self, "progress", "auto" if self.progress else "quiet")
-        check_progress(self.progress)
+        if self.progress not in get_args(ProgressMode):
+            raise UnknownNameError("progress mode", self.progress, get_args(ProgressMode))
         if self.vec not in get_args(Vectorization):
             raise UnknownNameError("vectorization", self.vec, get_args(Vectorization))
         if self.preset not in PRESET_NAMES:
@@ -213,19 +210,6 @@ def _choose_preset(config: TrainConfig) -> Preset:
     return get_preset(config.env, config.algo, config.preset, None if most is None else config.num_envs or most)
 
 
-def collect_provenance() -> dict[str, Any]:
-    """Return what a reader needs to repeat a run besides its arguments: versions, commit, processor."""
-    names = ("gym_gazebo2", "gymnasium", "mujoco", "numpy", "stable_baselines3", "torch")
-    return {
-        "versions": {"python": platform.python_version(), **{name: _get_version(name) for name in names}},
-        "git_commit": _get_commit(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "processor": _get_processor(),
-        "processor_count": os.cpu_count(),
-    }
-
-
 def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the fields of a ``TrainConfig`` from a YAML or JSON file.
 
@@ -304,27 +288,3 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     "hyperparameters": _read_keywords,
 }
 """Field of a ``TrainConfig`` → what makes a plain value of it, or refuses it."""
-
-
-def _get_version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _get_commit() -> str | None:
-    """Return the commit of the checkout that this file belongs to, if it belongs to one."""
-    command = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _get_processor() -> str:
-    """Return the processor's name as Linux knows it, or what Python does."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from gym_gazebo2.algos.metrics import compute_accuracy
-from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
-from gym_gazebo2.algos.run_folder import RunFolder, is_number, is_number_or_none, to_json
-from gym_gazebo2.algos.writing import AGAIN, write_atomically
+from gym_gazebo2.algos.choices import MODELS
+from gym_gazebo2.algos.evaluation.metrics import compute_accuracy
+from gym_gazebo2.algos.evaluation.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.json import is_number, is_number_or_none, to_json
+from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.runs.writing import AGAIN, write_atomically
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import RunError, UnknownNameError
 
 __all__ = ["EvaluateConfig", "Evaluation", "evaluate"]
 
-MODELS = ("model", "best_model")
 TRAINING = {"train_wall_s": is_number, "train_steps": is_number, "time_to_target_s": is_number_or_none}
 """What an evaluation tells of the training, from ``training.json``."""
 

@@ -10,7 +10,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, RolloutBufferSamples, Schedule
 from torch.nn import functional as F
 
-from gym_gazebo2.algos.on_policy import GuardedAlgorithm, check_rollout, get_actions, log_training, normalize
+from gym_gazebo2.algos.natural.guarded import GuardedAlgorithm, check_rollout, get_actions, log_training, normalize
 from gym_gazebo2.checks import read_number
 
 KL_TOLERANCE = 1.5

@@ -13,9 +13,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
-from gym_gazebo2.algos.hyperparameters import SCHEDULES
-from gym_gazebo2.algos.keywords import NOISE_KEYS, list_keywords, make_keywords
 from gym_gazebo2.algos.networks import GOAL_KEYS
+from gym_gazebo2.algos.settings.hyperparameters import SCHEDULES
+from gym_gazebo2.algos.settings.keywords import NOISE_KEYS, list_keywords, make_keywords
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["ALGORITHMS", "Algorithm", "check_hyperparameters", "get_algorithm", "make_model", "wrap_actions"]

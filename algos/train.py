@@ -12,16 +12,16 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
-from gym_gazebo2.algos.callbacks import RunCallback, TrainingState, get_action_meaning
-from gym_gazebo2.algos.checkpoint import load_newest
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
-from gym_gazebo2.algos.episodes import EpisodeLog
-from gym_gazebo2.algos.interrupt import Interrupt, naming_the_run
-from gym_gazebo2.algos.model_file import save_model
-from gym_gazebo2.algos.rollout import get_episode_steps, make_eval_env
-from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.run_log import make_logger
+from gym_gazebo2.algos.evaluation.rollout import get_episode_steps, make_eval_env
+from gym_gazebo2.algos.runs.checkpoint import load_newest
+from gym_gazebo2.algos.runs.episodes import EpisodeLog
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.log import make_logger
+from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
+from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState, get_action_meaning
+from gym_gazebo2.algos.training.interrupt import Interrupt, naming_the_run
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 
 __all__ = ["resume", "train"]

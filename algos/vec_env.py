@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import gymnasium
 import numpy as np
@@ -17,20 +18,18 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from gym_gazebo2.algos.choices import Actions, Vectorization
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
 from gym_gazebo2.algos.env_id import check_env_id, get_spec
-from gym_gazebo2.algos.interrupt import deaf_to_interrupts
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["Actions", "BatchedVecEnv", "Vectorization", "make_vec_env", "normalize"]
+__all__ = ["BatchedVecEnv", "make_vec_env", "normalize"]
 
 GOAL_POINTS = ("achieved_goal", "desired_goal")
-Actions = Literal["box", "discrete"]
-Vectorization = Literal["batched", "dummy", "subproc", "pinned"]
 
 
 def make_vec_env(
@@ -92,7 +91,11 @@ def _make_one(vec: Vectorization, index: int, seed: int | None, **kwargs: Any) -
         keep_to_processor(index)
     env = gymnasium.make(**kwargs)
     env.action_space.seed(seed)
-    return Monitor(env if vec == "dummy" else deaf_to_interrupts(env))
+    if vec != "dummy":
+        # The terminal sends Ctrl-C to every process of the group. Only the training handles it: it finishes the
+        # iteration, for which it needs its workers. Set after the environment, whose simulator must not inherit it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return Monitor(env)
 
 
 def normalize(env: VecEnv, **options: Any) -> VecNormalize:

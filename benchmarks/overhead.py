@@ -21,12 +21,12 @@ import torch
 import tyro
 
 from gym_gazebo2.algos import RunFolder, TrainConfig, evaluate, train
-from gym_gazebo2.algos.callbacks import RunCallback
 from gym_gazebo2.algos.config import resolve
-from gym_gazebo2.algos.episodes import FILE_NAME, HEADER
-from gym_gazebo2.algos.progress import ProgressMode
 from gym_gazebo2.algos.report import ReportConfig, write_report
+from gym_gazebo2.algos.runs.episodes import FILE_NAME, HEADER
 from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.training.callbacks import RunCallback
+from gym_gazebo2.algos.training.progress import ProgressMode
 from gym_gazebo2.algos.vec_env import make_vec_env
 
 GOAL, REPORT_S, PAGE_MB, HELP_S = 0.03, 10.0, 5.0, 0.4

@@ -16,7 +16,7 @@ import numpy as np
 from gym_gazebo2.algos.report.curves import compute_band
 from gym_gazebo2.algos.report.groups import Group, group_runs
 from gym_gazebo2.algos.report.run_data import RunData, read_run
-from gym_gazebo2.algos.sweep import SweepConfig, sweep
+from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -44,7 +44,7 @@ from torch import nn
 
 from gym_gazebo2.algos import make_vec_env
 from gym_gazebo2.algos.acktr import ACKTR
-from gym_gazebo2.algos.on_policy import normalize
+from gym_gazebo2.algos.natural.guarded import normalize
 
 NUM_OBSERVATIONS, NUM_ACTIONS = 17, 6
 """Sizes of HalfCheetah's."""

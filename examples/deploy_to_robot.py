@@ -13,9 +13,7 @@ import sys
 
 import tyro
 
-from gym_gazebo2.algos import RunFolder
-from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import ModelPolicy, make_eval_env
+from gym_gazebo2.algos import ModelPolicy, RunFolder, make_eval_env, read_model_file
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import GymGazebo2Error
 

@@ -14,9 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gym_gazebo2.algos import RunFolder, make_vec_env
-from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import ModelPolicy
+from gym_gazebo2.algos import ModelPolicy, RunFolder, make_vec_env, read_model_file
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, wrap_actions
 from gym_gazebo2.errors import GymGazebo2Error
 

@@ -32,9 +32,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from torch import nn
 
 from gym_gazebo2.algos.acktr import ACKTR
-from gym_gazebo2.algos.kfac import KFAC
-from gym_gazebo2.algos.policy_fisher import compute_policy_metric, sample_log_prob
-from gym_gazebo2.algos.trust_region import Pullback, compute_quadratic_form, compute_step_size
+from gym_gazebo2.algos.natural.fisher import compute_policy_metric, sample_log_prob
+from gym_gazebo2.algos.natural.kfac import KFAC
+from gym_gazebo2.algos.natural.trust_region import Pullback, compute_quadratic_form, compute_step_size
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 SPACES = {

@@ -9,11 +9,11 @@ import pytest
 from stable_baselines3.common.logger import Logger
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, train
-from gym_gazebo2.algos.callbacks import RunCallback, TrainingState
-from gym_gazebo2.algos.checkpoint import load_checkpoint
-from gym_gazebo2.algos.divergence import find_fault
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.finite import find_fault
+from gym_gazebo2.algos.runs.checkpoint import load_checkpoint
+from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.cli import main
 from gym_gazebo2.errors import NonFiniteError

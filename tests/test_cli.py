@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gym_gazebo2.algos import RunFolder
-from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.cli import COMMANDS, load_command, main
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.registration import ENVIRONMENTS

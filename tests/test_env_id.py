@@ -43,7 +43,7 @@ for words in (
 """
 WORKERS = """
 import contextlib
-from gym_gazebo2.algos.sweep import SweepConfig, list_points
+from gym_gazebo2.algos.sweep.runner import SweepConfig, list_points
 from gym_gazebo2.algos.vec_env import make_vec_env
 
 with contextlib.closing(make_vec_env("my_arm:Mine-v0", 2, vec="subproc", seed=0, backend="fake")) as env:

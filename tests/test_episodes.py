@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 
 from gym_gazebo2.algos import TrainConfig, resume, train
-from gym_gazebo2.algos.callbacks import RunCallback
-from gym_gazebo2.algos.episodes import FILE_NAME, EpisodeLog, read_episodes
-from gym_gazebo2.algos.progress import Meter, PlainProgress, QuietProgress, RichProgress, Status, format_status, make_progress
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.runs.episodes import FILE_NAME, EpisodeLog, read_episodes
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.training.callbacks import RunCallback
+from gym_gazebo2.algos.training.progress import (
+    Meter,
+    PlainProgress,
+    QuietProgress,
+    RichProgress,
+    Status,
+    format_status,
+    make_progress,
+)
 from gym_gazebo2.errors import RunError, UnknownNameError
 
 from .test_full_disk import full_disk

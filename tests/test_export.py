@@ -14,10 +14,10 @@ import pytest
 
 from gym_gazebo2.algos import TrainConfig, make_vec_env, train
 from gym_gazebo2.algos.discrete import make_action_table
-from gym_gazebo2.algos.export import ExportConfig, export
-from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import ModelPolicy
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.evaluation.rollout import ModelPolicy
+from gym_gazebo2.algos.export.network import ExportConfig, export
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.errors import RunError, UnknownNameError
 

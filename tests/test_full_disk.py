@@ -14,12 +14,12 @@ import torch
 
 from gym_gazebo2.algos import EvaluateConfig, RunFolder, TrainConfig, evaluate, resume, train
 from gym_gazebo2.algos.config import resolve
-from gym_gazebo2.algos.export import ExportConfig, export
-from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.play import PlayConfig, play
+from gym_gazebo2.algos.export.network import ExportConfig, export
+from gym_gazebo2.algos.play.player import PlayConfig, play
 from gym_gazebo2.algos.report import CompareConfig, ReportConfig, compare, write_report
-from gym_gazebo2.algos.search import Range, Search
-from gym_gazebo2.algos.writing import GrowingFile, write_atomically
+from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.runs.writing import GrowingFile, write_atomically
+from gym_gazebo2.algos.sweep.search import Range, Search
 from gym_gazebo2.cli import main
 from gym_gazebo2.errors import RunError
 

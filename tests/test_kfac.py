@@ -8,9 +8,9 @@ import pytest
 import torch as th
 from torch import nn
 
-from gym_gazebo2.algos.kfac import KFAC
-from gym_gazebo2.algos.kfac_factors import choose_interval, compute_factors, decompose
-from gym_gazebo2.algos.kfac_layers import Conv2dBlock, LayerNormBlock, LinearBlock
+from gym_gazebo2.algos.natural.factors import choose_interval, compute_factors, decompose
+from gym_gazebo2.algos.natural.kfac import KFAC
+from gym_gazebo2.algos.natural.layers import Conv2dBlock, LayerNormBlock, LinearBlock
 from gym_gazebo2.errors import InvalidArgumentError
 
 

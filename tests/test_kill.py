@@ -17,14 +17,15 @@ import torch
 from stable_baselines3.common.logger import Logger
 
 from gym_gazebo2.algos import RunFolder, TrainConfig, resume, train
-from gym_gazebo2.algos.callbacks import RunCallback, TrainingState
-from gym_gazebo2.algos.checkpoint import load_checkpoint
-from gym_gazebo2.algos.config import collect_provenance, resolve
-from gym_gazebo2.algos.episodes import read_episodes
-from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.config import resolve
+from gym_gazebo2.algos.runs.checkpoint import load_checkpoint
+from gym_gazebo2.algos.runs.episodes import read_episodes
+from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.runs.writing import is_leftover
+from gym_gazebo2.algos.settings.provenance import collect_provenance
 from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
-from gym_gazebo2.algos.writing import is_leftover
 from gym_gazebo2.errors import RunError
 
 from .conftest import ROOT
@@ -142,7 +143,7 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path):
     assert not (run.path / "progress.csv").exists()
 
 
-@pytest.mark.parametrize("moment", ["gym_gazebo2.algos.run_folder.collect_provenance", "os.fsync", "os.link"])
+@pytest.mark.parametrize("moment", ["gym_gazebo2.algos.runs.folder.collect_provenance", "os.fsync", "os.link"])
 def test_of_two_that_begin_in_one_folder_at_once_one_is_refused(tmp_path, monkeypatch, moment):
     """Another training begins, and removes leftovers, between any two steps of the first one's beginning."""
     with monkeypatch.context() as patch, contextlib.ExitStack() as stack:

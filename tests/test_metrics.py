@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gym_gazebo2.algos.metrics import compute_accuracy, compute_rms
+from gym_gazebo2.algos.evaluation.metrics import compute_accuracy, compute_rms
 
 
 def test_hand_computed_accuracy():

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 from gym_gazebo2.algos import TrainConfig, train
-from gym_gazebo2.algos.play import PlayConfig, play
-from gym_gazebo2.algos.sliders import Sliders, split_keys
+from gym_gazebo2.algos.play.keyboard import Sliders, split_keys
+from gym_gazebo2.algos.play.player import PlayConfig, play
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RenderError, RunError, UnknownNameError, UsageError
 
 SMALL = {"n_steps": 10, "batch_size": 20, "n_epochs": 1}
@@ -104,7 +104,7 @@ def test_sliders_from_a_terminal_move_the_arm_and_end_when_asked(tmp_path: Path)
     ours, theirs = pty.openpty()
     record = str(tmp_path / "arm.gif")
     code = (
-        "from gym_gazebo2.algos.play import play, PlayConfig\n"
+        "from gym_gazebo2.algos.play.player import play, PlayConfig\n"
         f"played = play('SCARA-v0', PlayConfig(policy='sliders', record={record!r}))\n"
         "print('\\nplayed', len(played), played[-1].steps)"
     )

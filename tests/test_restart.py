@@ -13,8 +13,8 @@ import pytest
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gym_gazebo2.algos import TrainConfig, train
-from gym_gazebo2.algos.episodes import read_episodes
-from gym_gazebo2.algos.rollout import make_eval_env, run_episodes
+from gym_gazebo2.algos.evaluation.rollout import make_eval_env, run_episodes
+from gym_gazebo2.algos.runs.episodes import read_episodes
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.backends import BACKENDS, make_backend
 from gym_gazebo2.backends.fake import FakeBackend

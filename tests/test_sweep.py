@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gym_gazebo2.algos.search import Range, Search, make_grid, parse_grid, parse_range
-from gym_gazebo2.algos.sweep import SweepConfig, list_points, sweep
+from gym_gazebo2.algos.sweep.runner import SweepConfig, list_points, sweep
+from gym_gazebo2.algos.sweep.search import Range, Search, make_grid, parse_grid, parse_range
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError
 
 SMALL = {"env": ("SCARA-v0",), "steps": 64, "runs": 2, "jobs": 2}

@@ -14,15 +14,15 @@ from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, callbacks, evaluate, make_vec_env, resume, train
-from gym_gazebo2.algos.callbacks import RunCallback
 from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
-from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.evaluation.rollout import ModelPolicy
 from gym_gazebo2.algos.networks import GoalExtractor
 from gym_gazebo2.algos.presets import PRESETS, get_preset
-from gym_gazebo2.algos.rollout import ModelPolicy
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
+from gym_gazebo2.algos.training.callbacks import RunCallback
 from gym_gazebo2.algos.vec_env import normalize
 from gym_gazebo2.backends import BACKENDS
 from gym_gazebo2.backends.fake import FakeBackend

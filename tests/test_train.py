@@ -16,13 +16,13 @@ import torch
 from stable_baselines3 import PPO
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, resume, train
-from gym_gazebo2.algos.callbacks import RunCallback
 from gym_gazebo2.algos.config import ResolvedConfig, from_json, resolve
-from gym_gazebo2.algos.model_file import read_model_file
 from gym_gazebo2.algos.presets import PRESETS
 from gym_gazebo2.algos.report import ReportConfig, write_report
-from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.writing import write_atomically
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.runs.writing import write_atomically
+from gym_gazebo2.algos.training.callbacks import RunCallback
 from gym_gazebo2.backends import BACKENDS, Backend
 from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError

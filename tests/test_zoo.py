@@ -10,13 +10,13 @@ from torch import nn
 
 from gym_gazebo2.algos import TrainConfig, make_vec_env, train
 from gym_gazebo2.algos.config import resolve
-from gym_gazebo2.algos.keywords import make_keywords, parse_assignments
-from gym_gazebo2.algos.kfac_layers import LayerNormBlock
-from gym_gazebo2.algos.model_file import read_model_file
+from gym_gazebo2.algos.natural.layers import LayerNormBlock
 from gym_gazebo2.algos.networks import NormalizedActivation
 from gym_gazebo2.algos.presets import PAPER, PRESETS
+from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.settings.keywords import make_keywords, parse_assignments
+from gym_gazebo2.algos.settings.zoo import parse_expression, read_zoo
 from gym_gazebo2.algos.table import ALGORITHMS, make_model
-from gym_gazebo2.algos.zoo import parse_expression, read_zoo
 from gym_gazebo2.cli import main
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownNameError
 

@@ -20,7 +20,7 @@ from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.run_page import check_price
-from gym_gazebo2.algos.writing import write_atomically
+from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.errors import InvalidArgumentError
 
 __all__ = ["CompareConfig", "compare"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gym_gazebo2.algos.env_id import drop_module
-from gym_gazebo2.algos.run_folder import is_number, is_number_or_none
+from gym_gazebo2.algos.runs.json import is_number, is_number_or_none
 from gym_gazebo2.registration import ENVIRONMENTS
 
 __all__ = ["CURVE", "CURVE_COLUMNS", "EVALUATION", "Fields", "PAPER", "ROWS", "TRAINING", "format_row", "get_paper"]

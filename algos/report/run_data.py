@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.config import ResolvedConfig
-from gym_gazebo2.algos.episodes import EpisodeTable, read_episodes
-from gym_gazebo2.algos.evaluate import MODELS
 from gym_gazebo2.algos.report.rows import CURVE, CURVE_COLUMNS, EVALUATION, TRAINING, Fields
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.runs.episodes import EpisodeTable, read_episodes
+from gym_gazebo2.algos.runs.folder import RunFolder
 
 __all__ = ["Columns", "RunData", "read_run"]
 

@@ -16,7 +16,7 @@ from gym_gazebo2.algos.report.learning import get_constants, plot_error, plot_in
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import Film, encode_film, encode_picture, film_arm
-from gym_gazebo2.algos.writing import AGAIN, write_atomically
+from gym_gazebo2.algos.runs.writing import AGAIN, write_atomically
 from gym_gazebo2.errors import InvalidArgumentError, RenderError
 
 __all__ = ["ReportConfig", "check_price", "write_report"]

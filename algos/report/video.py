@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.rollout import ModelPolicy, get_episode_steps, make_eval_env
+from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env
+from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.errors import MissingDependencyError
 from gym_gazebo2.vector_env import ArmVectorEnv
 

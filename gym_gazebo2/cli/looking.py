@@ -7,8 +7,8 @@ import dataclasses
 import tyro
 
 from gym_gazebo2.algos import EvaluateConfig, evaluate
-from gym_gazebo2.algos.export import ExportConfig, export
-from gym_gazebo2.algos.play import PlayConfig, play
+from gym_gazebo2.algos.export.network import ExportConfig, export
+from gym_gazebo2.algos.play.player import PlayConfig, play
 from gym_gazebo2.algos.report import CompareConfig, ReportConfig, compare, write_report
 from gym_gazebo2.cli.command import Command, narrow
 from gym_gazebo2.cli.showing import show_envs, show_evaluation, show_paths

@@ -12,9 +12,9 @@ from typing_extensions import Self
 
 from gym_gazebo2.algos import TrainConfig, resume, train
 from gym_gazebo2.algos.config import read_config_file
-from gym_gazebo2.algos.keywords import parse_assignments
 from gym_gazebo2.algos.report import CompareConfig, compare
-from gym_gazebo2.algos.sweep import SweepConfig, sweep
+from gym_gazebo2.algos.settings.keywords import parse_assignments
+from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
 from gym_gazebo2.cli.command import Command, narrow
 from gym_gazebo2.cli.showing import show_paths, show_run
 

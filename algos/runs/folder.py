@@ -16,32 +16,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from gym_gazebo2.algos.config import ResolvedConfig, collect_provenance, from_json
+from gym_gazebo2.algos.config import ResolvedConfig, from_json
+from gym_gazebo2.algos.settings.provenance import collect_provenance
 from gym_gazebo2.algos.env_id import drop_module
-from gym_gazebo2.algos.writing import explaining, is_leftover, remove_leftovers, write_atomically
+from gym_gazebo2.algos.runs.json import to_json
+from gym_gazebo2.algos.runs.writing import explaining, is_leftover, remove_leftovers, write_atomically
 from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, UnknownNameError
 
-__all__ = ["RunFolder", "is_number", "is_number_or_none"]
+__all__ = ["RunFolder"]
 
 
 TAKEN = (errno.EAGAIN, errno.EACCES)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
 """Said by file systems that have no locks: nobody can be asked there."""
-
-
-def to_json(value: dict[str, Any]) -> bytes:
-    """Return a JSON file's content; NaN is none of JSON's."""
-    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value read from JSON is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_number_or_none(value: Any) -> bool:
-    """Tell whether a value read from JSON is a finite number or null."""
-    return value is None or is_number(value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-__all__ = ["Interrupt", "deaf_to_interrupts", "naming_the_run"]
+__all__ = ["Interrupt", "naming_the_run"]
 
 
 class Interrupt:
@@ -58,13 +57,3 @@ def naming_the_run(run: Path) -> Iterator[None]:
     except KeyboardInterrupt as error:
         error.args = (f"Go on with: gym-gazebo2 resume {run}",)
         raise
-
-
-def deaf_to_interrupts(env: Any) -> Any:
-    """Let Ctrl-C, which the terminal sends to every process, be the training's affair; called in a worker.
-
-    Returns:
-        The worker's environment as it is.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return env

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.algos.env_id import drop_module
-from gym_gazebo2.algos.keywords import list_keywords
-from gym_gazebo2.algos.mapping_file import read_mapping
 from gym_gazebo2.algos.networks import ACTIVATIONS, OPTIMIZERS
 from gym_gazebo2.algos.presets import Preset
+from gym_gazebo2.algos.settings.files import read_mapping
+from gym_gazebo2.algos.settings.keywords import list_keywords
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.checks import read_number
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import torch as th
 
-from gym_gazebo2.algos.kfac import KFAC
-from gym_gazebo2.algos.policy_fisher import Metric
+from gym_gazebo2.algos.natural.fisher import Metric
+from gym_gazebo2.algos.natural.kfac import KFAC
 
 
 class Step(NamedTuple):

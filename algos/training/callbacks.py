@@ -13,18 +13,17 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from gym_gazebo2.algos.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.config import ResolvedConfig
-from gym_gazebo2.algos.divergence import find_fault, find_parameter
 from gym_gazebo2.algos.env_id import get_spec
-from gym_gazebo2.algos.episodes import EpisodeLog
-from gym_gazebo2.algos.interrupt import Interrupt
-from gym_gazebo2.algos.metrics import compute_rms
-from gym_gazebo2.algos.model_file import save_model
-from gym_gazebo2.algos.on_policy import is_finite
-from gym_gazebo2.algos.progress import Meter, Status, make_progress
-from gym_gazebo2.algos.rollout import ModelPolicy, run_episodes
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.evaluation.metrics import compute_rms
+from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
+from gym_gazebo2.algos.finite import find_fault, find_parameter, is_finite
+from gym_gazebo2.algos.runs.checkpoint import find_checkpoint, save_checkpoint
+from gym_gazebo2.algos.runs.episodes import EpisodeLog
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.model_file import save_model
+from gym_gazebo2.algos.training.interrupt import Interrupt
+from gym_gazebo2.algos.training.progress import Meter, Status, make_progress
 from gym_gazebo2.errors import NonFiniteError
 from gym_gazebo2.robots import make_robot
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from gym_gazebo2.algos.on_policy import is_finite
+__all__ = ["find_fault", "find_parameter", "is_finite"]
 
-__all__ = ["find_fault", "find_parameter"]
+
+def is_finite(values: Any) -> bool:
+    """Tell whether an array, a tensor or a dictionary of them holds neither NaN nor infinity."""
+    arrays = values.values() if isinstance(values, dict) else [values]
+    return all(np.isfinite(th.as_tensor(array).cpu().numpy()).all() for array in arrays)
 
 
 def find_fault(model: BaseAlgorithm) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch as th
 
-from gym_gazebo2.algos.kfac_layers import LinearBlock
+from gym_gazebo2.algos.natural.layers import LinearBlock
 from gym_gazebo2.errors import UsageError
 
 SAMPLES_PER_WIDTH = 4.0

@@ -7,9 +7,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from torch.nn import functional as F
 
-from gym_gazebo2.algos.kfac import KFAC
-from gym_gazebo2.algos.policy_fisher import compute_value_metric, sample_value_log_prob
-from gym_gazebo2.algos.trust_region import take_natural_step
+from gym_gazebo2.algos.natural.fisher import compute_value_metric, sample_value_log_prob
+from gym_gazebo2.algos.natural.kfac import KFAC
+from gym_gazebo2.algos.natural.trust_region import take_natural_step
 
 MIN_STD = 1e-6
 """Least deviation of p(v | s), for a critic whose every prediction is right."""

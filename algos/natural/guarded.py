@@ -4,7 +4,6 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -15,6 +14,7 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
+from gym_gazebo2.algos.finite import is_finite
 from gym_gazebo2.errors import InvalidArgumentError, NonFiniteError
 
 SelfGuarded = TypeVar("SelfGuarded", bound="GuardedAlgorithm")
@@ -103,12 +103,6 @@ def check_rollout(model: OnPolicyAlgorithm) -> None:
     """Raise NonFiniteError if an observation or a return of the rollout buffer is not finite."""
     check_finite(model, "observations", model.rollout_buffer.observations)
     check_finite(model, "returns", model.rollout_buffer.returns)
-
-
-def is_finite(values: Any) -> bool:
-    """Tell whether an array, a tensor or a dictionary of them holds neither NaN nor infinity."""
-    arrays = values.values() if isinstance(values, dict) else [values]
-    return all(np.isfinite(th.as_tensor(array).cpu().numpy()).all() for array in arrays)
 
 
 def log_training(model: OnPolicyAlgorithm) -> None:

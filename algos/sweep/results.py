@@ -9,7 +9,7 @@ from typing import Any
 
 from gym_gazebo2.algos.config import TrainConfig, resolve
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.errors import RunError
 
 __all__ = ["OTHER_OUT", "check_same", "check_stored", "read_evaluation"]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.writing import GrowingFile
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.writing import GrowingFile
 from gym_gazebo2.errors import RunError
 
 __all__ = ["FILE_NAME", "EpisodeLog", "EpisodeTable", "read_episodes"]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.logger import KVWriter, Logger, filter_excluded_keys
 
-from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.writing import GrowingFile
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.writing import GrowingFile
 
 __all__ = ["EventLog", "ProgressTable", "make_logger"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 
-from gym_gazebo2.algos.hyperparameters import SCHEDULES, parse_hyperparameters
 from gym_gazebo2.algos.networks import parse_policy_kwargs
 from gym_gazebo2.algos.noise import OrnsteinUhlenbeckNoise
+from gym_gazebo2.algos.settings.hyperparameters import SCHEDULES, parse_hyperparameters
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["NOISES", "REPLAY_BUFFERS", "list_keywords", "make_keywords", "parse_assignments"]

@@ -14,13 +14,13 @@ from typing import Any
 import gymnasium
 from numpy.typing import NDArray
 
+from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.env_id import check_env_id
-from gym_gazebo2.algos.evaluate import MODELS
-from gym_gazebo2.algos.model_file import read_model_file
-from gym_gazebo2.algos.recording import Film, check_film
-from gym_gazebo2.algos.rollout import ModelPolicy, get_episode_steps, make_eval_env
-from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.sliders import HELP, Sliders, open_keyboard
+from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env
+from gym_gazebo2.algos.play.film import Film, check_film
+from gym_gazebo2.algos.play.keyboard import HELP, Sliders, open_keyboard
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError

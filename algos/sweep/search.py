@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gym_gazebo2.algos.stored import OTHER_OUT, check_same
-from gym_gazebo2.algos.writing import AGAIN, explaining
+from gym_gazebo2.algos.runs.writing import AGAIN, explaining
+from gym_gazebo2.algos.sweep.results import OTHER_OUT, check_same
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
 
 __all__ = ["Range", "Search", "make_grid", "parse_grid", "parse_range"]

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
+from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.discrete import make_action_table
-from gym_gazebo2.algos.evaluate import MODELS
-from gym_gazebo2.algos.model_file import ModelFile, read_model_file
-from gym_gazebo2.algos.run_folder import RunFolder
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
+from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.algos.table import get_algorithm
-from gym_gazebo2.algos.writing import write_atomically
 from gym_gazebo2.errors import MissingDependencyError, UnknownNameError, UnsupportedError
 from gym_gazebo2.robots import make_robot
 

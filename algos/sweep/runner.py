@@ -19,9 +19,9 @@ from typing import Any
 from gym_gazebo2.algos.config import TrainConfig, resolve
 from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
-from gym_gazebo2.algos.run_folder import RunFolder
-from gym_gazebo2.algos.search import Search, make_grid, parse_grid, parse_range
-from gym_gazebo2.algos.stored import check_stored, read_evaluation
+from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.sweep.results import check_stored, read_evaluation
+from gym_gazebo2.algos.sweep.search import Search, make_grid, parse_grid, parse_range
 from gym_gazebo2.algos.table import check_hyperparameters
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.checks import read_whole

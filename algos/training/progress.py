@@ -7,7 +7,7 @@ import datetime
 import sys
 import time
 from collections import deque
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,11 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.algos.choices import ProgressMode
 
-__all__ = ["Meter", "Progress", "ProgressMode", "Status", "format_status", "make_progress"]
-
-ProgressMode = Literal["auto", "rich", "plain", "quiet"]
+__all__ = ["Meter", "Progress", "Status", "format_status", "make_progress"]
 
 WINDOW_S = 15.0
 """The speed shown is that of so many seconds."""
@@ -134,20 +132,9 @@ MODES: dict[str, type[Progress]] = {"rich": RichProgress, "plain": PlainProgress
 
 
 def make_progress(mode: ProgressMode) -> Progress:
-    """Return a way to show a training; "auto" is "rich" on a terminal and "plain" elsewhere.
-
-    Raises:
-        UnknownNameError: There is no such mode.
-    """
-    check_progress(mode)
+    """Return a way to show a training; "auto" is "rich" on a terminal and "plain" elsewhere."""
     chosen = ("rich" if Console(stderr=True).is_terminal else "plain") if mode == "auto" else mode
     return MODES[chosen]()
-
-
-def check_progress(mode: str) -> None:
-    """Raise an UnknownNameError unless the mode exists."""
-    if mode not in get_args(ProgressMode):
-        raise UnknownNameError("progress mode", mode, get_args(ProgressMode))
 
 
 def format_status(status: Status) -> str:

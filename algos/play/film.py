@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.algos.writing import write_atomically
+from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RunError
 from gym_gazebo2.robots import RobotSpec
 

@@ -1,0 +1,16 @@
+"""Names that several modules accept for the same choice. This module imports nothing, so that all can import it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["MODELS", "Actions", "ProgressMode", "Vectorization"]
+
+Vectorization = Literal["batched", "dummy", "subproc", "pinned"]
+"""How environments run side by side; see ``vec_env.make_vec_env``."""
+Actions = Literal["box", "discrete"]
+"""The form of an action: the arm's own continuous box, or an index into a table of actions."""
+ProgressMode = Literal["auto", "rich", "plain", "quiet"]
+"""How progress is shown; see ``training.progress.make_progress``."""
+MODELS = ("model", "best_model")
+"""Names of a run's models: the one at the end of training, and the one that evaluated best."""
