@@ -177,14 +177,15 @@ class RunCallback(BaseCallback):
             "success_rate": float(episodes.is_success.mean()),
         }
         self.state.curve.append(row)
-        self.run.write_json("curve.json", {"evaluations": self.state.curve})
+        self._note_target(error_mm)
+        target = {"time_to_target_s": self.state.time_to_target_s, "steps_to_target": self.state.steps_to_target}
+        self.run.write_json("curve.json", {"evaluations": self.state.curve, **target})
         for key in ("error_mm", "reward", "success_rate"):
             self.logger.record(f"eval/{key}", row[key])
         if self.state.best_error_mm is None or error_mm < self.state.best_error_mm:
             self.state.best_error_mm = error_mm
             action = get_action_meaning(self.config)
             save_model(self.run.best_model, self.model, self.config, action)
-        self._note_target(error_mm)
         self._progress.update(self._get_status(), is_milestone=True)
 
     @contextlib.contextmanager
