@@ -1,4 +1,7 @@
-"""The errors of gym_gazebo2: one small tree, each with a built-in second parent and its values as attributes."""
+"""The errors of gym_gazebo2: one small tree, each with a built-in second parent and its values as attributes.
+
+A message is two short sentences: what is wrong, with the value; what to do.
+"""
 
 from __future__ import annotations
 
@@ -28,36 +31,49 @@ class GymGazebo2Error(Exception):
 
 
 class InvalidArgumentError(GymGazebo2Error, ValueError):
-    """An argument has a value that cannot work.
+    """An argument has an invalid value.
+
+    The message is "{name} is {actual}, expected {expected}." where a noun phrase describes the valid values, else a
+    free sentence:
+
+        InvalidArgumentError("steps", 0, "a whole number of at least 1")
+        InvalidArgumentError("normalize_reward", True, sentence="normalize_reward=True needs normalize=True.")
 
     Attributes:
         name: Name of the argument.
-        actual: The value that came.
-        expected: What was expected, in words.
+        actual: The invalid value.
+        expected: Description of the valid values; empty where the message is a free sentence.
     """
 
-    def __init__(self, name: str, actual: object, expected: str) -> None:
-        """Store the values and compose the message."""
-        super().__init__(f"{name} is {actual!r}, expected {expected}.")
+    def __init__(self, name: str, actual: object, expected: str = "", sentence: str = "") -> None:
+        """Store the values and compose the message.
+
+        Args:
+            name: Name of the argument.
+            actual: The invalid value.
+            expected: Noun phrase that describes the valid values.
+            sentence: The whole message, in place of the one composed from the other arguments.
+        """
+        super().__init__(sentence or f"{name} is {actual!r}, expected {expected}.")
         self.name, self.actual, self.expected = name, actual, expected
 
-    def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
+    def __reduce__(self) -> tuple[type, tuple[str, object, str, str]]:
         """Pickle by the arguments, so that the error crosses process boundaries."""
-        return type(self), (self.name, self.actual, self.expected)
+        return type(self), (self.name, self.actual, self.expected, str(self))
 
 
 class UnknownNameError(GymGazebo2Error, ValueError):
-    """A name stands in none of the rows of a table.
+    """A table has no row of this name.
 
     Attributes:
-        kind: What the table holds, such as "robot".
-        name: The name that came.
+        kind: The kind of the table's rows, such as "robot".
+        name: The unknown name.
         available: The names that exist.
-        advice: What else to do about it.
+        advice: A further sentence on what to do.
     """
 
     def __init__(self, kind: str, name: object, available: Iterable[str], advice: str = "") -> None:
-        """Store the values and compose the message, with the nearest name where there is one."""
+        """Store the values and compose the message, with the nearest name if one is similar."""
         self.kind, self.name, self.available, self.advice = kind, name, tuple(sorted(available)), advice
         near = difflib.get_close_matches(str(name), self.available, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -77,19 +93,19 @@ class RobotError(GymGazebo2Error, ValueError):
 
 
 class UsageError(GymGazebo2Error, RuntimeError):
-    """A call came in an order that cannot work, such as a step before the first reset."""
+    """Calls came in an invalid order, such as a step before the first reset."""
 
 
 class UnsupportedError(GymGazebo2Error, NotImplementedError):
-    """A backend cannot do an optional thing, such as rendering without physics."""
+    """A backend does not support an optional operation, such as rendering."""
 
 
 class BackendError(GymGazebo2Error, RuntimeError):
-    """A simulator or robot died, hangs, or answers something absurd."""
+    """A simulator or robot died, hangs, or reports impossible values."""
 
 
 class RenderError(GymGazebo2Error, RuntimeError):
-    """No picture can be drawn on this machine as it is."""
+    """This machine cannot render: it has no display, or no OpenGL."""
 
 
 class RunError(GymGazebo2Error, ValueError):
@@ -119,8 +135,9 @@ class NonFiniteError(GymGazebo2Error, FloatingPointError):
     """A training met NaN or infinity.
 
     Attributes:
-        what: What held it, such as "rewards".
+        what: The values that are not finite, such as "rewards".
         steps: Environment steps until then.
+        advice: Likely causes, and what to do.
     """
 
     def __init__(self, what: str, steps: int, advice: str) -> None:
@@ -138,7 +155,7 @@ class MissingDependencyError(GymGazebo2Error, ImportError):
 
     Attributes:
         package: The package that is missing.
-        extra: The extra of gym_gazebo2 that brings it.
+        extra: The extra of gym_gazebo2 that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:

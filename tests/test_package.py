@@ -105,12 +105,21 @@ def test_errors_survive_pickle():
     from gym_gazebo2 import errors
 
     made = [errors.InvalidArgumentError("n", -1, "more"), errors.UnknownNameError("robot", "mra", ["mara"])]
+    made += [errors.InvalidArgumentError("normalize_reward", True, sentence="normalize_reward=True needs normalize=True.")]
     made += [errors.MissingDependencyError("mujoco", "mujoco"), errors.BackendError("dead"), errors.RunError("gone")]
     for error in made:
         copied = pickle.loads(pickle.dumps(error))
         assert str(copied) == str(error) and vars(copied) == vars(error)
         assert isinstance(error, errors.GymGazebo2Error)
         assert isinstance(error, ValueError | RuntimeError | ImportError)
+
+
+def test_an_error_of_an_argument_is_a_noun_phrase_or_a_free_sentence():
+    from gym_gazebo2.errors import InvalidArgumentError
+
+    assert str(InvalidArgumentError("n", -1, "at least 1")) == "n is -1, expected at least 1."
+    error = InvalidArgumentError("n", -1, sentence="Cannot make -1 arms.")
+    assert str(error) == "Cannot make -1 arms." and (error.name, error.actual, error.expected) == ("n", -1, "")
 
 
 def test_wheel_holds_every_room(tmp_path):
