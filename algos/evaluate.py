@@ -12,7 +12,7 @@ from gym_gazebo2.algos.evaluation.metrics import summarize
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env, run_episodes
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.folder import RunFolder
-from gym_gazebo2.algos.runs.json import is_number, is_number_or_none, to_json
+from gym_gazebo2.algos.runs.json import is_number, to_json
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
 from gym_gazebo2.checks import read_whole
@@ -20,8 +20,8 @@ from gym_gazebo2.errors import RunError, UnknownNameError
 
 __all__ = ["EvaluateConfig", "Evaluation", "evaluate"]
 
-TRAINING = {"train_wall_s": is_number, "train_steps": is_number, "time_to_target_s": is_number_or_none}
-"""Figures of the training that an evaluation repeats, from ``training.json``."""
+TRAINING = {"train_wall_s": is_number, "train_steps": is_number}
+"""The fields of ``training.json`` that an evaluation repeats, and the check of each value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +124,7 @@ def evaluate(
         UnknownNameError: There is no such backend.
     """
     run = RunFolder.open(path)
-    training = run.read_json("training.json", TRAINING)
+    training, target = run.read_json("training.json", TRAINING), run.read_target()
     file = read_model_file(run.get_model(config.model))
     own = run.read_config()
     if (file.config.env, file.config.algo) != (own.env, own.algo):
@@ -150,6 +150,7 @@ def evaluate(
         start_noise=kwargs.get("start_noise"),
         seed=config.seed,
         **{name: training[name] for name in TRAINING},
+        time_to_target_s=None if target is None else target[0],
     )
     content = to_json(dataclasses.asdict(result))
     with add_advice(RUN_AGAIN):

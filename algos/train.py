@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Iterator
 
@@ -35,7 +34,7 @@ def train(config: TrainConfig) -> RunFolder:
         config: What to train; None values are filled from the preset.
 
     Returns:
-        The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json``,
+        The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json``, ``curve.json``,
         ``progress.csv`` and ``episodes.csv``.
 
     Raises:
@@ -98,7 +97,7 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)
         with callback.naming_divergence():
             callback.evaluate()
-    summary = dataclasses.asdict(state) | {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps}
+    summary = {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps, "stopped_by": state.stopped_by}
     run.write_json("training.json", summary)
     action = get_action_meaning(config)
     save_model(run.model, model, config, action)  # last: its presence says that the run is finished

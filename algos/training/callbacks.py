@@ -181,13 +181,14 @@ class RunCallback(BaseCallback):
         self.update_wall()
         row = {"steps": self.num_timesteps, "wall_s": self.state.wall_s, "reward": figures["mean_reward"], **results}
         self.state.curve.append(row)
-        self.run.write_json("curve.json", {"evaluations": self.state.curve})
+        self._check_conditions(results)
+        target = {"time_to_target_s": self.state.time_to_target_s, "steps_to_target": self.state.steps_to_target}
+        self.run.write_json("curve.json", {"evaluations": self.state.curve, **target})
         for key in ("reward", *results):
             self.logger.record(f"eval/{key}", row[key])
         if self._is_best(row):
             action = get_action_meaning(self.config)
             save_model(self.run.best_model, self.model, self.config, action)
-        self._check_conditions(results)
         self._progress.update(self._get_status(), is_milestone=True)
 
     @contextlib.contextmanager
