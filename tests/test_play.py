@@ -43,7 +43,7 @@ def read_film(path: Path) -> list[np.ndarray]:
 def test_films_have_a_frame_a_step_and_show_an_arm_that_moves(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"arm.{ending}"
     (played,) = play("SCARA-v0", PlayConfig(record=str(path), seed=3, steps=20))
-    assert played.steps == 20 and played.error_mm > 0.0
+    assert played.steps == 20 and played.measures["position_error"] > 0.0
     frames = read_film(path)
     assert len(frames) == 20
     assert np.abs(frames[0] - frames[-1]).mean() > 0.5
@@ -62,9 +62,9 @@ def test_a_run_plays_its_own_policy(run: Path, tmp_path: Path) -> None:
     [
         ("SCARA-v0", {"record": "arm.avi"}, InvalidArgumentError, r"\.mp4, \.gif, \.webp"),
         ("SCARA-v0", {"record": "/nowhere/arm.gif"}, RunError, "--record"),
-        ("SCARA-v0", {"policy": "policy", "record": "arm.gif"}, InvalidArgumentError, "no run folder"),
+        ("SCARA-v0", {"policy": "policy", "record": "arm.gif"}, InvalidArgumentError, "not a run folder"),
         ("SCARA-v9", {}, UnknownNameError, "SCARA-v0"),
-        ("no/run", {}, RunError, "no run folder"),
+        ("no/run", {}, RunError, "not a run folder"),
     ],
 )
 def test_what_cannot_be_played(
@@ -88,15 +88,15 @@ def test_keys_move_the_chosen_slider() -> None:
     np.testing.assert_allclose(sliders([]), [[0.0, 0.4, -0.3]], atol=1e-6)
     assert "c:" in sliders.describe()
     sliders.press(b" ")
-    assert not sliders([]).any() and sliders.wants == ""
+    assert not sliders([]).any() and sliders.command == ""
     sliders.press(b"q")
-    assert sliders.wants == "quit"
+    assert sliders.command == "quit"
 
 
 def test_sliders_need_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Path(os.devnull).open() as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
-        with pytest.raises(UsageError, match="no terminal"):
+        with pytest.raises(UsageError, match="not a terminal"):
             play("SCARA-v0", PlayConfig(policy="sliders", record=str(tmp_path / "arm.gif")))
 
 
@@ -143,7 +143,7 @@ def test_gazebo_plays_in_its_window_and_on_film(
     assert len(read_film(film)) == 10
     monkeypatch.setenv("DISPLAY", display)
     (shown,) = play(run, PlayConfig(backend="gazebo", steps=10))
-    assert shown.steps == 10 and abs(shown.error_mm - on_film.error_mm) < 5.0
+    assert shown.steps == 10 and abs(shown.measures["position_error"] - on_film.measures["position_error"]) < 5e-3
 
 
 @pytest.mark.parametrize("backend", ["mujoco", "gazebo"])

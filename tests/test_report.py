@@ -208,7 +208,7 @@ def test_a_run_without_anything_yet_has_a_report(run, tmp_path):
 
 
 def test_no_run_no_report(tmp_path):
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="not a run folder"):
         write_report(tmp_path)
 
 

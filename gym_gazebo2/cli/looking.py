@@ -77,8 +77,8 @@ class Play(PlayConfig, Command):
     def run(self) -> None:
         """Play."""
         for index, played in enumerate(play(self.what, narrow(self, PlayConfig))):
-            end = "at its goal" if played.is_success else f"{played.error_mm:.3f} mm from its goal"
-            print(f"Episode {index}: {played.steps} steps, reward {played.reward:.2f}, {end}")
+            parts = (f"{played.steps} steps", f"reward {played.reward:.2f}", played.summary, "success" * played.is_success)
+            print(f"Episode {index}: {', '.join(filter(None, parts))}")
         if self.record is not None:
             show_paths([self.record])
 
