@@ -124,7 +124,6 @@ def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = Com
     Raises:
         InvalidArgumentError: There are no paths.
         RunError: There is no run in one of the folders, or a file of it is corrupt.
-        MissingDependencyError: matplotlib is not installed.
     """
     runs = [read_run(path) for path in dict.fromkeys(os.fspath(path) for path in paths)]
     if not runs:

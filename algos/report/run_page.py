@@ -20,7 +20,7 @@ from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import Film, encode_film, encode_picture, film_arm
 from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
 from gym_gazebo2.algos.vec_env import has_batched_form
-from gym_gazebo2.errors import InvalidArgumentError, RenderError
+from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RenderError
 from gym_gazebo2.tasks import Measure
 
 __all__ = ["ReportConfig", "check_price", "write_report"]
@@ -197,8 +197,15 @@ def _make_configuration(data: RunData) -> str:
 
 
 def _draw_learning_curve(data: RunData) -> bytes:
-    """Return a PNG of the first measure, or the success rate, and the reward over steps, for places that show no pages."""
-    from matplotlib.figure import Figure
+    """Return a PNG of the first measure, or the success rate, and the reward over steps, for places that show no pages.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", "train") from error
 
     figure = Figure(figsize=(7, 6), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True)
