@@ -21,8 +21,8 @@ from gym_gazebo2.algos.settings.zoo import read_zoo
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.backends import BACKENDS, get_factory
 from gym_gazebo2.checks import read_number, read_positive, read_whole
+from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.setpoint import Control, check_control
 
 __all__ = ["ResolvedConfig", "TrainConfig", "from_json", "read_config_file", "resolve"]
 
@@ -44,7 +44,7 @@ class TrainConfig:
         vec: How they run: "batched", "dummy", "subproc" or "pinned" (each in a process, on a processor of its own); only
             batched ones resume in the midst of their episodes.
         backend: Backend to train on.
-        control: Meaning of actions, "delta" or "position".
+        control: Meaning of actions, a row of ``CONTROLS``, such as "delta" or "position".
         control_dt: Control period [s].
         start_noise: Half-width of the uniform noise on the start pose [rad].
         max_episode_steps: Steps of an episode; None: the id's.
@@ -76,7 +76,7 @@ class TrainConfig:
     num_envs: int | None = None
     vec: Vectorization = "batched"
     backend: str = "mujoco"
-    control: Control = "delta"
+    control: str = "delta"
     control_dt: float = 0.05
     start_noise: float | None = None
     max_episode_steps: int | None = None
@@ -107,7 +107,7 @@ class TrainConfig:
         """
         check_env_id(self.env)
         get_algorithm(self.algo)
-        check_control(self.control)
+        get_control(self.control)
         if isinstance(self.progress, bool):  # what configurations said before there were modes
             object.__setattr__(self, "progress", "auto" if self.progress else "quiet")
         if self.progress not in get_args(ProgressMode):

@@ -16,7 +16,7 @@ from gym_gazebo2.algos.evaluation.rollout import Episodes, ModelPolicy, get_epis
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.json import is_number, is_number_or_none, to_json
 from gym_gazebo2.algos.runs.model_file import read_model_file
-from gym_gazebo2.algos.runs.writing import AGAIN, write_atomically
+from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import RunError, UnknownNameError
 
@@ -147,9 +147,11 @@ def evaluate(
         **{name: training[name] for name in TRAINING},
     )
     content = to_json(dataclasses.asdict(result))
-    write_atomically(run.path / "evaluation.json", content, AGAIN)
+    with add_advice(RUN_AGAIN):
+        write_atomically(run.path / "evaluation.json", content)
     if json is not None:
-        write_atomically(Path(json), content, "or choose another place with --json")
+        with add_advice("Or choose another file with --json."):
+            write_atomically(Path(json), content)
     return result
 
 

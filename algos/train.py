@@ -98,7 +98,7 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
     summary = dataclasses.asdict(state) | {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps}
     run.write_json("training.json", summary)
     action = get_action_meaning(config)
-    save_model(run.model, model, config, action, run.then_resume)  # last: its presence says that the run is finished
+    save_model(run.model, model, config, action)  # last: its presence says that the run is finished
     if interrupt.is_asked:
         raise KeyboardInterrupt
     return run

@@ -220,8 +220,8 @@ def make_watch(job: Job, record: dict[str, Any], eval_env: Any, deadline: float)
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.evaluation import evaluate_policy
 
-    from gym_gazebo2.algos.runs.folder import write_atomically
     from gym_gazebo2.algos.runs.model_file import get_statistics, write_arrays
+    from gym_gazebo2.algos.runs.writing import write_atomically
 
     class Watch(BaseCallback):
         """Keeps processor time, as processes share cores: without evaluations; of updates, from a rollout's end to the next."""

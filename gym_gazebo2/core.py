@@ -1,7 +1,7 @@
-"""The one implementation behind every environment: backend + robot + task, batched over n arms.
+"""The one implementation behind every environment: backend + robot + task + control, batched over n arms.
 
-``ArmEnv``, ``ArmVectorEnv`` and the SB3 bridge are thin faces of this class; here is everything that decides what an
-episode is like, and nothing of Gymnasium's interface.
+``ArmEnv``, ``ArmVectorEnv`` and the SB3 bridge are thin faces of this class. Everything that decides what an episode is like
+is here, and nothing of Gymnasium's interface.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from gym_gazebo2.backends import BackendFactory, make_backend
-from gym_gazebo2.checks import read_number
+from gym_gazebo2.backends import make_backend
+from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.kinematics import Kinematics, TcpState
+from gym_gazebo2.options import EnvOptions
 from gym_gazebo2.robots import RobotSpec, make_robot
-from gym_gazebo2.setpoint import Control, check_control, compute_setpoint, compute_target
+from gym_gazebo2.setpoint import compute_setpoint
 from gym_gazebo2.state import ArmState
-from gym_gazebo2.tasks import GOAL_DIM, Errors, Task, TaskState, make_task
-from gym_gazebo2.tasks.rotations import make_rotation
+from gym_gazebo2.tasks import Advance, Memory, Task, TaskState, make_task
 
 __all__ = ["IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome", "Start"]
 
@@ -31,10 +31,14 @@ Array = NDArray[np.float64]
 Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
 
 IMAGE_SIZE = 96
-"""Width and height of the wrist camera's image in observations [px]."""
+"""Width and height of the camera's image in observations [px]."""
+CAMERA = "wrist"
+"""Camera of tasks with layout "camera"."""
 RESET_OPTIONS = ("q", "goal")
-"""What ``reset(options=…)`` understands, besides the vector environment's ``reset_mask``."""
+"""Keys of ``reset(options=…)``, besides the vector environment's ``reset_mask``."""
 NANOSECOND = 1e-9
+MEMORY, BACKEND = "memory.", "backend."
+"""Prefixes of names in a saved state."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,22 +47,23 @@ class Outcome:
 
     Attributes:
         observation: Batched observation, n rows.
-        reward: (n,) rewards.
-        info: Arrays (n,) by name: time [s], is_success, position_error [m], orientation_error [rad], in_collision,
-            simulator_restarted.
+        reward: (n,) rewards; zeros after a reset.
+        terminated: (n,) bool, episodes that the task ended.
+        info: Arrays (n,) by name: time [s], is_success, what the task measures, in_collision, simulator_restarted.
     """
 
     observation: Observation
     reward: Array
+    terminated: NDArray[np.bool_]
     info: dict[str, NDArray[Any]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Start:
-    """What is chosen for new episodes; what is None is drawn or the task's.
+    """What is chosen for new episodes. None: drawn, or the task's.
 
     Attributes:
-        goal: (n, 7) goals.
+        goal: (n, g) goals.
         q: (n, dof) start poses [rad].
     """
 
@@ -70,65 +75,82 @@ ANY_START = Start()
 
 
 class ArmCore:
-    """A batch of n arms with a task each."""
+    """A batch of n arms with the same task.
 
-    def __init__(
-        self,
-        robot: str | RobotSpec,
-        task: str | Task,
-        backend: str | BackendFactory = "mujoco",
-        *,
-        num_envs: int = 1,
-        control: Control = "delta",
-        control_dt: float = 0.05,
-        goal: ArrayLike | None = None,
-        start_noise: float = 0.0,
-        backend_options: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Compose backend, robot and task.
+    Attributes:
+        options: The keywords that it was made with.
+        state: What the task saw last, after a step or a reset.
+        ended: What the task saw at the end of the last step: its state, with the goals. A reset leaves it as it is, so
+            that evaluations can look at an episode's last state although a new one has begun.
+    """
+
+    def __init__(self, robot: str | RobotSpec, task: str | Task, options: EnvOptions, *, num_envs: int = 1) -> None:
+        """Compose backend, robot, task and control.
 
         Args:
             robot: Name of a row of ``ROBOTS``, or a specification.
             task: Name of a row of ``TASKS``, or a task.
-            backend: Name of a row of ``BACKENDS``, or a factory.
+            options: The environment's keywords.
             num_envs: Number of arms n.
-            control: "delta" or "position", see ``setpoint.compute_target``.
-            control_dt: Control period [s].
-            goal: Fixed goal instead of the task's: (3,) position [m], or (7,) with a quaternion wxyz.
-            start_noise: Half-width of the uniform noise on the start pose [rad].
-            backend_options: Further keywords of the backend, such as ``physics_dt``, or ``on_failure``.
 
         Raises:
-            InvalidArgumentError: A value cannot work.
-            UnknownNameError: A name stands in no table.
+            InvalidArgumentError: A value is invalid.
+            UnknownNameError: A name is in no table.
         """
-        check_control(control)
-        self.start_noise = read_number("start_noise", start_noise, "a finite half-width of at least 0 rad", lambda x: x >= 0)
-        self.robot, self.control = make_robot(robot), control
+        self.options, self.robot = options, make_robot(robot)
         self.kinematics = Kinematics(self.robot)
         self.task = make_task(task)
-        if goal is not None:
-            self.task = self.task.with_goal(_to_array("goal", goal))
+        if options.goal is not None:
+            self.task = self.task.with_goal(_to_array("goal", options.goal))
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
-        options = _check_options(backend_options)
-        self.backend = make_backend(backend, self.robot, num_envs=num_envs, control_dt=control_dt, **options)
+        self.backend = make_backend(
+            options.backend, self.robot, num_envs=num_envs, control_dt=options.control_dt, **(options.backend_options or {})
+        )
         self.num_envs, self.control_dt = self.backend.num_envs, self.backend.control_dt
+        self._control = get_control(options.control)
         self._travel = self.robot.control_speed * self.control_dt
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
-        self.arm: ArmState | None = None
+        self._memory: Memory = self._start_memory([np.random.default_rng(0)] * self.num_envs)
         self._known_restarts = self.backend.num_restarts
-        self.tcp: TcpState
+        self.state: TaskState | None = None
+        self.ended: tuple[TaskState, Array] | None = None
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
+        self._no_action = np.zeros((self.num_envs, *self.action_space.shape))
+        self._zeros, self._never = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
+
+    @property
+    def control(self) -> str:
+        """Name of the row of ``CONTROLS``: what an action means."""
+        return self.options.control
+
+    @property
+    def start_noise(self) -> float:
+        """Half-width of the uniform noise on the start pose [rad]."""
+        return self.options.start_noise
+
+    @property
+    def arm(self) -> ArmState | None:
+        """The arms' newest state; None before the first reset."""
+        return None if self.state is None else self.state.arm
+
+    @property
+    def tcp(self) -> TcpState:
+        """The tools' newest position, rotation and velocity.
+
+        Raises:
+            UsageError: There was no reset yet.
+        """
+        return self._require_state().tcp
 
     def read_options(self, options: Mapping[str, Any] | None, mask: NDArray[np.bool_]) -> Start:
-        """Return what reset options ask for. Nothing changes, so that a refused reset changes nothing.
+        """Return the start that reset options ask for. This changes nothing, so a refused reset changes nothing.
 
         Args:
-            options: "q": start pose (dof,) or (n, dof) [rad]; "goal": (3,), (7,) or n rows of these.
+            options: "q": start pose (dof,) or (n, dof) [rad]; "goal": a goal that the task accepts, or n rows.
             mask: (n,) arms to reset.
 
         Raises:
-            InvalidArgumentError: An option has a value that cannot work.
+            InvalidArgumentError: An option has an invalid value.
             UnknownNameError: There is no such option.
         """
         if not options:
@@ -146,96 +168,122 @@ class ArmCore:
 
         Args:
             mask: (n,) arms to reset.
-            rngs: One generator an arm; a masked arm draws its goal, then its start pose.
+            rngs: One generator per arm.
             start: What is chosen instead of drawn.
         """
         goal, q = self.goal.copy(), np.tile(self.robot.home, (self.num_envs, 1))
+        memory = {name: value.copy() for name, value in self._memory.items()}
         for i in np.flatnonzero(mask).tolist():
+            # The order of the draws is part of an episode's meaning: goal, start pose, the task's memory.
             goal[i] = self.task.sample_goal(rngs[i]) if start.goal is None else start.goal[i]
             q[i] = self._sample_start(rngs[i]) if start.q is None else start.q[i]
+            for name, value in self.task.start(rngs[i]).items():
+                memory[name][i] = value
         restarts = self.backend.num_restarts
         arm = self.backend.reset(mask, q)
-        self.goal = goal
-        self.backend.show_goal(goal)
-        if mask.all():  # else the arms that were not to be reset learn of a restart by their next step
+        self.goal, self._memory = goal, memory
+        self._show_goal()
+        if mask.all():  # otherwise the other arms learn of a restart from their next step
             self._known_restarts = self.backend.num_restarts
-        return self._look(arm, restarts)
+        return self._start_from(arm, restarts)
 
     def step(self, action: ArrayLike) -> Outcome:
         """Advance every arm by one control period.
 
         Args:
-            action: (n, dof) between −1 and 1; values outside are clipped.
+            action: (n, size) between −1 and 1; values outside are clipped.
 
         Raises:
             InvalidArgumentError: Wrong shape, NaN or infinite.
             UsageError: No reset yet, or closed.
         """
-        if self.arm is None:
-            raise UsageError("step() was called before reset(). Call reset() first.")
+        before = self._require_state()
         action = self._check_action(action)
-        arm = self.arm
-        target = compute_target(action, arm.q_setpoint, self.robot, self._travel, self.control)
-        setpoint = compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel)
+        target = self._control.compute_target(action, before.arm, before.tcp, self.kinematics, self._travel)
+        setpoint = compute_setpoint(before.arm.q_setpoint, target, before.arm.q, self.robot, self._travel)
         arm, restarts = self.backend.step(setpoint), self._known_restarts
         self._known_restarts = self.backend.num_restarts
-        return self._look(arm, restarts)
+        state = self._observe_arm(arm, action)
+        after = self.task.advance(state, self.goal)
+        self._memory = after.memory
+        self.state = state._replace(memory=after.memory)
+        self.ended = self.state, self.goal
+        return self._make_outcome(after, restarts)
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
         """Return rewards for other goals than the episode's, as hindsight experience replay asks for.
 
         Args:
-            achieved_goal: (3,) or (n, 3) tool positions [m].
-            desired_goal: (3,) or (n, 3) goal positions [m].
-            info: Ignored; the arm counts as free of contact.
+            achieved_goal: (g,) or (n, g) achieved goals, as in the observation.
+            desired_goal: (g,) or (n, g) desired goals.
+            info: Ignored.
 
         Returns:
             One reward, or (n,).
         """
-        difference = np.asarray(achieved_goal, dtype=float) - np.asarray(desired_goal, dtype=float)
-        position = np.linalg.norm(np.atleast_2d(difference), axis=1)
-        free = np.zeros(len(position), dtype=bool)
-        reward = self.task.compute_reward(Errors(position, np.zeros_like(position)), free)
-        return reward.item() if difference.ndim == 1 else reward
+        achieved, desired = np.asarray(achieved_goal, dtype=float), np.asarray(desired_goal, dtype=float)
+        reward = self.task.compute_goal_reward(np.atleast_2d(achieved), np.atleast_2d(desired))
+        return reward.item() if max(achieved.ndim, desired.ndim) == 1 else reward
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Return everything that determines the future but for the random generators, as arrays."""
-        return {"goal": self.goal.copy(), **{f"backend.{key}": value for key, value in self.backend.get_state().items()}}
+        """Return everything that determines the future, except the random generators, as arrays."""
+        memory = {MEMORY + name: value.copy() for name, value in self._memory.items()}
+        return {"goal": self.goal.copy(), **memory, **{BACKEND + key: value for key, value in self.backend.get_state().items()}}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> Outcome:
         """Continue from what ``get_state`` returned."""
-        self.goal = np.array(state["goal"])
-        prefix = "backend."
-        self.backend.show_goal(self.goal)
-        return self._look(self.backend.set_state({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}))
+        self.goal, self._memory = np.array(state["goal"]), _take(state, MEMORY)
+        self._show_goal()
+        return self._start_from(self.backend.set_state(_take(state, BACKEND)))
 
-    def _look(self, arm: ArmState, restarts: int | None = None) -> Outcome:
-        """Return what the arms' state means to the task, and remember it; ``restarts`` is how many there were before."""
-        self.arm = arm
-        tcp = self.tcp = self.kinematics.compute_tcp_state(arm.q, arm.dq)
-        state = TaskState(arm, tcp)
-        errors = self.task.compute_errors(state, self.goal)
+    def _start_from(self, arm: ArmState, restarts: int | None = None) -> Outcome:
+        """Return the outcome of a reset; ``restarts`` is how many there were before it."""
+        self.state = self._observe_arm(arm, self._no_action)
+        measures = self.task.measure(self.state, self.goal)
+        return self._make_outcome(Advance(self._memory, measures, self._zeros.copy(), self._never.copy()), restarts)
+
+    def _observe_arm(self, arm: ArmState, action: Array) -> TaskState:
+        return TaskState(arm, self.kinematics.compute_tcp_state(arm.q, arm.dq), action, self._memory)
+
+    def _make_outcome(self, after: Advance, restarts: int | None) -> Outcome:
+        state = self._require_state()
+        restarted = np.full(self.num_envs, restarts not in (None, self.backend.num_restarts))
         info = {
-            "time": arm.time * NANOSECOND,
-            "is_success": self.task.compute_success(errors),
-            "position_error": errors.position,
-            "orientation_error": errors.orientation,
-            "in_collision": arm.in_collision,
-            "simulator_restarted": np.full(self.num_envs, restarts not in (None, self.backend.num_restarts)),
+            "time": state.arm.time * NANOSECOND,
+            "is_success": self.task.compute_success(after.measures, state),
+            **after.measures,
+            "in_collision": state.arm.in_collision,
+            "simulator_restarted": restarted,
         }
-        return Outcome(self._observe(state), self.task.compute_reward(errors, arm.in_collision), info)
+        # A restart cuts the episode short: it is truncated, whatever the task made of the new simulator's state.
+        return Outcome(self._observe(state), after.reward, after.terminated & ~restarted, info)
+
+    def _require_state(self) -> TaskState:
+        if self.state is None:
+            raise UsageError("step() was called before reset(). Call reset() first.")
+        return self.state
+
+    def _start_memory(self, rngs: Sequence[np.random.Generator]) -> dict[str, NDArray[Any]]:
+        """Return the memories of n arms as arrays with a row for each."""
+        rows = [self.task.start(rng) for rng in rngs]
+        return {name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]}
+
+    def _show_goal(self) -> None:
+        pose = self.task.get_goal_pose(self.goal)
+        if pose is not None:
+            self.backend.show_goal(pose)
 
     def _observe(self, state: TaskState) -> Observation:
-        """Return the observation, clipped to its space: a crash can be faster than that, an episode's own goal farther."""
+        """Return the observation, clipped to its space: after a crash, or with a goal of its own, it may lie outside."""
         flat = self.task.compute_observation(state, self.goal).astype(np.float32)
         flat = np.minimum(np.maximum(flat, self._low), self._high)
         if self.task.layout == "vector":
             return flat
         if self.task.layout == "camera":
-            return {"image": self.backend.camera("wrist", IMAGE_SIZE, IMAGE_SIZE), "proprioception": flat}
-        achieved = state.tcp.position.astype(np.float32)
-        desired = np.minimum(np.maximum(self.goal[:, :3], -self._farthest), self._farthest).astype(np.float32)
-        return {"observation": flat, "achieved_goal": achieved, "desired_goal": desired}
+            return {"image": self.backend.camera(CAMERA, IMAGE_SIZE, IMAGE_SIZE), "proprioception": flat}
+        achieved = self.task.compute_achieved(state).astype(np.float32)
+        desired = np.minimum(np.maximum(self.task.compute_desired(self.goal), self._goal_low), self._goal_high)
+        return {"observation": flat, "achieved_goal": achieved, "desired_goal": desired.astype(np.float32)}
 
     def _make_observation_space(self) -> spaces.Space[Any]:
         low, high = self.task.compute_bounds(self.kinematics)
@@ -246,17 +294,17 @@ class ArmCore:
         if self.task.layout == "camera":
             image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
             return spaces.Dict({"image": image, "proprioception": flat})
-        self._farthest = max(self.kinematics.compute_reach(), np.abs(self.goal[:, :3]).max())
-        position = spaces.Box(-self._farthest, self._farthest, (3,), dtype=np.float32)
-        return spaces.Dict({"observation": flat, "achieved_goal": position, "desired_goal": position})
+        self._goal_low, self._goal_high = self.task.compute_goal_bounds(self.kinematics)
+        goal = spaces.Box(self._goal_low.astype(np.float32), self._goal_high.astype(np.float32), dtype=np.float32)
+        return spaces.Dict({"observation": flat, "achieved_goal": goal, "desired_goal": goal})
 
     def _make_action_space(self) -> spaces.Box:
-        return spaces.Box(-1.0, 1.0, (self.robot.dof,), dtype=np.float32)
+        return spaces.Box(-1.0, 1.0, (self._control.compute_size(self.robot),), dtype=np.float32)
 
     def _check_action(self, action: ArrayLike) -> Array:
         action = np.asarray(action, dtype=float)
-        if action.shape != (self.num_envs, self.robot.dof):
-            raise InvalidArgumentError("shape of action", action.shape, f"{(self.num_envs, self.robot.dof)} (arms, joints)")
+        if action.shape != self._no_action.shape:
+            raise InvalidArgumentError("shape of action", action.shape, f"{self._no_action.shape} (arms, components)")
         if not np.isfinite(action).all():
             raise InvalidArgumentError("action", action, "finite numbers between -1 and 1")
         return np.minimum(np.maximum(action, -1.0), 1.0)
@@ -279,36 +327,23 @@ class ArmCore:
         if len(rows) not in (1, self.num_envs):
             raise InvalidArgumentError("rows of options['goal']", len(rows), f"1 or {self.num_envs}")
         goals = [self.task.with_goal(row).sample_goal(np.random.default_rng(0)) for row in rows]
-        chosen = np.broadcast_to(goals, (self.num_envs, GOAL_DIM))
+        chosen = np.broadcast_to(goals, (self.num_envs, len(goals[0])))
         for goal in np.unique(chosen[mask], axis=0):
             if self._warn_if_out_of_reach(goal):
-                break  # one is enough, and looking for a pose takes long where there is none
+                break  # one warning is enough: the search for a pose takes long where there is none
         return chosen
 
     def _warn_if_out_of_reach(self, goal: Array) -> bool:
-        """Warn with the distance where no pose brings the tool to the goal, and tell whether it is so."""
-        distance, how = self.kinematics.compute_distance_to_reach(goal[:3]), ""
-        if distance <= 1e-3 and self._asks_for_orientation(goal):
-            distance = self.kinematics.compute_distance_to_reach(goal[:3], make_rotation(goal[3:]))
-            how = " in that orientation"
-        if distance > 1e-3:
-            by = f"{1e3 * distance:.0f} mm " if not how else ""
-            warnings.warn(
-                f"The goal {goal if how else goal[:3]} is {by}out of reach of {self.robot.name!r}{how}.", stacklevel=4
-            )
-        return distance > 1e-3
-
-    def _asks_for_orientation(self, goal: Array) -> bool:
-        return not np.allclose(goal[3:], (1.0, 0.0, 0.0, 0.0))
+        """Warn if no pose brings the tool to the goal, and return whether that is so."""
+        message = self.task.explain_out_of_reach(self.kinematics, goal)
+        if message is not None:
+            warnings.warn(message, stacklevel=4)
+        return message is not None
 
 
-def _check_options(options: Any) -> dict[str, Any]:
-    """Return the backend's own keywords."""
-    own = isinstance(options, Mapping) and all(isinstance(name, str) for name in options)
-    if options is not None and (not own or {"num_envs", "control_dt"} & set(options)):
-        expected = "a dictionary of the backend's further keywords; num_envs and control_dt are arguments of the environment"
-        raise InvalidArgumentError("backend_options", options, expected)
-    return dict(options or {})
+def _take(state: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the entries whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): np.array(value) for name, value in state.items() if name.startswith(prefix)}
 
 
 def _to_array(name: str, value: ArrayLike) -> Array:

@@ -10,12 +10,11 @@ import numpy as np
 from gymnasium import logger
 from numpy.typing import ArrayLike, NDArray
 
-from gym_gazebo2.backends import BackendFactory
 from gym_gazebo2.core import ArmCore, Observation
 from gym_gazebo2.display import has_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.options import make_options
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.setpoint import Control
 from gym_gazebo2.tasks import Task
 
 __all__ = ["RENDER_MODES", "RENDER_SIZE", "ArmEnv", "check_render_mode", "make_metadata"]
@@ -29,54 +28,28 @@ _ONE = np.ones(1, dtype=bool)
 
 
 class ArmEnv(gymnasium.Env[Any, Any]):
-    """An arm with a task. It does not truncate itself; ``gymnasium.make`` adds the time limit of the id.
+    """An arm with a task. ``gymnasium.make`` adds the time limit of the id.
 
     See ``docs/semantics.md`` for time, frames, units and actions.
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 20}  # noqa: RUF012
 
-    def __init__(
-        self,
-        robot: str | RobotSpec,
-        task: str | Task,
-        *,
-        backend: str | BackendFactory = "mujoco",
-        control: Control = "delta",
-        control_dt: float = 0.05,
-        goal: ArrayLike | None = None,
-        start_noise: float = 0.0,
-        render_mode: str | None = None,
-        backend_options: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Compose an environment; the arguments are those of ``ArmCore``.
+    def __init__(self, robot: str | RobotSpec, task: str | Task, *, render_mode: str | None = None, **keywords: Any) -> None:
+        """Compose an environment.
 
         Args:
             robot: Name of a row of ``ROBOTS``, or a specification.
             task: Name of a row of ``TASKS``, or a task.
-            backend: Name of a row of ``BACKENDS``, or a factory.
-            control: "delta" or "position".
-            control_dt: Control period [s].
-            goal: Fixed goal instead of the task's: (3,) position [m], or (7,) with a quaternion wxyz.
-            start_noise: Half-width of the uniform noise on the start pose [rad].
             render_mode: None, "rgb_array" or "human".
-            backend_options: Further keywords of the backend.
+            **keywords: See ``EnvOptions``: backend, control, control_dt, goal, start_noise, backend_options.
 
         Raises:
-            InvalidArgumentError: A value cannot work.
-            UnknownNameError: A name stands in no table.
+            InvalidArgumentError: A value is invalid.
+            UnknownNameError: A name is in no table, or there is no such keyword.
         """
         check_render_mode(render_mode)
-        self.core = ArmCore(
-            robot,
-            task,
-            backend,
-            control=control,
-            control_dt=control_dt,
-            goal=goal,
-            start_noise=start_noise,
-            backend_options=backend_options,
-        )
+        self.core = ArmCore(robot, task, make_options(keywords))
         self.observation_space, self.action_space = self.core.observation_space, self.core.action_space
         self.render_mode = render_mode
         self.metadata = make_metadata(type(self).metadata, self.core.control_dt)
@@ -87,14 +60,14 @@ class ArmEnv(gymnasium.Env[Any, Any]):
         """Start an episode.
 
         Args:
-            seed: Seed of the environment's generator; None goes on with it.
-            options: "q": start pose (dof,) [rad]; "goal": (3,) or (7,), for this episode.
+            seed: Seed of the environment's random generator; None continues with the generator as it is.
+            options: "q": start pose (dof,) [rad]; "goal": a goal for this episode, such as (3,) or (7,) for reach tasks.
 
         Returns:
             Observation and info.
 
         Raises:
-            InvalidArgumentError: An option has a value that cannot work.
+            InvalidArgumentError: An option has an invalid value.
             UnknownNameError: There is no such option.
         """
         start = self.core.read_options(options, _ONE)
@@ -108,20 +81,30 @@ class ArmEnv(gymnasium.Env[Any, Any]):
         """Advance simulated time by exactly one control period.
 
         Args:
-            action: (dof,) between −1 and 1; values outside are clipped, NaN and infinity are errors.
+            action: (size,) between −1 and 1; values outside are clipped, NaN and infinity are errors.
 
         Returns:
-            Observation at the period's end, reward, terminated (never), truncated (only where the simulator failed and was
-            started anew, ``on_failure="restart"``), info.
+            Observation at the period's end, reward, terminated (the task ended the episode; reach tasks never do),
+            truncated (only if the simulator failed and was restarted, ``on_failure="restart"``), info.
+
+        Raises:
+            InvalidArgumentError: The action has another shape, or is not finite.
+            UsageError: No reset yet, or closed.
         """
         action = np.asarray(action)
         if action.shape != self.action_space.shape:
-            raise InvalidArgumentError("shape of action", action.shape, f"{self.action_space.shape}, one value a joint")
+            raise InvalidArgumentError("shape of action", action.shape, f"{self.action_space.shape}")
         outcome = self.core.step(action[None])
         if self.render_mode == "human":
             self.render()
         info = _make_info(outcome.info)
-        return _take_first(outcome.observation), outcome.reward.item(), False, info["simulator_restarted"], info
+        return (
+            _take_first(outcome.observation),
+            outcome.reward.item(),
+            outcome.terminated.item(),
+            info["simulator_restarted"],
+            info,
+        )
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a picture (480, 640, 3) in mode "rgb_array", show the window in mode "human"."""

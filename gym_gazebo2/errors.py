@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "BackendError",
@@ -21,6 +22,7 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedError",
     "UsageError",
+    "WriteError",
 ]
 
 
@@ -108,6 +110,25 @@ class RenderError(GymGazebo2Error, RuntimeError):
 
 class RunError(GymGazebo2Error, ValueError):
     """A run folder or model file is missing, incomplete, corrupt, or belongs to something else."""
+
+
+class WriteError(RunError):
+    """A file cannot be written.
+
+    Attributes:
+        path: The file.
+        reason: The problem, in the operating system's words.
+        advice: What to do, in sentences.
+    """
+
+    def __init__(self, path: Path, reason: str, advice: str) -> None:
+        """Store the values and compose the message."""
+        super().__init__(f"Cannot write {path}: {reason}. {advice}")
+        self.path, self.reason, self.advice = path, reason, advice
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str, str]]:
+        """Pickle by the arguments."""
+        return type(self), (self.path, self.reason, self.advice)
 
 
 class NonFiniteError(GymGazebo2Error, FloatingPointError):

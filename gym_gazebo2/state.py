@@ -7,7 +7,10 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ArmState"]
+__all__ = ["CONTROL_DT", "ArmState"]
+
+CONTROL_DT = 0.05
+"""Default control period [s]: one step of an environment, and one command to an arm."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

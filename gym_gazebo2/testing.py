@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.backends.base import NANOSECONDS, Backend
 from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.errors import InvalidArgumentError, UnsupportedError, UsageError
-from gym_gazebo2.setpoint import compute_setpoint, compute_target
+from gym_gazebo2.setpoint import compute_setpoint
 from gym_gazebo2.state import ArmState
 
 __all__ = ["CHECKS", "FAKE_TOLERANCE", "Factory", "check_backend", "drive_smoothly"]
@@ -253,7 +253,7 @@ def drive_smoothly(backend: Backend, seed: int, periods: int = 100) -> Iterator[
 def _move(backend: Backend, state: ArmState, action: Array) -> Array:
     """Return the set-point that the environment would make of an action."""
     travel = _get_travel(backend)
-    target = compute_target(action, state.q_setpoint, backend.robot, travel, "delta")
+    target = state.q_setpoint + action * travel
     return compute_setpoint(state.q_setpoint, target, state.q, backend.robot, travel)
 
 

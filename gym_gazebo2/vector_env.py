@@ -11,13 +11,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from gym_gazebo2.backends import BackendFactory
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import ArmCore, Observation
 from gym_gazebo2.env import RENDER_SIZE, ArmEnv, check_render_mode, make_metadata
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
+from gym_gazebo2.options import make_options
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.setpoint import Control
 from gym_gazebo2.tasks import Task
 
 __all__ = ["ArmVectorEnv", "make_generators", "select"]
@@ -42,46 +41,26 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         num_envs: int = 1,
         max_episode_steps: int | None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
-        backend: str | BackendFactory = "mujoco",
-        control: Control = "delta",
-        control_dt: float = 0.05,
-        goal: ArrayLike | None = None,
-        start_noise: float = 0.0,
         render_mode: str | None = None,
-        backend_options: Mapping[str, Any] | None = None,
+        **keywords: Any,
     ) -> None:
-        """Compose n environments; arguments as in ``ArmEnv``, and those of a batch.
+        """Compose n environments.
 
         Args:
             robot: Name of a row of ``ROBOTS``, or a specification.
             task: Name of a row of ``TASKS``, or a task.
             num_envs: Number of arms n.
-            max_episode_steps: Steps after which an episode is truncated; None: never.
+            max_episode_steps: Steps after which an episode is truncated; None: no limit.
             autoreset_mode: SAME_STEP, or DISABLED with ``reset(options={"reset_mask": …})``.
-            backend: Name of a row of ``BACKENDS``, or a factory.
-            control: "delta" or "position".
-            control_dt: Control period [s].
-            goal: Fixed goal instead of the task's.
-            start_noise: Half-width of the uniform noise on the start pose [rad].
             render_mode: None, "rgb_array" or "human" (the first arm).
-            backend_options: Further keywords of the backend.
+            **keywords: See ``EnvOptions``: backend, control, control_dt, goal, start_noise, backend_options.
 
         Raises:
-            InvalidArgumentError: A value cannot work.
-            UnknownNameError: A name stands in no table.
+            InvalidArgumentError: A value is invalid.
+            UnknownNameError: A name is in no table, or there is no such keyword.
         """
         check_render_mode(render_mode)
-        self.core = ArmCore(
-            robot,
-            task,
-            backend,
-            num_envs=num_envs,
-            control=control,
-            control_dt=control_dt,
-            goal=goal,
-            start_noise=start_noise,
-            backend_options=backend_options,
-        )
+        self.core = ArmCore(robot, task, make_options(keywords), num_envs=num_envs)
         self.num_envs = self.core.num_envs
         self.max_episode_steps = _check_limit(max_episode_steps)
         self.single_observation_space, self.single_action_space = self.core.observation_space, self.core.action_space
@@ -131,10 +110,11 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """Advance every arm by one control period.
 
         Args:
-            actions: (n, dof) between −1 and 1; values outside are clipped, NaN and infinity are errors.
+            actions: (n, size) between −1 and 1; values outside are clipped, NaN and infinity are errors.
 
         Returns:
-            Observation, reward, terminated (never), truncated, info.
+            Observation, reward, terminated (the task ended the episode), truncated (time limit, or a simulator that was
+            restarted), info.
 
         Raises:
             UsageError: An arm has ended and, without autoreset, was not reset.
@@ -144,15 +124,15 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise UsageError(f"Arms {ended} have ended. Reset them: reset(options={{'reset_mask': mask}}).")
         outcome = self.core.step(actions)
         self._steps += 1
-        terminated = np.zeros(self.num_envs, dtype=bool)
         truncated = outcome.info["simulator_restarted"].copy()
         if self.max_episode_steps is not None:
             truncated |= self._steps >= self.max_episode_steps
-        observation, infos = outcome.observation, _make_infos(outcome.info, ~terminated)
-        if truncated.any():
-            observation, infos = self._end(truncated, observation, infos)
+        observation, infos = outcome.observation, _make_infos(outcome.info, np.ones(self.num_envs, dtype=bool))
+        ended = outcome.terminated | truncated
+        if ended.any():
+            observation, infos = self._end(ended, observation, infos)
         self._show()
-        return observation, outcome.reward, terminated, truncated, infos
+        return observation, outcome.reward, outcome.terminated, truncated, infos
 
     def get_steps(self) -> NDArray[np.int64]:
         """Return how many steps each arm's episode has had, (n,)."""

@@ -33,8 +33,8 @@ class FaultyTask(ReachTask):
 
     fault = {"of": ""}  # noqa: RUF012
 
-    def compute_reward(self, errors, in_collision):
-        reward = super().compute_reward(errors, in_collision)
+    def compute_reward(self, measures, state):
+        reward = super().compute_reward(measures, state)
         return reward * np.nan if self.fault["of"] == "rewards" else reward
 
     def compute_observation(self, state, goal):

@@ -19,9 +19,9 @@ from gym_gazebo2.algos.play.player import PlayConfig, play
 from gym_gazebo2.algos.report import CompareConfig, ReportConfig, compare, write_report
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.runs.writing import GrowingFile, write_atomically
-from gym_gazebo2.algos.sweep.search import Range, Search
+from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
 from gym_gazebo2.cli import main
-from gym_gazebo2.errors import RunError
+from gym_gazebo2.errors import WriteError
 
 TINY = {"env": "SCARA-v0", "num_envs": 4, "max_episode_steps": 10, "steps": 120, "eval_every": 40, "eval_runs": 2,
         "hyperparameters": {"n_steps": 10, "batch_size": 40, "n_epochs": 1, "policy_kwargs": {"net_arch": [4]}},
@@ -72,12 +72,17 @@ def test_a_disk_that_fills_up_at_any_write_of_a_training_loses_nothing(tmp_path,
     named, weights = set(), read_model_file(whole.model).weights
     for at in range(1, count() + 1):
         config = TrainConfig(**TINY, out=str(tmp_path / str(at)))
-        with disk_that_fills_up(monkeypatch, at), pytest.raises(RunError, match="No space left on device. Make room, ") as said:
+        with (
+            disk_that_fills_up(monkeypatch, at),
+            pytest.raises(WriteError, match="No space left on device. Free disk space. ") as caught,
+        ):
             train(config)
-        name = Path(re.match(r"Cannot write (\S+): ", str(said.value))[1]).relative_to(config.out)
+        name = caught.value.path.relative_to(config.out)
+        assert str(caught.value).startswith(f"Cannot write {caught.value.path}: ")
         named.add(re.sub(r"\d{5,}.*", "N", str(name)))
         is_first = name.name == "config.json"
-        assert ("or choose another place with --out" if is_first else f"gym-gazebo2 resume {config.out}.") in str(said.value)
+        advice = "Or choose another folder with --out." if is_first else f"Then continue with: gym-gazebo2 resume {config.out}"
+        assert str(caught.value).endswith(advice)
         assert not list(Path(config.out).glob("**/.*"))
         run = train(config) if is_first else resume(config.out)
         assert all(torch.equal(read_model_file(run.model).weights[key], value) for key, value in weights.items()), name
@@ -86,22 +91,27 @@ def test_a_disk_that_fills_up_at_any_write_of_a_training_loses_nothing(tmp_path,
                      "checkpoints/N", "training.json", "model.zip"}  # fmt: skip
 
 
-def test_the_kernel_s_own_refusal_is_told_alike(tmp_path):
+def test_the_kernel_s_own_refusal_gives_the_same_error(tmp_path):
     for room in (0, 1_000, 5_000, 20_000):
         config = TrainConfig(**TINY, out=str(tmp_path / str(room)))
-        with full_disk(room), pytest.raises(RunError, match=r"Cannot write \S+: File too large. Make room, "):
+        with full_disk(room), pytest.raises(WriteError, match=r"Cannot write \S+: File too large. Free disk space. "):
             train(config)
         assert (resume(config.out) if room > 4_000 else train(config)).model.is_file()
 
 
+def make_search(out):
+    """A sweep that fails before it starts a worker, as it cannot write the journal of its search."""
+    return SweepConfig(env=("SCARA-v0",), seeds=(0,), search=("gamma=float:0.9..0.99",), trials=1, out=str(out))
+
+
 WRITES = {
-    "evaluate": (lambda run, out: evaluate(run, EvaluateConfig(runs=2)), "evaluation.json", "then give the same command"),
-    "report": (lambda run, out: write_report(run), "learning_curve.png", "then give the same command again"),
-    "page": (lambda run, out: write_report(run, ReportConfig(video=False)), "learning_curve.png", "same command again"),
+    "evaluate": (lambda run, out: evaluate(run, EvaluateConfig(runs=2)), "evaluation.json", "run the command again"),
+    "report": (lambda run, out: write_report(run), "learning_curve.png", "run the command again"),
+    "page": (lambda run, out: write_report(run, ReportConfig(video=False)), "learning_curve.png", "run the command again"),
     "onnx": (lambda run, out: export(run, ExportConfig(out=str(out))), "policy.onnx", "--out"),
     "torchscript": (lambda run, out: export(run, ExportConfig("torchscript", out=str(out))), "policy.pt", "--out"),
     "compare": (lambda run, out: compare([run], CompareConfig(out=str(out / "page.html"))), "page.html", "--out"),
-    "search": (lambda run, out: Search(out / "optuna.log", {"gamma": Range("float", (0.9, 0.99))}, 0), "optuna.log", "--out"),
+    "search": (lambda run, out: sweep(make_search(out)), "SCARA-v0/ppo/optuna.log", "--out"),
     "config": (lambda run, out: RunFolder.create(resolve(TrainConfig(**TINY, out=str(out)))), "config.json", "--out"),
     **{
         f"film {ending}": (
@@ -120,11 +130,11 @@ def test_what_is_made_of_a_run_on_a_full_disk(whole, tmp_path, what):
     act, name, advice = WRITES[what]
     run = shutil.copytree(whole.path, tmp_path / "run")
     (tmp_path / "out").mkdir()
-    folder = run if advice.endswith(("command", "again")) else tmp_path / "out"
+    folder = run if advice.endswith("again") else tmp_path / "out"
     if what not in ("search", "config"):
         (folder / name).write_bytes(b"older")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with full_disk(40), pytest.raises(RunError, match=rf"Cannot write {folder / name}: .*Make room, .*{advice}"):
+    with full_disk(40), pytest.raises(WriteError, match=rf"Cannot write {folder / name}: .*Free disk space. .*{advice}"):
         act(run, tmp_path / "out")
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "optuna.log"}
     assert after == before
@@ -133,7 +143,7 @@ def test_what_is_made_of_a_run_on_a_full_disk(whole, tmp_path, what):
 @pytest.mark.parametrize("what", [name for name, row in WRITES.items() if row[2].startswith("--")])
 def test_what_is_made_of_a_run_where_nobody_may_write(whole, what):
     act, name, advice = WRITES[what]
-    with pytest.raises(RunError, match=rf"Cannot write {FORBIDDEN / name}: .*{FORBIDDEN.parent}.*{advice}"):
+    with pytest.raises(WriteError, match=rf"Cannot write {FORBIDDEN / name}: .*{FORBIDDEN.parent}.*{advice}"):
         act(whole.path, FORBIDDEN)
 
 
@@ -154,18 +164,18 @@ def test_a_folder_that_was_closed_says_which_and_what_to_do():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = RunFolder.create(resolve(TrainConfig(**TINY, out=str(folder / "run"))))
-        growing = GrowingFile(run.path / "episodes.csv", b"", run.then_resume)
+        growing = GrowingFile(run.path / "episodes.csv", b"")
         for path in (folder, run.path, *run.path.iterdir()):
             path.chmod(0o555 if path.is_dir() else 0o444)
-        closed = rf"Permission denied. Make {run.path} a folder that you may write to, then go on with: gym-gazebo2 resume"
+        closed = rf"Permission denied. Make sure that you may write to {run.path}\."
         with nobody():
-            with pytest.raises(RunError, match=closed), run.hold():
+            with pytest.raises(WriteError, match=rf"{closed} Then continue with: gym-gazebo2 resume {run.path}"), run.hold():
                 pass
-            with pytest.raises(RunError, match=closed):
+            with pytest.raises(WriteError, match=closed):
                 run.write_json("curve.json", {})
-            with pytest.raises(RunError, match=closed):
+            with pytest.raises(WriteError, match=closed):
                 growing.write(b"row")
-            with pytest.raises(RunError, match="Permission denied.*, or choose another place with --out"):
+            with pytest.raises(WriteError, match=rf"Permission denied. Make sure that you may write to {run.path / 'new'}\."):
                 write_atomically(run.path / "new" / "page.html", b"")
         for path in (folder, run.path):
             path.chmod(0o755)
@@ -177,4 +187,4 @@ def test_the_command_line_says_it_in_one_line(capsys, tmp_path):
         assert main(["train", *words]) == 1
     error = capsys.readouterr().err
     assert error.startswith("gym-gazebo2 train: Cannot write ") and error.count("\n") == 1
-    assert error.endswith(f"Make room, then go on with: gym-gazebo2 resume {tmp_path / 'run'}.\n")
+    assert error.endswith(f"Free disk space. Then continue with: gym-gazebo2 resume {tmp_path / 'run'}\n")

@@ -16,7 +16,7 @@ from gym_gazebo2.backends.mujoco.scene import list_collision_pairs, make_visual_
 from gym_gazebo2.errors import BackendError, MissingDependencyError, RenderError, UnknownNameError
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots import ROBOTS, make_robot
-from gym_gazebo2.setpoint import compute_setpoint, compute_target
+from gym_gazebo2.setpoint import compute_setpoint
 from gym_gazebo2.testing import FAKE_TOLERANCE, drive_smoothly
 
 REFERENCE_DT = 0.001
@@ -38,7 +38,7 @@ def drive_to_the_limits(backend, seed=0, periods=100):
     has_collided, travel = np.zeros(n, dtype=bool), robot.control_speed * backend.control_dt
     for _ in range(periods):
         action = np.clip(action + rng.uniform(-0.2, 0.2, action.shape), -1, 1)
-        target = compute_target(action, state.q_setpoint, robot, travel, "delta")
+        target = state.q_setpoint + action * travel
         state = backend.step(compute_setpoint(state.q_setpoint, target, state.q, robot, travel))
         has_collided |= state.in_collision
         positions.append(np.where(has_collided[:, None], np.nan, state.q))

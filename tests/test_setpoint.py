@@ -1,11 +1,9 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.robots import make_robot
-from gym_gazebo2.setpoint import check_control, compute_setpoint, compute_target
+from gym_gazebo2.setpoint import compute_setpoint
 
 MARA = make_robot("mara")
 DT = 0.05
@@ -35,17 +33,3 @@ def test_an_arm_that_is_held_does_not_wind_up():
     for _ in range(20):
         s = compute_setpoint(s, s + TRAVEL, q, MARA, TRAVEL)
     np.testing.assert_allclose(s, 3 * TRAVEL[None])
-
-
-def test_targets_of_both_control_modes():
-    s = 0.1 * np.ones((1, 6))
-    np.testing.assert_allclose(compute_target(np.ones((1, 6)), s, MARA, TRAVEL, "delta"), s + TRAVEL)
-    for action, target in ((-1, MARA.lower), (1, MARA.upper), (0, 0.5 * (MARA.lower + MARA.upper))):
-        np.testing.assert_allclose(
-            compute_target(action * np.ones((1, 6)), s, MARA, TRAVEL, "position"), target[None], atol=1e-12
-        )
-
-
-def test_unknown_control_mode():
-    with pytest.raises(UnknownNameError, match="Available: delta, position"):
-        check_control("torque")

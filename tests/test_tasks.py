@@ -9,7 +9,7 @@ from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.state import ArmState
-from gym_gazebo2.tasks import TASKS, Errors, ReachTask, TaskState, compute_reach_reward, make_task
+from gym_gazebo2.tasks import TASKS, ReachTask, Task, TaskState, compute_reach_reward, make_task
 from gym_gazebo2.tasks.rotations import compute_angle, compute_quat_error, make_rotation
 
 ROBOT_OF = {row.task: row.robot for row in ENVIRONMENTS.values()} | {"mara_reach_high": "mara"}
@@ -19,7 +19,7 @@ def look(robot, q, dq=None):
     n = len(q)
     dq = np.zeros_like(q) if dq is None else dq
     arm = ArmState(np.zeros(n, dtype=np.int64), q, dq, q, np.zeros(n, dtype=bool))
-    return TaskState(arm, Kinematics(robot).compute_tcp_state(q, dq))
+    return TaskState(arm, Kinematics(robot).compute_tcp_state(q, dq), np.zeros_like(q), {})
 
 
 def test_reward_equals_the_golden_values(golden):
@@ -107,8 +107,24 @@ def test_quat_error_of_half_a_turn(axis):
 
 
 def test_success_needs_position_and_orientation():
-    errors = Errors(np.array([0.0049, 0.0051, 0.001]), np.deg2rad([4.9, 1.0, 5.1]))
-    np.testing.assert_array_equal(TASKS["mara_reach_orient"].compute_success(errors), [True, False, False])
+    task, state = TASKS["mara_reach_orient"], look(make_robot("mara"), np.zeros((3, 6)))
+    measures = {"position_error": np.array([0.0049, 0.0051, 0.001]), "orientation_error": np.deg2rad([4.9, 1.0, 5.1])}
+    np.testing.assert_array_equal(task.compute_success(measures, state), [True, False, False])
+    np.testing.assert_array_equal(Task.compute_success(task, measures, state), [True, False, False])
+
+
+@pytest.mark.parametrize("options", [{"quat_goal": (1.0, 0.0, 0.0, 0.0)}, {"collision_penalty": True}])
+def test_hindsight_goals_are_positions_alone(options):
+    with pytest.raises(InvalidArgumentError, match="layout 'goal'"):
+        ReachTask((0.3, 0.0, 0.3), layout="goal", **options)
+
+
+def test_a_goal_that_asks_for_the_identity_orientation_is_checked_for_reach():
+    task, kinematics = ReachTask((-0.4, 0.0956, 0.72466), quat_goal=(1.0, 0.0, 0.0, 0.0)), Kinematics(make_robot("mara"))
+    goal = task.sample_goal(np.random.default_rng(0))
+    assert ReachTask(task.goal).explain_out_of_reach(kinematics, goal) is None
+    assert kinematics.compute_distance_to_reach(goal[:3], np.eye(3)) > 1e-3
+    assert "in that orientation" in task.explain_out_of_reach(kinematics, goal)
 
 
 def test_random_goals_fill_their_box():
@@ -125,9 +141,11 @@ def test_pure_functions_leave_their_arguments_alone():
     q = np.full((2, 6), 0.3)
     state, goal = look(robot, q), np.array([task.sample_goal(np.random.default_rng(0))] * 2)
     before = [a.copy() for a in (q, goal, state.tcp.position, state.tcp.rotation)]
-    errors = task.compute_errors(state, goal)
+    measures = task.measure(state, goal)
     task.compute_observation(state, goal)
-    task.compute_reward(errors, np.ones(2, dtype=bool))
+    task.compute_reward(measures, state)
+    task.compute_success(measures, state)
+    task.advance(state, goal)
     for array, copy in zip((q, goal, state.tcp.position, state.tcp.rotation), before, strict=True):
         np.testing.assert_array_equal(array, copy)
     assert isinstance(state.tcp, TcpState)

@@ -252,7 +252,7 @@ def test_yaml_numbers_need_no_point(tmp_path):
     """YAML 1.1 reads 1e-3 as text."""
     path = tmp_path / "options.yaml"
     path.write_text(
-        "target_error_mm: 1e-3\nhyperparameters: {ent_coef: 1e-3, gamma: '0.5', policy_kwargs: dict(net_arch=[8])}\n"
+        "target_error_mm: 1e-3\nhyperparameters: {ent_coef: 1e-3, gamma: '0.5', policy_kwargs: 'dict(net_arch=[8])'}\n"
     )
     config = TrainConfig(**read_config_file(path))
     assert config.target_error_mm == 1e-3

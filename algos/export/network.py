@@ -25,7 +25,7 @@ from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.discrete import make_action_table
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
-from gym_gazebo2.algos.runs.writing import write_atomically
+from gym_gazebo2.algos.runs.writing import add_advice, write_atomically
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.errors import MissingDependencyError, UnknownNameError, UnsupportedError
 from gym_gazebo2.robots import make_robot
@@ -63,6 +63,7 @@ class ExportConfig:
             raise UnknownNameError("model", self.model, MODELS)
 
 
+@add_advice("Or choose another folder with --out.")
 def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) -> list[Path]:
     """Write the policy of a run; its observations are the environment's, its actions between −1 and 1.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.algos.runs.writing import write_atomically
-from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RunError
+from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, WriteError
 from gym_gazebo2.robots import RobotSpec
 
 __all__ = ["FILM_FORMATS", "Film", "check_film"]
@@ -87,13 +87,13 @@ def check_film(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         InvalidArgumentError: The ending is none of ``FILM_FORMATS``.
-        RunError: The folder cannot be written to.
+        WriteError: The folder does not exist, or cannot be written to.
     """
     path = Path(path)
     if path.suffix.lower() not in FILM_FORMATS:
         raise InvalidArgumentError("record", str(path), f"a file that ends with one of {', '.join(FILM_FORMATS)}")
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise RunError(f"Cannot write {path}: {path.parent} is no folder that can be written to. Choose another with --record.")
+        raise WriteError(path, f"{path.parent} is not a folder that you may write to", "Create the folder.")
     return path
 
 
@@ -110,7 +110,7 @@ class Film:
 
         Raises:
             InvalidArgumentError: There is no such format.
-            RunError: The file cannot be written.
+            WriteError: The file cannot be written.
             RenderError: There is no off-screen OpenGL here.
             MissingDependencyError: The package that writes the format is not installed.
         """
@@ -129,8 +129,8 @@ class Film:
         """Write the file; without a picture there is none.
 
         Raises:
-            RunError: It cannot be written; one that was there before stays.
+            WriteError: It cannot be written; an existing file stays as it is.
         """
         self._painter.close()
         if content := self._writer.finish():
-            write_atomically(self._path, content, "or choose another place with --record")
+            write_atomically(self._path, content)

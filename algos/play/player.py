@@ -21,6 +21,7 @@ from gym_gazebo2.algos.play.film import Film, check_film
 from gym_gazebo2.algos.play.keyboard import HELP, Sliders, open_keyboard
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.runs.writing import add_advice
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
@@ -88,6 +89,7 @@ class Played:
     is_success: bool
 
 
+@add_advice("Or choose another file with --record.")
 def play(what: str | os.PathLike[str], config: PlayConfig = PlayConfig()) -> list[Played]:
     """Play episodes of a run's environment, or of an id.
 

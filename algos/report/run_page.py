@@ -16,7 +16,7 @@ from gym_gazebo2.algos.report.learning import get_constants, plot_error, plot_in
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import Film, encode_film, encode_picture, film_arm
-from gym_gazebo2.algos.runs.writing import AGAIN, write_atomically
+from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
 from gym_gazebo2.errors import InvalidArgumentError, RenderError
 
 __all__ = ["ReportConfig", "check_price", "write_report"]
@@ -45,6 +45,7 @@ def check_price(price_per_hour: float | None) -> None:
         raise InvalidArgumentError("price_per_hour", price_per_hour, "a finite price of at least 0")
 
 
+@add_advice(RUN_AGAIN)
 def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConfig()) -> list[Path]:
     """Write ``report.html`` into a run's folder, with ``learning_curve.png``, ``arm.png`` and ``arm.webp``.
 
@@ -69,7 +70,7 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
         files |= {"arm.png": encode_picture(film.frames[-1]), "arm.webp": encode_film(film)}
     files["report.html"] = _make_page(data, config, film, files.get("arm.webp")).encode()
     for name, content in files.items():
-        write_atomically(data.run.path / name, content, AGAIN)
+        write_atomically(data.run.path / name, content)
     return [data.run.path / name for name in files]
 
 

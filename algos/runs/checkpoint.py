@@ -21,7 +21,14 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from gym_gazebo2.algos.runs.model_file import UNREADABLE, get_statistics, read_arrays, read_tensors, set_statistics, write_arrays
+from gym_gazebo2.algos.runs.model_file import (
+    UNREADABLE,
+    get_statistics,
+    read_arrays,
+    read_tensors,
+    set_statistics,
+    write_arrays,
+)
 from gym_gazebo2.algos.runs.model_state import (
     begin_anew,
     get_arrays,
@@ -31,8 +38,8 @@ from gym_gazebo2.algos.runs.model_state import (
     set_counters,
     set_tensors,
 )
+from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
-from gym_gazebo2.algos.runs.writing import AGAIN, write_atomically
 from gym_gazebo2.errors import RunError, UnsupportedError
 
 __all__ = ["find_checkpoint", "load_checkpoint", "load_newest", "save_checkpoint"]
@@ -43,14 +50,13 @@ KEPT = 3
 """Older checkpoints are deleted."""
 
 
-def save_checkpoint(folder: Path, model: BaseAlgorithm, training: dict[str, Any], then: str = AGAIN) -> None:
+def save_checkpoint(folder: Path, model: BaseAlgorithm, training: dict[str, Any]) -> None:
     """Write the state of a training between two iterations.
 
     Args:
         folder: Folder of the checkpoints.
         model: The model that learns.
         training: JSON values of the runner itself, returned by ``load_checkpoint``.
-        then: What to do where it cannot be written, besides making room.
 
     Raises:
         RunError: It cannot be written; those that are there stay as they are.
@@ -73,7 +79,7 @@ def save_checkpoint(folder: Path, model: BaseAlgorithm, training: dict[str, Any]
         archive.writestr("model.npz", write_arrays(get_arrays(model)))
         archive.writestr("tensors.pth", _save_tensors(get_tensors(model)))
         archive.writestr("torch_random.pth", _save_tensors(torch.get_rng_state()))
-    write_atomically(folder / f"{model.num_timesteps:012d}.zip", content.getvalue(), then)
+    write_atomically(folder / f"{model.num_timesteps:012d}.zip", content.getvalue())
     for old in sorted(folder.glob("*.zip"))[:-KEPT]:
         old.unlink()
 

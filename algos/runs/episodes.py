@@ -65,7 +65,7 @@ class EpisodeLog:
         """
         path = run.path / FILE_NAME
         kept = [line for line in _read_lines(path) if _get_steps(path, line) <= steps]
-        self._file = GrowingFile(path, "".join((HEADER, *kept)).encode(), run.then_resume)
+        self._file = GrowingFile(path, "".join((HEADER, *kept)).encode())
         self._pending: list[str] = []
 
     def collect(self, dones: NDArray[np.bool_], infos: Sequence[Mapping[str, Any]], steps: int, wall_s: float) -> None:

@@ -10,18 +10,17 @@ import errno
 import fcntl
 import io
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
-from gym_gazebo2.algos.settings.provenance import collect_provenance
 from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.runs.json import to_json
-from gym_gazebo2.algos.runs.writing import explaining, is_leftover, remove_leftovers, write_atomically
-from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, UnknownNameError
+from gym_gazebo2.algos.runs.writing import add_advice, convert_os_errors, is_leftover, remove_leftovers, write_atomically
+from gym_gazebo2.algos.settings.provenance import collect_provenance
+from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, UnknownNameError, WriteError
 
 __all__ = ["RunFolder"]
 
@@ -53,8 +52,9 @@ class RunFolder:
             raise _make_taken(path)
         content = {"arguments": dataclasses.asdict(config), **collect_provenance()}
         try:
-            write_atomically(path / "config.json", to_json(content), is_new=True)
-        except RunError as error:
+            with add_advice("Or choose another folder with --out."):
+                write_atomically(path / "config.json", to_json(content), is_new=True)
+        except WriteError as error:
             if (path / "config.json").is_file():  # another process, which began at the same time, was faster
                 raise _make_taken(path) from error
             raise
@@ -91,20 +91,25 @@ class RunFolder:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
-    @property
-    def then_resume(self) -> str:
-        """What to do after a write that failed, besides making room."""
-        return f"then go on with: gym-gazebo2 resume {self.path}"
-
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep other trainings out of the folder for a while, and remove what killed ones left in the midst of writing.
+        """Lock the folder for one training, and remove the temporary files of killed ones.
+
+        Every ``WriteError`` that is raised inside ends with the command that continues the run.
 
         Raises:
-            RunError: Another process trains in it, or it cannot be written to.
+            RunError: Another process trains in the folder.
+            WriteError: The folder cannot be written to.
         """
+        with add_advice(f"Then continue with: gym-gazebo2 resume {self.path}"), self._lock():
+            remove_leftovers(self.path)
+            remove_leftovers(self.checkpoints)
+            yield
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
         path = self.path / "config.json"
-        with explaining(path, self.then_resume):
+        with convert_os_errors(path):
             stream = path.open("r+b")
         with stream:
             try:
@@ -115,9 +120,7 @@ class RunFolder:
                 if error.errno not in NO_LOCKS:
                     raise
             if not _is_still(path, stream):
-                raise RunError(f"{path} was removed or replaced by another process just now. Give the same command again.")
-            remove_leftovers(self.path)
-            remove_leftovers(self.checkpoints)
+                raise RunError(f"{path} was removed or replaced by another process just now. Run the command again.")
             yield
 
     def read_config(self) -> ResolvedConfig:
@@ -169,7 +172,7 @@ class RunFolder:
         Raises:
             RunError: It cannot be written.
         """
-        write_atomically(self.path / name, to_json(value), self.then_resume)
+        write_atomically(self.path / name, to_json(value))
 
     def read_progress(self) -> list[dict[str, float]]:
         """Return the rows of ``progress.csv``, empty cells left out; a last line that was cut off is no row.

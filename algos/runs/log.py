@@ -57,7 +57,7 @@ class ProgressTable(KVWriter):
         Raises:
             RunError: It cannot be written, or is corrupt.
         """
-        self._path, self._then, self._columns = run.path / "progress.csv", run.then_resume, list[str]()
+        self._path, self._columns = run.path / "progress.csv", list[str]()
         rows = [row for row in run.read_progress() if row["time/total_timesteps"] <= steps]
         for row in rows:
             self._add_columns(row)
@@ -81,7 +81,7 @@ class ProgressTable(KVWriter):
 
     def _begin(self, lines: Iterable[str]) -> GrowingFile:
         header = f"{','.join(self._columns)}\n" if self._columns else ""
-        return GrowingFile(self._path, "".join((header, *lines)).encode(), self._then)
+        return GrowingFile(self._path, "".join((header, *lines)).encode())
 
 
 class EventLog(KVWriter):
@@ -102,7 +102,7 @@ class EventLog(KVWriter):
 
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(SERIAL)}"
-        self._file = GrowingFile(run.path / name, b"", run.then_resume)
+        self._file = GrowingFile(run.path / name, b"")
         self._records = RecordWriter(self._file)
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(self._event(wall_time=time.time(), step=steps, file_version="brain.Event:2"))

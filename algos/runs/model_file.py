@@ -24,9 +24,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
+from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
-from gym_gazebo2.algos.runs.writing import OTHERWISE, write_atomically
 from gym_gazebo2.errors import RunError, UnknownEnvError
 
 __all__ = ["ModelFile", "read_arrays", "read_model_file", "read_tensors", "save_model", "write_arrays"]
@@ -90,9 +90,7 @@ class ModelFile:
         return wrapped
 
 
-def save_model(
-    path: Path, model: BaseAlgorithm, config: ResolvedConfig, action: Mapping[str, Any], then: str = OTHERWISE
-) -> None:
+def save_model(path: Path, model: BaseAlgorithm, config: ResolvedConfig, action: Mapping[str, Any]) -> None:
     """Write a model file.
 
     Args:
@@ -100,7 +98,6 @@ def save_model(
         model: The model.
         config: The training's configuration.
         action: What actions mean.
-        then: What to do where it cannot be written, besides making room.
 
     Raises:
         RunError: The folder cannot be written to.
@@ -111,7 +108,7 @@ def save_model(
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr("config.json", json.dumps({"arguments": dataclasses.asdict(config), "action": dict(action)}, indent=2))
         archive.writestr("normalization.npz", write_arrays(normalization))
-    write_atomically(path, buffer.getvalue(), then)
+    write_atomically(path, buffer.getvalue())
 
 
 def read_model_file(path: Path) -> ModelFile:

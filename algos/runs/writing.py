@@ -1,4 +1,9 @@
-"""Writing that is whole or not at all, and that says what to do where it cannot be done."""
+"""Write files so that a crash or a full disk never leaves half of one, and so that a failure names its remedy.
+
+Low-level functions raise a ``WriteError`` that names the file and its problem. Only the caller knows how the user can repeat
+the work. It wraps the work in ``add_advice``, which appends that sentence: ``RunFolder.hold`` does so for every training, and
+``evaluate``, ``write_report``, ``compare``, ``export``, ``play`` and ``sweep`` do so for themselves.
+"""
 
 from __future__ import annotations
 
@@ -10,92 +15,116 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from gym_gazebo2.errors import RunError
+from gym_gazebo2.errors import WriteError
 
-__all__ = ["AGAIN", "OTHERWISE", "GrowingFile", "explaining", "is_leftover", "remove_leftovers", "write_atomically"]
+__all__ = [
+    "RUN_AGAIN",
+    "GrowingFile",
+    "add_advice",
+    "convert_os_errors",
+    "is_leftover",
+    "remove_leftovers",
+    "write_atomically",
+]
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
-OTHERWISE = "or choose another place with --out"
-"""What helps a file whose place an option chose."""
-NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
-"""Said by file systems that have no hard links."""
-AGAIN = "then give the same command again"
-"""What helps a file that is made anew at every call."""
+RUN_AGAIN = "Then run the command again."
+"""Advice for commands that start from the beginning at every call."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a full disk, an exhausted quota and a file that exceeds the limit of its size."""
+NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Error numbers of missing permission and of a read-only file system."""
+NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""Error numbers of file systems without hard links, such as FAT."""
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
+"""Name of a temporary file of ``write_atomically``."""
 
 
 @contextlib.contextmanager
-def explaining(path: Path, then: str = OTHERWISE) -> Iterator[None]:
-    """Turn what the operating system says against writing a file into what a person can do about it.
+def convert_os_errors(path: Path) -> Iterator[None]:
+    """Convert an OSError, raised while a file is written, to an error that names the file and a remedy.
 
     Args:
         path: The file.
-        then: The second half of the advice, after "Make room".
 
     Raises:
-        RunError: In place of an OSError.
+        WriteError: In place of an OSError.
     """
     try:
         yield
     except OSError as error:
-        raise RunError(f"Cannot write {path}: {error.strerror or error}. {_advise(path, error)}, {then}.") from error
+        raise WriteError(path, error.strerror or str(error), _choose_remedy(path, error)) from error
 
 
-def _advise(path: Path, error: OSError) -> str:
-    if error.errno in FULL:
-        return "Make room"
-    if error.errno in FORBIDDEN:
-        return f"Make {path.parent} a folder that you may write to"
-    return f"See what stands in the way of {path.name}"
+def _choose_remedy(path: Path, error: OSError) -> str:
+    if error.errno in DISK_FULL:
+        return "Free disk space."
+    if error.errno in NOT_PERMITTED:
+        return f"Make sure that you may write to {path.parent}."
+    return f"Check that {path.name} can be written."
 
 
-def write_atomically(path: Path, content: bytes, then: str = OTHERWISE, is_new: bool = False) -> None:
-    """Write a file through a temporary neighbour, so that a reader sees the old or the new one, never a part.
+@contextlib.contextmanager
+def add_advice(sentence: str) -> Iterator[None]:
+    """Append a sentence to a ``WriteError``, such as the command that continues the work. Also usable as a decorator.
+
+    Raises:
+        WriteError: The error that was raised inside, with the sentence at its end.
+    """
+    try:
+        yield
+    except WriteError as error:
+        raise WriteError(error.path, error.reason, f"{error.advice} {sentence}") from error.__cause__
+
+
+def write_atomically(path: Path, content: bytes, is_new: bool = False) -> None:
+    """Write a file so that a reader sees the old or the new content, never a part.
+
+    The content goes to a temporary file in the same folder, which then takes the name. Missing folders are made.
 
     Args:
         path: The file.
-        content: What it shall hold.
-        then: What to do where that fails, besides making room.
-        is_new: Refuse to replace a file, also one that another process writes at this moment.
+        content: Its new content.
+        is_new: Refuse to replace an existing file, also one that another process writes at the same time.
 
     Raises:
-        RunError: It cannot be written.
+        WriteError: The file cannot be written, or it exists and ``is_new`` is set. An existing file stays as it is.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with explaining(path, then):
+        with convert_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("xb", buffering=0) as stream:  # the user's umask decides who reads it, as of any other file
+            # Not tempfile.mkstemp: its mode 0600 would ignore the user's umask. Unbuffered: errors surface in the write itself.
+            with temporary.open("xb", buffering=0) as stream:
                 write_whole(stream.fileno(), content)
-                os.fsync(stream.fileno())
+                os.fsync(stream.fileno())  # before the renaming, or a power cut could leave an empty file under the name
             if not (is_new and _link(temporary, path)):
                 temporary.replace(path)
     finally:
-        with contextlib.suppress(OSError):  # after a replacement, or where the folder could not be made, there is none
+        # The temporary file is gone after a replacement, and never existed if its folder could not be made.
+        with contextlib.suppress(OSError):
             temporary.unlink()
 
 
 def _link(temporary: Path, path: Path) -> bool:
-    """Give a file its name, unless another has it; tell whether the file system has links.
+    """Give a file a second name, which unlike a renaming never replaces a file. Return False without support for links.
 
     Raises:
-        FileExistsError: Another has it.
+        FileExistsError: A file has the name already.
     """
     try:
         os.link(temporary, path)
     except OSError as error:
-        if error.errno not in NO_LINKS:
+        if error.errno not in NO_HARD_LINKS:
             raise
         return False
     return True
 
 
 def write_whole(descriptor: int, content: bytes) -> None:
-    """Write to the end: a disk that fills up takes a part first, and only then refuses.
+    """Write all bytes. ``os.write`` may write a part: a disk that fills up takes what fits, and fails at the next call.
 
     Raises:
-        OSError: Not all of it could be written.
+        OSError: Not all bytes could be written.
     """
     rest = memoryview(content)
     while rest:
@@ -103,43 +132,43 @@ def write_whole(descriptor: int, content: bytes) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Tell whether a file is what a writer that was killed left behind."""
+    """Return whether a file is the temporary file of a process that was killed while it wrote."""
     return LEFTOVER.fullmatch(path.name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder; nobody else may be writing there."""
+    """Remove the temporary files of killed processes from a folder. No other process may be writing there."""
     for path in filter(is_leftover, folder.glob(".*")):
         path.unlink(missing_ok=True)
 
 
 class GrowingFile:
-    """A file that grows by whole pieces, each in the operating system's hands at once: what a killed process leaves.
+    """A file that grows by whole records. Each one reaches the operating system at once, so a killed process loses none.
 
     Attributes:
-        path: Where it is.
+        path: The file.
     """
 
-    def __init__(self, path: Path, content: bytes, then: str = OTHERWISE) -> None:
-        """Write its beginning, in place of what was there.
+    def __init__(self, path: Path, content: bytes) -> None:
+        """Write the beginning of the file, in place of its old content.
 
         Args:
             path: The file.
             content: Its beginning.
-            then: What to do where writing fails, besides making room.
 
         Raises:
-            RunError: It cannot be written.
+            WriteError: The file cannot be written.
         """
-        self.path, self._then = path, then
-        write_atomically(path, content, then)
+        self.path = path
+        write_atomically(path, content)
 
     def write(self, content: bytes) -> None:
-        """Add a piece.
+        """Append a record.
 
         Raises:
-            RunError: It cannot be written whole.
+            WriteError: The record cannot be written whole.
         """
-        with explaining(self.path, self._then), self.path.open("r+b", buffering=0) as stream:  # never a new file
+        # Mode r+b, unlike ab, makes no new file: a run folder that was removed must end its training with an error.
+        with convert_os_errors(self.path), self.path.open("r+b", buffering=0) as stream:
             stream.seek(0, os.SEEK_END)
             write_whole(stream.fileno(), content)

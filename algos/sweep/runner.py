@@ -20,6 +20,7 @@ from gym_gazebo2.algos.config import TrainConfig, resolve
 from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.writing import add_advice
 from gym_gazebo2.algos.settings.values import nest
 from gym_gazebo2.algos.sweep.results import check_stored, read_evaluation
 from gym_gazebo2.algos.sweep.search import Search, make_grid, parse_grid, parse_range
@@ -97,6 +98,7 @@ class Point:
     folder: Path
 
 
+@add_advice("Then run the command again, or choose another folder with --out.")
 def sweep(config: SweepConfig) -> list[RunFolder]:
     """Train and evaluate what has no result yet.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gym_gazebo2.algos.runs.writing import AGAIN, explaining
+from gym_gazebo2.algos.runs.writing import convert_os_errors
 from gym_gazebo2.algos.settings.values import parse_value, split_assignment, split_list
 from gym_gazebo2.algos.sweep.results import OTHER_OUT, check_same
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
@@ -101,7 +101,7 @@ class Search:
             raise MissingDependencyError("optuna", "sweep") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler, self._path = optuna.samplers.TPESampler(seed=seed, constant_liar=True), path
-        with explaining(path):
+        with convert_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
             self._study = optuna.create_study(storage=storage, study_name="sweep", sampler=sampler, load_if_exists=True)
@@ -119,7 +119,7 @@ class Search:
         """
         plain, stored = json.loads(json.dumps(dict(asked))), self._study.user_attrs
         check_same(self._path, stored, plain, OTHER_OUT)
-        with explaining(self._path, AGAIN):
+        with convert_os_errors(self._path):
             for name in plain.keys() - stored.keys():
                 self._study.set_user_attr(name, plain[name])
 
@@ -137,13 +137,13 @@ class Search:
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Return number and hyperparameters of a new trial."""
-        with explaining(self._path, AGAIN):
+        with convert_os_errors(self._path):
             trial = self._study.ask(self._distributions)
         return trial.number, _decode(trial.params)
 
     def tell(self, number: int, value: float | None) -> None:
         """Say how good a trial was; less is better, and None says that it failed."""
-        with explaining(self._path, AGAIN):
+        with convert_os_errors(self._path):
             self._study.tell(number, value, self._states.FAIL if value is None else None)
 
     def get_best(self) -> tuple[int, dict[str, Any], float]:

@@ -155,7 +155,7 @@ class RunCallback(BaseCallback):
         if fault := find_fault(self.model):
             raise self._make_error(fault)
         started = time.monotonic()
-        save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state), self.run.then_resume)
+        save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
         ended = time.monotonic()
         interval = self.config.checkpoint_seconds
         slow = min((ended - started) / CHECKPOINT_SHARE, MOST_INTERVALS * interval)
@@ -183,7 +183,7 @@ class RunCallback(BaseCallback):
         if self.state.best_error_mm is None or error_mm < self.state.best_error_mm:
             self.state.best_error_mm = error_mm
             action = get_action_meaning(self.config)
-            save_model(self.run.best_model, self.model, self.config, action, self.run.then_resume)
+            save_model(self.run.best_model, self.model, self.config, action)
         self._note_target(error_mm)
         self._progress.update(self._get_status(), is_milestone=True)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.state import ArmState
+from gym_gazebo2.state import CONTROL_DT, ArmState
 
 __all__ = ["NANOSECONDS", "OMEGA", "Backend", "count_substeps", "read_control_dt", "read_num_envs"]
 
@@ -43,7 +43,7 @@ class Backend(ABC):
     num_restarts: int = 0
     max_envs: int | None = None
 
-    def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = 0.05) -> None:
+    def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = CONTROL_DT) -> None:
         """Validate and store the sizes.
 
         Raises:

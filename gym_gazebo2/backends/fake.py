@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.backends.base import OMEGA, Backend
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.state import ArmState
+from gym_gazebo2.state import CONTROL_DT, ArmState
 
 __all__ = ["FakeBackend"]
 
@@ -29,7 +29,7 @@ class FakeBackend(Backend):
     - The same calls give bit-equal states; arms do not influence each other.
     """
 
-    def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = 0.05) -> None:
+    def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = CONTROL_DT) -> None:
         """Make n arms, to be reset before the first step."""
         super().__init__(robot, num_envs, control_dt)
         self._time = np.zeros(self.num_envs, dtype=np.int64)

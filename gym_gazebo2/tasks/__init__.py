@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import UnknownNameError
-from gym_gazebo2.tasks.base import GOAL_DIM, Errors, Layout, Task, TaskState
+from gym_gazebo2.tasks.base import Advance, Layout, Measures, Memory, Task, TaskState
+from gym_gazebo2.tasks.measures import Measure
 from gym_gazebo2.tasks.reach import ReachTask, compute_reach_reward
 
 __all__ = [
-    "GOAL_DIM",
     "TASKS",
-    "Errors",
+    "Advance",
     "Layout",
+    "Measure",
+    "Measures",
+    "Memory",
     "ReachTask",
     "Task",
     "TaskState",

@@ -1,77 +1,169 @@
-"""What every task is: pure, batched functions of (state, goal). No simulator, no ROS, no Gymnasium here."""
+"""What a task is: pure, batched functions of state, goal and memory. No simulator, no ROS, no Gymnasium here."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.state import ArmState
+from gym_gazebo2.tasks.measures import Measure
 
-__all__ = ["Errors", "GOAL_DIM", "Layout", "Task", "TaskState"]
+__all__ = ["Advance", "Layout", "Measures", "Memory", "Task", "TaskState"]
 
 Array = NDArray[np.float64]
 Layout = Literal["vector", "goal", "camera"]
-
-GOAL_DIM = 7
-"""A goal is a pose in the base frame: position xyz [m], quaternion wxyz."""
+Measures = Mapping[str, Array]
+"""Name of a measure → values (n,) [SI units]."""
+Memory = Mapping[str, NDArray[Any]]
+"""What a task remembers within an episode: name → array with one row for each arm."""
 
 
 class TaskState(NamedTuple):
-    """What a task sees of n arms: the measured state and the tool's kinematics."""
+    """What a task sees of n arms at the end of a control period.
+
+    Attributes:
+        arm: The measured state of the arms.
+        tcp: Position, rotation and velocity of the tool, computed from it.
+        action: (n, size) the action of the period; zeros after a reset.
+        memory: What the task remembers; empty for tasks without memory.
+    """
 
     arm: ArmState
     tcp: TcpState
+    action: Array
+    memory: Memory
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Errors:
-    """Distances of n arms to their goals.
+class Advance:
+    """What one control period means to a task.
 
     Attributes:
-        position: (n,) distance of the tool to the goal [m].
-        orientation: (n,) angle between tool and goal [rad]; zero where the task does not ask for an orientation.
+        memory: The memory after the period.
+        measures: What was measured at its end.
+        reward: (n,) rewards.
+        terminated: (n,) bool, episodes that the task ends here.
     """
 
-    position: Array
-    orientation: Array
+    memory: Memory
+    measures: Measures
+    reward: Array
+    terminated: NDArray[np.bool_]
 
 
-class Task(Protocol):
-    """The interface of a task; ``ReachTask`` is the one to read first."""
+class Task(ABC):
+    """Base class of tasks. ``ReachTask`` is the one to read first; docs/custom_task.md shows two more.
+
+    Three functions must be given: the observation, its bounds and the reward. All functions are pure and batched: they take
+    n arms at once and change nothing. Goals are arrays (n, g); g is the task's choice, 0 for a task without goals.
+
+    Attributes:
+        layout: Form of the observation: "vector", a flat array; "goal", a dictionary for hindsight replay (HER); "camera",
+            a dictionary of the wrist camera's image and the flat array.
+    """
+
+    layout: Layout = "vector"
 
     @property
-    def layout(self) -> Layout:
-        """Form of the observation: "vector", a flat array; "goal", a dictionary for HER; "camera", image and proprioception."""
-        ...
+    def MEASURES(self) -> Mapping[str, Measure]:
+        """The measures that evaluations, logs and reports show; the first one chooses the best model.
 
+        A class attribute of this name serves as well. The default is none: reports then show reward and success.
+        """
+        return {}
+
+    @abstractmethod
     def compute_bounds(self, kinematics: Kinematics) -> tuple[Array, Array]:
         """Return finite lower and upper bounds of the flat observation, (size,) each."""
-        ...
 
+    @abstractmethod
     def compute_observation(self, state: TaskState, goal: Array) -> Array:
-        """Return the flat observations, (n, size), for goals (n, 7)."""
-        ...
+        """Return the flat observations, (n, size)."""
 
-    def compute_errors(self, state: TaskState, goal: Array) -> Errors:
-        """Return the distances to the goals (n, 7)."""
-        ...
-
-    def compute_reward(self, errors: Errors, in_collision: NDArray[np.bool_]) -> Array:
+    @abstractmethod
+    def compute_reward(self, measures: Measures, state: TaskState) -> Array:
         """Return the rewards, (n,)."""
-        ...
 
-    def compute_success(self, errors: Errors) -> NDArray[np.bool_]:
-        """Return which arms are at their goal, (n,)."""
-        ...
+    def measure(self, state: TaskState, goal: Array) -> Measures:
+        """Return what is measured: at least every name of ``MEASURES``. All of it stands in ``info``."""
+        return {}
+
+    def compute_success(self, measures: Measures, state: TaskState) -> NDArray[np.bool_]:
+        """Return which arms have done the task, (n,). The default: every measure with a threshold meets it.
+
+        Without any threshold, nothing counts as a success.
+        """
+        judged = {name: row.threshold for name, row in self.MEASURES.items() if row.threshold is not None}
+        success = np.full(state.arm.num_envs, bool(judged))
+        for name, threshold in judged.items():
+            success &= self.MEASURES[name].is_met(measures[name], threshold)
+        return success
+
+    def start(self, rng: np.random.Generator) -> Memory:
+        """Return the memory of one arm at the start of an episode: arrays without the batch dimension. Default: none."""
+        return {}
+
+    def advance(self, state: TaskState, goal: Array) -> Advance:
+        """Return what a control period led to. The default remembers nothing and never ends an episode.
+
+        Args:
+            state: The state at the period's end, with the period's action and the memory from before it.
+            goal: (n, g) goals.
+        """
+        measures = self.measure(state, goal)
+        reward = self.compute_reward(measures, state)
+        return Advance(state.memory, measures, reward, np.zeros(len(reward), dtype=bool))
 
     def sample_goal(self, rng: np.random.Generator) -> Array:
-        """Return one goal (7,), drawn where the task draws goals."""
-        ...
+        """Return one goal (g,). The default is a task without goals, g = 0."""
+        return np.empty(0)
 
     def with_goal(self, goal: Array) -> Task:
-        """Return the same task with a fixed goal, (3,) or (7,)."""
-        ...
+        """Return the same task with a fixed goal.
+
+        Raises:
+            InvalidArgumentError: The goal is invalid; by default, that there is one.
+        """
+        raise InvalidArgumentError("goal", goal, f"None: {type(self).__name__} has no goal")
+
+    def get_goal_pose(self, goal: Array) -> Array | None:
+        """Return the poses (n, 7) to draw for goals: position [m], quaternion wxyz. The default draws nothing."""
+        return None
+
+    def explain_out_of_reach(self, kinematics: Kinematics, goal: Array) -> str | None:
+        """Return a sentence if no pose of the arm reaches one goal (g,), else None. The default checks nothing."""
+        return None
+
+    def compute_offset(self, state: TaskState, goal: Array) -> Array | None:
+        """Return tool minus goal (n, 3) [m] in the base frame, for accuracy and repeatability after ISO 9283.
+
+        The default is None: the task is not about placing the tool.
+        """
+        return None
+
+    def describe(self) -> dict[str, str]:
+        """Return "reward" and "goal" in a few words each, for the list of environments."""
+        return {"reward": type(self).__name__, "goal": ""}
+
+    def compute_goal_bounds(self, kinematics: Kinematics) -> tuple[Array, Array]:
+        """Return bounds of an achieved goal (layout "goal" only)."""
+        raise NotImplementedError(f"{type(self).__name__} has layout 'goal' but no compute_goal_bounds.")
+
+    def compute_achieved(self, state: TaskState) -> Array:
+        """Return the goals that the arms have achieved (layout "goal" only)."""
+        raise NotImplementedError(f"{type(self).__name__} has layout 'goal' but no compute_achieved.")
+
+    def compute_desired(self, goal: Array) -> Array:
+        """Return goals (n, g) in the form of achieved ones (layout "goal" only). The default returns them unchanged."""
+        return goal
+
+    def compute_goal_reward(self, achieved: Array, desired: Array) -> Array:
+        """Return the rewards (n,) of achieved against desired goals, equal to the step's (layout "goal" only)."""
+        raise NotImplementedError(f"{type(self).__name__} has layout 'goal' but no compute_goal_reward.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.kinematics import Kinematics
-from gym_gazebo2.tasks.base import Errors, Layout, TaskState
+from gym_gazebo2.tasks.base import Layout, Measures, Task, TaskState
+from gym_gazebo2.tasks.measures import Measure
 from gym_gazebo2.tasks.observations import COMPONENTS
 from gym_gazebo2.tasks.rotations import compute_angle, compute_quat_error, make_rotation
 
@@ -24,9 +25,17 @@ Vec3 = tuple[float, float, float]
 SUCCESS_DISTANCE = 0.005
 """An arm is at its goal within this distance [m]."""
 SUCCESS_ANGLE = float(np.deg2rad(5.0))
-"""And, where orientation is asked for, within this angle [rad]."""
+"""Where the task asks for an orientation, the angle to it must be at most this, too [rad]."""
+OUT_OF_REACH = 1e-3
+"""A goal farther than this from every pose of the arm is out of reach [m]."""
+NO_ROTATION = (1.0, 0.0, 0.0, 0.0)
+"""Quaternion wxyz of goals that ask for no orientation."""
 
+_POSITION = Measure("tool error", "mm", 1e3, threshold=SUCCESS_DISTANCE, target=0.001, summary="rms")
+_ORIENTATION = Measure("angle to the goal", "°", 180.0 / math.pi, threshold=SUCCESS_ANGLE, summary="rms")
 
+# The reward's two exponentials: a wide one that leads from afar (rate 5) and a narrow one, ten times as high, that rewards the
+# last millimetres (rate 250). Each is scaled so that it is 0 at d = 1 m and its weight at d = 0.
 _RATES = np.array([[-5.0], [-250.0]])
 _WEIGHTS = np.array([1.0, 10.0])
 _SCALES = _WEIGHTS / (1.0 - np.exp(_RATES[:, 0]))
@@ -61,14 +70,14 @@ def compute_reach_reward(
 
 
 @dataclasses.dataclass(frozen=True)
-class ReachTask:
-    """Reach a goal.
+class ReachTask(Task):
+    """Bring the tool to a goal: a pose (7,) in the base frame, position [m] and quaternion wxyz.
 
     Attributes:
         goal: Goal position in the base frame [m].
         goal_box: Lower and upper corner of the box from which each reset draws a goal; replaces ``goal``.
-        quat_goal: Orientation of the tool at the goal, wxyz, where it is asked for.
-        collision_penalty: Whether contact costs reward, as long as it lasts.
+        quat_goal: Orientation of the tool at the goal, wxyz; None: any orientation will do.
+        collision_penalty: Whether contact costs reward in every period in which it lasts.
         reward: "dense", the shaped reward; "sparse", 0 at the goal and −1 elsewhere (for hindsight replay).
         components: Names of the observation's components, rows of ``observations.COMPONENTS``, in order.
         layout: "vector", "goal" (dictionary for HER) or "camera" (dictionary with the wrist image).
@@ -83,11 +92,17 @@ class ReachTask:
     layout: Layout = "vector"
 
     def __post_init__(self) -> None:
-        """Reject what cannot work."""
+        """Reject invalid values.
+
+        Raises:
+            InvalidArgumentError: Not exactly one of ``goal`` and ``goal_box``, an invalid box, or an orientation or a
+                collision penalty in layout "goal", whose achieved goals are positions alone.
+            UnknownNameError: An unknown component, reward or layout.
+        """
         if (self.goal is None) == (self.goal_box is None):
             raise InvalidArgumentError("goal, goal_box", (self.goal, self.goal_box), "exactly one of the two")
         if self.goal_box is not None and not _is_box(self.goal_box):
-            expected = "a lower and an upper corner (x, y, z) [m], finite, the lower one nowhere above the upper"
+            expected = "a lower and an upper corner (x, y, z) [m], finite, lower ≤ upper in each coordinate"
             raise InvalidArgumentError("goal_box", self.goal_box, expected)
         for name in self.components:
             if name not in COMPONENTS:
@@ -96,41 +111,104 @@ class ReachTask:
             raise UnknownNameError("reward", self.reward, ("dense", "sparse"))
         if self.layout not in ("vector", "goal", "camera"):
             raise UnknownNameError("observation layout", self.layout, ("vector", "goal", "camera"))
+        if self.layout == "goal" and self.quat_goal is not None:
+            raise InvalidArgumentError("quat_goal", self.quat_goal, "None: goals of layout 'goal' are positions")
+        if self.layout == "goal" and self.collision_penalty:
+            raise InvalidArgumentError("collision_penalty", True, "False: hindsight cannot know contacts (layout 'goal')")
+
+    @property
+    def MEASURES(self) -> Mapping[str, Measure]:
+        """Tool error; with an orientation asked for, also the angle to it."""
+        both = {"position_error": _POSITION, "orientation_error": _ORIENTATION}
+        return both if self.quat_goal is not None else {"position_error": _POSITION}
 
     def compute_bounds(self, kinematics: Kinematics) -> tuple[Array, Array]:
         """Return finite bounds of the flat observation, (size,) each."""
-        farthest = np.abs(np.array(self.goal_box or self.goal, dtype=float)).max()
-        high = [COMPONENTS[name].compute_bounds(kinematics, farthest) for name in self.components]
-        return np.concatenate([low for low, _ in high]), np.concatenate([up for _, up in high])
+        farthest = self._compute_farthest()
+        bounds = [COMPONENTS[name].compute_bounds(kinematics, farthest) for name in self.components]
+        return np.concatenate([low for low, _ in bounds]), np.concatenate([high for _, high in bounds])
 
     def compute_observation(self, state: TaskState, goal: Array) -> Array:
         """Return the flat observations, (n, size)."""
         return np.concatenate([COMPONENTS[name].compute(state, goal) for name in self.components], axis=1)
 
-    def compute_errors(self, state: TaskState, goal: Array) -> Errors:
-        """Return the distances to the goals; the angle is zero where no orientation is asked for."""
+    def measure(self, state: TaskState, goal: Array) -> Measures:
+        """Return "position_error" [m] and "orientation_error" [rad], zero where no orientation is asked for."""
         difference = state.tcp.position - goal[:, :3]
         position = np.sqrt(np.add.reduce(difference * difference, axis=1))
         if self.quat_goal is None:
-            return Errors(position, np.zeros(len(position)))
+            return {"position_error": position, "orientation_error": np.zeros(len(position))}
         quat_error = compute_quat_error(state.tcp.rotation, make_rotation(goal[:, 3:]))
-        return Errors(position, compute_angle(quat_error))
+        return {"position_error": position, "orientation_error": compute_angle(quat_error)}
 
-    def compute_reward(self, errors: Errors, in_collision: NDArray[np.bool_]) -> Array:
+    def compute_reward(self, measures: Measures, state: TaskState) -> Array:
         """Return the rewards, (n,)."""
         if self.reward == "sparse":
-            return self.compute_success(errors).astype(float) - 1.0
-        angle = None if self.quat_goal is None else errors.orientation
-        return compute_reach_reward(errors.position, angle, in_collision if self.collision_penalty else None)
+            return self._is_there(measures["position_error"], measures["orientation_error"]).astype(float) - 1.0
+        angle = None if self.quat_goal is None else measures["orientation_error"]
+        in_collision = state.arm.in_collision if self.collision_penalty else None
+        return compute_reach_reward(measures["position_error"], angle, in_collision)
 
-    def compute_success(self, errors: Errors) -> NDArray[np.bool_]:
+    def compute_success(self, measures: Measures, state: TaskState) -> NDArray[np.bool_]:
         """Return which arms are within 5 mm, and within 5° where an orientation is asked for."""
-        return (errors.position <= SUCCESS_DISTANCE) & (errors.orientation <= SUCCESS_ANGLE)
+        return self._is_there(measures["position_error"], measures["orientation_error"])
+
+    def compute_goal_bounds(self, kinematics: Kinematics) -> tuple[Array, Array]:
+        """Return bounds of a position [m], (3,) each."""
+        high = np.full(3, max(kinematics.compute_reach(), self._compute_farthest()))
+        return -high, high
+
+    def compute_achieved(self, state: TaskState) -> Array:
+        """Return the tools' positions, (n, 3) [m]."""
+        return state.tcp.position
+
+    def compute_desired(self, goal: Array) -> Array:
+        """Return the goals' positions, (n, 3) [m]."""
+        return goal[:, :3]
+
+    def compute_goal_reward(self, achieved: Array, desired: Array) -> Array:
+        """Return the rewards (n,) of positions (n, 3) [m]; hindsight counts the arm as free of contact."""
+        distance = np.linalg.norm(achieved - desired, axis=1)
+        if self.reward == "sparse":
+            return self._is_there(distance, np.zeros(len(distance))).astype(float) - 1.0
+        return compute_reach_reward(distance)
+
+    def compute_offset(self, state: TaskState, goal: Array) -> Array:
+        """Return tool minus goal, (n, 3) [m]."""
+        return state.tcp.position - goal[:, :3]
+
+    def get_goal_pose(self, goal: Array) -> Array:
+        """Return the goals as they are: poses (n, 7)."""
+        return goal
+
+    def explain_out_of_reach(self, kinematics: Kinematics, goal: Array) -> str | None:
+        """Return a sentence if the position, or the position in the orientation that is asked for, cannot be reached."""
+        name = kinematics.robot.name
+        distance = kinematics.compute_distance_to_reach(goal[:3])
+        if distance > OUT_OF_REACH:
+            return f"The goal {goal[:3]} is {1e3 * distance:.0f} mm out of reach of {name!r}."
+        if self.quat_goal is None:
+            return None
+        distance = kinematics.compute_distance_to_reach(goal[:3], make_rotation(goal[3:]))
+        return f"The goal {goal} is out of reach of {name!r} in that orientation." if distance > OUT_OF_REACH else None
+
+    def describe(self) -> dict[str, str]:
+        """Return reward and goal in a few words."""
+        where = " to ".join(map(_format, self.goal_box)) if self.goal_box else _format(self.goal or ())
+        goal = where if self.quat_goal is None else f"{where}, wxyz {_format(self.quat_goal)}"
+        return {"reward": f"{self.reward}, contact costs" if self.collision_penalty else self.reward, "goal": goal}
+
+    def _is_there(self, distance: Array, angle: Array) -> NDArray[np.bool_]:
+        return (distance <= SUCCESS_DISTANCE) & (angle <= SUCCESS_ANGLE)
+
+    def _compute_farthest(self) -> float:
+        """Return the largest coordinate of any goal [m]."""
+        return float(np.abs(np.array(self.goal_box or self.goal, dtype=float)).max())
 
     def sample_goal(self, rng: np.random.Generator) -> Array:
         """Return one goal (7,); a fixed goal draws nothing."""
         position = self.goal if self.goal_box is None else rng.uniform(*self.goal_box)
-        return np.concatenate([np.asarray(position), self.quat_goal or (1.0, 0.0, 0.0, 0.0)])
+        return np.concatenate([np.asarray(position), self.quat_goal or NO_ROTATION])
 
     def with_goal(self, goal: Array) -> ReachTask:
         """Return the same task with a fixed goal.
@@ -160,3 +238,7 @@ def _is_box(corners: Sequence[Sequence[float]]) -> bool:
     if [len(corner) for corner in corners] != [3, 3]:
         return False
     return all(-math.inf < low <= high < math.inf for low, high in zip(*corners, strict=True))
+
+
+def _format(numbers: Sequence[float]) -> str:
+    return f"({', '.join(f'{number:.3g}' for number in numbers)})"

@@ -16,7 +16,7 @@ from gym_gazebo2.backends.mujoco.scene import make_physics_model
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.state import ArmState
+from gym_gazebo2.state import CONTROL_DT, ArmState
 
 __all__ = ["PHYSICS_DT", "MujocoBackend"]
 
@@ -41,7 +41,7 @@ class MujocoBackend(Backend):
         self,
         robot: RobotSpec,
         num_envs: int = 1,
-        control_dt: float = 0.05,
+        control_dt: float = CONTROL_DT,
         physics_dt: float = PHYSICS_DT,
         num_threads: int | None = None,
         measure_forces: bool = False,

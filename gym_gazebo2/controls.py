@@ -1,0 +1,77 @@
+"""What an action means: one row of ``CONTROLS`` per meaning, each a pure function from action to joint targets.
+
+The environment limits every target in the same way (``setpoint.compute_setpoint``). A row decides only where the action
+points, so a new meaning is a new row, and no row can drive an arm too fast or out of its limits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.checks import add_row
+from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.kinematics import Kinematics, TcpState
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.state import ArmState
+
+__all__ = ["CONTROLS", "Control", "compute_delta_target", "compute_position_target", "get_control", "register_control"]
+
+Array = NDArray[np.float64]
+ComputeTarget = Callable[[Array, ArmState, TcpState, Kinematics, Array], Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+    """One meaning of actions. Every component of an action lies between −1 and 1.
+
+    Attributes:
+        description: What an action does, in one sentence.
+        compute_target: (action (n, size), arm, tcp, kinematics, travel (dof,)) → joint targets (n, dof) [rad], not yet
+            limited; travel is the distance of each joint in one control period at full speed, v_max · dt [rad].
+        compute_size: Number of components of an action for a robot.
+    """
+
+    description: str
+    compute_target: ComputeTarget
+    compute_size: Callable[[RobotSpec], int] = lambda robot: robot.dof
+
+
+def compute_delta_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+    """Return the set-point plus a share of the travel of one control period: q_setpoint + action · travel."""
+    return arm.q_setpoint + action * travel
+
+
+def compute_position_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+    """Return absolute joint positions: −1 is the lower limit, 1 the upper one."""
+    robot = kinematics.robot
+    return robot.lower + 0.5 * (action + 1.0) * (robot.upper - robot.lower)
+
+
+CONTROLS: dict[str, Control] = {
+    "delta": Control("Moves each joint's set-point, at most at the joint's control speed.", compute_delta_target),
+    "position": Control("Sets each joint's target: −1 is its lower limit, 1 its upper limit.", compute_position_target),
+}
+
+
+def register_control(name: str, control: Control) -> None:
+    """Add a meaning of actions to the table. Adding an equal row again changes nothing.
+
+    Raises:
+        InvalidArgumentError: Another row has this name.
+    """
+    add_row(CONTROLS, name, control)
+
+
+def get_control(name: str) -> Control:
+    """Return the row of a name.
+
+    Raises:
+        UnknownNameError: There is no such row.
+    """
+    if name not in CONTROLS:
+        raise UnknownNameError("control", name, CONTROLS)
+    return CONTROLS[name]
