@@ -13,8 +13,10 @@ import tyro
 
 from gym_gazebo2.algos.choices import ProgressMode, Vectorization
 from gym_gazebo2.algos.env_id import check_env_id
+from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
 from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
+from gym_gazebo2.algos.settings.conditions import Condition, check_condition, find_default_target, make_conditions
 from gym_gazebo2.algos.settings.files import read_mapping
 from gym_gazebo2.algos.settings.values import merge, parse_text
 from gym_gazebo2.algos.settings.zoo import read_zoo
@@ -60,9 +62,13 @@ class TrainConfig:
         torch_threads: Threads of the network's arithmetic; small networks want 1.
         eval_every: Steps between two evaluations; None: a twentieth of the steps.
         eval_runs: Episodes of such an evaluation.
-        target_error_mm: Tool error (RMS) whose time and steps are reported [mm]; with stop_reward alone, that reward's are.
-        stop_error_mm: Stop when an evaluation's tool error (RMS) is at most this [mm].
-        stop_reward: Stop when the mean episode reward is at least this.
+        stop_when: Stop when a figure reaches a bound, such as success_rate>=0.95 or position_error<=0.001 (SI units). Figures:
+            the measures of the task and success_rate, of each evaluation; reward, the mean of the last 100 episodes.
+        stop_error_mm: Short for stop_when position_error, in millimetres.
+        stop_reward: Short for stop_when reward.
+        target: A bound like that of stop_when; the time and the steps until it is first met are reported. None: the only
+            stopping rule, or the target of the task's first measure.
+        target_error_mm: Short for target position_error, in millimetres.
         checkpoint_seconds: Least wall time between two checkpoints [s].
         progress: How to show how far it is: "rich" on a terminal, "plain" lines in a log, "quiet" not at all, "auto" by what
             there is.
@@ -92,9 +98,11 @@ class TrainConfig:
     torch_threads: int = 1
     eval_every: int | None = None
     eval_runs: int | None = None
-    target_error_mm: float = 1.0
+    stop_when: str | None = None
     stop_error_mm: float | None = None
     stop_reward: float | None = None
+    target: str | None = None
+    target_error_mm: float | None = None
     checkpoint_seconds: float = 5.0
     progress: ProgressMode = "auto"
 
@@ -127,20 +135,29 @@ class TrainConfig:
             value = getattr(self, field.name)
             if field.name in READERS and not (value is None and field.default is None):
                 object.__setattr__(self, field.name, READERS[field.name](field.name, value))
+        if self.target is not None and self.target_error_mm is not None:
+            sentence = f"Give target ({self.target!r}) or target_error_mm ({self.target_error_mm:g}), not both."
+            raise InvalidArgumentError("target", self.target, sentence=sentence)
+        for option, conditions in (("stop_when", self.stops), ("target", filter(None, [self.target_condition]))):
+            for condition in conditions:
+                check_condition(option, condition, get_measures(self.env))
         if self.normalize_reward and self.normalize is False:
             raise InvalidArgumentError("normalize_reward", self.normalize_reward, "false where normalize is, or both true")
         most = 2**32 - 1 - (self.num_envs or 1)  # NumPy's global generator takes no more, and arm i gets seed + i
         object.__setattr__(self, "seed", read_whole("seed", self.seed, 0, most))
 
     @property
-    def aims_at_reward(self) -> bool:
-        """Whether the time to the target is that to the mean reward at which it stops, as in the 2019 paper."""
-        return self.stop_reward is not None and self.stop_error_mm is None
+    def stops(self) -> tuple[Condition, ...]:
+        """The conditions at which the training stops; the first one that is met ends it."""
+        return make_conditions("stop_when", self.stop_when, self.stop_error_mm, self.stop_reward)
 
     @property
-    def target(self) -> str:
-        """What the time to the target is measured to."""
-        return f"mean reward {self.stop_reward:g}" if self.aims_at_reward else f"{self.target_error_mm:g} mm"
+    def target_condition(self) -> Condition | None:
+        """The condition to which time and steps are reported; None if the environment measures nothing."""
+        given = make_conditions("target", self.target, self.target_error_mm)
+        if given or len(self.stops) == 1:
+            return (given or self.stops)[0]
+        return find_default_target(get_measures(self.env))
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
@@ -236,6 +253,8 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
         if name not in names:
             raise UnknownNameError("field of a configuration", name, names)
     given = {**{name: find(values) for name, find in BEFORE.items() if name not in values}, **values}
+    if "stop_when" not in values and given.get("stop_reward") is not None and given.get("stop_error_mm") is None:
+        given["target_error_mm"] = None  # the first version then reported the time to the reward, whatever this field said
     if given.get("normalize") is False:
         given["normalize_reward"] = False  # older versions wrote true, and normalised neither
     for field in dataclasses.fields(ResolvedConfig):

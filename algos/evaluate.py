@@ -1,4 +1,4 @@
-"""Evaluate a run: how near, how repeatably, how often the trained arm reaches its goal."""
+"""Evaluate a run: what its task measures, how accurate and repeatable the arm is, and how often it succeeds."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import contextlib
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from gym_gazebo2.algos.choices import MODELS
-from gym_gazebo2.algos.evaluation.metrics import compute_accuracy
-from gym_gazebo2.algos.evaluation.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
+from gym_gazebo2.algos.evaluation.metrics import summarize
+from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env, run_episodes
+from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.folder import RunFolder
-from gym_gazebo2.algos.runs.json import is_number, is_number_or_none, to_json
+from gym_gazebo2.algos.runs.json import is_number, to_json
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
 from gym_gazebo2.checks import read_whole
@@ -22,8 +20,8 @@ from gym_gazebo2.errors import RunError, UnknownNameError
 
 __all__ = ["EvaluateConfig", "Evaluation", "evaluate"]
 
-TRAINING = {"train_wall_s": is_number, "train_steps": is_number, "time_to_target_s": is_number_or_none}
-"""What an evaluation tells of the training, from ``training.json``."""
+TRAINING = {"train_wall_s": is_number, "train_steps": is_number}
+"""The fields of ``training.json`` that an evaluation repeats, and the check of each value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,29 +52,34 @@ class EvaluateConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """The result of an evaluation; lengths in millimetres, times in seconds of wall time.
+    """The result of an evaluation. Times are in seconds of wall time.
 
     Attributes:
         env: Environment id.
         algo: Algorithm.
-        backend: Where it ran.
+        backend: Backend that it ran on; empty for ids of other packages.
         model: Which model of the run: "model" or "best_model".
         runs: Episodes.
-        success_rate: Share that ended within 5 mm, and 5° where an orientation is asked for.
-        accuracy_rms_mm: √mean‖eᵢ‖², eᵢ = tool − goal at the last state.
-        repeatability_rms_mm: √mean‖eᵢ − ē‖².
-        iso9283_ap_mm: ‖ē‖.
-        iso9283_rp_mm: l̄ + 3S.
-        orientation_error_rms_deg: RMS of the angle to the goal [°]; zero where none is asked for.
-        collision_rate: Share with contact at any step.
-        mean_reward: Mean sum of rewards.
-        median_steps_to_goal: Median of the steps until first success; None where none succeeded.
+        success_rate: Share that ended in success; None if the environment does not report success.
+        accuracy_rms_mm: √mean‖eᵢ‖² with eᵢ = tool − goal at the last state [mm]; None, as are the next four, if the task does
+            not place the tool.
+        repeatability_rms_mm: √mean‖eᵢ − ē‖² [mm].
+        iso9283_ap_mm: ‖ē‖ [mm].
+        iso9283_rp_mm: l̄ + 3S [mm].
+        orientation_error_rms_deg: RMS of the angle to the goal [°]; zero if the task asks for no orientation.
+        collision_rate: Share with contact at any step; None if the environment does not report contact.
+        mean_reward: Mean of the episodes' sums of rewards.
+        median_steps_to_goal: Median of the steps until first success; None if no episode succeeded.
         train_wall_s: Wall time of the training.
         train_steps: Its environment steps.
-        time_to_target_s: Wall time at which it first met its target, an error or a mean reward; None where it did not.
-        errors_mm: Tool minus goal at the last state of each run, in the base frame, x y z [mm].
-        start_noise: Half-width of the noise on the start pose [rad]; None in files of older versions, which do not tell.
-        seed: Of the first episode; None likewise.
+        time_to_target_s: Wall time at which the training first met its target; None if it never did.
+        errors_mm: Tool minus goal at the last state of each run, in the base frame, x y z [mm]; empty as accuracy is None.
+        start_noise: Half-width of the noise on the start pose [rad]; None in files of the first version, and for ids of other
+            packages.
+        seed: Seed of the first episode; None in files of the first version.
+        measures: What the task measures, at the last state, over all episodes [SI units].
+        success_interval: 95 % confidence interval of the success rate (Wilson 1927); None without one.
+        mean_length: Mean number of steps of an episode.
     """
 
     env: str
@@ -84,13 +87,13 @@ class Evaluation:
     backend: str
     model: str
     runs: int
-    success_rate: float
-    accuracy_rms_mm: float
-    repeatability_rms_mm: float
-    iso9283_ap_mm: float
-    iso9283_rp_mm: float
-    orientation_error_rms_deg: float
-    collision_rate: float
+    success_rate: float | None
+    accuracy_rms_mm: float | None
+    repeatability_rms_mm: float | None
+    iso9283_ap_mm: float | None
+    iso9283_rp_mm: float | None
+    orientation_error_rms_deg: float | None
+    collision_rate: float | None
     mean_reward: float
     median_steps_to_goal: float | None
     train_wall_s: float
@@ -99,6 +102,9 @@ class Evaluation:
     errors_mm: list[list[float]]
     start_noise: float | None = None
     seed: int | None = None
+    measures: dict[str, float] = dataclasses.field(default_factory=dict)
+    success_interval: tuple[float, float] | None = None
+    mean_length: float | None = None
 
 
 def evaluate(
@@ -118,14 +124,14 @@ def evaluate(
         UnknownNameError: There is no such backend.
     """
     run = RunFolder.open(path)
-    training = run.read_json("training.json", TRAINING)
+    training, target = run.read_json("training.json", TRAINING), run.read_target()
     file = read_model_file(run.get_model(config.model))
     own = run.read_config()
     if (file.config.env, file.config.algo) != (own.env, own.algo):
         came, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
         raise RunError(f"{file.path} was trained on {came}, expected {expected} as the run's config.json says.")
     kwargs = dict(file.config.env_kwargs)
-    kwargs.pop("backend_options", None)  # training goes on after a simulator's failure, an evaluation says so
+    kwargs.pop("backend_options", None)  # a training restarts a simulator that failed; an evaluation reports it
     if config.backend is not None:
         kwargs["backend"] = config.backend
     if config.start_noise is not None:
@@ -137,14 +143,14 @@ def evaluate(
     result = Evaluation(
         env=file.config.env,
         algo=file.config.algo,
-        backend=kwargs["backend"],
+        backend=kwargs.get("backend", ""),
         model=config.model,
         runs=config.runs,
-        **_summarize(episodes),
-        errors_mm=(1e3 * episodes.error).tolist(),
-        start_noise=kwargs["start_noise"],
+        **summarize(episodes, get_measures(file.config.env)),
+        start_noise=kwargs.get("start_noise"),
         seed=config.seed,
         **{name: training[name] for name in TRAINING},
+        time_to_target_s=None if target is None else target[0],
     )
     content = to_json(dataclasses.asdict(result))
     with add_advice(RUN_AGAIN):
@@ -153,15 +159,3 @@ def evaluate(
         with add_advice("Or choose another file with --json."):
             write_atomically(Path(json), content)
     return result
-
-
-def _summarize(episodes: Episodes) -> dict[str, Any]:
-    arrived = episodes.steps_to_goal[~np.isnan(episodes.steps_to_goal)]
-    return {
-        "success_rate": float(episodes.is_success.mean()),
-        **dataclasses.asdict(compute_accuracy(episodes.error)),
-        "orientation_error_rms_deg": float(np.rad2deg(np.sqrt(np.mean(np.square(episodes.orientation_error))))),
-        "collision_rate": float(episodes.has_collided.mean()),
-        "mean_reward": float(episodes.reward.mean()),
-        "median_steps_to_goal": float(np.median(arrived)) if len(arrived) else None,
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Iterator
 
@@ -14,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
 from gym_gazebo2.algos.evaluation.rollout import get_episode_steps, make_eval_env
+from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.checkpoint import load_newest
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
@@ -34,7 +34,7 @@ def train(config: TrainConfig) -> RunFolder:
         config: What to train; None values are filled from the preset.
 
     Returns:
-        The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json``,
+        The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json``, ``curve.json``,
         ``progress.csv`` and ``episodes.csv``.
 
     Raises:
@@ -73,7 +73,7 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
     ):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
         model.set_logger(Logger(str(run.path), []))
-        return _learn(run, config, model, load_newest(run.checkpoints, model, TrainingState))
+        return _learn(run, config, model, load_newest(run.checkpoints, model, TrainingState.read))
 
 
 def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed: TrainingState | None = None) -> RunFolder:
@@ -85,7 +85,9 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
         pending = dict(model.logger.name_to_value) if hasattr(model, "_logger") else {}
         with contextlib.ExitStack() as stack:
             logger = stack.enter_context(contextlib.closing(make_logger(run, model.num_timesteps, pending)))
-            episodes = stack.enter_context(contextlib.closing(EpisodeLog(run, model.num_timesteps)))
+            episodes = stack.enter_context(
+                contextlib.closing(EpisodeLog(run, model.num_timesteps, tuple(get_measures(config.env))))
+            )
             callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes, interrupt)
             stack.callback(callback.on_training_end)
             stack.enter_context(interrupt.listening())
@@ -95,7 +97,7 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)
         with callback.naming_divergence():
             callback.evaluate()
-    summary = dataclasses.asdict(state) | {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps}
+    summary = {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps, "stopped_by": state.stopped_by}
     run.write_json("training.json", summary)
     action = get_action_meaning(config)
     save_model(run.model, model, config, action)  # last: its presence says that the run is finished

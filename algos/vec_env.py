@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import gymnasium
@@ -22,14 +22,16 @@ from gym_gazebo2.algos.choices import Actions, Vectorization
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
 from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.checks import read_whole
-from gym_gazebo2.core import RESET_OPTIONS
+from gym_gazebo2.core import RESET_OPTIONS, ArmCore
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
 from gym_gazebo2.vector_env import ArmVectorEnv
 
-__all__ = ["BatchedVecEnv", "make_vec_env", "normalize"]
+__all__ = ["BatchedVecEnv", "has_batched_form", "make_vec_env", "normalize"]
 
 GOAL_POINTS = ("achieved_goal", "desired_goal")
+BATCHED = "gym_gazebo2.vector_env:ArmVectorEnv"
+"""Vector entry point of the ids that this package can step as a batch."""
 
 
 def make_vec_env(
@@ -70,8 +72,13 @@ def make_vec_env(
     return DiscreteVecEnv(env) if actions == "discrete" else env
 
 
+def has_batched_form(env_id: str) -> bool:
+    """Return whether an id can be made with ``vec="batched"``: an id of this package, or registered with ``register_env``."""
+    return get_spec(env_id).vector_entry_point == BATCHED
+
+
 def _make_batch(env_id: str, num_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
-    if get_spec(env_id).vector_entry_point is None:
+    if not has_batched_form(env_id):
         raise InvalidArgumentError("vec", "batched", f"'dummy' or 'subproc' for {env_id}, which has no batched form")
     return BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
 
@@ -114,7 +121,15 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
 
 
 class BatchedVecEnv(VecEnv):
-    """The batched environment as a ``VecEnv``: episode statistics included, so that no Monitor is needed."""
+    """The batched environment as a ``VecEnv``: episode statistics included, so that no Monitor is needed.
+
+    Attributes:
+        last_info: The info of the last step as arrays (n,), of ended episodes' last state and not of the new episode's first.
+        returns: (n,) sum of rewards of each arm's episode so far.
+        lengths: (n,) its steps so far.
+    """
+
+    env: ArmVectorEnv
 
     def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> None:
         """Wrap a batched environment.
@@ -132,7 +147,13 @@ class BatchedVecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.metadata = env.metadata
         self.returns, self.lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.int64)
+        self.last_info: dict[str, NDArray[Any]] = {}
         self._start = time.monotonic()
+
+    @property
+    def arms(self) -> ArmCore:
+        """The arms themselves: robot, task, backend and their newest state."""
+        return self.env.core
 
     def reset(self) -> VecEnvObs:
         """Start an episode of every arm, seeded where ``seed`` was called before, with the options of ``set_options``.
@@ -159,6 +180,8 @@ class BatchedVecEnv(VecEnv):
         self.returns += reward
         self.lengths += 1
         rows = _split(infos, self.num_envs)
+        ended_info = infos.get("final_info", infos)  # holds the rows of all arms, from before the automatic resets
+        self.last_info = {name: value for name, value in ended_info.items() if not name.startswith(("_", "final_"))}
         if done.any():
             self._end_episodes(np.flatnonzero(done), terminated, infos, rows)
         return observation, reward.astype(np.float32), done, rows
@@ -175,6 +198,25 @@ class BatchedVecEnv(VecEnv):
             rows[i]["TimeLimit.truncated"] = not terminated[i]
             rows[i]["episode"] = {"r": round(float(self.returns[i]), 6), "l": int(self.lengths[i]), "t": elapsed}
         self.returns[ended], self.lengths[ended] = 0.0, 0
+
+    def get_state(self) -> tuple[dict[str, NDArray[Any]], list[Any]]:
+        """Return what ``set_state`` needs to continue bit-equally: arrays by name, and the state of each arm's generator.
+
+        Raises:
+            UnsupportedError: The backend cannot save its state.
+        """
+        arrays = {f"env.{key}": value for key, value in self.arms.get_state().items()}
+        arrays |= {"steps": self.env.get_steps(), "returns": self.returns, "lengths": self.lengths}
+        return arrays, [rng.bit_generator.state for rng in self.env.np_random]
+
+    def set_state(self, arrays: Mapping[str, NDArray[Any]], generators: Sequence[Any]) -> None:
+        """Continue from what ``get_state`` returned."""
+        prefix = "env."
+        self.arms.set_state({k.removeprefix(prefix): value for k, value in arrays.items() if k.startswith(prefix)})
+        self.env.set_steps(arrays["steps"])
+        self.returns[:], self.lengths[:] = arrays["returns"], arrays["lengths"]
+        for rng, state in zip(self.env.np_random, generators, strict=True):
+            rng.bit_generator.state = state
 
     def close(self) -> None:
         """Release the backend; closing twice is fine."""

@@ -305,11 +305,11 @@ def measure_learning(args: Arguments) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         run = train(TrainConfig("SCARA-v0", backend="gazebo", seed=args.seed, out=out, target_error_mm=5.0, progress="quiet"))
-        result, training = evaluate(run.path, EvaluateConfig(runs=args.runs)), run.read_json("training.json")
+        result, target = evaluate(run.path, EvaluateConfig(runs=args.runs)), run.read_target()
     return {
         "learned in Gazebo: RMS [mm]": result.accuracy_rms_mm,
         "learned in Gazebo: steps": result.train_steps,
-        "learned in Gazebo: steps to 5 mm": training["steps_to_target"] or math.inf,
+        "learned in Gazebo: steps to 5 mm": math.inf if target is None else target[1],
         "learned in Gazebo: whole training [s]": result.train_wall_s,
     }
 

@@ -72,7 +72,8 @@ def main() -> None:
 
 def read_steps(run: RunFolder) -> dict[str, int | None]:
     """Return the environment steps until the target error was first met."""
-    return {"steps_to_target": run.read_json("training.json")["steps_to_target"]}
+    target = run.read_target()
+    return {"steps_to_target": None if target is None else target[1]}
 
 
 def show(value: float | None) -> str:

@@ -69,9 +69,9 @@ def run_one(candidate: dict[str, Any], seed: int, runs: int, deadline: float) ->
             TrainConfig(**arguments, seed=seed, out=f"{folder}/run", progress=False, checkpoint_seconds=1e9, torch_threads=1)
         )
         evaluation = evaluate(run.path, EvaluateConfig(runs=runs))
-        training = run.read_json("training.json")
+        curve = run.read_json("curve.json")
     result |= {"accuracy_rms_mm": evaluation.accuracy_rms_mm, "success_rate": evaluation.success_rate}
-    result |= {"steps_to_target": training["steps_to_target"], "curve": training["curve"]}
+    result |= {"steps_to_target": curve["steps_to_target"], "curve": curve["evaluations"]}
     return result | {"wall_s": time.monotonic() - started}
 
 

@@ -19,6 +19,7 @@ from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy
 from gym_gazebo2.algos.networks import GoalExtractor
 from gym_gazebo2.algos.presets import PRESETS, get_preset
+from gym_gazebo2.algos.report.run_data import read_run
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
@@ -103,7 +104,7 @@ def check_row(algo, tmp_path, monkeypatch, **kwargs):
     assert 0 < max(checkpoints) < STEPS
     cut = resume(tmp_path / "cut")
     assert_equal(read_tensors(whole.model), read_tensors(cut.model))
-    assert whole.read_json("training.json")["curve"][-1]["error_mm"] == cut.read_json("training.json")["curve"][-1]["error_mm"]
+    assert read_run(whole.path).curve["error_mm"][-1] == read_run(cut.path).curve["error_mm"][-1]
     return whole
 
 

@@ -45,7 +45,7 @@ def test_ppo_learns_scara_to_under_5_mm(tmp_path):
     run = train(TrainConfig(env="SCARA-v0", steps=120_000, out=str(tmp_path / "run"), progress=False))
     result = evaluate(run.path, EvaluateConfig(runs=30))
     assert result.accuracy_rms_mm < 5.0 and result.success_rate > 0.9
-    assert run.read_json("training.json")["curve"][0]["error_mm"] > 50.0
+    assert run.read_json("curve.json")["evaluations"][0]["error_mm"] > 50.0
 
 
 def test_run_folder_holds_what_is_promised(run):
@@ -165,13 +165,13 @@ def test_resuming_a_finished_run_does_nothing(run):
 def test_training_stops_where_asked(tmp_path):
     by_reward = train(make_config(tmp_path / "reward", stop_reward=-1e9))
     summary = by_reward.read_json("training.json")
-    assert "mean reward" in summary["stopped_by"] and summary["steps_to_target"] == 800
+    assert "mean reward" in summary["stopped_by"] and by_reward.read_target()[1] == 800
     assert 0.0 < evaluate(by_reward.path, EvaluateConfig(runs=2)).time_to_target_s <= summary["train_wall_s"]
     write_report(by_reward.path, ReportConfig(video=False))
     assert "to mean reward -1e+09, wall time" in (by_reward.path / "report.html").read_text()
     by_error = train(make_config(tmp_path / "error", stop_error_mm=1e6, target_error_mm=1e6))
     summary = by_error.read_json("training.json")
-    assert "tool error" in summary["stopped_by"] and summary["steps_to_target"] == 0 and summary["train_steps"] < 4_800
+    assert "tool error" in summary["stopped_by"] and by_error.read_target()[1] == 0 and summary["train_steps"] < 4_800
     assert evaluate(by_error.path, EvaluateConfig(runs=2)).time_to_target_s >= 0
 
 
@@ -360,7 +360,6 @@ DAMAGES = {
     "{}": r"training\.json is corrupt: it has no 'train_wall_s'\. Its fields are: none",
     '{"train_wall_s": null}': "its 'train_wall_s' cannot be None",
     '{"train_wall_s": 1.0, "train_steps": "many"}': "its 'train_steps' cannot be 'many'",
-    '{"train_wall_s": 1.0, "train_steps": 1}': "it has no 'time_to_target_s'",
 }
 
 
@@ -377,14 +376,17 @@ def test_a_damaged_training_json_says_what_is_wrong_with_it(run, tmp_path, conte
 def test_a_damaged_curve_or_evaluation_says_what_is_wrong_with_it(run, tmp_path, curve):
     other = copy_run(run, tmp_path / "other", lambda name, content: content)
     evaluate(other, EvaluateConfig(runs=2))
-    good = (other / "training.json").read_text()
-    (other / "training.json").write_text(f'{{"curve": {curve}}}')
-    with pytest.raises(RunError, match=r"training\.json is corrupt: its 'curve' cannot be"):
+    (other / "curve.json").write_text(f'{{"evaluations": {curve}}}')
+    with pytest.raises(RunError, match=r"curve\.json is corrupt: its 'evaluations' cannot be"):
         write_report(other)
-    (other / "training.json").write_text(good)
+    (other / "curve.json").write_text('{"evaluations": [], "time_to_target_s": "soon", "steps_to_target": 3}')
+    with pytest.raises(RunError, match=r"curve\.json is corrupt: its 'time_to_target_s' cannot be 'soon'"):
+        write_report(other)
+    (other / "curve.json").unlink()
     (other / "progress.csv").write_text("garbage\nmore,of it\n")
     with pytest.raises(RunError, match=r"progress\.csv is corrupt"):
         write_report(other)
+    (other / "progress.csv").unlink()
     (other / "evaluation.json").write_text("{}")
     with pytest.raises(RunError, match=r"evaluation\.json is corrupt: it has no 'success_rate'"):
         write_report(other)

@@ -1,15 +1,24 @@
-"""How good an arm is at its goal: pure functions of the tool errors of many runs."""
+"""The figures of many episodes: accuracy, repeatability, success and measures. Pure functions."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Accuracy", "compute_accuracy", "compute_rms"]
+from gym_gazebo2.algos.evaluation.rollout import Episodes
+from gym_gazebo2.tasks import Measure
+
+__all__ = ["Accuracy", "compute_accuracy", "compute_interval", "compute_rms", "summarize"]
 
 Array = NDArray[np.float64]
+
+Z_95 = 1.959963984540054
+"""Quantile of the normal distribution for a two-sided interval of 95 %."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,3 +58,42 @@ def compute_accuracy(error: Array) -> Accuracy:
         iso9283_ap_mm=float(np.linalg.norm(mean)),
         iso9283_rp_mm=float(spread.mean() + 3.0 * spread.std(ddof=1)),
     )
+
+
+def compute_interval(successes: int, runs: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a success rate: the score interval of Wilson (1927).
+
+    Unlike the interval mean ± 1.96·√(p(1 − p)/n), it stays within 0 and 1, and has a width where all runs succeed.
+    """
+    share, z2 = successes / runs, Z_95**2
+    middle = (share + z2 / (2 * runs)) / (1 + z2 / runs)
+    half = Z_95 / (1 + z2 / runs) * math.sqrt(share * (1 - share) / runs + z2 / (4 * runs**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def summarize(episodes: Episodes, measures: Mapping[str, Measure]) -> dict[str, Any]:
+    """Return the fields of an ``Evaluation`` that come from its episodes.
+
+    Args:
+        episodes: The episodes.
+        measures: The task's measures.
+    """
+    runs, arrived = len(episodes.reward), episodes.steps_to_goal[~np.isnan(episodes.steps_to_goal)]
+    reports_success = not np.isnan(episodes.is_success).any()
+    accuracy = dict.fromkeys(ACCURACY) if episodes.offset is None else dataclasses.asdict(compute_accuracy(episodes.offset))
+    angle = episodes.measures.get("orientation_error")
+    return {
+        "success_rate": float(episodes.is_success.mean()) if reports_success else None,
+        "success_interval": compute_interval(round(episodes.is_success.sum()), runs) if reports_success else None,
+        **accuracy,
+        "orientation_error_rms_deg": None if angle is None else float(np.rad2deg(np.sqrt(np.mean(np.square(angle))))),
+        "collision_rate": None if episodes.has_collided is None else float(episodes.has_collided.mean()),
+        "mean_reward": float(episodes.reward.mean()),
+        "mean_length": float(episodes.length.mean()),
+        "median_steps_to_goal": float(np.median(arrived)) if len(arrived) else None,
+        "errors_mm": [] if episodes.offset is None else (1e3 * episodes.offset).tolist(),
+        "measures": {name: measure.summarize(episodes.measures[name]) for name, measure in measures.items()},
+    }
+
+
+ACCURACY = tuple(field.name for field in dataclasses.fields(Accuracy))

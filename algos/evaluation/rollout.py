@@ -1,63 +1,79 @@
-"""Run a policy for one whole episode on many arms, and keep what an evaluation needs."""
+"""Run a policy for one episode on each of many arms, and keep what an evaluation needs.
+
+Works for every VecEnv. An arm's first episode counts: nothing is summed after its end, although the arm may have started
+another one while its neighbours were still in their first.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.algos.finite import is_finite
-from gym_gazebo2.algos.vec_env import BatchedVecEnv
+from gym_gazebo2.algos.vec_env import BatchedVecEnv, has_batched_form, make_vec_env
 from gym_gazebo2.backends import get_factory
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, NonFiniteError
-from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["Episodes", "ModelPolicy", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
 
 Array = NDArray[np.float64]
 ATTEMPTS = 3
+"""Attempts at a batch of episodes whose simulator fails and is restarted."""
 Policy = Callable[[Any], NDArray[Any]]
-"""Batched observation → batched action; it may remember, so that every episode wants a new one."""
+"""Batched observation → batched action. A policy may remember, so each batch of episodes needs a new one."""
+GENERAL = ("time", "is_success", "in_collision", "simulator_restarted", "TimeLimit.truncated")
+"""Entries of ``info`` that are no measures."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Episodes:
-    """One episode each of n arms.
+    """One episode of each of n arms.
 
     Attributes:
-        error: (n, 3) tool minus goal at the last state, in the base frame [m].
-        orientation_error: (n,) angle at the last state [rad].
-        is_success: (n,) bool at the last state.
-        has_collided: (n,) bool, contact at any step.
-        reward: (n,) sums.
+        reward: (n,) sums of rewards.
+        length: (n,) steps.
+        is_success: (n,) 1 where the last state is a success, else 0; NaN where the environment does not report success.
+        has_collided: (n,) bool, contact at any step; None if the environment does not report contact.
         steps_to_goal: (n,) first step with success, NaN where there was none.
+        measures: Name → (n,) what the task measured at the last state [SI units].
+        offset: (n, 3) tool minus goal at the last state, in the base frame [m]; None where the task defines none.
     """
 
-    error: Array
-    orientation_error: Array
-    is_success: NDArray[np.bool_]
-    has_collided: NDArray[np.bool_]
     reward: Array
+    length: Array
+    is_success: Array
+    has_collided: NDArray[np.bool_] | None
     steps_to_goal: Array
+    measures: Mapping[str, Array]
+    offset: Array | None
 
 
-def make_eval_env(env_id: str, runs: int, **env_kwargs: Any) -> BatchedVecEnv:
-    """Make arms for so many runs, or the one that the backend moves; their episodes never end by themselves."""
+def make_eval_env(env_id: str, runs: int, **env_kwargs: Any) -> VecEnv:
+    """Make the environments in which runs of an evaluation take place side by side.
+
+    Ids of this package are batched, without a time limit: the evaluation counts the steps itself. A backend that moves few
+    arms gets as many as it moves. Other ids get one environment per run, with their own time limit.
+    """
     check_env_id(env_id)
+    if not has_batched_form(env_id):
+        return make_vec_env(env_id, runs, vec="dummy", **env_kwargs)
     env_kwargs.pop("max_episode_steps", None)
-    most = getattr(get_factory(env_kwargs.get("backend", "mujoco")), "max_envs", None)
+    backend = env_kwargs.get("backend") or get_spec(env_id).kwargs.get("backend", "mujoco")
+    most = getattr(get_factory(backend), "max_envs", None)
     num_envs = runs if most is None else min(runs, most)
     return BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, max_episode_steps=None, **env_kwargs))
 
 
 def get_episode_steps(env_id: str, max_episode_steps: int | None) -> int:
-    """Return the steps of an id's episode, or those given instead.
+    """Return the step limit of an id's episodes, or the one given instead.
 
     Raises:
         InvalidArgumentError: The id has no time limit.
@@ -69,10 +85,10 @@ def get_episode_steps(env_id: str, max_episode_steps: int | None) -> int:
 
 
 class ModelPolicy:
-    """The deterministic policy of a model, with the memory of a recurrent one."""
+    """The deterministic policy of a model. A recurrent policy's memory lives here, so make one per batch of episodes."""
 
     def __init__(self, model: BaseAlgorithm) -> None:
-        """Begin an episode.
+        """Start without a memory.
 
         Args:
             model: The model that acts.
@@ -89,9 +105,9 @@ def run_episodes(env: Any, make_policy: Callable[[], Policy], num_steps: int, se
     """Run episodes, as many at a time as there are arms.
 
     Args:
-        env: ``make_eval_env``'s, or a wrapper of it such as ``VecNormalize``.
-        make_policy: Called once a batch of episodes.
-        num_steps: Steps of an episode.
+        env: The result of ``make_eval_env``, or a wrapper of it such as ``VecNormalize``.
+        make_policy: Called once per batch of episodes.
+        num_steps: Steps after which an episode counts as ended; the task may end it earlier.
         seed: Episode i is seeded seed + i.
         runs: Number of episodes, a multiple of the number of arms.
 
@@ -99,42 +115,107 @@ def run_episodes(env: Any, make_policy: Callable[[], Policy], num_steps: int, se
         NonFiniteError: A reward or observation is NaN or infinite.
     """
     parts = [_run_whole_batch(env, make_policy, num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
-    names = [field.name for field in dataclasses.fields(Episodes)]
-    return Episodes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    return Episodes(
+        **{name: _join([getattr(part, name) for part in parts]) for name in JOINED},
+        measures={name: _join([part.measures[name] for part in parts]) for name in parts[0].measures},
+    )
+
+
+JOINED = [field.name for field in dataclasses.fields(Episodes) if field.name != "measures"]
+
+
+def _join(arrays: Sequence[Any]) -> Any:
+    return None if arrays[0] is None else np.concatenate(arrays)
 
 
 def _run_whole_batch(env: Any, make_policy: Callable[[], Policy], num_steps: int, seed: int) -> Episodes:
-    """Run a batch until no restart of the simulator cuts it short."""
+    """Run a batch of episodes; repeat it if a restart of the simulator cuts it short."""
     for _ in range(ATTEMPTS):
         episodes = _run_batch(env, make_policy(), num_steps, seed)
         if episodes is not None:
             return episodes
-    raise BackendError(f"The simulator failed in each of {ATTEMPTS} attempts at the episodes from seed {seed} on.")
+    raise BackendError(
+        f"The simulator failed in each of {ATTEMPTS} attempts at the episodes that start with seed {seed}. See its log."
+    )
 
 
-def _run_batch(env: Any, policy: Policy, num_steps: int, seed: int) -> Episodes | None:
-    """Run one episode on every arm; arm i is seeded seed + i. None where the simulator was started anew."""
-    arms: ArmVectorEnv = env.unwrapped.env
+def _run_batch(env: VecEnv, policy: Policy, num_steps: int, seed: int) -> Episodes | None:
+    """Run one episode on every arm; arm i is seeded seed + i. None if the simulator was restarted meanwhile."""
+    record = _Recorder(env)
     env.seed(seed)
     observation = env.reset()
-    reward, has_collided = np.zeros(env.num_envs), np.zeros(env.num_envs, dtype=bool)
-    steps_to_goal = np.full(env.num_envs, np.nan)
     for step in range(1, num_steps + 1):
-        observation, rewards, _, infos = env.step(policy(observation))
-        if any(info["simulator_restarted"] for info in infos):
+        observation, rewards, dones, infos = env.step(policy(observation))
+        info = _gather(env, infos)
+        if np.any(info.get("simulator_restarted", False)):
             return None
         for what, values in (("rewards", rewards), ("observations", observation)):
             if not is_finite(values):
-                raise NonFiniteError(f"{what} in an evaluation", step, "Its cause is the environment.")
-        reward += rewards
-        has_collided |= [info["in_collision"] for info in infos]
-        arrived = np.array([info["is_success"] for info in infos]) & np.isnan(steps_to_goal)
-        steps_to_goal[arrived] = step
-    return Episodes(
-        error=arms.core.tcp.position - arms.core.goal[:, :3],
-        orientation_error=np.array([info["orientation_error"] for info in infos]),
-        is_success=np.array([info["is_success"] for info in infos]),
-        has_collided=has_collided,
-        reward=reward,
-        steps_to_goal=steps_to_goal,
-    )
+                raise NonFiniteError(f"{what} in an evaluation", step, "The environment returned it.")
+        record.add(step, np.asarray(rewards), np.asarray(dones) | (step == num_steps), info)
+        if not record.is_running.any():
+            break
+    return record.finish()
+
+
+class _Recorder:
+    """Sums up each arm's first episode, and keeps its last state."""
+
+    def __init__(self, env: VecEnv) -> None:
+        n = env.num_envs
+        self._env = env.unwrapped
+        self.is_running = np.ones(n, dtype=bool)
+        self._reward, self._length = np.zeros(n), np.zeros(n)
+        self._success = np.full(n, np.nan)
+        self._collided: NDArray[np.bool_] | None = None
+        self._steps_to_goal = np.full(n, np.nan)
+        self._measures: dict[str, Array] = {}
+        self._offset: Array | None = None
+
+    def add(self, step: int, rewards: Array, ends: NDArray[np.bool_], info: Mapping[str, NDArray[Any]]) -> None:
+        """Take one step of all arms; arms whose episode has ended are ignored."""
+        running = self.is_running
+        self._reward[running] += rewards[running]
+        self._length[running] = step
+        if "in_collision" in info:
+            collides = info["in_collision"] & running
+            self._collided = collides if self._collided is None else self._collided | collides
+        if "is_success" in info:
+            arrived = info["is_success"].astype(bool) & running & np.isnan(self._steps_to_goal)
+            self._steps_to_goal[arrived] = step
+        if (last := running & ends).any():
+            self._keep_last(last, info)
+            self.is_running = running & ~ends
+
+    def _keep_last(self, last: NDArray[np.bool_], info: Mapping[str, NDArray[Any]]) -> None:
+        if "is_success" in info:
+            self._success[last] = info["is_success"][last]
+        for name, values in info.items():
+            if name not in GENERAL and np.issubdtype(values.dtype, np.number) and values.ndim == 1:
+                self._measures.setdefault(name, np.full(len(last), np.nan))[last] = values[last]
+        if isinstance(self._env, BatchedVecEnv) and self._env.arms.ended is not None:
+            offset = self._env.arms.task.compute_offset(*self._env.arms.ended)
+            if offset is not None:
+                self._offset = np.full((len(last), 3), np.nan) if self._offset is None else self._offset
+                self._offset[last] = offset[last]
+
+    def finish(self) -> Episodes:
+        """Return the episodes."""
+        return Episodes(
+            reward=self._reward,
+            length=self._length,
+            is_success=self._success,
+            has_collided=self._collided,
+            steps_to_goal=self._steps_to_goal,
+            measures=self._measures,
+            offset=self._offset,
+        )
+
+
+def _gather(env: VecEnv, infos: Sequence[Mapping[str, Any]]) -> Mapping[str, NDArray[Any]]:
+    """Return the info of a step as arrays (n,): a batched environment has them, others are asked row by row."""
+    if isinstance(env.unwrapped, BatchedVecEnv):
+        return env.unwrapped.last_info
+    # Only names that every environment reports as a number; others say nothing about an episode.
+    names = [name for name, value in infos[0].items() if isinstance(value, bool | int | float | np.number | np.bool_)]
+    return {name: np.array([info[name] for info in infos]) for name in names if all(name in info for info in infos)}

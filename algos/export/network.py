@@ -83,7 +83,7 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
         MissingDependencyError: ``onnx`` is not installed.
     """
     run = RunFolder.open(path)
-    file = read_model_file(run.path / f"{config.model}.zip")
+    file = read_model_file(run.get_model(config.model))
     policy = _Deployed(file)
     about = {**describe(file), "memory": policy.memory}
     folder = run.path if config.out is None else Path(config.out)

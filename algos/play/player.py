@@ -128,7 +128,7 @@ def _prepare(what: str, config: PlayConfig, stack: contextlib.ExitStack) -> tupl
     kind = config.policy or ("policy" if is_run else "random")
     if kind == "policy" and not is_run:
         raise InvalidArgumentError("policy", kind, f"'random' or 'sliders', as {what} is an id and no run folder")
-    file = read_model_file(RunFolder.open(what).path / f"{config.model}.zip") if is_run else None
+    file = read_model_file(RunFolder.open(what).get_model(config.model)) if is_run else None
     env_id, limit = (file.config.env, file.config.max_episode_steps) if file else (what, None)
     given = {"backend": config.backend, "start_noise": config.start_noise}
     kwargs: dict[str, Any] = {key: value for key, value in given.items() if value is not None}

@@ -42,7 +42,7 @@ EVALUATION: Fields = {
     **dict.fromkeys(("accuracy_rms_mm", "repeatability_rms_mm", "success_rate", "runs"), is_number),
     **dict.fromkeys(("env", "algo", "backend"), lambda value: isinstance(value, str)),
 }
-TRAINING: Fields = {"curve": is_curve, "train_wall_s": is_number, "train_steps": is_number}
+TRAINING: Fields = {"train_wall_s": is_number, "train_steps": is_number}
 CURVE: Fields = {"evaluations": is_curve}
 """What a report needs of ``evaluation.json``, ``training.json`` and ``curve.json``."""
 

@@ -1,4 +1,4 @@
-"""All that a run's folder tells, read once."""
+"""The contents of a run's folder, each file read once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Columns", "RunData", "read_run"]
 
 Array = NDArray[np.float64]
 Columns = dict[str, tuple[Array, Array]]
-"""Column of the log → steps at which it has a value, and the values."""
+"""A dictionary from a column of the log to the steps at which it has a value, and the values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,14 +28,15 @@ class RunData:
     """A run, finished or not.
 
     Attributes:
-        run: Its folder.
-        config: Its configuration.
-        about: ``config.json`` without it: versions, commit, machine.
+        run: The folder.
+        config: The configuration of the training.
+        about: The whole ``config.json``, with versions, commit and machine.
         episodes: The episodes of the training.
         log: The columns of ``progress.csv``.
         curve: The evaluations during the training: steps, wall_s, error_mm, reward and success_rate, (n,) each.
+        target: Wall time [s] and steps at which the training first met its target; None if it has not.
         training: ``training.json``; None while the training is not finished.
-        evaluation: ``evaluation.json``; None where there is none yet.
+        evaluation: ``evaluation.json``; None before the first evaluation.
     """
 
     run: RunFolder
@@ -44,6 +45,7 @@ class RunData:
     episodes: EpisodeTable
     log: Columns
     curve: dict[str, Array]
+    target: tuple[float, int] | None
     training: dict[str, Any] | None
     evaluation: dict[str, Any] | None
 
@@ -60,15 +62,6 @@ class RunData:
         if self.training is not None:
             return int(self.training["train_steps"])
         return int(max((steps[-1] for steps in (self.episodes.steps, self.curve["steps"]) if len(steps)), default=0))
-
-    @property
-    def target(self) -> tuple[float, int] | None:
-        """Wall time [s] and steps at which an evaluation first met the target error, or episodes the target reward."""
-        if self.config.aims_at_reward:
-            time_s, steps = ((self.training or {}).get(name) for name in ("time_to_target_s", "steps_to_target"))
-            return None if time_s is None or steps is None else (time_s, steps)
-        reached = np.flatnonzero(self.curve["error_mm"] <= self.config.target_error_mm)
-        return (float(self.curve["wall_s"][reached[0]]), int(self.curve["steps"][reached[0]])) if len(reached) else None
 
     @property
     def model(self) -> Path | None:
@@ -92,20 +85,18 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
         RunError: There is no run, or a file of it is corrupt.
     """
     run = RunFolder.open(path)
-    about = run.read_json("config.json")
-    about.pop("arguments", None)
-    evaluation = _read_optional(run, "evaluation.json", EVALUATION)
-    training = _read_optional(run, "training.json", TRAINING)
-    rows = training["curve"] if training else (_read_optional(run, "curve.json", CURVE) or {"evaluations": []})["evaluations"]
+    config, about = run.read_description()
+    rows = (_read_optional(run, "curve.json", CURVE) or {"evaluations": []})["evaluations"]
     return RunData(
         run=run,
-        config=run.read_config(),
+        config=config,
         about=about,
         episodes=read_episodes(run.path),
         log=_read_log(run),
         curve={name: np.array([row[name] for row in rows], dtype=float) for name in CURVE_COLUMNS},
-        training=training,
-        evaluation=evaluation,
+        target=run.read_target(),
+        training=_read_optional(run, "training.json", TRAINING),
+        evaluation=_read_optional(run, "evaluation.json", EVALUATION),
     )
 
 

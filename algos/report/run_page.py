@@ -174,7 +174,7 @@ def _make_cost(data: RunData, config: ReportConfig) -> str:
 
 def _make_configuration(data: RunData) -> str:
     tables = [page.make_table((), rows, caption=title) for title, rows in facts.get_configuration(data).items() if rows]
-    whole = json.dumps(data.run.read_json("config.json"), indent=2)
+    whole = json.dumps(data.about, indent=2)
     stopped = (data.training or {}).get("stopped_by")
     note = f'<p class="about">Stopped before its steps: {text(stopped)}.</p>' if stopped else ""
     return (

@@ -1,4 +1,8 @@
-"""Every episode of a training, a row each in ``episodes.csv``: written as it ends, read by the reports."""
+"""Every episode of a training, one row each in ``episodes.csv``: written when it ends, read by the reports.
+
+Columns: steps, wall_s, reward, length, the task's measures [SI units], success. The first version had "error_mm" in place of
+the measures; such files are read, and converted when their run is resumed.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.algos.measures import to_si
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.writing import GrowingFile
 from gym_gazebo2.errors import RunError
@@ -19,57 +24,57 @@ from gym_gazebo2.errors import RunError
 __all__ = ["FILE_NAME", "EpisodeLog", "EpisodeTable", "read_episodes"]
 
 FILE_NAME = "episodes.csv"
+FIRST, LAST = ("steps", "wall_s", "reward", "length"), ("success",)
+"""Columns before and after those of the measures."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeTable:
-    """The n episodes of a training, in the order in which they ended. The fields are the columns of the file.
+    """The n episodes of a training, in the order in which they ended.
 
     Attributes:
-        steps: (n,) environment steps, over all arms, when it ended.
+        steps: (n,) environment steps, over all arms, when the episode ended.
         wall_s: (n,) wall time of the training then [s].
         reward: (n,) sums of rewards.
         length: (n,) steps of the episode.
-        error_mm: (n,) distance from tool to goal at its last state [mm]; NaN where the environment tells none.
-        success: (n,) 1 where its last state was a success, else 0.
+        success: (n,) 1 if its last state was a success, else 0; NaN if the environment does not report success.
+        measures: Name → (n,) what the task measured at the episode's last state [SI units].
     """
 
     steps: NDArray[np.float64]
     wall_s: NDArray[np.float64]
     reward: NDArray[np.float64]
     length: NDArray[np.float64]
-    error_mm: NDArray[np.float64]
     success: NDArray[np.float64]
+    measures: Mapping[str, NDArray[np.float64]]
 
     def __len__(self) -> int:
         """Return the number of episodes."""
         return len(self.steps)
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(EpisodeTable))
-HEADER = ",".join(COLUMNS) + "\n"
-
-
 class EpisodeLog:
-    """Appends a run's episodes to its file: a step without an episode's end costs one look at an array."""
+    """Appends a run's episodes to its file. A step in which no episode ends costs one look at an array."""
 
-    def __init__(self, run: RunFolder, steps: int) -> None:
-        """Open the file, and forget the episodes after a checkpoint, so that a resumed curve has no doubles.
+    def __init__(self, run: RunFolder, steps: int, measures: Sequence[str] = ()) -> None:
+        """Open the file, and drop the episodes after a checkpoint, so that a resumed curve has none twice.
 
         Args:
             run: The run.
             steps: Environment steps of the checkpoint; 0 for a new training.
+            measures: Names of the task's measures.
 
         Raises:
             RunError: The folder cannot be written to, or the file is no table of episodes.
         """
-        path = run.path / FILE_NAME
-        kept = [line for line in _read_lines(path) if _get_steps(path, line) <= steps]
-        self._file = GrowingFile(path, "".join((HEADER, *kept)).encode())
+        path, self._measures = run.path / FILE_NAME, tuple(measures)
+        header = ",".join((*FIRST, *self._measures, *LAST)) + "\n"
+        kept = [line for line in _read_rows(path, header) if _get_steps(path, line) <= steps]
+        self._file = GrowingFile(path, "".join((header, *kept)).encode())
         self._pending: list[str] = []
 
     def collect(self, dones: NDArray[np.bool_], infos: Sequence[Mapping[str, Any]], steps: int, wall_s: float) -> None:
-        """Take the episodes that ended with this step; one that a simulator's restart cut short has no "episode" in its info.
+        """Take the episodes that ended with this step. Episodes without "episode" in their info do not count.
 
         Args:
             dones: (n,) arms whose episode ended.
@@ -78,12 +83,13 @@ class EpisodeLog:
             wall_s: Wall time of the training so far [s].
         """
         for info in (infos[i] for i in np.flatnonzero(dones).tolist() if "episode" in infos[i]):
-            error_mm, success = 1e3 * info.get("position_error", math.nan), int(info.get("is_success", False))
+            measured = "".join(f"{info.get(name, math.nan):.6g}," for name in self._measures)
+            success = int(info["is_success"]) if "is_success" in info else math.nan
             reward, length = info["episode"]["r"], info["episode"]["l"]
-            self._pending.append(f"{steps},{wall_s:.3f},{reward:.6g},{length},{error_mm:.5g},{success}\n")
+            self._pending.append(f"{steps},{wall_s:.3f},{reward:.6g},{length},{measured}{success}\n")
 
     def flush(self) -> None:
-        """Hand the episodes collected to the operating system.
+        """Hand the collected episodes to the operating system.
 
         Raises:
             RunError: The file cannot be written to.
@@ -94,34 +100,57 @@ class EpisodeLog:
         self._file.write(content)
 
     def close(self) -> None:
-        """Hand over what is left; closing twice is fine."""
+        """Write what is left; closing twice is fine."""
         self.flush()
 
 
 def read_episodes(folder: Path) -> EpisodeTable:
-    """Return the episodes of a run; a last line that was cut off is none.
+    """Return the episodes of a run. An incomplete last line is ignored.
 
     Args:
-        folder: The run's folder; without the file, as older runs are, the table is empty.
+        folder: The run's folder; without the file, the table is empty.
 
     Raises:
         RunError: The file is no table of episodes.
     """
     path = folder / FILE_NAME
-    lines = _read_lines(path)
+    columns = _read_columns(path)
+    fixed = {name: columns.pop(name) for name in (*FIRST, *LAST)}
+    return EpisodeTable(**fixed, measures=columns)
+
+
+def _read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Return the columns by name, measures in SI units."""
+    header, lines = _read_lines(path)
+    names = header.strip().split(",") if header else [*FIRST, *LAST]
     try:
-        rows = np.loadtxt(io.StringIO("".join(lines)), delimiter=",", ndmin=2) if lines else np.empty((0, len(COLUMNS)))
-        return EpisodeTable(**dict(zip(COLUMNS, rows.T, strict=True)))
+        rows = np.loadtxt(io.StringIO("".join(lines)), delimiter=",", ndmin=2) if lines else np.empty((0, len(names)))
+        columns = to_si(dict(zip(names, rows.T, strict=True)))
     except ValueError as error:
-        raise RunError(f"{path} is corrupt: {error}. Delete it; the run's other files do without.") from error
+        raise RunError(f"{path} is corrupt: {error}. Delete it; the run's other files do not need it.") from error
+    if missing := {*FIRST, *LAST} - columns.keys():
+        raise RunError(f"{path} is corrupt: no column {sorted(missing)[0]}. Delete it; the run's other files do not need it.")
+    return columns
 
 
-def _read_lines(path: Path) -> list[str]:
-    """Return the whole lines after the header."""
+def _read_rows(path: Path, header: str) -> list[str]:
+    """Return the lines of a file in the order of a header; a file of the first version is converted."""
+    found, lines = _read_lines(path)
+    if not lines or found == header:
+        return lines
+    columns = _read_columns(path)
+    unknown = np.full(len(lines), np.nan)
+    table = np.column_stack([columns.get(name, unknown) for name in header.strip().split(",")])
+    return [",".join(f"{value:.12g}" for value in row) + "\n" for row in table.tolist()]
+
+
+def _read_lines(path: Path) -> tuple[str, list[str]]:
+    """Return the header and the whole lines after it."""
     if not path.is_file():
-        return []
+        return "", []
     whole, newline, _ = path.read_text(encoding="ascii", errors="replace").rpartition("\n")
-    return (whole + newline).splitlines(keepends=True)[1:]
+    header, *lines = (whole + newline).splitlines(keepends=True) or [""]
+    return header, lines
 
 
 def _get_steps(path: Path, line: str) -> int:
@@ -129,5 +158,5 @@ def _get_steps(path: Path, line: str) -> int:
         return int(line.partition(",")[0])
     except ValueError as error:
         raise RunError(
-            f"{path} is corrupt: {line.strip()!r} is no episode. Delete it; the run's other files do without."
+            f"{path} is corrupt: {line.strip()!r} is no episode. Delete it; the run's other files do not need it."
         ) from error

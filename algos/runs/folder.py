@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.env_id import drop_module
-from gym_gazebo2.algos.runs.json import to_json
+from gym_gazebo2.algos.runs.json import is_number_or_none, to_json
 from gym_gazebo2.algos.runs.writing import add_advice, convert_os_errors, is_leftover, remove_leftovers, write_atomically
 from gym_gazebo2.algos.settings.provenance import collect_provenance
 from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, UnknownNameError, WriteError
@@ -25,6 +25,8 @@ from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, 
 __all__ = ["RunFolder"]
 
 
+TARGET = {"time_to_target_s": is_number_or_none, "steps_to_target": is_number_or_none}
+"""The fields of ``curve.json`` about the target of the training, and the check of each value."""
 TAKEN = (errno.EAGAIN, errno.EACCES)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
 """Said by file systems that have no locks: nobody can be asked there."""
@@ -124,19 +126,37 @@ class RunFolder:
             yield
 
     def read_config(self) -> ResolvedConfig:
-        """Return the configuration of the run.
+        """Return the configuration of the run; see ``read_description`` for the errors."""
+        return self.read_description()[0]
+
+    def read_description(self) -> tuple[ResolvedConfig, dict[str, Any]]:
+        """Return the configuration of the run, and the whole ``config.json``, which also names versions, commit and machine.
 
         Raises:
-            RunError: ``config.json`` does not hold one.
-            UnknownEnvError: Its environment id is not registered here.
+            RunError: ``config.json`` holds no configuration.
+            UnknownEnvError: The environment id of the configuration is not registered here.
         """
-        path, content = self.path / "config.json", self.read_json("config.json", {"arguments": lambda x: isinstance(x, dict)})
+        content = self.read_json("config.json", {"arguments": lambda value: isinstance(value, dict)})
         try:
-            return from_json(content["arguments"])
+            return from_json(content["arguments"]), content
         except UnknownEnvError:
             raise
         except (TypeError, InvalidArgumentError, UnknownNameError) as error:
+            path = self.path / "config.json"
             raise RunError(f"{path} is not the configuration of a run of this version: {error}") from error
+
+    def read_target(self) -> tuple[float, int] | None:
+        """Return the wall time [s] and the steps at which the training first met its target; None if it has not.
+
+        Raises:
+            RunError: The file that holds them is corrupt.
+        """
+        for name in ("curve.json", "training.json"):  # the first version wrote them to training.json
+            if (self.path / name).is_file() and TARGET.keys() <= (content := self.read_json(name)).keys():
+                self._check_fields(name, content, TARGET)
+                time_s, steps = (content[field] for field in TARGET)
+                return None if time_s is None or steps is None else (float(time_s), int(steps))
+        return None
 
     def read_json(self, name: str, fields: Mapping[str, Callable[[Any], bool]] | None = None) -> dict[str, Any]:
         """Return the contents of a JSON file of the run.
@@ -159,12 +179,16 @@ class RunFolder:
             raise RunError(f"{path} is corrupt: {error}") from error
         if not isinstance(content, dict):
             raise RunError(f"{path} is corrupt: it holds {content!r:.40}, expected an object with fields.")
-        for field, holds in (fields or {}).items():
+        self._check_fields(name, content, fields or {})
+        return content
+
+    def _check_fields(self, name: str, content: Mapping[str, Any], fields: Mapping[str, Callable[[Any], bool]]) -> None:
+        path = self.path / name
+        for field, holds in fields.items():
             if field not in content:
                 raise RunError(f"{path} is corrupt: it has no {field!r}. Its fields are: {', '.join(content) or 'none'}.")
             if not holds(content[field]):
                 raise RunError(f"{path} is corrupt: its {field!r} cannot be {content[field]!r:.40}.")
-        return content
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write a JSON file of the training.

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,17 +15,20 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.env_id import get_spec
-from gym_gazebo2.algos.evaluation.metrics import compute_rms
+from gym_gazebo2.algos.evaluation.metrics import summarize
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.finite import find_fault, find_parameter, is_finite
+from gym_gazebo2.algos.measures import get_measures, show_measure, to_si
 from gym_gazebo2.algos.runs.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import save_model
+from gym_gazebo2.algos.settings.conditions import REWARD, Condition
 from gym_gazebo2.algos.training.interrupt import Interrupt
 from gym_gazebo2.algos.training.progress import Meter, Status, make_progress
 from gym_gazebo2.errors import NonFiniteError
 from gym_gazebo2.robots import make_robot
+from gym_gazebo2.tasks import Measure
 
 __all__ = ["EVAL_SEED", "RunCallback", "TrainingState", "get_action_meaning"]
 
@@ -48,20 +51,29 @@ class TrainingState:
     Attributes:
         wall_s: Wall time spent training, evaluations included [s].
         next_eval: Steps at which the next evaluation is due.
-        best_error_mm: Least tool error (RMS) of the evaluations [mm].
-        time_to_target_s: Wall time at which the target, an error or a mean reward, was first reached [s].
+        best: Best value so far of the first measure, or of the mean reward if the environment measures nothing.
+        time_to_target_s: Wall time at which the target was first met [s].
         steps_to_target: Steps at that time.
-        curve: Evaluations: steps, wall time [s], tool error [mm], mean reward, success rate.
+        curve: Evaluations: steps, wall_s [s], reward (mean), the task's measures [SI units], success_rate where known.
         stopped_by: Why training ended before its steps, if it did.
     """
 
     wall_s: float = 0.0
     next_eval: int = 0
-    best_error_mm: float | None = None
+    best: float | None = None
     time_to_target_s: float | None = None
     steps_to_target: int | None = None
     curve: list[dict[str, float]] = dataclasses.field(default_factory=list)
     stopped_by: str | None = None
+
+    @classmethod
+    def read(cls, **values: Any) -> TrainingState:
+        """Return a state that was stored, by this version or the first one, whose only measure was the tool error in mm."""
+        values["curve"] = [to_si(row) for row in values["curve"]]
+        if "best_error_mm" in values:
+            error_mm = values.pop("best_error_mm")
+            values["best"] = None if error_mm is None else error_mm / 1e3
+        return cls(**values)
 
 
 class RunCallback(BaseCallback):
@@ -92,6 +104,7 @@ class RunCallback(BaseCallback):
         self.run, self.config, self.state = run, config, state
         self.eval_env, self.num_eval_steps, self._episodes = eval_env, num_eval_steps, episodes
         self._interrupt = interrupt
+        self._measures, self._target = get_measures(config.env), config.target_condition
         self._started = time.monotonic()
         self._next_checkpoint = self._started + config.checkpoint_seconds
         self._wall_before = state.wall_s
@@ -136,12 +149,7 @@ class RunCallback(BaseCallback):
             self._next_look = time.monotonic() + LOOK_SECONDS
             self.update_wall()
             self._progress.update(self._get_status())
-        stop = self.config.stop_reward
-        if stop is not None and (reward := self._get_mean_reward()) >= stop:
-            self.state.stopped_by = f"mean reward {reward:.3f} reached {stop}"
-            if self.config.aims_at_reward:
-                self.update_wall()
-                self._reach_target()
+        self._check_conditions({REWARD: self._get_mean_reward()})
 
     def _on_training_end(self) -> None:
         self._progress.stop()
@@ -162,29 +170,25 @@ class RunCallback(BaseCallback):
         self._next_checkpoint = ended + max(interval, slow)
 
     def evaluate(self) -> None:
-        """Run the deterministic policy from perturbed starts; keep the best model and note when the target was met."""
+        """Evaluate the deterministic policy from perturbed starts, keep the best model, and check target and stopping rules."""
         self._copy_statistics()
         episodes = run_episodes(
             self.eval_env, lambda: ModelPolicy(self.model), self.num_eval_steps, EVAL_SEED, self.config.eval_runs
         )
-        error_mm = 1e3 * compute_rms(episodes.error)
+        figures = summarize(episodes, self._measures)
+        results = {**figures["measures"], "success_rate": figures["success_rate"]}
+        results = {name: value for name, value in results.items() if value is not None}
         self.update_wall()
-        row = {
-            "steps": self.num_timesteps,
-            "wall_s": self.state.wall_s,
-            "error_mm": error_mm,
-            "reward": float(episodes.reward.mean()),
-            "success_rate": float(episodes.is_success.mean()),
-        }
+        row = {"steps": self.num_timesteps, "wall_s": self.state.wall_s, "reward": figures["mean_reward"], **results}
         self.state.curve.append(row)
-        self.run.write_json("curve.json", {"evaluations": self.state.curve})
-        for key in ("error_mm", "reward", "success_rate"):
+        self._check_conditions(results)
+        target = {"time_to_target_s": self.state.time_to_target_s, "steps_to_target": self.state.steps_to_target}
+        self.run.write_json("curve.json", {"evaluations": self.state.curve, **target})
+        for key in ("reward", *results):
             self.logger.record(f"eval/{key}", row[key])
-        if self.state.best_error_mm is None or error_mm < self.state.best_error_mm:
-            self.state.best_error_mm = error_mm
+        if self._is_best(row):
             action = get_action_meaning(self.config)
             save_model(self.run.best_model, self.model, self.config, action)
-        self._note_target(error_mm)
         self._progress.update(self._get_status(), is_milestone=True)
 
     @contextlib.contextmanager
@@ -219,16 +223,25 @@ class RunCallback(BaseCallback):
         advice = f"{detail}{kept} Its cause is the environment, or too large a step."
         return NonFiniteError(what, self.num_timesteps, advice)
 
-    def _note_target(self, error_mm: float) -> None:
-        state, config = self.state, self.config
-        if not config.aims_at_reward and error_mm <= config.target_error_mm:
-            self._reach_target()
-        if config.stop_error_mm is not None and error_mm <= config.stop_error_mm:
-            state.stopped_by = f"tool error {error_mm:.3f} mm reached {config.stop_error_mm} mm"
+    def _is_best(self, row: Mapping[str, float]) -> bool:
+        """Return whether an evaluation is the best so far, and note its value: of the first measure, or else the reward."""
+        name, measure = next(iter(self._measures.items()), (REWARD, Measure(REWARD, better="more")))
+        if self.state.best is not None and not measure.is_better(row[name], self.state.best):
+            return False
+        self.state.best = row[name]
+        return True
 
-    def _reach_target(self) -> None:
-        if self.state.time_to_target_s is None:
+    def _check_conditions(self, figures: Mapping[str, float]) -> None:
+        """Note when the target is first met, and stop if a stopping rule is."""
+        if self._target is not None and self._is_met(self._target, figures) and self.state.time_to_target_s is None:
+            self.update_wall()
             self.state.time_to_target_s, self.state.steps_to_target = self.state.wall_s, self.num_timesteps
+        for stop in self.config.stops:
+            if self._is_met(stop, figures):
+                self.state.stopped_by = f"{stop.name} {figures[stop.name]:.5g} met {stop}"
+
+    def _is_met(self, condition: Condition, figures: Mapping[str, float]) -> bool:
+        return condition.name in figures and condition.is_met(figures[condition.name])
 
     def _copy_statistics(self) -> None:
         source, target = self.model.get_vec_normalize_env(), self.eval_env
@@ -249,7 +262,7 @@ class RunCallback(BaseCallback):
             wall_s=self.state.wall_s,
             speed=self._meter.measure(self.state.wall_s, steps),
             reward=self._get_mean_reward() if self.model.ep_info_buffer else None,
-            error_mm=last.get("error_mm"),
+            results=tuple(f"{m.label} {show_measure(m, last[name])}" for name, m in self._measures.items() if name in last),
             success_rate=last.get("success_rate"),
         )
 

@@ -36,8 +36,8 @@ class Status:
         wall_s: Wall time so far [s].
         speed: Steps a second; None before two looks at it.
         reward: Mean of the last 100 episodes; None before the first.
-        error_mm: Tool error, RMS, of the last evaluation [mm]; None before the first.
-        success_rate: Its share of successes.
+        results: The measures of the last evaluation, each as a text such as "tool error 0.42 mm"; empty before the first.
+        success_rate: Its share of successes; None before the first, or where the environment does not report success.
     """
 
     title: str
@@ -46,7 +46,7 @@ class Status:
     wall_s: float
     speed: float | None = None
     reward: float | None = None
-    error_mm: float | None = None
+    results: tuple[str, ...] = ()
     success_rate: float | None = None
 
     @property
@@ -167,7 +167,7 @@ def _describe(status: Status) -> list[str]:
     parts = (
         ("{} left", left),
         ("reward {:.3f}", status.reward),
-        ("tool error {:.3f} mm", status.error_mm),
+        *(("{}", result) for result in status.results),
         ("success {:.0%}", status.success_rate),
         ("{:,.0f} steps/s", status.speed),
     )

@@ -1,0 +1,42 @@
+"""What is measured in the episodes of an environment id: its task's measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gym_gazebo2.algos.env_id import get_spec
+from gym_gazebo2.tasks import TASKS, Measure, Task
+
+__all__ = ["format_value", "get_measures", "get_task", "show_measure", "to_si"]
+
+
+def get_task(env_id: str) -> Task | None:
+    """Return the task of an id of this package, or of one registered with ``register_env``; None for other ids."""
+    task = get_spec(env_id).kwargs.get("task")
+    return TASKS.get(task) if isinstance(task, str) else task if isinstance(task, Task) else None
+
+
+def get_measures(env_id: str) -> Mapping[str, Measure]:
+    """Return name → measure, the one that chooses the best model first; empty for ids without a task of this package."""
+    task = get_task(env_id)
+    return {} if task is None else task.MEASURES
+
+
+def to_si(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of results with the tool error in metres: the first version stored it as "error_mm"."""
+    rest = {key: value for key, value in row.items() if key != "error_mm"}
+    return rest | ({"position_error": row["error_mm"] / 1e3} if "error_mm" in row else {})
+
+
+def format_value(value: float) -> str:
+    """Return a number with as many digits as a person compares: 0.0042, 0.176, 28.07, 131.1."""
+    size = abs(value)
+    if size < 0.01:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if size < 1.0 else f"{value:.2f}" if size < 10.0 else f"{value:,.1f}"
+
+
+def show_measure(measure: Measure, value: float) -> str:
+    """Return a value [SI] in the unit that people read, such as "0.176 mm"."""
+    return f"{format_value(measure.scale * value)} {measure.unit}".rstrip()
