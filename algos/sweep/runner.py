@@ -22,6 +22,7 @@ from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.measures import get_measures, read_measured
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.writing import add_advice
+from gym_gazebo2.algos.settings.values import nest
 from gym_gazebo2.algos.sweep.results import check_stored, read_evaluation
 from gym_gazebo2.algos.sweep.search import Search, make_grid, parse_grid, parse_range
 from gym_gazebo2.algos.table import check_hyperparameters
@@ -144,7 +145,7 @@ def name_point(values: dict[str, Any]) -> str:
 
 def _seed(config: SweepConfig, env: str, algo: str, values: dict[str, Any], name: str) -> Iterator[Point]:
     for seed in config.seeds:
-        yield Point(env, algo, seed, values, _get_folder(config, env, algo) / name / f"seed{seed}")
+        yield Point(env, algo, seed, nest(values), _get_folder(config, env, algo) / name / f"seed{seed}")
 
 
 def _get_folder(config: SweepConfig, env: str, algo: str) -> Path:
