@@ -18,10 +18,11 @@ from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
 from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
 from gym_gazebo2.algos.settings.conditions import Condition, check_condition, find_default_target, make_conditions
 from gym_gazebo2.algos.settings.files import read_mapping
+from gym_gazebo2.algos.settings.values import merge, parse_text
 from gym_gazebo2.algos.settings.zoo import read_zoo
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.backends import BACKENDS, get_factory
-from gym_gazebo2.checks import read_number, read_whole
+from gym_gazebo2.checks import read_number, read_positive, read_whole
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
@@ -210,19 +211,9 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     return ResolvedConfig(**{**vars(config), **filled, "hyperparameters": hyperparameters, "eval_every": eval_every})
 
 
-def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with changes in place; dictionaries inside are merged, not replaced."""
-    both = {key: merge(values[key], changes[key]) for key in values if _hold_dicts(key, values, changes)}
-    return {**values, **changes, **both}
-
-
-def _hold_dicts(key: str, *tables: Mapping[str, Any]) -> bool:
-    return all(isinstance(table.get(key), Mapping) for table in tables)
-
-
 def _choose_preset(config: TrainConfig) -> Preset:
     if config.zoo is not None:
-        return read_zoo(config.zoo, config.env, config.algo)
+        return Preset(**read_zoo(config.zoo, config.env))
     most = getattr(get_factory(config.backend), "max_envs", None)
     return get_preset(config.env, config.algo, config.preset, None if most is None else config.num_envs or most)
 
@@ -244,7 +235,7 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     for name in values:
         if name not in names:
             raise UnknownNameError(f"field of {path}", name, names)
-    return values
+    return {name: parse_text(value) if name == "hyperparameters" else value for name, value in values.items()}
 
 
 def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
@@ -278,10 +269,6 @@ BEFORE: dict[str, Callable[[Mapping[str, Any]], Any]] = {"normalize_reward": lam
 """Field of a ``ResolvedConfig`` that files of older versions lack → its value from those that they have."""
 
 
-def _read_positive(name: str, value: Any) -> float:
-    return read_number(name, value, "a positive number", lambda x: x > 0)
-
-
 def _read_path(name: str, value: Any) -> str:
     try:
         return os.fsdecode(value)
@@ -300,7 +287,7 @@ def _read_keywords(name: str, value: Any) -> dict[str, Any]:
 COUNTS = ("steps", "num_envs", "max_episode_steps", "torch_threads", "eval_every", "eval_runs", "num_layers", "num_hidden")
 READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(COUNTS, read_whole),
-    **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds"), _read_positive),
+    **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds"), read_positive),
     "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
     "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
     **dict.fromkeys(("out", "zoo"), _read_path),

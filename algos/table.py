@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
 from gym_gazebo2.algos.networks import GOAL_KEYS
 from gym_gazebo2.algos.settings.hyperparameters import SCHEDULES
-from gym_gazebo2.algos.settings.keywords import NOISE_KEYS, list_keywords, make_keywords
+from gym_gazebo2.algos.settings.keywords import NOISE_KEYS, find_keywords, make_keywords
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["ALGORITHMS", "Algorithm", "check_hyperparameters", "get_algorithm", "make_model", "wrap_actions"]
@@ -87,7 +87,7 @@ def get_algorithm(name: str) -> Algorithm:
 
 def check_hyperparameters(algo: str, names: Iterable[str]) -> None:
     """Raise an UnknownNameError unless the algorithm has hyperparameters of these names, besides "policy"."""
-    known = {*list_keywords(get_algorithm(algo).load_class()), *NOISE_KEYS}
+    known = {*find_keywords(get_algorithm(algo).load_class()), *NOISE_KEYS}
     for name in names:
         if name not in known | {"policy"}:
             raise UnknownNameError(f"hyperparameter of {algo}", name, known)
@@ -121,9 +121,11 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
     check_hyperparameters(algo, values)
     if row.learns == "off_policy" and _has_goals(env.observation_space):
         values.setdefault("replay_buffer_class", "HerReplayBuffer")
-    keywords = make_keywords(values, int(np.prod(env.action_space.shape)), row.activation, row.schedules, row.automatic)
+    cls, num_actions = row.load_class(), int(np.prod(env.action_space.shape))
+    switches = [name for name, annotation in find_keywords(cls).items() if annotation in (bool, "bool")]
+    keywords = make_keywords(values, num_actions, row.activation, row.schedules, row.automatic, switches)
     try:
-        return row.load_class()(policy, env, seed=seed, device="cpu", **keywords)
+        return cls(policy, env, seed=seed, device="cpu", **keywords)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:
         raise InvalidArgumentError(f"hyperparameters of {algo}", values, f"keywords that it takes: {error}") from error
 

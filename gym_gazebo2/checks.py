@@ -10,7 +10,7 @@ import numpy as np
 
 from gym_gazebo2.errors import InvalidArgumentError
 
-__all__ = ["add_row", "read_factor", "read_number", "read_whole"]
+__all__ = ["add_row", "read_factor", "read_number", "read_positive", "read_whole"]
 
 Row = TypeVar("Row")
 
@@ -61,6 +61,15 @@ def read_number(name: str, value: Any, expected: str, holds: Callable[[float], b
     if not is_number or not math.isfinite(value) or not holds(float(value)):
         raise InvalidArgumentError(name, value, expected)
     return float(str(value)) if isinstance(value, np.floating) else float(value)
+
+
+def read_positive(name: str, value: Any) -> float:
+    """Return a finite number above 0 as a ``float``.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    return read_number(name, value, "a positive number", lambda x: x > 0)
 
 
 def read_factor(name: str, factor: Any) -> float:

@@ -43,15 +43,36 @@ def test_ranges_are_read(text: str, expected: Range) -> None:
     assert parse_range(text)[1] == expected
 
 
-@pytest.mark.parametrize("text", ["gamma", "gamma=0.9", "gamma=log:0..1", "gamma=float:1..0", "gamma=near:0..1", "=int:1..2"])
+@pytest.mark.parametrize(
+    "text",
+    ["gamma", "gamma=0.9", "gamma=log:0..1", "gamma=float:1..0", "gamma=near:0..1", "=int:1..2"]
+    + ["gamma=int:0.5..2", "gamma=choice:", "gamma=choice:1,"],
+)
 def test_ranges_that_cannot_be(text: str) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^search is .*, expected NAME=KIND:LOW\.\.HIGH"):
         parse_range(text)
 
 
-def test_a_grid_that_cannot_be() -> None:
-    with pytest.raises(InvalidArgumentError, match="^hyper is 'gamma', expected NAME=VALUE,VALUE"):
-        parse_grid(["gamma"])
+@pytest.mark.parametrize("text", ["gamma", "gamma=", "gamma=0.9,"])
+def test_a_grid_that_cannot_be(text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^hyper is '{text}', expected NAME=VALUE,VALUE"):
+        parse_grid([text])
+
+
+def test_a_grid_has_the_values_of_one_training() -> None:
+    words = ("normalize_advantage=True,False", "policy_kwargs.log_std_init=-1,-0.5", "policy_kwargs.net_arch=[64,64],[8]")
+    points = list(list_points(SweepConfig(env=("SCARA-v0",), seeds=(0,), hyper=words)))
+    assert len(points) == 8 == len({point.folder for point in points})
+    assert [point.hyperparameters["normalize_advantage"] for point in points] == [True] * 4 + [False] * 4
+    assert points[0].hyperparameters["policy_kwargs"] == {"log_std_init": -1, "net_arch": [64, 64]}
+
+
+def test_a_search_chooses_among_lists(tmp_path: Path) -> None:
+    name, given = parse_range("policy_kwargs.net_arch=choice:[64,64],[8]")
+    assert given.values == ([64, 64], [8])
+    search = Search(tmp_path / "optuna.log", {name: given}, 0)
+    number, values = search.ask()
+    assert values[name] in given.values and search.get_open() == [(number, values)]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +81,7 @@ def test_a_grid_that_cannot_be() -> None:
     + [{"runs": 1}, {"steps": 0}, {"seeds": (-1,)}, {"hyper": ("gama=0.9,0.95",)}, {"search": ("gama=float:0.8..0.9",)}]
     + [{"algo": ("ppo", "sac"), "hyper": ("n_epochs=5",)}, {"env": ("SCARA-v0", "SCARA-v9")}]
     + [{"hyper": ("gamma=0.9",), "search": ("gamma=float:0.8..0.9",)}]
+    + [{"hyper": ("policy_kwargs=1",), "search": ("policy_kwargs.log_std_init=float:-1..0",)}]
     + [{"hyper": ("n_epochs=5,10",), "search": ("gamma=float:0.8..0.9",)}],
 )
 def test_sweeps_that_cannot_be(bad: dict[str, object]) -> None:

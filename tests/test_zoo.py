@@ -9,14 +9,15 @@ from stable_baselines3.common.utils import LinearSchedule
 from torch import nn
 
 from gym_gazebo2.algos import TrainConfig, make_vec_env, train
-from gym_gazebo2.algos.config import resolve
+from gym_gazebo2.algos.config import read_config_file, resolve
 from gym_gazebo2.algos.natural.layers import LayerNormBlock
 from gym_gazebo2.algos.networks import NormalizedActivation
-from gym_gazebo2.algos.presets import PAPER, PRESETS
+from gym_gazebo2.algos.presets import PAPER, PRESETS, Preset
 from gym_gazebo2.algos.runs.model_file import read_model_file
-from gym_gazebo2.algos.settings.keywords import make_keywords, parse_assignments
-from gym_gazebo2.algos.settings.zoo import parse_expression, read_zoo
-from gym_gazebo2.algos.table import ALGORITHMS, make_model
+from gym_gazebo2.algos.settings.keywords import make_keywords
+from gym_gazebo2.algos.settings.values import parse_assignments, parse_value
+from gym_gazebo2.algos.settings.zoo import read_zoo
+from gym_gazebo2.algos.table import ALGORITHMS, check_hyperparameters, make_model
 from gym_gazebo2.cli import main
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownNameError
 
@@ -54,7 +55,7 @@ def file(tmp_path):
 
 
 def test_an_entry_becomes_a_preset(file):
-    preset = read_zoo(file, "SCARA-v0", "ppo")
+    preset = Preset(**read_zoo(file, "SCARA-v0"))
     assert (preset.steps, preset.num_envs, preset.normalize, preset.normalize_reward) == (400, 4, True, True)
     values = preset.hyperparameters
     assert values["learning_rate"] == "lin_3e-4" and values["ent_coef"] == 1e-3 and values["n_steps"] == 50
@@ -67,12 +68,12 @@ def test_an_entry_becomes_a_preset(file):
 
 
 def test_the_default_entry_stands_for_other_ids(file):
-    preset = read_zoo(file, "MARA-v0", "ppo")
+    preset = Preset(**read_zoo(file, "MARA-v0"))
     assert preset.hyperparameters["n_steps"] == 25 and (preset.normalize, preset.normalize_reward) == (True, False)
 
 
 def test_every_key_may_be_a_schedule(file):
-    keywords = make_keywords(read_zoo(file, "SCARA-v0", "ppo").hyperparameters, 3, "tanh")
+    keywords = make_keywords(read_zoo(file, "SCARA-v0")["hyperparameters"], 3, "tanh")
     for name, start in (("learning_rate", 3e-4), ("clip_range", 0.2)):
         assert isinstance(keywords[name], LinearSchedule)
         assert keywords[name](1.0) == pytest.approx(start) and keywords[name](0.5) == pytest.approx(start / 2)
@@ -99,35 +100,53 @@ MARAReachGoal-v0:
   replay_buffer_class: HerReplayBuffer
   replay_buffer_kwargs: "dict(goal_selection_strategy='final', n_sampled_goal=2)"
 """)
-    preset = read_zoo(path, "MARAReachGoal-v0", "ddpg")
+    values = read_zoo(path, "MARAReachGoal-v0")["hyperparameters"]
     with contextlib.closing(make_vec_env("MARAReachGoal-v0", 2, backend="fake")) as env:
-        model = make_model("ddpg", env, preset.hyperparameters, 0)
+        model = make_model("ddpg", env, values, 0)
     assert model.replay_buffer.n_sampled_goal == 2 and model.train_freq.frequency == 1
     assert model.action_noise._sigma == pytest.approx([0.5] * 6)
 
 
-def test_expressions_are_data():
-    assert parse_expression("x", "dict(a=[1, -2.5], b=dict(c=None), d=(True, 'e'))") == {
-        "a": [1, -2.5],
-        "b": {"c": None},
-        "d": [True, "e"],
-    }
-    assert parse_expression("x", "dict(optimizer_class=RMSpropTFLike)") == {"optimizer_class": "RMSpropTFLike"}
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("20", 20), ("1e-3", 1e-3), ("-0.5", -0.5), ("True", True), ("false", False), ("None", None), ("null", None),
+        ("lin_3e-4", "lin_3e-4"), ("auto_0.1", "auto_0.1"), ("relu", "relu"), ("nn.ReLU", "relu"), ("'20'", "20"),
+        ("ornstein-uhlenbeck", "ornstein-uhlenbeck"), ("[64, 64]", [64, 64]), ("(1, 'step')", [1, "step"]),
+        ("{'a': 1, b: true}", {"a": 1, "b": True}), ('{"a": [null]}', {"a": [None]}),
+        ("dict(a=[1, -2.5], b=dict(c=None), d=(True, 'e'))", {"a": [1, -2.5], "b": {"c": None}, "d": [True, "e"]}),
+        ("dict(optimizer_class=th.optim.Adam, activation_fn=nn.ELU)", {"optimizer_class": "Adam", "activation_fn": "elu"}),
+    ],
+)  # fmt: skip
+def test_a_text_is_a_plain_value(text, value):
+    found = parse_value(text)
+    assert found == value and type(found) is type(value)
+
+
+def test_optimizers_are_found_by_name():
     kwargs = make_keywords({"policy_kwargs": {"optimizer_class": "RMSpropTFLike"}}, 3, "tanh")["policy_kwargs"]
     assert kwargs["optimizer_class"] is RMSpropTFLike
 
 
 @pytest.mark.parametrize(
     "text",
-    ["__import__('os').system('touch hacked')", "dict(a=open('x'))", "[x for x in (1,)]", "nn.Secret", "os.environ", "1 +",
-     "2**9", "dict([('a', 1)])", "f'{1}'", "-'a'", "{[1]: 2}", "dict(**dict(a=1))", "{**{'a': 1}}",
-     pytest.param("-" * 5000 + "1", id="signs")],
+    ["dict(a=open('hacked', 'w'))", "[x for x in (1,)]", "[nn.Secret]", "(os.environ)", "[1 +", "[2**9]", "dict([('a', 1)])",
+     "[f'{1}']", "[-'a']", "{[1]: 2}", "dict(**dict(a=1))", "{**{'a': 1}}", "[b'a']", "(__import__('os').mkdir('hacked'))",
+     pytest.param(f"[{'-' * 5000}1]", id="signs")],
 )  # fmt: skip
-def test_nothing_is_evaluated(text, tmp_path, monkeypatch):
+def test_a_list_or_dictionary_of_anything_but_plain_values_is_refused(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InvalidArgumentError, match="literals"):
-        parse_expression("policy_kwargs", text)
+    with pytest.raises(InvalidArgumentError, match=r"^Cannot read policy_kwargs=.*Allowed are literals"):
+        parse_value(text, "policy_kwargs")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text", ["__import__('os').mkdir('hacked')", "open('hacked', 'w')", "nn.Secret", "2**9", "1 +", "1if 2"]
+)
+def test_what_is_neither_is_text_that_nobody_evaluates(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse_value(text) == text and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -141,12 +160,20 @@ def test_nothing_is_evaluated(text, tmp_path, monkeypatch):
         ("SCARA-v0: {1: 5}", UnknownNameError, "hyperparameter of ppo"),
         ("SCARA-v0: {n_timesteps: .inf}", InvalidArgumentError, "n_timesteps is inf"),
         ("SCARA-v0: {n_envs: .nan}", InvalidArgumentError, "n_envs is nan"),
-        ("SCARA-v0: {gamma: lin_0.9}", InvalidArgumentError, "gamma is 'lin_0.9', expected no schedule; only learning_rate"),
+        ("SCARA-v0: {gamma: lin_0.9}", InvalidArgumentError, r"gamma cannot be a schedule \('lin_0.9'\). .*: learning_rate"),
         ("SCARA-v0: {n_envs: 0.5}", InvalidArgumentError, "n_envs"),
         ("SCARA-v0: {n_timesteps: many}", InvalidArgumentError, "n_timesteps"),
         ("SCARA-v0: {normalize: '{1: 2}'}", InvalidArgumentError, "normalize"),
         ("SCARA-v0: {normalize: {norm_obs: false}}", InvalidArgumentError, "normalize"),
-        ("SCARA-v0: {policy_kwargs: '[1]'}", InvalidArgumentError, "policy_kwargs"),
+        (
+            "SCARA-v0: {normalize: {norm_obs: false, norm_reward: true}}",
+            InvalidArgumentError,
+            "norm_reward needs norm_obs",
+        ),
+        ("SCARA-v0: {policy_kwargs: '[1]'}", InvalidArgumentError, r"policy_kwargs is \[1\], expected a dictionary"),
+        ("SCARA-v0: {policy_kwargs: null}", InvalidArgumentError, "policy_kwargs is None, expected a dictionary"),
+        ("SCARA-v0: {policy_kwargs: dict(a=open(1))}", InvalidArgumentError, r"Cannot read policy_kwargs=dict\(a=open"),
+        ("SCARA-v0: {normalize_advantage: 1}", InvalidArgumentError, "normalize_advantage is 1, expected true or false"),
         ("SCARA-v0: {learning_rate: lin_fast}", InvalidArgumentError, "lin_"),
         ("SCARA-v0: {policy: CnnPolicy}", InvalidArgumentError, "hyperparameters of ppo"),
         ("- 1", RunError, "expected a mapping"),
@@ -166,7 +193,7 @@ def test_bad_files(tmp_path, content, error, message):
     ("algo", "name"), [("ppo", "ent_coef"), ("trpo", "target_kl"), ("acktr", "vf_coef"), ("acktr", "damping")]
 )
 def test_a_keyword_that_takes_no_schedule(algo, name):
-    with pytest.raises(InvalidArgumentError, match=f"{name} is 'lin_0.1', expected no schedule; only learning_rate"):
+    with pytest.raises(InvalidArgumentError, match=f"{name} cannot be a schedule .*Schedules are allowed for: learning_rate"):
         resolve_model(algo, {name: "lin_0.1"})
 
 
@@ -182,15 +209,15 @@ def resolve_model(algo, hyperparameters):
 
 def test_a_file_that_is_missing(tmp_path):
     with pytest.raises(RunError, match="--zoo"):
-        read_zoo(tmp_path / "none.yml", "SCARA-v0", "ppo")
+        read_zoo(tmp_path / "none.yml", "SCARA-v0")
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_keys_of_every_row_are_known(algo, tmp_path):
+def test_keys_of_every_row_are_known(algo):
     """A subclass that passes keywords on knows its base's too."""
-    path = tmp_path / "zoo.yml"
-    path.write_text("default: {learning_rate: 0.1, gamma: 0.9, policy_kwargs: 'dict()'}")
-    assert read_zoo(path, "SCARA-v0", algo).hyperparameters["gamma"] == 0.9
+    check_hyperparameters(algo, ["learning_rate", "gamma", "policy_kwargs", "noise_std", "policy"])
+    with pytest.raises(UnknownNameError, match=f"hyperparameter of {algo} 'gama'. Did you mean 'gamma'"):
+        check_hyperparameters(algo, ["gama"])
 
 
 def test_words_of_a_command_line():
@@ -201,11 +228,35 @@ def test_words_of_a_command_line():
         "use_sde": True,
         "policy_kwargs": {"net_arch": [8, 8], "a": {"b": None}},
     }
+    assert parse_assignments(["a=1", "a=2", "b.c=1", "b.c=2"]) == {"a": 2, "b": {"c": 2}}, "the last one wins"
     for word in ("n_steps", "=3", "n_steps=", "a..b=1"):
         with pytest.raises(InvalidArgumentError, match="KEY=VALUE"):
             parse_assignments([word])
-    with pytest.raises(InvalidArgumentError, match=r"'a.b.c=2', expected no part of b, which is 1 already"):
-        parse_assignments(["a.b=1", "a.b.c=2"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.b=1", "a.b.c=2"], r"^Cannot set a.b.c=2: a.b was already set to 1\.$"),
+        (["a.b.c=2", "a.b=1"], r"^Cannot set a.b=1: a.b.c was already set to 2\.$"),
+        (["a={'b': 1}", "a.b=2"], "^Cannot set a.b=2: a was already set"),
+    ],
+)
+def test_a_key_and_a_part_of_it_are_refused_in_either_order(words, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        parse_assignments(words)
+    assert parse_assignments(["ab=1", "a.b=2"]) == {"ab": 1, "a": {"b": 2}}
+
+
+def test_yaml_numbers_need_no_point(tmp_path):
+    """YAML 1.1 reads 1e-3 as text."""
+    path = tmp_path / "options.yaml"
+    path.write_text(
+        "target_error_mm: 1e-3\nhyperparameters: {ent_coef: 1e-3, gamma: '0.5', policy_kwargs: 'dict(net_arch=[8])'}\n"
+    )
+    config = TrainConfig(**read_config_file(path))
+    assert config.target_error_mm == 1e-3
+    assert config.hyperparameters == {"ent_coef": 1e-3, "gamma": 0.5, "policy_kwargs": {"net_arch": [8]}}
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,6 @@ __all__ = ["FILM_FORMATS", "FilmWriter", "check_film"]
 
 SIZE = (640, 480)
 """Width and height of a film [px]. H.264 needs even numbers."""
-HIDDEN = np.array([0.0, 0.0, -1.0])
-"""Position of the goal marker below the floor [m], for tasks without a goal to draw."""
 
 
 class _Encoder(Protocol):
@@ -123,7 +121,7 @@ class FilmWriter:
 
     def add(self, q: NDArray[np.float64], p_goal: NDArray[np.float64] | None) -> None:
         """Add a picture of a pose (dof,) [rad] and of a goal (3,) [m], or of no goal."""
-        self._encoder.add(self._painter.draw(q, HIDDEN if p_goal is None else p_goal, "overview"))
+        self._encoder.add(self._painter.draw(q, p_goal, "overview"))
 
     def close(self) -> None:
         """Write the file; without a frame nothing is written.

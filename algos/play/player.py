@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.env_id import check_env_id
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, Policy, get_episode_steps, make_eval_env
-from gym_gazebo2.algos.measures import get_measures, show_measure
+from gym_gazebo2.algos.measures import describe_measures, get_measures
 from gym_gazebo2.algos.play.film import FilmWriter, check_film
 from gym_gazebo2.algos.play.keyboard import HELP, Sliders, open_keyboard
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
 from gym_gazebo2.algos.runs.writing import add_advice
-from gym_gazebo2.algos.vec_env import BatchedVecEnv
+from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.display import check_display
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError
+from gym_gazebo2.tasks import Measure
 
 __all__ = ["PlayConfig", "Played", "play"]
 
@@ -80,21 +82,19 @@ class Played:
     Attributes:
         steps: Number of steps.
         reward: Sum of the rewards.
-        measures: A dictionary from the task's measures to their values at the last state [SI units].
-        is_success: Whether the last state is a success.
-        summary: The first measure with its name and unit, such as "tool error 0.176 mm"; "" for a task without measures.
+        measured: What the task measured at the last state, such as "tool error 0.42 mm"; empty if it measures nothing.
+        is_success: Whether the last state is a success; None if the environment does not report success.
     """
 
     steps: int
     reward: float
-    measures: Mapping[str, float]
-    is_success: bool
-    summary: str
+    measured: str
+    is_success: bool | None
 
 
 @add_advice("Or choose another file with --record.")
 def play(what: str | os.PathLike[str], config: PlayConfig = PlayConfig()) -> list[Played]:
-    """Play episodes of a run's environment, or of an id of this package.
+    """Play episodes of a run's environment, or of an environment id.
 
     Args:
         what: A run's folder, or an environment id.
@@ -107,7 +107,8 @@ def play(what: str | os.PathLike[str], config: PlayConfig = PlayConfig()) -> lis
         RunError: There is no finished run, or its model is corrupt.
         WriteError: The film cannot be written.
         UnknownNameError: There is no such id or backend.
-        InvalidArgumentError: An id alone has no policy, the film has an unknown suffix, or the id is no arm of this package.
+        InvalidArgumentError: An id alone has no policy, or the film has an unknown suffix.
+        UnsupportedError: Sliders or a film are asked for, and the environment is no arm of this package.
         RenderError: There is no display for a window, or no off-screen OpenGL for a film.
         UsageError: Sliders without a terminal.
     """
@@ -118,20 +119,23 @@ def play(what: str | os.PathLike[str], config: PlayConfig = PlayConfig()) -> lis
     if kind == "policy" and file is None:
         raise InvalidArgumentError("policy", kind, f"'random' or 'sliders', as {os.fspath(what)} is not a run folder")
     env_id = os.fspath(what) if file is None else file.config.env
+    if not has_batched_form(env_id) and (kind == "sliders" or config.record is not None):
+        subject = "Sliders need" if kind == "sliders" else "A film needs"
+        raise UnsupportedError(f"{subject} an arm of gym_gazebo2, but {env_id} is not one. Play it in its own window.")
     with contextlib.ExitStack() as stack:
-        arm = stack.enter_context(contextlib.closing(_make_arm(env_id, file, config)))
+        env: Any = stack.enter_context(contextlib.closing(_make_env(env_id, file, config)))
         film = None
         if config.record is not None:
-            writer = FilmWriter(config.record, arm.arms.robot, arm.arms.control_dt)
-            film = stack.enter_context(contextlib.closing(writer))
+            film = stack.enter_context(contextlib.closing(FilmWriter(config.record, env.arms.robot, env.arms.control_dt)))
+        measures = get_measures(env_id)
         if kind == "sliders":
-            sliders = Sliders(arm.arms.robot.joint_names)
-            read_keys = stack.enter_context(open_keyboard(arm.arms.control_dt))
-            session = _Session(env_id, arm, arm, lambda: sliders, config.steps or math.inf, film)
+            sliders = Sliders(env.arms.robot.joint_names)
+            read_keys = stack.enter_context(open_keyboard(env.arms.control_dt))
+            session = _Session(env, lambda: sliders, config.steps or math.inf, measures, film)
             return list(session.play_all(config, lambda: _apply_keys(sliders, read_keys())))
         steps = config.steps or get_episode_steps(env_id, None if file is None else file.config.max_episode_steps)
-        env, make_policy = _make_policy(arm, file if kind == "policy" else None, config.seed)
-        return list(_Session(env_id, arm, env, make_policy, steps, film).play_all(config, lambda: ""))
+        wrapped, make_policy = _make_policy(env, file if kind == "policy" else None, config.seed)
+        return list(_Session(wrapped, make_policy, steps, measures, film).play_all(config, lambda: ""))
 
 
 def _open_model(what: str, config: PlayConfig) -> ModelFile | None:
@@ -140,13 +144,13 @@ def _open_model(what: str, config: PlayConfig) -> ModelFile | None:
         return read_model_file(RunFolder.open(what).get_model(config.model))
     if what not in gymnasium.registry:
         if os.sep in what:
-            RunFolder.open(what)  # a path: raises the error of a folder that holds no run
+            RunFolder.open(what)  # raises the error of a folder without a run, which says more about a path
         check_env_id(what)
     return None
 
 
-def _make_arm(env_id: str, file: ModelFile | None, config: PlayConfig) -> BatchedVecEnv:
-    """Make one arm, in a window unless it is recorded."""
+def _make_env(env_id: str, file: ModelFile | None, config: PlayConfig) -> VecEnv:
+    """Make one environment, in a window unless it is recorded."""
     given = {"backend": config.backend, "start_noise": config.start_noise}
     kwargs: dict[str, Any] = {} if file is None else dict(file.config.env_kwargs)
     kwargs |= {key: value for key, value in given.items() if value is not None}
@@ -156,41 +160,40 @@ def _make_arm(env_id: str, file: ModelFile | None, config: PlayConfig) -> Batche
         if window:
             check_display("record a film with --record FILE")
         kwargs |= window
-    env = make_eval_env(env_id, 1, **kwargs)
-    if not isinstance(env, BatchedVecEnv):
-        env.close()
-        sentence = f"Cannot play {env_id}: it is no arm of gym_gazebo2. Choose an id that `gym-gazebo2 envs` lists."
-        raise InvalidArgumentError("what", env_id, sentence=sentence)
-    return env
+    return make_eval_env(env_id, 1, **kwargs)
 
 
-def _make_policy(arm: BatchedVecEnv, file: ModelFile | None, seed: int) -> tuple[VecEnv, Callable[[], Policy]]:
-    """Return the environment that the policy acts in, and a function that makes the policy of an episode."""
+def _make_policy(env: VecEnv, file: ModelFile | None, seed: int) -> tuple[VecEnv, Callable[[], Policy]]:
+    """Return the environment as the policy needs it, and a function that makes the policy of an episode.
+
+    Args:
+        env: The environment.
+        file: The model that acts; None for random actions.
+        seed: Seed of random actions.
+    """
     if file is not None:
         model = file.build()
-        return file.wrap(arm), lambda: ModelPolicy(model)
-    arm.action_space.seed(seed)
-    return arm, lambda: lambda observation: arm.action_space.sample()[None]
+        return file.wrap(env), lambda: ModelPolicy(model)
+    env.action_space.seed(seed)
+    return env, lambda: lambda observation: np.asarray(env.action_space.sample())[None]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Session:
-    """Episodes of one arm.
+    """Episodes of one environment.
 
     Attributes:
-        env_id: Environment id.
-        arm: The arm.
-        env: The arm, or a wrapper of it with the policy's actions and normalised observations.
+        env: The environment, wrapped as the policy needs it.
         make_policy: Makes the policy of one episode.
         max_steps: Most steps per episode.
+        measures: The task's measures.
         film: Where the frames go; None for a window.
     """
 
-    env_id: str
-    arm: BatchedVecEnv
-    env: VecEnv
+    env: Any
     make_policy: Callable[[], Policy]
     max_steps: float
+    measures: Mapping[str, Measure]
     film: FilmWriter | None
 
     def play_all(self, config: PlayConfig, read_command: Callable[[], str]) -> Iterator[Played]:
@@ -204,27 +207,26 @@ class _Session:
         while episode < config.episodes and command != "quit":
             played, command = self._play_one(config.seed + episode, read_command)
             yield played
-            episode += command != "reset"  # the user may start over as often as he likes
+            episode += command != "reset"  # an episode that the user started anew does not count
 
     def _play_one(self, seed: int, read_command: Callable[[], str]) -> tuple[Played, str]:
+        """Play one episode; return its result, and the command that ended it."""
         self.env.seed(seed)
         observation, policy = self.env.reset(), self.make_policy()
-        steps, total, is_over, command = 0, 0.0, False, ""
-        while steps < self.max_steps and not is_over and not command:
+        steps, total, has_ended, command = 0, 0.0, False, ""
+        while steps < self.max_steps and not has_ended and not command:
             observation, reward, dones, infos = self.env.step(policy(observation))
-            steps, total, is_over = steps + 1, total + float(reward[0]), bool(dones[0])
+            steps, total, has_ended = steps + 1, total + float(reward[0]), bool(dones[0])
             self._add_frame()
             command = read_command()
-        measures = get_measures(self.env_id)
-        values = {name: float(infos[0][name]) for name in measures}
-        summary = next((f"{measure.label} {show_measure(measure, values[name])}" for name, measure in measures.items()), "")
-        return Played(steps, total, values, bool(infos[0]["is_success"]), summary), command
+        return Played(steps, total, describe_measures(self.measures, infos[0]), infos[0].get("is_success")), command
 
     def _add_frame(self) -> None:
-        """Record the arm as it stood at the end of the step: an arm whose episode ended stands at its next start already."""
-        if self.film is not None and self.arm.arms.ended is not None:
-            state, goal = self.arm.arms.ended
-            pose = self.arm.arms.task.get_goal_pose(goal)
+        """Record the arm as it stood at the end of the step, also if its episode ended and it stands at its next start."""
+        if self.film is not None:
+            arms = self.env.unwrapped.arms
+            state, goal = arms.ended
+            pose = arms.task.get_goal_pose(goal)
             self.film.add(state.arm.q[0], None if pose is None else pose[0, :3])
 
 

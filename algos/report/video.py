@@ -13,9 +13,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env
 from gym_gazebo2.algos.images import Picture, encode_animation, make_image
-from gym_gazebo2.algos.measures import get_measures, show_measure
+from gym_gazebo2.algos.measures import describe_measures
 from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
-from gym_gazebo2.algos.vec_env import BatchedVecEnv, has_batched_form
+from gym_gazebo2.algos.vec_env import BatchedVecEnv
 
 __all__ = ["SIZE", "FilmedEpisode", "encode_film", "film_episode"]
 
@@ -38,7 +38,7 @@ class FilmedEpisode:
     Attributes:
         frames: The pictures, the first one at the start.
         times: Simulated time of each picture [s].
-        measured: The task's first measure at each picture, with name and unit; "" for tasks without measures.
+        measured: What the task measures at each picture, such as "tool error 0.42 mm".
     """
 
     frames: list[Picture]
@@ -46,23 +46,18 @@ class FilmedEpisode:
     measured: list[str]
 
 
-def film_episode(path: Path, seed: int = 0) -> FilmedEpisode | None:
-    """Run one episode of a model on the embedded backend, and draw it. If the task ends it, the last state is left out.
+def film_episode(path: Path, seed: int = 0) -> FilmedEpisode:
+    """Run one episode of a model on the embedded backend, and draw it.
 
     Args:
-        path: The model file.
+        path: The model file of an arm.
         seed: Seed of the episode.
-
-    Returns:
-        The episode; None for an environment that is no arm of this package.
 
     Raises:
         RunError: The model file is missing or corrupt.
         RenderError: The machine has no off-screen OpenGL.
     """
     file = read_model_file(path)
-    if not has_batched_form(file.config.env):
-        return None
     kwargs = {**file.config.env_kwargs, "backend": "mujoco"}
     if file.config.backend != "mujoco":
         kwargs.pop("backend_options", None)  # they are those of the training's backend
@@ -72,23 +67,23 @@ def film_episode(path: Path, seed: int = 0) -> FilmedEpisode | None:
 
 
 def _film(wrapped: VecEnv, env: Any, file: ModelFile, seed: int) -> FilmedEpisode:
+    """Run one episode in a wrapped environment, and draw the environment inside."""
     num_steps = get_episode_steps(file.config.env, file.config.max_episode_steps)
     stride = -(-num_steps // MOST_FRAMES)  # rounded up
     policy, camera, episode = ModelPolicy(file.build()), _Camera(env), FilmedEpisode([], [], [])
-    name, measure = next(iter(get_measures(file.config.env).items()), ("", None))
     wrapped.seed(seed)
     observation = wrapped.reset()
-    info = env.reset_infos[0]
+    info, has_ended = env.reset_infos[0], False
     for step in range(num_steps + 1):
-        if step % stride == 0 or step == num_steps:
-            episode.frames.append(camera.shoot())
+        if step % stride == 0 or step == num_steps or has_ended:
+            # An arm whose episode ended is already at its next start: the picture before stands for the end.
+            episode.frames.append(episode.frames[-1] if has_ended else camera.shoot())
             episode.times.append(info["time"])
-            episode.measured.append("" if measure is None else f"{measure.label} {show_measure(measure, info[name])}")
-        if step < num_steps:
-            observation, _, done, infos = wrapped.step(policy(observation))
-            info = infos[0]
-            if done[0]:  # the arm stands at the start of its next episode already
-                break
+            episode.measured.append(describe_measures(env.arms.task.MEASURES, info))
+        if step == num_steps or has_ended:
+            break
+        observation, _, dones, infos = wrapped.step(policy(observation))
+        info, has_ended = infos[0], bool(dones[0])
     return episode
 
 
@@ -96,15 +91,16 @@ class _Camera:
     """Draws the arm again only if it has moved: without a graphics card, drawing takes most of a report's time."""
 
     def __init__(self, env: BatchedVecEnv) -> None:
-        self._env: Any = env
+        self._env = env
         self._q: NDArray[np.float64] | None = None
         self._picture: Picture
 
     def shoot(self) -> Picture:
         """Return a picture of the first arm."""
-        q = self._env.arms.arm.q[0]
+        q = self._env.arms.require_state().arm.q[0]
         if self._q is None or np.abs(q - self._q).max() > STILL_RAD:
-            self._q, self._picture = q.copy(), self._env.get_images()[0]
+            [picture] = self._env.get_images()
+            self._q, self._picture = q.copy(), np.asarray(picture)
         return self._picture
 
 

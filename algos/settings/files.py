@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from gym_gazebo2.errors import MissingDependencyError, RunError
 
 __all__ = ["read_mapping"]
 
+FLOAT = re.compile(r"^(?:[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$")
+"""YAML 1.2's floats. PyYAML implements YAML 1.1, in which 1e-3 is a string, as it has no point."""
+
 
 def read_mapping(path: Path, advice: str) -> dict[str, Any]:
-    """Return the contents of a file: JSON where its name ends so, else YAML.
+    """Return the contents of a file: JSON where its name ends in .json, else YAML.
 
     Args:
         path: The file.
@@ -37,7 +41,12 @@ def _parse_yaml(text: str) -> Any:
         import yaml
     except ImportError as error:
         raise MissingDependencyError("yaml", "train") from error
+
+    class Loader(yaml.SafeLoader):
+        """Plain values only, with YAML 1.2's floats."""
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader)  # a SafeLoader: it makes no objects
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error

@@ -1,4 +1,7 @@
-"""Keywords of algorithms, read before anything is made: stable-baselines3 accepts some that fail, or do nothing, much later."""
+"""Checks of hyperparameters, before anything is made.
+
+Stable-baselines3 accepts some invalid values, and fails much later or ignores them. Here each value is checked once.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 from stable_baselines3.common.utils import LinearSchedule
 
-from gym_gazebo2.checks import read_number, read_whole
+from gym_gazebo2.checks import read_number, read_positive, read_whole
 from gym_gazebo2.errors import InvalidArgumentError
 
 __all__ = ["SCHEDULES", "parse_hyperparameters"]
@@ -17,46 +20,54 @@ SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
 
 
 def parse_hyperparameters(
-    hyperparameters: Mapping[str, Any], schedules: Collection[str] = SCHEDULES, automatic: Collection[str] = ()
+    hyperparameters: Mapping[str, Any],
+    schedules: Collection[str] = SCHEDULES,
+    automatic: Collection[str] = (),
+    switches: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return the keywords for the algorithm's constructor; "lin_x" becomes a schedule from x to 0, as in rl-baselines3-zoo.
+    """Return checked values for an algorithm's constructor; "lin_x" becomes a schedule from x to 0, as in rl-baselines3-zoo.
 
     Args:
         hyperparameters: Plain values.
         schedules: Keywords that may be schedules.
-        automatic: Keywords that may be "auto", or "auto_" and a start: what the algorithm learns by itself.
+        automatic: Keywords that may be "auto", or "auto_" and a first value: the algorithm learns them.
+        switches: Keywords that are true or false.
 
     Raises:
-        InvalidArgumentError: A value that no algorithm can work with.
+        InvalidArgumentError: A value is invalid for every algorithm.
     """
-    return {
-        name: value if name in automatic and _is_automatic(value) else _parse(name, value, schedules)
-        for name, value in hyperparameters.items()
-    }
+
+    def parse(name: str, value: Any) -> Any:
+        if name in automatic and isinstance(value, str) and value.startswith("auto"):
+            return value
+        if isinstance(value, str) and value.startswith("lin_"):
+            return _make_schedule(name, value, schedules)
+        # A schedule as a function comes only from Python code: JSON and text have none.
+        if callable(value) or (value is None and name in OPTIONAL):
+            return value
+        if name in switches and not isinstance(value, bool):
+            raise InvalidArgumentError(name, value, "true or false")
+        return _check(name, value)
+
+    return {name: parse(name, value) for name, value in hyperparameters.items()}
 
 
-def _parse(name: str, value: Any, schedules: Collection[str]) -> Any:
-    if isinstance(value, str) and value.startswith("lin_"):
-        if name not in schedules:
-            raise InvalidArgumentError(name, value, f"no schedule; only {', '.join(schedules)} may be one")
-        return LinearSchedule(_check(name, _parse_start(name, value)), 0.0, 1.0)
-    return value if callable(value) or (value is None and name in OPTIONAL) else _check(name, value)
-
-
-def _parse_start(name: str, value: str) -> float:
+def _make_schedule(name: str, value: str, schedules: Collection[str]) -> LinearSchedule:
+    if name not in schedules:
+        allowed = f"Schedules are allowed for: {', '.join(schedules)}."
+        raise InvalidArgumentError(name, value, sentence=f"{name} cannot be a schedule ({value!r}). {allowed}")
     expected = "a number, or 'lin_' and a number"
     try:
-        return read_number(name, float(value.removeprefix("lin_")), expected)
+        start = read_number(name, float(value.removeprefix("lin_")), expected)
     except ValueError as error:
         raise InvalidArgumentError(name, value, expected) from error
+    return LinearSchedule(_check(name, start), 0.0, 1.0)
 
 
 def _check(name: str, value: Any) -> Any:
+    if name.endswith("_kwargs") and not isinstance(value, Mapping):
+        raise InvalidArgumentError(name, value, "a dictionary, such as dict(key=value)")
     return RULES[name](name, value) if name in RULES else value
-
-
-def _read_positive(name: str, value: Any) -> float:
-    return read_number(name, value, "a positive number", lambda x: x > 0)
 
 
 def _read_share(name: str, value: Any) -> float:
@@ -65,10 +76,6 @@ def _read_share(name: str, value: Any) -> float:
 
 def _read_coefficient(name: str, value: Any) -> float:
     return read_number(name, value, "a number of at least 0", lambda x: x >= 0)
-
-
-def _is_automatic(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("auto")
 
 
 COUNTS = (
@@ -89,11 +96,11 @@ SHARES = ("gamma", "gae_lambda", "tau")
 COEFFICIENTS = ("vf_coef", "ent_coef", "noise_std")
 RULES: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(COUNTS, read_whole),
-    **dict.fromkeys(POSITIVES, _read_positive),
+    **dict.fromkeys(POSITIVES, read_positive),
     **dict.fromkeys(SHARES, _read_share),
     **dict.fromkeys(COEFFICIENTS, _read_coefficient),
     "learning_starts": lambda name, value: read_whole(name, value, least=0),
 }
-"""Keyword → what makes a plain value of it, or refuses it; keywords that are not here go to the algorithm as they are."""
+"""Keyword → function that returns its plain value, or raises. The algorithm alone checks keywords that are not here."""
 OPTIONAL = ("clip_range_vf", "target_kl")
-"""Keywords for which None means: not at all."""
+"""Keywords that None switches off."""

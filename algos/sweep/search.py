@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.algos.runs.writing import convert_os_errors
+from gym_gazebo2.algos.settings.values import parse_value, split_assignment, split_list
 from gym_gazebo2.algos.sweep.results import OTHER_OUT, check_same
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
 
 __all__ = ["Range", "Search", "make_grid", "parse_grid", "parse_range"]
 
 KINDS = ("float", "log", "int", "choice")
+GRID = "NAME=VALUE,VALUE"
 RANGE = f"NAME=KIND:LOW..HIGH or NAME=choice:A,B; the kinds are {', '.join(KINDS)}"
 
 
@@ -25,7 +27,7 @@ class Range:
 
     Attributes:
         kind: "float", "log" (uniform in the logarithm), "int" or "choice".
-        values: Lower and upper end, or the choices.
+        values: Lower and upper end, or the choices, plain values.
     """
 
     kind: str
@@ -35,11 +37,15 @@ class Range:
 def parse_grid(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     """Return hyperparameters and their values, from texts such as "n_epochs=5,10".
 
+    Args:
+        texts: Each a key, with points between the parts of a nested one, and values in the grammar of
+            ``settings.values``, separated by commas.
+
     Raises:
         InvalidArgumentError: A text has another form.
     """
-    pairs = (_split("hyper", text, "NAME=VALUE,VALUE") for text in texts)
-    return {name: tuple(map(parse_value, value.split(","))) for name, value in pairs}
+    pairs = (split_assignment(text, "hyper", GRID) for text in texts)
+    return {name: _parse_list("hyper", name, text, GRID) for name, text in pairs}
 
 
 def parse_range(text: str) -> tuple[str, Range]:
@@ -48,22 +54,23 @@ def parse_range(text: str) -> tuple[str, Range]:
     Raises:
         InvalidArgumentError: The text has another form.
     """
-    name, value = _split("search", text, RANGE)
-    kind, colon, rest = value.partition(":")
-    values = tuple(map(parse_value, rest.split("," if kind == "choice" else "..")))
-    is_span = len(values) == 2 and all(isinstance(v, int | float) for v in values) and values[0] < values[1]
-    fits = kind == "choice" or (is_span and (kind != "log" or values[0] > 0))
-    if not colon or kind not in KINDS or not fits:
+    name, value = split_assignment(text, "search", RANGE)
+    kind, _, rest = value.partition(":")
+    if kind == "choice":
+        return name, Range(kind, _parse_list("search", name, rest, RANGE))
+    ends = tuple(parse_value(part, name) for part in rest.split(".."))
+    types = int if kind == "int" else int | float
+    is_span = len(ends) == 2 and all(isinstance(end, types) for end in ends) and ends[0] < ends[1]
+    if kind not in KINDS or not is_span or (kind == "log" and ends[0] <= 0):
         raise InvalidArgumentError("search", text, RANGE)
-    return name, Range(kind, values)
+    return name, Range(kind, ends)
 
 
-def parse_value(text: str) -> Any:
-    """Return a JSON value, or the text itself where it is none, such as "lin_1e-3"."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+def _parse_list(option: str, name: str, text: str, form: str) -> tuple[Any, ...]:
+    parts = split_list(text)
+    if not all(part.strip() for part in parts):
+        raise InvalidArgumentError(option, f"{name}={text}", form)
+    return tuple(parse_value(part, name) for part in parts)
 
 
 def make_grid(values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
@@ -132,7 +139,7 @@ class Search:
         """Return number and hyperparameters of a new trial."""
         with convert_os_errors(self._path):
             trial = self._study.ask(self._distributions)
-        return trial.number, dict(trial.params)
+        return trial.number, _decode(trial.params)
 
     def tell(self, number: int, value: float | None) -> None:
         """Say how good a trial was; less is better, and None says that it failed."""
@@ -142,23 +149,24 @@ class Search:
     def get_best(self) -> tuple[int, dict[str, Any], float]:
         """Return number, hyperparameters and value of the best trial."""
         best = self._study.best_trial
-        return best.number, dict(best.params), float(best.values[0])
+        return best.number, _decode(best.params), float(best.values[0])
 
     def _list(self, *states: Any) -> list[tuple[int, dict[str, Any]]]:
         trials = self._study.get_trials(deepcopy=False, states=states)
-        return [(trial.number, dict(trial.params)) for trial in trials]
+        return [(trial.number, _decode(trial.params)) for trial in trials]
 
 
 def _make_distribution(distributions: Any, given: Range) -> Any:
     if given.kind == "choice":
-        return distributions.CategoricalDistribution(given.values)
+        # Optuna's journal stores numbers, Booleans, None and text alone, so a list or a dictionary is kept as JSON text.
+        return distributions.CategoricalDistribution(
+            [json.dumps(value) if isinstance(value, list | dict) else value for value in given.values]
+        )
     if given.kind == "int":
         return distributions.IntDistribution(*given.values)
     return distributions.FloatDistribution(*given.values, log=given.kind == "log")
 
 
-def _split(option: str, text: str, expected: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise InvalidArgumentError(option, text, expected)
-    return name.strip().replace("-", "_"), value.strip()
+def _decode(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's hyperparameters, lists and dictionaries from their JSON text."""
+    return {name: json.loads(value) if str(value).startswith(("[", "{")) else value for name, value in params.items()}

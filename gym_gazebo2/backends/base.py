@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -36,12 +38,18 @@ class Backend(ABC):
         control_dt: Control period [s]; every step advances simulated time by exactly this.
         lock_step: Whether time stands still between steps. Robots and free-running simulators: False.
         num_restarts: How often the simulator was started anew after a failure; each time ends the episodes under way.
-        max_envs: Most arms that one backend moves; None: any number.
+        max_envs: Number of arms that one backend moves at most; None: any number.
+        is_shared: Whether a second instance would command the same arm, as with a robot. Training refuses such a backend.
+        is_restartable: Whether a new instance starts a simulator of its own, so that ``on_failure="restart"`` can go on.
+        window: Keywords of ``gymnasium.make`` that show the arm in a window; empty if the simulator shows it by itself.
     """
 
     lock_step: bool = True
     num_restarts: int = 0
     max_envs: int | None = None
+    is_shared: bool = False
+    is_restartable: bool = False
+    window: Mapping[str, Any] = MappingProxyType({"render_mode": "human"})
 
     def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = CONTROL_DT) -> None:
         """Validate and store the sizes.

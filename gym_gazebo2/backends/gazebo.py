@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ class GazeboBackend(Ros2Backend):
     """One arm in a gzserver of its own, in exact lock-step, in a ROS domain that no other program on this machine has."""
 
     is_local = True
+    is_shared = False
+    is_restartable = True
+    window = MappingProxyType({"render_mode": "human", "backend_options": {"gui": True}})
 
     def __init__(
         self,

@@ -77,8 +77,9 @@ class Play(PlayConfig, Command):
     def run(self) -> None:
         """Play."""
         for index, played in enumerate(play(self.what, narrow(self, PlayConfig))):
-            parts = (f"{played.steps} steps", f"reward {played.reward:.2f}", played.summary, "success" * played.is_success)
-            print(f"Episode {index}: {', '.join(filter(None, parts))}")
+            success = {True: "success", False: "no success", None: ""}[played.is_success]
+            end = ", ".join(filter(None, (played.measured, success)))
+            print(f"Episode {index}: {played.steps} steps, reward {played.reward:.2f}{f', {end}' if end else ''}")
         if self.record is not None:
             show_paths([self.record])
 

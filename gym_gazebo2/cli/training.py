@@ -13,7 +13,7 @@ from typing_extensions import Self
 from gym_gazebo2.algos import TrainConfig, resume, train
 from gym_gazebo2.algos.config import read_config_file
 from gym_gazebo2.algos.report import CompareConfig, compare
-from gym_gazebo2.algos.settings.keywords import parse_assignments
+from gym_gazebo2.algos.settings.values import merge, parse_assignments
 from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
 from gym_gazebo2.cli.command import Command, narrow
 from gym_gazebo2.cli.showing import show_paths, show_run
@@ -53,7 +53,7 @@ class Train(TrainConfig, Command):
             show_run(resume(self.resume))
             return
         config = narrow(self, TrainConfig)
-        hyperparameters = {**config.hyperparameters, **parse_assignments(self.hyper)}
+        hyperparameters = merge(config.hyperparameters, parse_assignments(self.hyper))
         show_run(train(dataclasses.replace(config, hyperparameters=hyperparameters)))
 
 

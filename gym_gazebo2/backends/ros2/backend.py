@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,8 @@ class Ros2Backend(Backend):
     """
 
     max_envs = 1
+    is_shared = True
+    window: Mapping[str, Any] = MappingProxyType({})
     is_local = False
     """Whether only this machine is searched; False leaves that to the user's settings."""
 
