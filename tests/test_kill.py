@@ -138,7 +138,7 @@ def test_killed_in_its_first_write_a_training_begins_anew(tmp_path):
 
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
     run = RunFolder.create(resolve(TrainConfig(**TINY, out=str(tmp_path / "run"))))
-    with run.hold(), pytest.raises(RunError, match=r"Another process trains in .*run: wait until it ends"):
+    with run.hold(), pytest.raises(RunError, match=r"Another process trains in .*run. Wait until it ends"):
         resume(run.path)
     assert not (run.path / "progress.csv").exists()
 

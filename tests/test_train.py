@@ -287,7 +287,7 @@ def test_incomplete_run_and_corrupt_files(run, tmp_path):
         evaluate(part)
     for content in (b"no zip", run.model.read_bytes()[:5000]):
         (part / "model.zip").write_bytes(content)
-        with pytest.raises(RunError, match="corrupt or no model"):
+        with pytest.raises(RunError, match="corrupt, or not a model"):
             evaluate(part)
     (part / "config.json").write_text("{")
     with pytest.raises(RunError, match="corrupt"):
@@ -358,8 +358,8 @@ def test_a_configuration_that_is_none_says_which_field(run, tmp_path, change, sa
 DAMAGES = {
     "[]": r"training\.json is corrupt: it holds \[\], expected an object",
     "{}": r"training\.json is corrupt: it has no 'train_wall_s'\. Its fields are: none",
-    '{"train_wall_s": null}': "its 'train_wall_s' cannot be None",
-    '{"train_wall_s": 1.0, "train_steps": "many"}': "its 'train_steps' cannot be 'many'",
+    '{"train_wall_s": null}': "its 'train_wall_s' is None, which is not valid",
+    '{"train_wall_s": 1.0, "train_steps": "many"}': "its 'train_steps' is 'many', which is not valid",
 }
 
 
@@ -377,10 +377,10 @@ def test_a_damaged_curve_or_evaluation_says_what_is_wrong_with_it(run, tmp_path,
     other = copy_run(run, tmp_path / "other", lambda name, content: content)
     evaluate(other, EvaluateConfig(runs=2))
     (other / "curve.json").write_text(f'{{"evaluations": {curve}}}')
-    with pytest.raises(RunError, match=r"curve\.json is corrupt: its 'evaluations' cannot be"):
+    with pytest.raises(RunError, match=r"curve\.json is corrupt: its 'evaluations' is "):
         write_report(other)
     (other / "curve.json").write_text('{"evaluations": [], "time_to_target_s": "soon", "steps_to_target": 3}')
-    with pytest.raises(RunError, match=r"curve\.json is corrupt: its 'time_to_target_s' cannot be 'soon'"):
+    with pytest.raises(RunError, match=r"curve\.json is corrupt: its 'time_to_target_s' is 'soon'"):
         write_report(other)
     (other / "curve.json").unlink()
     (other / "progress.csv").write_text("garbage\nmore,of it\n")
@@ -488,7 +488,7 @@ def test_a_row_that_was_cut_off_is_no_row(run, tmp_path):
 
 def test_weights_that_are_none_are_corrupt(run, tmp_path):
     other = copy_run(run, tmp_path / "other", lambda name, content: b"garbage" if name == "policy.pth" else content)
-    with pytest.raises(RunError, match="corrupt or no model"):
+    with pytest.raises(RunError, match="corrupt, or not a model"):
         evaluate(other)
 
 
@@ -523,7 +523,7 @@ def test_a_malicious_model_file_runs_nothing(run, tmp_path, entry):
     if entry == "data":
         assert evaluate(other, EvaluateConfig(runs=2)).runs == 2
     else:
-        with pytest.raises(RunError, match=r"model\.zip is corrupt or no model of gym-gazebo2"):
+        with pytest.raises(RunError, match=r"model\.zip is corrupt, or not a model file of gym-gazebo2"):
             evaluate(other, EvaluateConfig(runs=2))
     assert not mark.exists()
     if entry == "data":  # the bomb would go off

@@ -1,4 +1,4 @@
-"""A run's folder: its files' names, and how they are read and written."""
+"""The folder of a run: the names of its files, and how they are read and written."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ __all__ = ["RunFolder"]
 
 TARGET = {"time_to_target_s": is_number_or_none, "steps_to_target": is_number_or_none}
 """The fields of ``curve.json`` about the target of the training, and the check of each value."""
-TAKEN = (errno.EAGAIN, errno.EACCES)
+LOCKED = (errno.EAGAIN, errno.EACCES)
+"""Error numbers of a lock that another process holds."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
-"""Said by file systems that have no locks: nobody can be asked there."""
+"""Error numbers of file systems without locks, such as some network shares. There a second training cannot be detected."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RunFolder:
     """The folder of one run.
 
     Attributes:
-        path: Where it is.
+        path: The folder.
     """
 
     path: Path
@@ -47,7 +48,8 @@ class RunFolder:
         """Make the folder of a new run and write its configuration.
 
         Raises:
-            RunError: The folder holds something already, or cannot be written to.
+            RunError: The folder is not empty.
+            WriteError: The folder cannot be written to.
         """
         path = Path(config.out) if config.out is not None else _name_folder(config)
         if path.exists() and (not path.is_dir() or not all(map(is_leftover, path.iterdir()))):
@@ -57,7 +59,7 @@ class RunFolder:
             with add_advice("Or choose another folder with --out."):
                 write_atomically(path / "config.json", to_json(content), is_new=True)
         except WriteError as error:
-            if (path / "config.json").is_file():  # another process, which began at the same time, was faster
+            if (path / "config.json").is_file():  # another process made the folder since the check above
                 raise _make_taken(path) from error
             raise
         return cls(path)
@@ -67,7 +69,7 @@ class RunFolder:
         """Open the folder of an existing run.
 
         Raises:
-            RunError: There is no run.
+            RunError: The folder holds no run.
         """
         run = cls(Path(path))
         if not (run.path / "config.json").is_file():
@@ -78,12 +80,12 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """The model that stood at the end of training."""
+        """The model at the end of training. Its presence says that the run is finished."""
         return self.get_model("model")
 
     @property
     def best_model(self) -> Path:
-        """The model that was best in the evaluations during training."""
+        """The model with the best evaluation during training."""
         return self.get_model("best_model")
 
     def get_model(self, name: str) -> Path:
@@ -117,13 +119,13 @@ class RunFolder:
             stream = path.open("r+b")
         with stream:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a process that dies gives it back
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it if the process dies
             except OSError as error:
-                if error.errno in TAKEN:
-                    raise RunError(f"Another process trains in {self.path}: wait until it ends, or end it.") from error
+                if error.errno in LOCKED:
+                    raise RunError(f"Another process trains in {self.path}. Wait until it ends, or end it.") from error
                 if error.errno not in NO_LOCKS:
                     raise
-            if not _is_still(path, stream):
+            if not _is_same_file(path, stream):
                 raise RunError(f"{path} was removed or replaced by another process just now. Run the command again.")
             yield
 
@@ -165,10 +167,10 @@ class RunFolder:
 
         Args:
             name: Name of the file.
-            fields: Fields that it must have, and what must be true of each.
+            fields: A dictionary from each required field to the check of its value.
 
         Raises:
-            RunError: The file is missing, no JSON object, or a field is missing or wrong.
+            RunError: The file is missing or not a JSON object, or a field is missing or wrong.
         """
         path = self.path / name
         try:
@@ -190,21 +192,21 @@ class RunFolder:
             if field not in content:
                 raise RunError(f"{path} is corrupt: it has no {field!r}. Its fields are: {', '.join(content) or 'none'}.")
             if not holds(content[field]):
-                raise RunError(f"{path} is corrupt: its {field!r} cannot be {content[field]!r:.40}.")
+                raise RunError(f"{path} is corrupt: its {field!r} is {content[field]!r:.40}, which is not valid.")
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write a JSON file of the training.
 
         Raises:
-            RunError: It cannot be written.
+            WriteError: The file cannot be written.
         """
         write_atomically(self.path / name, to_json(value))
 
     def read_progress(self) -> list[dict[str, float]]:
-        """Return the rows of ``progress.csv``, empty cells left out; a last line that was cut off is no row.
+        """Return the rows of ``progress.csv`` without empty cells. An incomplete last line, of a killed process, is ignored.
 
         Raises:
-            RunError: It holds something else.
+            RunError: The file is corrupt.
         """
         path = self.path / "progress.csv"
         if not path.is_file():
@@ -213,9 +215,11 @@ class RunFolder:
             whole, _, _ = path.read_text().rpartition("\n")
             rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(io.StringIO(whole))]
         except (ValueError, TypeError, csv.Error) as error:
-            raise RunError(f"{path} is corrupt: {error}. Delete it; only the log is lost.") from error
+            raise RunError(f"{path} is corrupt: {error}. Delete the file; only the log of the algorithm is lost.") from error
         if not all("time/total_timesteps" in row for row in rows):
-            raise RunError(f"{path} is corrupt: a row has no time/total_timesteps. Delete it; only the log is lost.")
+            raise RunError(
+                f"{path} is corrupt: a row has no time/total_timesteps. Delete the file; only the log of the algorithm is lost."
+            )
         return rows
 
 
@@ -224,8 +228,8 @@ def _make_taken(path: Path) -> RunError:
     return RunError(f"{path} exists already and is not empty: {hint}choose another folder with --out.")
 
 
-def _is_still(path: Path, stream: IO[bytes]) -> bool:
-    """Tell whether a path still names the file that was opened."""
+def _is_same_file(path: Path, stream: IO[bytes]) -> bool:
+    """Return whether a path still names the file that was opened. A lock on a file that was replaced protects nothing."""
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The algorithm's log of a run: ``progress.csv`` and TensorBoard events, appended to by every row, whole after a kill."""
+"""The log of the algorithm: ``progress.csv`` and TensorBoard events. Each row is written at once, so a killed run loses none."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ from gym_gazebo2.algos.runs.writing import GrowingFile
 __all__ = ["EventLog", "ProgressTable", "make_logger"]
 
 SERIAL = itertools.count()
-"""Tells apart the files of events that a process begins in the same second."""
+"""Numbers for the names of event files, as a process may begin several in the same second."""
 
 Excluded = dict[str, tuple[str, ...]]
+"""A dictionary from a recorded key to the formats, such as "csv", that leave it out."""
 
 
 def make_logger(run: RunFolder, steps: int, pending: Mapping[str, Any]) -> Logger:
-    """Return a logger that goes on from a checkpoint; TensorBoard's events are written where it is installed.
+    """Return a logger that continues from a checkpoint. TensorBoard events are written if TensorBoard is installed.
 
     Args:
         run: The run.
         steps: Environment steps of the checkpoint; 0 for a new training.
-        pending: What was recorded before the checkpoint, for the row after it.
+        pending: Key → value recorded before the checkpoint, which belong to the first row after it.
 
     Raises:
-        RunError: A file cannot be written, or ``progress.csv`` is corrupt.
+        RunError: ``progress.csv`` is corrupt.
+        WriteError: A file cannot be written.
     """
     outputs: list[KVWriter] = [ProgressTable(run, steps)]
     if importlib.util.find_spec("tensorboard") is not None:
@@ -45,34 +47,35 @@ def make_logger(run: RunFolder, steps: int, pending: Mapping[str, Any]) -> Logge
 
 
 class ProgressTable(KVWriter):
-    """``progress.csv``: a row an iteration, columns in the order of their names, new ones after those that are there."""
+    """``progress.csv``, with one row per iteration. Columns are sorted by name; new ones come after the existing ones."""
 
     def __init__(self, run: RunFolder, steps: int) -> None:
-        """Open the file, and forget the rows after a checkpoint.
+        """Open the file, and remove the rows after a checkpoint: the resumed training writes them again.
 
         Args:
             run: The run.
             steps: Environment steps of the checkpoint; 0 for a new training.
 
         Raises:
-            RunError: It cannot be written, or is corrupt.
+            RunError: The file is corrupt.
+            WriteError: The file cannot be written.
         """
         self._path, self._columns = run.path / "progress.csv", list[str]()
         rows = [row for row in run.read_progress() if row["time/total_timesteps"] <= steps]
         for row in rows:
             self._add_columns(row)
-        self._file = self._begin(_format(row, self._columns) for row in rows)
+        self._file = self._begin(_make_line(row, self._columns) for row in rows)
 
     def write(self, key_values: dict[str, Any], key_excluded: Excluded, step: int = 0) -> None:
-        """Append a row."""
+        """Append a row. A row with new columns rewrites the file, as its header and the older rows become longer."""
         row = {key: value for key, value in filter_excluded_keys(key_values, key_excluded, "csv").items() if _is_number(value)}
         if added := self._add_columns(row):
             lines = self._path.read_text().splitlines()[1:]
             self._file = self._begin(f"{line}{',' * added}\n" for line in lines)
-        self._file.write(_format(row, self._columns).encode())
+        self._file.write(_make_line(row, self._columns).encode())
 
     def close(self) -> None:
-        """Do nothing: every row is written."""
+        """Do nothing, as every row is written already."""
 
     def _add_columns(self, row: Mapping[str, Any]) -> int:
         new = sorted(row.keys() - set(self._columns))
@@ -85,7 +88,7 @@ class ProgressTable(KVWriter):
 
 
 class EventLog(KVWriter):
-    """A file of TensorBoard events; events that an earlier one has after the checkpoint are declared void."""
+    """A file of TensorBoard events. It tells TensorBoard to drop the events after the checkpoint that older files hold."""
 
     def __init__(self, run: RunFolder, steps: int) -> None:
         """Begin a file.
@@ -95,7 +98,7 @@ class EventLog(KVWriter):
             steps: Environment steps of the checkpoint; 0 for a new training.
 
         Raises:
-            RunError: It cannot be written.
+            WriteError: The file cannot be written.
         """
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -104,18 +107,19 @@ class EventLog(KVWriter):
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(SERIAL)}"
         self._file = GrowingFile(run.path / name, b"")
         self._records = RecordWriter(self._file)
+        # A session that starts at these steps is TensorBoard's sign to discard what older files hold beyond them.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(self._event(wall_time=time.time(), step=steps, file_version="brain.Event:2"))
         self._write(self._event(wall_time=time.time(), step=steps, session_log=start))
 
     def write(self, key_values: dict[str, Any], key_excluded: Excluded, step: int = 0) -> None:
-        """Append an event with all that was recorded."""
+        """Append an event with all recorded numbers."""
         row = filter_excluded_keys(key_values, key_excluded, "tensorboard")
         values = [self._summary.Value(tag=key, simple_value=value) for key, value in sorted(row.items()) if _is_number(value)]
         self._write(self._event(wall_time=time.time(), step=step, summary=self._summary(value=values)))
 
     def close(self) -> None:
-        """Do nothing: every event is written."""
+        """Do nothing, as every event is written already."""
 
     def _write(self, event: Any) -> None:
         self._records.write(event.SerializeToString())
@@ -125,5 +129,5 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number)
 
 
-def _format(row: Mapping[str, Any], columns: Iterable[str]) -> str:
+def _make_line(row: Mapping[str, Any], columns: Iterable[str]) -> str:
     return ",".join(str(row.get(column, "")) for column in columns) + "\n"

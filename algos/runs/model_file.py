@@ -1,8 +1,8 @@
-"""The model file: what a deployment needs in one zip, read without executing anything from it.
+"""The model file: everything that a deployment needs, in one zip that executes nothing when it is read.
 
-The zip is stable-baselines3's own (its ``load`` opens it), with two entries added: ``config.json`` (how to build the
-model, and what its actions mean) and ``normalization.npz``. Loading here builds the model from ``config.json`` and
-reads the weights with ``weights_only``; the pickled entry that stable-baselines3 writes is never opened.
+The zip is the file that stable-baselines3's ``save`` writes (its ``load`` opens it), with two more entries: ``config.json``
+(the training's arguments, and the meaning of actions) and ``normalization.npz``. ``read_model_file`` rebuilds the model from
+``config.json`` and reads the weights with ``weights_only``. It never opens the pickled entry that stable-baselines3 writes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.errors import RunError, UnknownEnvError
 
-__all__ = ["ModelFile", "read_arrays", "read_model_file", "read_tensors", "save_model", "write_arrays"]
+__all__ = ["ModelFile", "read_arrays", "read_model_file", "read_tensors", "save_model", "write_arrays", "write_tensors"]
 
 
 UNREADABLE = (
@@ -42,7 +42,7 @@ UNREADABLE = (
     EOFError,
     OSError,
 )
-"""What reading a damaged file can raise."""
+"""The exceptions that reading a damaged file can raise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,9 @@ class ModelFile:
     """The contents of a model file.
 
     Attributes:
-        path: Where it was read.
+        path: The file.
         config: The training's configuration.
-        action: What actions mean: control, control_dt [s], control_speed [rad/s], joint names.
+        action: The meaning of actions: control, control_dt [s], control_speed [rad/s], joint names.
         weights: The policy's parameters by name.
         normalization: Mean and variance of the observations by key ("" for a flat one); empty where not normalised.
     """
@@ -64,12 +64,13 @@ class ModelFile:
     normalization: dict[str, NDArray[np.float64]]
 
     def build(self) -> BaseAlgorithm:
-        """Return the trained model; the environment that gives it its spaces moves nothing.
+        """Return the trained model.
 
         Raises:
             RunError: The weights do not fit the environment id.
         """
         config = self.config
+        # The model needs an environment only for its spaces, so the backend without physics is enough.
         kwargs = {**config.env_kwargs, "backend": "fake", "actions": get_algorithm(config.algo).actions}
         env = make_vec_env(config.env, config.num_envs, **kwargs)
         with contextlib.closing(env):
@@ -81,7 +82,7 @@ class ModelFile:
         return model
 
     def wrap(self, env: VecEnv) -> VecEnv:
-        """Return the environment with the algorithm's actions, and the training's observation statistics, frozen."""
+        """Return an environment with the actions and the observation normalisation of the training. Its statistics are frozen."""
         env = wrap_actions(self.config.algo, env)
         if not self.normalization:
             return env
@@ -97,10 +98,10 @@ def save_model(path: Path, model: BaseAlgorithm, config: ResolvedConfig, action:
         path: The file.
         model: The model.
         config: The training's configuration.
-        action: What actions mean.
+        action: The meaning of actions.
 
     Raises:
-        RunError: The folder cannot be written to.
+        WriteError: The file cannot be written.
     """
     buffer = io.BytesIO()
     model.save(buffer)
@@ -112,11 +113,13 @@ def save_model(path: Path, model: BaseAlgorithm, config: ResolvedConfig, action:
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read a model file, executing nothing from it; the module of an id "module:Id" is imported, from your own path.
+    """Read a model file without executing anything from it.
+
+    For an id of the form "module:Id" the module is imported. It comes from Python's own search path, never from the file.
 
     Raises:
         RunError: The file is missing, corrupt, or not written by ``save_model``.
-        UnknownEnvError: Its environment id is not registered here.
+        UnknownEnvError: The environment id in the file is not registered here.
     """
     if not path.is_file():
         raise RunError(
@@ -131,7 +134,7 @@ def read_model_file(path: Path) -> ModelFile:
     except UnknownEnvError:
         raise
     except UNREADABLE as error:
-        raise RunError(f"{path} is corrupt or no model of gym-gazebo2: {type(error).__name__}: {error}") from error
+        raise RunError(f"{path} is corrupt, or not a model file of gym-gazebo2: {type(error).__name__}: {error}") from error
 
 
 def get_statistics(normalizer: VecNormalize | None) -> dict[str, NDArray[np.float64]]:
@@ -146,7 +149,7 @@ def get_statistics(normalizer: VecNormalize | None) -> dict[str, NDArray[np.floa
 
 
 def set_statistics(normalizer: VecNormalize, arrays: Mapping[str, NDArray[np.float64]]) -> None:
-    """Put statistics of ``get_statistics`` into a ``VecNormalize``."""
+    """Set the running statistics of a ``VecNormalize`` to the result of ``get_statistics``."""
     returns = normalizer.ret_rms
     returns.mean, returns.var, returns.count = arrays["return"][0], arrays["return"][1], float(arrays["return"][2])
     rms = normalizer.obs_rms
@@ -162,13 +165,20 @@ def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an npz file's bytes; nothing pickled is accepted."""
+    """Return the arrays of an npz file's bytes. Pickled objects are refused, as unpickling would execute code."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 
+def write_tensors(value: Any) -> bytes:
+    """Return tensors, also in dictionaries and lists, as the bytes of a file."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
 def read_tensors(content: bytes) -> Any:
-    """Return what ``torch.save`` wrote; nothing but tensors in plain containers is accepted.
+    """Return the result of ``write_tensors``; only tensors in plain containers are accepted, so that nothing is executed.
 
     Raises:
         ValueError: The bytes are something else.
@@ -176,4 +186,4 @@ def read_tensors(content: bytes) -> Any:
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # its message would advise to load what may run code
-        raise ValueError("tensors were expected, something else came") from error
+        raise ValueError("the file holds objects other than tensors") from error

@@ -1,8 +1,8 @@
-"""Everything that an algorithm remembers between two iterations, as tensors, arrays and numbers.
+"""The state of an algorithm between two iterations, as tensors, arrays and numbers.
 
-Three functions read it and three put it back, for every row of the table: networks and optimisers by the names that the
-algorithm itself gives to stable-baselines3's ``save``, the observation that it would act on, its replay buffer, the state of
-a recurrent policy and of action noise, and counters.
+Three functions read it and three put it back, for every algorithm of the table. The state is: networks and optimisers, under
+the names that stable-baselines3's ``save`` uses; the last observation; the replay buffer; the states of a recurrent policy and
+of action noise; and counters.
 """
 
 from __future__ import annotations
@@ -23,9 +23,20 @@ from stable_baselines3.common.save_util import recursive_getattr, recursive_seta
 from gym_gazebo2.algos.noise import OrnsteinUhlenbeckNoise
 from gym_gazebo2.errors import UnsupportedError
 
-__all__ = ["begin_anew", "get_arrays", "get_counters", "get_tensors", "set_arrays", "set_counters", "set_tensors"]
+__all__ = [
+    "Arrays",
+    "get_arrays",
+    "get_counters",
+    "get_tensors",
+    "select",
+    "set_arrays",
+    "set_counters",
+    "set_tensors",
+    "start_new_episodes",
+]
 
 Arrays = dict[str, NDArray[Any]]
+"""Arrays by name. A prefix with a point groups them, such as "replay."."""
 
 COUNTERS = (
     "num_timesteps",
@@ -39,27 +50,29 @@ COUNTERS = (
 """Attributes that are numbers; an algorithm has some of them."""
 
 OBSERVATIONS = ("_last_obs", "_last_original_obs")
+"""Attributes of an algorithm that hold the last observation, an array or a dictionary of arrays."""
 
 
 def get_tensors(model: BaseAlgorithm) -> dict[str, Any]:
-    """Return the networks' and optimisers' states, and single tensors, by attribute."""
+    """Return the states of networks and optimisers, and single tensors, by the name of the attribute."""
     states, variables = model._get_torch_save_params()
     tensors = {name: recursive_getattr(model, name).state_dict() for name in states}
     return tensors | {name: recursive_getattr(model, name) for name in variables}
 
 
 def set_tensors(model: BaseAlgorithm, tensors: Mapping[str, Any]) -> None:
-    """Put back what ``get_tensors`` returned.
+    """Set the result of ``get_tensors``.
 
     Raises:
-        KeyError: Something is missing.
-        ValueError: An optimiser is another one.
-        RuntimeError: A network has another shape.
+        KeyError: A network, an optimiser or a tensor is missing.
+        ValueError: The state is of an optimiser with other parameters.
+        RuntimeError: The state is of a network with other shapes.
     """
     states, variables = model._get_torch_save_params()
     for name in states:
         recursive_getattr(model, name).load_state_dict(tensors[name])
     for name in variables:
+        # In place: the optimiser of such a variable (SAC's entropy coefficient) holds a reference to this tensor.
         recursive_setattr(model, f"{name}.data", tensors[name].data)
 
 
@@ -67,7 +80,7 @@ def get_arrays(model: BaseAlgorithm) -> Arrays:
     """Return observations, episode starts, recurrent states, noise and the filled part of the replay buffer.
 
     Raises:
-        UnsupportedError: The replay buffer keeps the infos of the steps, which are no arrays.
+        UnsupportedError: The replay buffer keeps the infos of the steps, which are not arrays.
     """
     arrays: Arrays = {"last_starts": model._last_episode_starts}
     for name in OBSERVATIONS:
@@ -84,24 +97,24 @@ def get_arrays(model: BaseAlgorithm) -> Arrays:
 
 
 def set_arrays(model: BaseAlgorithm, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Put back what ``get_arrays`` returned."""
+    """Set the result of ``get_arrays``."""
     model._last_episode_starts = arrays["last_starts"]
     for name in OBSERVATIONS:
-        rows = _strip(arrays, f"{name}.")
+        rows = select(arrays, f"{name}.")
         if rows:
-            setattr(model, name, rows.get("", rows))
+            setattr(model, name, rows.get("", rows))  # "" is the name of an observation that is one array
     for i, tensor in enumerate(_list_recurrent(model)):
         tensor.copy_(torch.from_numpy(arrays[f"lstm.{i}"]))
     for i, noise in enumerate(_list_noises(model)):
         noise.restore(arrays[f"noise.{i}"])
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
-        _set_replay(buffer, _strip(arrays, "replay."))
+        _set_replay(buffer, select(arrays, "replay."))
 
 
-def begin_anew(model: BaseAlgorithm) -> None:
-    """Let the next ``learn`` start new episodes; hindsight takes those that were cut off as they are."""
-    model._last_obs = None
+def start_new_episodes(model: BaseAlgorithm) -> None:
+    """Let the next ``learn`` start new episodes. A buffer for hindsight keeps the episodes that were cut off as they are."""
+    model._last_obs = None  # stable-baselines3 resets the environments if there is no last observation
     buffer = getattr(model, "replay_buffer", None)
     if isinstance(buffer, HerReplayBuffer):
         buffer.truncate_last_trajectory()
@@ -120,7 +133,7 @@ def get_counters(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def set_counters(model: BaseAlgorithm, counters: Mapping[str, Any]) -> None:
-    """Put back what ``get_counters`` returned."""
+    """Set the result of ``get_counters``."""
     for name in COUNTERS:
         if hasattr(model, name):
             setattr(model, name, counters[name])
@@ -136,7 +149,10 @@ def _list_recurrent(model: BaseAlgorithm) -> list[torch.Tensor]:
 
 
 def _list_noises(model: BaseAlgorithm) -> list[OrnsteinUhlenbeckNoise]:
-    """Return the action noises that remember, one an environment; `learn` would make them so."""
+    """Return the action noises with a state, one per environment.
+
+    ``learn`` copies a single noise for several environments. Here this happens before, so that the copies' states can be set.
+    """
     noise = getattr(model, "action_noise", None)
     if noise is not None and model.n_envs > 1 and not isinstance(noise, VectorizedActionNoise):
         noise = model.action_noise = VectorizedActionNoise(noise, model.n_envs)
@@ -144,7 +160,7 @@ def _list_noises(model: BaseAlgorithm) -> list[OrnsteinUhlenbeckNoise]:
 
 
 def _iterate_replay(buffer: ReplayBuffer) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield every array of a replay buffer by name; what is a dictionary there has names with a point."""
+    """Yield every array of a replay buffer by name; the arrays of a dictionary are named "dictionary.key"."""
     for name, value in vars(buffer).items():
         rows = value.items() if isinstance(value, dict) else [("", value)]
         for key, array in rows:
@@ -154,8 +170,8 @@ def _iterate_replay(buffer: ReplayBuffer) -> Iterator[tuple[str, NDArray[Any]]]:
 
 def _get_replay(buffer: ReplayBuffer) -> Arrays:
     if getattr(buffer, "copy_info_dict", False):
-        raise UnsupportedError("A replay buffer with copy_info_dict cannot be saved. Leave copy_info_dict out.")
-    filled = buffer.size()
+        raise UnsupportedError("A replay buffer with copy_info_dict=True cannot be saved. Train without copy_info_dict.")
+    filled = buffer.size()  # only the filled rows are saved: a buffer for a million steps is mostly empty at first
     arrays = {name: a[:filled] if len(a) == buffer.buffer_size else a for name, a in _iterate_replay(buffer)}
     return arrays | {"position": np.array([buffer.pos, buffer.full])}
 
@@ -167,5 +183,6 @@ def _set_replay(buffer: ReplayBuffer, arrays: Mapping[str, NDArray[Any]]) -> Non
         array[: len(arrays[name])] = arrays[name]
 
 
-def _strip(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
+def select(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
+    """Return the arrays whose names start with a prefix, named without it."""
     return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
