@@ -133,9 +133,8 @@ def load_newest(folder: Path, model: BaseAlgorithm, make_training: Callable[...,
             warnings.warn(f"{' '.join(map(str, failures))} Going on from the older {path}.", stacklevel=3)
         return training
     if failures:
-        raise RunError(
-            f"{' '.join(map(str, failures))} No other checkpoint is left: delete {folder} to start anew."
-        ) from failures[0]
+        reasons = " ".join(map(str, failures))
+        raise RunError(f"{reasons} No other checkpoint is left. Delete {folder} to start anew.") from failures[0]
     return None
 
 

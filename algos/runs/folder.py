@@ -215,11 +215,9 @@ class RunFolder:
             whole, _, _ = path.read_text().rpartition("\n")
             rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(io.StringIO(whole))]
         except (ValueError, TypeError, csv.Error) as error:
-            raise RunError(f"{path} is corrupt: {error}. Delete the file; only the log of the algorithm is lost.") from error
+            raise RunError(f"{path} is corrupt: {error}. Delete the file: only the log is lost.") from error
         if not all("time/total_timesteps" in row for row in rows):
-            raise RunError(
-                f"{path} is corrupt: a row has no time/total_timesteps. Delete the file; only the log of the algorithm is lost."
-            )
+            raise RunError(f"{path} is corrupt: a row has no time/total_timesteps. Delete the file: only the log is lost.")
         return rows
 
 

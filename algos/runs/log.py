@@ -1,4 +1,4 @@
-"""The log of the algorithm: ``progress.csv`` and TensorBoard events. Each row is written at once, so a killed run loses none."""
+"""The log of the algorithm: ``progress.csv`` and TensorBoard events. Rows are written at once, so a kill loses none."""
 
 from __future__ import annotations
 

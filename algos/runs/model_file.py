@@ -82,7 +82,7 @@ class ModelFile:
         return model
 
     def wrap(self, env: VecEnv) -> VecEnv:
-        """Return an environment with the actions and the observation normalisation of the training. Its statistics are frozen."""
+        """Return an environment with the actions of the training, and its observation normalisation, whose statistics are frozen."""
         env = wrap_actions(self.config.algo, env)
         if not self.normalization:
             return env
