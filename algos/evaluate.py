@@ -103,7 +103,7 @@ class Evaluation:
     start_noise: float | None = None
     seed: int | None = None
     measures: dict[str, float] = dataclasses.field(default_factory=dict)
-    success_interval: tuple[float, float] | None = None
+    success_interval: list[float] | None = None
     mean_length: float | None = None
 
 

@@ -25,12 +25,12 @@ def test_train_evaluate_report(tmp_path, capsys):
     assert f"gym-gazebo2 evaluate {out}" in capsys.readouterr().out
     assert main(["evaluate", str(out), "--runs", "30", "--json", str(tmp_path / "result.json")]) == 0
     shown = capsys.readouterr().out
-    assert "2.80 / 1.37" in shown and "accuracy, RMS [mm]" in shown and "learning_curve.png" in shown
+    assert "2.80 / 1.37" in shown and "tool error, RMS [mm]" in shown and "learning_curve.png" in shown
     assert json.loads((tmp_path / "result.json").read_text())["runs"] == 30
     for name in ("learning_curve.png", "arm.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG") and (out / name).stat().st_size > 5_000
     page = (out / "report.html").read_text()
-    assert page.count("data:image/webp;base64,") == 1 and "accuracy, RMS [mm]" in page
+    assert page.count("data:image/webp;base64,") == 1 and "tool error, RMS [mm]" in page
     assert main(["resume", str(out)]) == 0
 
 

@@ -68,9 +68,9 @@ def test_the_table_tells_median_and_range(runs, page):
     rows = read_rows(page, "SCARA-v0")
     assert set(rows) == {"ppo, num envs 8", "ppo, num envs 4", "trpo", "2019 paper, 1 / 8 workers"}
     values = [json.loads((runs[f"ppo-{i}"] / "evaluation.json").read_text())["accuracy_rms_mm"] for i in range(3)]
-    cell = rows["ppo, num envs 8"]["accuracy, RMS [mm]"]
+    cell = rows["ppo, num envs 8"]["tool error, RMS [mm]"]
     assert cell == f"{np.median(values):.3f} ({min(values):.3f}–{max(values):.3f})" and rows["ppo, num envs 8"]["runs"] == "3"
-    assert rows["2019 paper, 1 / 8 workers"]["accuracy, RMS [mm]"] == "2.80 / 1.37"
+    assert rows["2019 paper, 1 / 8 workers"]["tool error, RMS [mm]"] == "2.80 / 1.37"
     assert rows["trpo"]["to the target [s]"] == "–" and "cost at 2 an hour" in rows["trpo"]
     assert len(read_rows(page, "Every run")) == 6
 
@@ -78,7 +78,7 @@ def test_the_table_tells_median_and_range(runs, page):
 def test_the_band_holds_the_median(page):
     text = page.read_text()
     assert not re.findall(FIND_OUTSIDE, text) and len(text.encode()) < 5_000_000
-    figure = re.search(r'id="error-steps-0".*?</figure>', text, flags=re.DOTALL)[0]
+    figure = re.search(r'id="position_error-steps-0".*?</figure>', text, flags=re.DOTALL)[0]
     hints = json.loads(re.search(r'json">(.*?)</script>', figure, flags=re.DOTALL)[1])["series"]
     assert [series["name"] for series in hints] == ["ppo, num envs 8", "ppo, num envs 4", "trpo"]
     assert all(len(series["points"]) > 100 for series in hints) and 'class="band"' in figure
@@ -91,8 +91,8 @@ def test_a_browser_shows_it(page):
         assert browser.execute_script(heights).count(True) == 6
         browser.find_element("css selector", "label[for=axis-1-steps]").click()
         assert (
-            browser.find_element("id", "error-steps-1").is_displayed()
-            and browser.find_element("id", "error-wall-0").is_displayed()
+            browser.find_element("id", "position_error-steps-1").is_displayed()
+            and browser.find_element("id", "position_error-wall-0").is_displayed()
         )
         for width in (320, 390, 900, 1180, 1280):
             show(browser, page, width=width, height=800, mobile=width < 500)
@@ -106,8 +106,8 @@ def test_unfinished_runs_stand_beside_finished_ones(runs, tmp_path):
     shutil.copytree(runs["ppo-1"], part, ignore=shutil.ignore_patterns("evaluation.json", "training.json", "*.zip"))
     out = compare([runs["ppo-0"], part], CompareConfig(out=str(tmp_path / "page.html")))
     rows = read_rows(out, "SCARA-v0")
-    assert rows["ppo"]["runs"] == "2" and ", 1 of 2)" in rows["ppo"]["accuracy, RMS [mm]"]
-    assert read_rows(out, "Every run")[str(part)]["accuracy, RMS [mm]"] == "–"
+    assert rows["ppo"]["runs"] == "2" and ", 1 of 2)" in rows["ppo"]["tool error, RMS [mm]"]
+    assert read_rows(out, "Every run")[str(part)]["tool error, RMS [mm]"] == "–"
 
 
 def test_evaluations_that_are_not_alike_are_told(runs, tmp_path):
@@ -123,7 +123,7 @@ def test_evaluations_that_are_not_alike_are_told(runs, tmp_path):
     rows = read_rows(page, "Every run")
     assert [rows[str(path)]["evaluated"] for path in paths] == [own, other, own]
     [*_, report] = write_report(paths[1], ReportConfig(video=False))
-    assert "from starts up to 0.3 rad off" in report.read_text()
+    assert "from starts up to 0.3 rad from home" in report.read_text()
 
 
 def test_the_command(runs, tmp_path, capsys):

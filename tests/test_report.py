@@ -72,7 +72,7 @@ def test_the_page_tells_what_was_run_and_what_came_of_it(run):
 def test_every_episode_is_a_dot(run):
     page = read_page(run)
     for axis in ("wall", "steps"):
-        svg = re.search(rf'id="error-{axis}".*?</svg>', page, flags=re.DOTALL)[0]
+        svg = re.search(rf'id="position_error-{axis}".*?</svg>', page, flags=re.DOTALL)[0]
         assert svg.count("h0") == len(read_run(run.path).episodes) == 160
 
 
@@ -109,7 +109,7 @@ def test_a_browser_shows_it_without_a_complaint(run, browser):
         " p.querySelectorAll('svg path, svg text').length])"
     )
     shown = {name for name, height, _ in plots if height > 100}
-    assert {"reward-wall", "error-wall", "success-wall", "view-0", "view-1", "view-2", "inside-0"} <= shown
+    assert {"reward-wall", "position_error-wall", "success-wall", "view-0", "view-1", "view-2", "inside-0"} <= shown
     assert not any(name.endswith("-steps") for name in shown) and all(marks > 10 for *_, marks in plots)
 
 
@@ -144,9 +144,9 @@ def test_pointing_at_a_plot_tells_the_value(run, browser):
     from selenium.webdriver import ActionChains
 
     show(browser, run.path / "report.html")
-    svg = browser.find_element("css selector", "#error-wall svg")
+    svg = browser.find_element("css selector", "#position_error-wall svg")
     ActionChains(browser).move_to_element(svg).perform()
-    tip = browser.find_element("css selector", "#error-wall .tip.on")
+    tip = browser.find_element("css selector", "#position_error-wall .tip.on")
     assert re.search(r"(evaluations|trend).*: [\d.,]+ at [\d.]+ wall time \[s\]", tip.get_attribute("textContent"))
     assert browser.get_log("browser") == []
 
@@ -198,7 +198,7 @@ def test_a_run_from_before_episodes_were_kept_has_a_report(run, tmp_path):
     (part / "evaluation.json").write_text(json.dumps(result))
     write_report(part, ReportConfig(video=False))
     page = (part / "report.html").read_text()
-    assert 'id="reward-wall"' in page and 'id="view-0"' not in page and "accuracy, RMS [mm]" in page
+    assert 'id="reward-wall"' in page and 'id="view-0"' not in page and "tool error, RMS [mm]" in page
 
 
 def test_a_run_without_anything_yet_has_a_report(run, tmp_path):

@@ -84,14 +84,16 @@ class Played:
     Attributes:
         steps: Its steps.
         reward: Sum of rewards.
-        measured: What the task measured at its end, such as "tool error 0.42 mm"; empty if it measures nothing.
+        measures: What the task measured at its end [SI units].
         is_success: Whether it ended in success; None if the environment does not report success.
+        text: The measures as people read them, such as "tool error 0.42 mm"; empty if there are none.
     """
 
     steps: int
     reward: float
-    measured: str
+    measures: dict[str, float]
     is_success: bool | None
+    text: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +193,8 @@ def _play_all(stage: _Stage, config: PlayConfig, film: Film | None, steer: Calla
             if film is not None and not has_ended:  # an arm whose episode ended is already at its next start
                 film.add(*_get_scene(env.unwrapped.arms))
             wants = steer()
-        yield Played(count, total, describe_measures(stage.measures, infos[0]), infos[0].get("is_success"))
+        values = {name: float(infos[0][name]) for name in stage.measures}
+        yield Played(count, total, values, infos[0].get("is_success"), describe_measures(stage.measures, values))
         episode += wants != "reset"
 
 

@@ -78,7 +78,7 @@ class Play(PlayConfig, Command):
         """Play."""
         for index, played in enumerate(play(self.what, narrow(self, PlayConfig))):
             success = {True: "success", False: "no success", None: ""}[played.is_success]
-            end = ", ".join(filter(None, (played.measured, success)))
+            end = ", ".join(filter(None, (played.text, success)))
             print(f"Episode {index}: {played.steps} steps, reward {played.reward:.2f}{f', {end}' if end else ''}")
         if self.record is not None:
             show_paths([self.record])
