@@ -135,7 +135,7 @@ def test_the_command(runs, tmp_path, capsys):
 def test_what_cannot_be_compared(tmp_path):
     with pytest.raises(ValueError, match="at least one run's folder"):
         compare([])
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="not a run folder"):
         compare([tmp_path])
 
 

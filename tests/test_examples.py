@@ -56,8 +56,8 @@ def test_example_runs(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words", "said"),
     [
-        ("run_policy.py", ["nodir"], "nodir is no run folder"),
-        ("deploy_to_robot.py", ["nodir"], "nodir is no run folder"),
+        ("run_policy.py", ["nodir"], "'nodir' is not a run folder"),
+        ("deploy_to_robot.py", ["nodir"], "'nodir' is not a run folder"),
         ("deploy_to_robot.py", ["nodir", "--steps", "0"], "steps is 0"),
     ],
 )

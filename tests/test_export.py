@@ -122,5 +122,5 @@ def test_what_cannot_be_exported(run: RunFolder, tmp_path: Path) -> None:
         ExportConfig(format="pickle")
     with pytest.raises(UnknownNameError, match="best_model"):
         ExportConfig(model="newest")
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="not a run folder"):
         export(tmp_path)

@@ -62,9 +62,9 @@ def test_a_run_plays_its_own_policy(run: Path, tmp_path: Path) -> None:
     [
         ("SCARA-v0", {"record": "arm.avi"}, InvalidArgumentError, r"\.mp4, \.gif, \.webp"),
         ("SCARA-v0", {"record": "/nowhere/arm.gif"}, RunError, "--record"),
-        ("SCARA-v0", {"policy": "policy", "record": "arm.gif"}, InvalidArgumentError, "no run folder"),
+        ("SCARA-v0", {"policy": "policy", "record": "arm.gif"}, InvalidArgumentError, "not a run folder"),
         ("SCARA-v9", {}, UnknownNameError, "SCARA-v0"),
-        ("no/run", {}, RunError, "no run folder"),
+        ("no/run", {}, RunError, "not a run folder"),
     ],
 )
 def test_what_cannot_be_played(
@@ -88,15 +88,15 @@ def test_keys_move_the_chosen_slider() -> None:
     np.testing.assert_allclose(sliders([]), [[0.0, 0.4, -0.3]], atol=1e-6)
     assert "c:" in sliders.describe()
     sliders.press(b" ")
-    assert not sliders([]).any() and sliders.wants == ""
+    assert not sliders([]).any() and sliders.command == ""
     sliders.press(b"q")
-    assert sliders.wants == "quit"
+    assert sliders.command == "quit"
 
 
 def test_sliders_need_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Path(os.devnull).open() as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
-        with pytest.raises(UsageError, match="no terminal"):
+        with pytest.raises(UsageError, match="not a terminal"):
             play("SCARA-v0", PlayConfig(policy="sliders", record=str(tmp_path / "arm.gif")))
 
 

@@ -275,7 +275,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 
 def test_incomplete_run_and_corrupt_files(run, tmp_path):
-    with pytest.raises(RunError, match=r"no run folder.*gym-gazebo2 train --out"):
+    with pytest.raises(RunError, match=r"not a run folder.*gym-gazebo2 train --out"):
         evaluate(tmp_path)
     part = tmp_path / "part"
     part.mkdir()

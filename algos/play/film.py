@@ -1,4 +1,4 @@
-"""Write films of an arm: MP4, GIF or WebP, by the file's ending. Frames are drawn off screen by the embedded renderer."""
+"""Record an arm to a film: MP4, GIF or WebP, by the file's suffix. MuJoCo draws the frames off screen, for every backend."""
 
 from __future__ import annotations
 
@@ -11,82 +11,80 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.algos.images import Picture, encode_animation, import_pillow, make_image
 from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, WriteError
 from gym_gazebo2.robots import RobotSpec
 
-__all__ = ["FILM_FORMATS", "Film", "check_film"]
+__all__ = ["FILM_FORMATS", "FilmWriter", "check_film"]
 
 SIZE = (640, 480)
-Picture = NDArray[np.uint8]
+"""Width and height of a film [px]. H.264 needs even numbers."""
 
 
-class Writer(Protocol):
-    """Takes pictures (height, width, 3), and returns a file's content."""
+class _Encoder(Protocol):
+    """Turns pictures into the content of a file."""
 
     def add(self, picture: Picture) -> None:
-        """Append a picture."""
+        """Append a frame."""
 
     def finish(self) -> bytes:
-        """Return the content; nothing where there was no picture."""
+        """Return the content; empty without a frame."""
 
 
-class _Video:
-    """H.264, as every browser plays it."""
+class _VideoEncoder:
+    """Encodes H.264, which every browser plays. Frames are encoded as they come, so memory stays small."""
 
-    def __init__(self, ending: str, period: float) -> None:
+    def __init__(self, file_format: str, period: float) -> None:
         try:
             import av
         except ImportError as error:
             raise MissingDependencyError("av", "play") from error
-        self._frame = av.VideoFrame
+        self._make_frame = av.VideoFrame.from_ndarray
         self._content = io.BytesIO()
-        self._file = av.open(self._content, "w", format=ending)
+        self._file = av.open(self._content, "w", format=file_format)
+        # The rate is a fraction: 1/0.03 as a float would make the film drift against simulated time.
         self._stream: Any = self._file.add_stream("libx264", rate=fractions.Fraction(1.0 / period).limit_denominator(1000))
         self._stream.width, self._stream.height = SIZE
-        self._stream.pix_fmt = "yuv420p"
+        self._stream.pix_fmt = "yuv420p"  # the one pixel format that all players decode
 
     def add(self, picture: Picture) -> None:
-        self._file.mux(self._stream.encode(self._frame.from_ndarray(picture, format="rgb24")))
+        self._file.mux(self._stream.encode(self._make_frame(picture, format="rgb24")))
 
     def finish(self) -> bytes:
-        if self._stream.codec_context.is_open:  # it opens with the first picture
+        if self._stream.codec_context.is_open:  # the codec opens with the first frame; without one there is nothing to flush
             self._file.mux(self._stream.encode(None))
         self._file.close()
         return self._content.getvalue()
 
 
-class _Animation:
-    """GIF or WebP; its pictures are kept until the end."""
+class _AnimationEncoder:
+    """Encodes GIF or WebP. Pillow writes them at once, so all frames are kept until the end."""
 
-    def __init__(self, ending: str, period: float) -> None:
-        try:
-            from PIL import Image
-        except ImportError as error:
-            raise MissingDependencyError("pillow", "play") from error
-        self._make, self._ending, self._period, self._pictures = Image.fromarray, ending, period, list[Any]()
+    def __init__(self, file_format: str, period: float) -> None:
+        import_pillow()  # raises before the first episode is played, not after it
+        self._format, self._period, self._images = file_format, period, list[Any]()
 
     def add(self, picture: Picture) -> None:
-        self._pictures.append(self._make(picture))
+        self._images.append(make_image(picture))
 
     def finish(self) -> bytes:
-        content = io.BytesIO()
-        if self._pictures:
-            first, *others = self._pictures
-            duration = round(1000 * self._period)
-            first.save(content, format=self._ending, save_all=True, append_images=others, duration=duration, loop=0)
-        return content.getvalue()
+        return encode_animation(self._images, self._format, [self._period] * len(self._images)) if self._images else b""
 
 
-FILM_FORMATS: dict[str, type[_Video] | type[_Animation]] = {".mp4": _Video, ".gif": _Animation, ".webp": _Animation}
-"""Ending → what writes it."""
+FILM_FORMATS: dict[str, type[_VideoEncoder] | type[_AnimationEncoder]] = {
+    ".mp4": _VideoEncoder,
+    ".gif": _AnimationEncoder,
+    ".webp": _AnimationEncoder,
+}
+"""A dictionary from a file's suffix to its encoder."""
 
 
 def check_film(path: str | os.PathLike[str]) -> Path:
     """Return the path of a film that can be written.
 
     Raises:
-        InvalidArgumentError: The ending is none of ``FILM_FORMATS``.
+        InvalidArgumentError: The suffix is not in ``FILM_FORMATS``.
         WriteError: The folder does not exist, or cannot be written to.
     """
     path = Path(path)
@@ -97,40 +95,40 @@ def check_film(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-class Film:
-    """A film that grows by a frame a control period."""
+class FilmWriter:
+    """Writes a film with one frame per control period."""
 
     def __init__(self, path: str | os.PathLike[str], robot: RobotSpec, control_dt: float) -> None:
-        """Begin without a picture.
+        """Prepare the film; the file appears when the film is closed.
 
         Args:
-            path: File to write when it is closed; its ending chooses the format.
+            path: The file; its suffix chooses the format.
             robot: The arm.
             control_dt: Time between two frames [s].
 
         Raises:
-            InvalidArgumentError: There is no such format.
+            InvalidArgumentError: The suffix is not in ``FILM_FORMATS``.
             WriteError: The file cannot be written.
-            RenderError: There is no off-screen OpenGL here.
+            RenderError: This machine has no off-screen OpenGL.
             MissingDependencyError: The package that writes the format is not installed.
         """
         from gym_gazebo2.backends.mujoco.rendering import Painter
 
         self._path = check_film(path)
-        ending = self._path.suffix.lower()
-        self._writer: Writer = FILM_FORMATS[ending](ending.removeprefix("."), control_dt)
+        suffix = self._path.suffix.lower()
+        self._encoder: _Encoder = FILM_FORMATS[suffix](suffix.removeprefix("."), control_dt)
         self._painter = Painter(robot, *SIZE)
 
     def add(self, q: NDArray[np.float64], p_goal: NDArray[np.float64] | None) -> None:
-        """Add a picture of a pose (dof,) [rad] and, unless None, a goal (3,) [m]."""
-        self._writer.add(self._painter.draw(q, p_goal, "overview"))
+        """Add a picture of a pose (dof,) [rad] and of a goal (3,) [m], or of no goal."""
+        self._encoder.add(self._painter.draw(q, p_goal, "overview"))
 
     def close(self) -> None:
-        """Write the file; without a picture there is none.
+        """Write the file; without a frame nothing is written.
 
         Raises:
-            WriteError: It cannot be written; an existing file stays as it is.
+            WriteError: The file cannot be written; an existing file stays as it is.
         """
         self._painter.close()
-        if content := self._writer.finish():
+        if content := self._encoder.finish():
             write_atomically(self._path, content)

@@ -1,4 +1,4 @@
-"""Watch or record an arm: the policy of a run, random actions, or sliders under the keyboard."""
+"""Watch or record an arm that moves by the policy of a run, by random actions, or by sliders on the keyboard."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.env_id import check_env_id
-from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env
+from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, Policy, get_episode_steps, make_eval_env
 from gym_gazebo2.algos.measures import describe_measures, get_measures
-from gym_gazebo2.algos.play.film import Film, check_film
+from gym_gazebo2.algos.play.film import FilmWriter, check_film
 from gym_gazebo2.algos.play.keyboard import HELP, Sliders, open_keyboard
 from gym_gazebo2.algos.runs.folder import RunFolder
-from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
 from gym_gazebo2.algos.runs.writing import add_advice
 from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.checks import read_whole
-from gym_gazebo2.core import ArmCore
 from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError
 from gym_gazebo2.tasks import Measure
@@ -35,9 +34,8 @@ __all__ = ["PlayConfig", "Played", "play"]
 
 POLICIES = ("policy", "random", "sliders")
 WINDOWS: dict[str, dict[str, Any]] = {"gazebo": {"render_mode": "human", "backend_options": {"gui": True}}, "ros2": {}}
-"""Backend → keywords that open its window, where it has another than render mode "human" opens; over ROS 2 there is none, as
-whoever serves the arm shows it."""
-Act = Callable[[Any], NDArray[Any]]
+"""A dictionary from a backend to the keywords that open its window, for backends that need others than ``render_mode="human"``.
+The backend ros2 has no window: the program that serves the arm shows it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +43,15 @@ class PlayConfig:
     """Watch an arm in a window, or record it.
 
     Attributes:
-        policy: "policy", the run's own; "random"; or "sliders", from the keyboard. None: the run's, or random for an id.
+        policy: "policy" (the run's own), "random", or "sliders" (from the keyboard). None: the run's, or random for an id.
         model: "model", the one at the end of training, or "best_model".
-        episodes: Episodes to play.
-        steps: Steps of an episode; None: the id's, and for sliders no limit.
+        episodes: Number of episodes.
+        steps: Steps per episode; None: the id's limit, and for sliders no limit.
         seed: Episode i is seeded seed + i.
         start_noise: Half-width of the noise on the start pose [rad]; None: the training's, or none.
         backend: Backend to play on; None: the training's, or the id's.
-        record: File to write, .mp4, .gif or .webp, without a window. Whatever moves the arm, the embedded renderer draws it
-            from its joints' positions.
+        record: Write a film to this file (.mp4, .gif or .webp) instead of opening a window. On every backend the film shows the
+            measured joint positions, drawn by MuJoCo.
     """
 
     policy: str | None = None
@@ -66,7 +64,7 @@ class PlayConfig:
     record: str | None = None
 
     def __post_init__(self) -> None:
-        """Reject what cannot work."""
+        """Reject invalid values."""
         if self.policy is not None and self.policy not in POLICIES:
             raise UnknownNameError("policy", self.policy, POLICIES)
         if self.model not in MODELS:
@@ -79,13 +77,13 @@ class PlayConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Played:
-    """One episode that was played.
+    """The result of one episode.
 
     Attributes:
-        steps: Its steps.
-        reward: Sum of rewards.
-        measures: What the task measured at its end [SI units].
-        is_success: Whether it ended in success; None if the environment does not report success.
+        steps: Number of steps.
+        reward: Sum of the rewards.
+        measures: What the task measured at the last state [SI units].
+        is_success: Whether the last state is a success; None if the environment does not report success.
         text: The measures as people read them, such as "tool error 0.42 mm"; empty if there are none.
     """
 
@@ -96,119 +94,151 @@ class Played:
     text: str
 
 
-@dataclasses.dataclass(frozen=True)
-class _Stage:
-    """What is played: one environment, the policy of each episode, and the measures to report.
-
-    Attributes:
-        env: The environment, wrapped as the policy needs it.
-        make_act: Returns the policy of an episode.
-        steps: Most steps of an episode.
-        measures: The task's measures.
-    """
-
-    env: Any
-    make_act: Callable[[], Act]
-    steps: float
-    measures: Mapping[str, Measure]
-
-
 @add_advice("Or choose another file with --record.")
 def play(what: str | os.PathLike[str], config: PlayConfig = PlayConfig()) -> list[Played]:
-    """Play episodes of a run's environment, or of an id.
+    """Play episodes of a run's environment, or of an environment id.
 
     Args:
         what: A run's folder, or an environment id.
         config: How to play.
 
     Returns:
-        What became of each episode; sliders end when the user says so.
+        The result of each episode. With sliders the user decides when an episode ends.
 
     Raises:
-        RunError: There is no finished run, its model is corrupt, or the film cannot be written.
-        UnknownNameError: There is no such id, policy or backend.
-        InvalidArgumentError: An id alone has no policy, or the film's ending is unknown.
-        RenderError: There is no display for a window, or no OpenGL for a film.
+        RunError: There is no finished run, or its model is corrupt.
+        WriteError: The film cannot be written.
+        UnknownNameError: There is no such id or backend.
+        InvalidArgumentError: An id alone has no policy, or the film has an unknown suffix.
+        UnsupportedError: Sliders or a film are asked for, and the environment is no arm of this package.
+        RenderError: There is no display for a window, or no off-screen OpenGL for a film.
+        UsageError: Sliders without a terminal.
     """
     if config.record is not None:
         check_film(config.record)
+    file = _open_model(os.fspath(what), config)
+    kind = config.policy or ("random" if file is None else "policy")
+    if kind == "policy" and file is None:
+        raise InvalidArgumentError("policy", kind, f"'random' or 'sliders', as {os.fspath(what)} is not a run folder")
+    env_id = os.fspath(what) if file is None else file.config.env
+    if not has_batched_form(env_id) and (kind == "sliders" or config.record is not None):
+        subject = "Sliders need" if kind == "sliders" else "A film needs"
+        raise UnsupportedError(f"{subject} an arm of gym_gazebo2, but {env_id} is not one. Play it in its own window.")
     with contextlib.ExitStack() as stack:
-        stage = _prepare(os.fspath(what), config, stack)
+        env: Any = stack.enter_context(contextlib.closing(_make_env(env_id, file, config)))
         film = None
         if config.record is not None:
-            arms = stage.env.unwrapped.arms
-            film = stack.enter_context(contextlib.closing(Film(config.record, arms.robot, arms.control_dt)))
-        sliders = stage.make_act()
-        if not isinstance(sliders, Sliders):
-            return list(_play_all(stage, config, film, lambda: ""))
-        read_keys = stack.enter_context(open_keyboard(stage.env.unwrapped.arms.control_dt))
-        return list(_play_all(stage, config, film, lambda: _steer(sliders, read_keys())))
+            film = stack.enter_context(contextlib.closing(FilmWriter(config.record, env.arms.robot, env.arms.control_dt)))
+        measures = get_measures(env_id)
+        if kind == "sliders":
+            sliders = Sliders(env.arms.robot.joint_names)
+            read_keys = stack.enter_context(open_keyboard(env.arms.control_dt))
+            session = _Session(env, lambda: sliders, config.steps or math.inf, measures, film)
+            return list(session.play_all(config, lambda: _apply_keys(sliders, read_keys())))
+        steps = config.steps or get_episode_steps(env_id, None if file is None else file.config.max_episode_steps)
+        wrapped, make_policy = _make_policy(env, file if kind == "policy" else None, config.seed)
+        return list(_Session(wrapped, make_policy, steps, measures, film).play_all(config, lambda: ""))
 
 
-def _prepare(what: str, config: PlayConfig, stack: contextlib.ExitStack) -> _Stage:
-    """Return what is played; the stack closes it."""
-    is_run = (Path(what) / "config.json").is_file()
-    if not is_run and what not in gymnasium.registry:
-        RunFolder.open(what) if os.sep in what else check_env_id(what)
-    kind = config.policy or ("policy" if is_run else "random")
-    if kind == "policy" and not is_run:
-        raise InvalidArgumentError("policy", kind, f"'random' or 'sliders', as {what} is an id and no run folder")
-    file = read_model_file(RunFolder.open(what).get_model(config.model)) if is_run else None
-    env_id, limit = (file.config.env, file.config.max_episode_steps) if file else (what, None)
+def _open_model(what: str, config: PlayConfig) -> ModelFile | None:
+    """Return the model of a run folder, or None for an environment id."""
+    if (Path(what) / "config.json").is_file():
+        return read_model_file(RunFolder.open(what).get_model(config.model))
+    if what not in gymnasium.registry:
+        if os.sep in what:
+            RunFolder.open(what)  # raises the error of a folder without a run, which says more about a path
+        check_env_id(what)
+    return None
+
+
+def _make_env(env_id: str, file: ModelFile | None, config: PlayConfig) -> VecEnv:
+    """Make one environment, in a window unless it is recorded."""
     given = {"backend": config.backend, "start_noise": config.start_noise}
-    kwargs: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    kwargs = {**(file.config.env_kwargs if file else {}), **kwargs}
-    kwargs.pop("backend_options", None)  # a training's, which goes on after a simulator's failure
+    kwargs: dict[str, Any] = {} if file is None else dict(file.config.env_kwargs)
+    kwargs |= {key: value for key, value in given.items() if value is not None}
+    kwargs.pop("backend_options", None)  # a training restarts a simulator that failed; here the failure is reported
     if config.record is None:
         window = WINDOWS.get(kwargs.get("backend", "mujoco"), {"render_mode": "human"})
         if window:
             check_display("record a film with --record FILE")
         kwargs |= window
-    if not has_batched_form(env_id) and (kind == "sliders" or config.record is not None):
-        what_needs = "Sliders need" if kind == "sliders" else "A film needs"
-        raise UnsupportedError(f"{what_needs} an arm of gym_gazebo2, and {env_id} is none. Play it in its own window.")
-    env: Any = make_eval_env(env_id, 1, **kwargs)
-    stack.enter_context(contextlib.closing(env))
-    measures = get_measures(env_id)
-    if kind == "sliders":
-        sliders = Sliders(env.arms.robot.joint_names)
-        return _Stage(env, lambda: sliders, config.steps or math.inf, measures)
-    steps = config.steps or get_episode_steps(env_id, limit)
-    if file is not None and kind == "policy":
+    return make_eval_env(env_id, 1, **kwargs)
+
+
+def _make_policy(env: VecEnv, file: ModelFile | None, seed: int) -> tuple[VecEnv, Callable[[], Policy]]:
+    """Return the environment as the policy needs it, and a function that makes the policy of an episode.
+
+    Args:
+        env: The environment.
+        file: The model that acts; None for random actions.
+        seed: Seed of random actions.
+    """
+    if file is not None:
         model = file.build()
-        return _Stage(file.wrap(env), lambda: ModelPolicy(model), steps, measures)
-    env.action_space.seed(config.seed)
-    return _Stage(env, lambda: lambda observation: np.asarray(env.action_space.sample())[None], steps, measures)
+        return file.wrap(env), lambda: ModelPolicy(model)
+    env.action_space.seed(seed)
+    return env, lambda: lambda observation: np.asarray(env.action_space.sample())[None]
 
 
-def _play_all(stage: _Stage, config: PlayConfig, film: Film | None, steer: Callable[[], str]) -> Iterator[Played]:
-    """Play one episode after the other, until there are enough or the user ends it."""
-    env, episode, wants = stage.env, 0, ""
-    while episode < config.episodes and wants != "quit":
-        env.seed(config.seed + episode)
-        observation, act, total, count, wants, has_ended = env.reset(), stage.make_act(), 0.0, 0, "", False
-        while count < stage.steps and not wants and not has_ended:
-            observation, reward, dones, infos = env.step(act(observation))
-            total, count, has_ended = total + float(reward[0]), count + 1, bool(dones[0])
-            if film is not None and not has_ended:  # an arm whose episode ended is already at its next start
-                film.add(*_get_scene(env.unwrapped.arms))
-            wants = steer()
-        values = {name: float(infos[0][name]) for name in stage.measures}
-        yield Played(count, total, values, infos[0].get("is_success"), describe_measures(stage.measures, values))
-        episode += wants != "reset"
+@dataclasses.dataclass(frozen=True)
+class _Session:
+    """Episodes of one environment.
+
+    Attributes:
+        env: The environment, wrapped as the policy needs it.
+        make_policy: Makes the policy of one episode.
+        max_steps: Most steps per episode.
+        measures: The task's measures.
+        film: Where the frames go; None for a window.
+    """
+
+    env: Any
+    make_policy: Callable[[], Policy]
+    max_steps: float
+    measures: Mapping[str, Measure]
+    film: FilmWriter | None
+
+    def play_all(self, config: PlayConfig, read_command: Callable[[], str]) -> Iterator[Played]:
+        """Play one episode after the other.
+
+        Args:
+            config: The number of episodes and their seeds.
+            read_command: Called after every step; returns "reset" (new episode), "quit" or "".
+        """
+        episode, command = 0, ""
+        while episode < config.episodes and command != "quit":
+            played, command = self._play_one(config.seed + episode, read_command)
+            yield played
+            episode += command != "reset"  # an episode that the user started anew does not count
+
+    def _play_one(self, seed: int, read_command: Callable[[], str]) -> tuple[Played, str]:
+        """Play one episode; return its result, and the command that ended it."""
+        self.env.seed(seed)
+        observation, policy = self.env.reset(), self.make_policy()
+        steps, total, has_ended, command = 0, 0.0, False, ""
+        while steps < self.max_steps and not has_ended and not command:
+            observation, reward, dones, infos = self.env.step(policy(observation))
+            steps, total, has_ended = steps + 1, total + float(reward[0]), bool(dones[0])
+            self._add_frame()
+            command = read_command()
+        values = {name: float(infos[0][name]) for name in self.measures}
+        text = describe_measures(self.measures, values)
+        return Played(steps, total, values, infos[0].get("is_success"), text), command
+
+    def _add_frame(self) -> None:
+        """Record the arm as it stood at the end of the step, also if its episode ended and it stands at its next start."""
+        if self.film is not None:
+            arms = self.env.unwrapped.arms
+            state, goal = arms.ended
+            pose = arms.task.get_goal_pose(goal)
+            self.film.add(state.arm.q[0], None if pose is None else pose[0, :3])
 
 
-def _get_scene(arms: ArmCore) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return the first arm's joint positions (dof,) [rad] and the position of its goal (3,) [m], if it has one."""
-    pose = arms.task.get_goal_pose(arms.goal)
-    return arms.require_state().arm.q[0], None if pose is None else pose[0, :3]
-
-
-def _steer(sliders: Sliders, keys: list[bytes]) -> str:
-    """Let the keyboard move the sliders, show them, and return what the user wants: "", "reset" or "quit"."""
-    sliders.wants = ""
+def _apply_keys(sliders: Sliders, keys: list[bytes]) -> str:
+    """Let keys move the sliders, print the sliders, and return the user's command: "", "reset" or "quit"."""
+    sliders.command = ""
     for key in keys:
         sliders.press(key)
-    sys.stderr.write(f"\r\x1b[K{sliders.describe()}   {HELP}")
+    sys.stderr.write(f"\r\x1b[K{sliders.describe()}   {HELP}")  # back to the start of the line, and clear it
     sys.stderr.flush()
-    return sliders.wants
+    return sliders.command

@@ -21,7 +21,7 @@ from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.run_page import check_price
-from gym_gazebo2.algos.runs.writing import write_atomically
+from gym_gazebo2.algos.runs.writing import add_advice, write_atomically
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.tasks import Measure
 
@@ -111,6 +111,7 @@ COST = (
 )
 
 
+@add_advice("Or choose another file with --out.")
 def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = CompareConfig()) -> Path:
     """Write one page of several runs, grouped by id and algorithm, and by the arguments in which they differ but the seed.
 

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.images import encode_png
 from gym_gazebo2.algos.measures import name_summary
 from gym_gazebo2.algos.report import facts, page
 from gym_gazebo2.algos.report.accuracy import plot_views
@@ -17,7 +18,7 @@ from gym_gazebo2.algos.report.axes import AXES, make_axis, spans_decades
 from gym_gazebo2.algos.report.learning import get_constants, plot_internals, plot_measure, plot_reward, plot_success
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.run_data import RunData, read_run
-from gym_gazebo2.algos.report.video import Film, encode_film, encode_picture, film_arm
+from gym_gazebo2.algos.report.video import SIZE, FilmedEpisode, encode_film, film_episode
 from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
 from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RenderError
@@ -71,25 +72,25 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
     files = {"learning_curve.png": _draw_learning_curve(data)}
     film = _film(data) if config.video else None
     if film is not None:
-        files |= {"arm.png": encode_picture(film.frames[-1]), "arm.webp": encode_film(film)}
+        files |= {"arm.png": encode_png(film.frames[-1]), "arm.webp": encode_film(film)}
     files["report.html"] = _make_page(data, config, film, files.get("arm.webp")).encode()
     for name, content in files.items():
         write_atomically(data.run.path / name, content)
     return [data.run.path / name for name in files]
 
 
-def _film(data: RunData) -> Film | None:
+def _film(data: RunData) -> FilmedEpisode | None:
     """Return a film of the arm, or None: no model yet, an environment of another package, or no OpenGL."""
     if data.model is None or not has_batched_form(data.config.env):
         return None
     try:
-        return film_arm(data.model)
+        return film_episode(data.model)
     except RenderError as error:
         warnings.warn(f"No picture of the arm: {error}", stacklevel=3)
         return None
 
 
-def _make_page(data: RunData, config: ReportConfig, film: Film | None, video: bytes | None) -> str:
+def _make_page(data: RunData, config: ReportConfig, film: FilmedEpisode | None, video: bytes | None) -> str:
     parts = (
         _make_opening(data, config, film, video),
         _make_learning(data),
@@ -101,7 +102,7 @@ def _make_page(data: RunData, config: ReportConfig, film: Film | None, video: by
     return page.make_page(f"{data.config.env}, {data.config.algo}, seed {data.config.seed}", "\n".join(parts))
 
 
-def _make_opening(data: RunData, config: ReportConfig, film: Film | None, video: bytes | None) -> str:
+def _make_opening(data: RunData, config: ReportConfig, film: FilmedEpisode | None, video: bytes | None) -> str:
     run = data.config
     head = (
         f'<header><p class="eyebrow">gym_gazebo2 · training report</p>'
@@ -110,13 +111,14 @@ def _make_opening(data: RunData, config: ReportConfig, film: Film | None, video:
     figures = page.make_figures(facts.get_figures(data, config.price_per_hour))
     if film is None or video is None:
         return f'{head}<div class="opening single">{figures}</div>'
-    still = page.make_data_uri(encode_picture(film.frames[-1], (480, 360)), "image/png")
+    still = page.make_data_uri(encode_png(film.frames[-1], SIZE), "image/png")
     moving = page.make_data_uri(video, "image/webp")
-    told = f"One episode, {film.times[-1]:g} s, in real time; at its end: {film.captions[-1]}."
+    end = f" At its end: {film.measured[-1]}." if film.measured[-1] else ""
+    caption = f"One episode of {film.times[-1]:g} s in real time.{end}"
     arm = (
         f'<figure class="arm"><picture><source media="(prefers-reduced-motion: reduce), print" srcset="{still}">'
-        f'<img id="arm" width="480" height="360" alt="The arm moves its tool to the goal" src="{moving}"></picture>'
-        f"<figcaption>{text(told)}</figcaption></figure>"
+        f'<img id="arm" width="{SIZE[0]}" height="{SIZE[1]}" alt="The arm in one episode" src="{moving}"></picture>'
+        f"<figcaption>{text(caption)}</figcaption></figure>"
     )
     return f'{head}<div class="opening">{arm}{figures}</div>'
 

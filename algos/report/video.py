@@ -1,96 +1,101 @@
-"""A short film of the arm: one episode of the deterministic policy, as an animated WebP."""
+"""The film of a report: one episode of the deterministic policy, as an animated WebP."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env
+from gym_gazebo2.algos.images import Picture, encode_animation, make_image
 from gym_gazebo2.algos.measures import describe_measures
-from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
-from gym_gazebo2.errors import MissingDependencyError
 
-__all__ = ["Film", "encode_film", "encode_picture", "film_arm"]
+__all__ = ["SIZE", "FilmedEpisode", "encode_film", "film_episode"]
 
 SIZE = (480, 360)
 """Width and height of the film [px]."""
 MOST_FRAMES = 100
+"""Longer episodes show every n-th step. More frames would make the page larger and no smoother to the eye."""
 STILL_RAD = 1e-3
-"""Movement of a joint that no picture shows [rad]: under a pixel at the tool."""
-HOLD_S = 1.0
-"""How long the last frame stays before the film starts again."""
+"""Movement of a joint that no picture shows [rad]: less than a pixel at the tool."""
+LAST_FRAME_S = 1.0
+"""Time for which the last frame stays before the film repeats [s]."""
+QUALITY = {"quality": 62, "method": 2, "kmax": 40}
+"""Options of the WebP writer: 100 frames take about 300 kB and 1 s. ``kmax`` is the distance between key frames."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Film:
+class FilmedEpisode:
     """Pictures of one episode.
 
     Attributes:
-        frames: Pictures (height, width, 3), the first at the start.
-        times: Simulated time of each [s].
-        captions: What the task measures at each, such as "tool error 0.42 mm".
-        start_noise: Half-width of the noise on the start pose [rad].
+        frames: The pictures, the first one at the start.
+        times: Simulated time of each picture [s].
+        measured: What the task measures at each picture, such as "tool error 0.42 mm".
     """
 
-    frames: list[NDArray[np.uint8]]
+    frames: list[Picture]
     times: list[float]
-    captions: list[str]
-    start_noise: float
+    measured: list[str]
 
 
-def film_arm(path: Path, seed: int = 0) -> Film:
+def film_episode(path: Path, seed: int = 0) -> FilmedEpisode:
     """Run one episode of a model on the embedded backend, and draw it.
 
     Args:
-        path: The model file.
+        path: The model file of an arm.
         seed: Seed of the episode.
 
     Raises:
-        RunError: It is missing or corrupt.
+        RunError: The model file is missing or corrupt.
         RenderError: The machine has no off-screen OpenGL.
     """
     file = read_model_file(path)
-    config = file.config
-    num_steps = get_episode_steps(config.env, config.max_episode_steps)
-    stride = -(-num_steps // MOST_FRAMES)
-    kwargs = {**config.env_kwargs, "backend": "mujoco"}
-    film = Film([], [], [], config.start_noise)
-    with contextlib.closing(file.wrap(make_eval_env(config.env, 1, render_mode="rgb_array", **kwargs))) as env:
-        policy, camera = ModelPolicy(file.build()), _Camera(env.unwrapped)
-        measures = env.unwrapped.arms.task.MEASURES
-        env.seed(seed)
-        observation = env.reset()
-        info, has_ended = env.unwrapped.reset_infos[0], False
-        for step in range(num_steps + 1):
-            if step % stride == 0 or step == num_steps or has_ended:
-                # An arm whose episode ended is already at its next start: the last picture stands for the end.
-                film.frames.append(film.frames[-1] if has_ended else camera.shoot())
-                film.times.append(info["time"])
-                film.captions.append(describe_measures(measures, info))
-            if step == num_steps or has_ended:
-                break
-            observation, _, dones, infos = env.step(policy(observation))
-            info, has_ended = infos[0], bool(dones[0])
-    return film
+    kwargs = {**file.config.env_kwargs, "backend": "mujoco"}
+    if file.config.backend != "mujoco":
+        kwargs.pop("backend_options", None)  # they are those of the training's backend
+    env = make_eval_env(file.config.env, 1, render_mode="rgb_array", **kwargs)
+    with contextlib.closing(file.wrap(env)) as wrapped:
+        return _film(wrapped, env, file, seed)
+
+
+def _film(wrapped: VecEnv, env: Any, file: ModelFile, seed: int) -> FilmedEpisode:
+    """Run one episode in a wrapped environment, and draw the environment inside."""
+    num_steps = get_episode_steps(file.config.env, file.config.max_episode_steps)
+    stride = -(-num_steps // MOST_FRAMES)  # rounded up
+    policy, camera, episode = ModelPolicy(file.build()), _Camera(env), FilmedEpisode([], [], [])
+    wrapped.seed(seed)
+    observation = wrapped.reset()
+    info, has_ended = env.reset_infos[0], False
+    for step in range(num_steps + 1):
+        if step % stride == 0 or step == num_steps or has_ended:
+            # An arm whose episode ended is already at its next start: the picture before stands for the end.
+            episode.frames.append(episode.frames[-1] if has_ended else camera.shoot())
+            episode.times.append(info["time"])
+            episode.measured.append(describe_measures(env.arms.task.MEASURES, info))
+        if step == num_steps or has_ended:
+            break
+        observation, _, dones, infos = wrapped.step(policy(observation))
+        info, has_ended = infos[0], bool(dones[0])
+    return episode
 
 
 class _Camera:
-    """Draws the arm again only where it has moved, as drawing without a graphics card is most of a report's work."""
+    """Draws the arm again only if it has moved: without a graphics card, drawing takes most of a report's time."""
 
     def __init__(self, env: BatchedVecEnv) -> None:
         self._env = env
         self._q: NDArray[np.float64] | None = None
-        self._picture: NDArray[np.uint8]
+        self._picture: Picture
 
-    def shoot(self) -> NDArray[np.uint8]:
+    def shoot(self) -> Picture:
         """Return a picture of the first arm."""
         q = self._env.arms.require_state().arm.q[0]
         if self._q is None or np.abs(q - self._q).max() > STILL_RAD:
@@ -99,49 +104,21 @@ class _Camera:
         return self._picture
 
 
-def encode_film(film: Film) -> bytes:
-    """Return the film as an animated WebP in real time, time and distance in its corner."""
-    frames = [_caption(frame, time, text) for frame, time, text in zip(film.frames, film.times, film.captions, strict=True)]
-    durations = np.diff([*film.times, film.times[-1] + HOLD_S])
-    stream = io.BytesIO()
-    frames[0].save(
-        stream,
-        format="WEBP",
-        save_all=True,
-        append_images=frames[1:],
-        duration=np.round(1e3 * durations).astype(int).tolist(),
-        loop=0,
-        quality=62,
-        method=2,
-        kmax=40,
-    )
-    return stream.getvalue()
+def encode_film(episode: FilmedEpisode) -> bytes:
+    """Return the episode as an animated WebP in real time, with time and measure in its corner."""
+    parts = zip(episode.frames, episode.times, episode.measured, strict=True)
+    images = [_make_captioned(frame, f"{time:4.2f} s     {measured}".rstrip()) for frame, time, measured in parts]
+    durations = np.diff([*episode.times, episode.times[-1] + LAST_FRAME_S])
+    return encode_animation(images, "webp", durations.tolist(), **QUALITY)
 
 
-def encode_picture(picture: NDArray[np.uint8], size: Sequence[int] | None = None) -> bytes:
-    """Return a picture as PNG, in another size where one is given."""
-    image = _import_pillow().fromarray(picture)
-    stream = io.BytesIO()
-    (image if size is None else image.resize(tuple(size))).save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
+def _make_captioned(frame: Picture, caption: str) -> Any:
+    """Return a frame as an image in the film's size, with a caption at its lower left."""
+    image = make_image(frame, SIZE)
+    from PIL import ImageDraw, ImageFont  # make_image has found Pillow
 
-
-def _caption(frame: NDArray[np.uint8], time: float, text: str) -> Any:
-    """Return a frame in the film's size, with a strip that shows the time and what the task measures."""
-    from PIL import ImageDraw, ImageFont
-
-    image = _import_pillow().fromarray(frame).resize(SIZE)
-    canvas = ImageDraw.Draw(image, "RGBA")
-    label, font = f"{time:4.2f} s     {text}".rstrip(), ImageFont.load_default(15)
-    right = min(SIZE[0] - 10, 32 + round(canvas.textlength(label, font=font)))
-    canvas.rounded_rectangle((10, SIZE[1] - 36, right, SIZE[1] - 10), radius=6, fill=(20, 22, 26, 170))
-    canvas.text((20, SIZE[1] - 23), label, fill=(255, 255, 255, 255), font=font, anchor="lm")
+    canvas, font = ImageDraw.Draw(image, "RGBA"), ImageFont.load_default(15)
+    right, bottom = 30 + canvas.textlength(caption, font=font), SIZE[1] - 10
+    canvas.rounded_rectangle((10, bottom - 26, right, bottom), radius=6, fill=(20, 22, 26, 170))
+    canvas.text((20, bottom - 13), caption, fill=(255, 255, 255, 255), font=font, anchor="lm")
     return image
-
-
-def _import_pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingDependencyError("pillow", "train") from error
-    return Image

@@ -71,7 +71,9 @@ class RunFolder:
         """
         run = cls(Path(path))
         if not (run.path / "config.json").is_file():
-            raise RunError(f"{path} is no run folder: it has no config.json. Make one with: gym-gazebo2 train --out {path}")
+            raise RunError(
+                f"'{path}' is not a run folder: it has no config.json. Make one with: gym-gazebo2 train --out {path}"
+            )
         return run
 
     @property
