@@ -22,6 +22,15 @@ from gym_gazebo2.algos.play.keyboard import HELP, Sliders, open_keyboard
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.runs.writing import add_advice
+from gym_gazebo2.algos.settings.env_keywords import (
+    change_env_kwargs,
+    check_env_kwargs,
+    find_env_keywords,
+    gather_env_kwargs,
+)
+from gym_gazebo2.algos.settings.options import EnvKwargs
+from gym_gazebo2.algos.settings.values import merge
+from gym_gazebo2.backends import Backend, get_factory
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
@@ -29,9 +38,6 @@ from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 __all__ = ["PlayConfig", "Played", "play"]
 
 POLICIES = ("policy", "random", "sliders")
-WINDOWS: dict[str, dict[str, Any]] = {"gazebo": {"render_mode": "human", "backend_options": {"gui": True}}, "ros2": {}}
-"""Backend → keywords that open its window, where it has another than render mode "human" opens; over ROS 2 there is none, as
-whoever serves the arm shows it."""
 Act = Callable[[Any], NDArray[Any]]
 
 
@@ -49,6 +55,8 @@ class PlayConfig:
         backend: Backend to play on; None: the training's, or the id's.
         record: File to write, .mp4, .gif or .webp, without a window. Whatever moves the arm, the embedded renderer draws it
             from its joints' positions.
+        env_kwargs: Any other keyword of the environment, on top of the training's: its name follows the point, as in
+            --env.goal [0.3,0,0.4].
     """
 
     policy: str | None = None
@@ -59,9 +67,11 @@ class PlayConfig:
     start_noise: float | None = None
     backend: str | None = None
     record: str | None = None
+    env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Reject what cannot work."""
+        """Check the values."""
+        gather_env_kwargs(self)
         if self.policy is not None and self.policy not in POLICIES:
             raise UnknownNameError("policy", self.policy, POLICIES)
         if self.model not in MODELS:
@@ -129,22 +139,22 @@ def _prepare(what: str, config: PlayConfig, stack: contextlib.ExitStack) -> tupl
     if kind == "policy" and not is_run:
         raise InvalidArgumentError("policy", kind, f"'random' or 'sliders', as {what} is an id and no run folder")
     file = read_model_file(RunFolder.open(what).get_model(config.model)) if is_run else None
-    env_id, limit = (file.config.env, file.config.max_episode_steps) if file else (what, None)
-    given = {"backend": config.backend, "start_noise": config.start_noise}
-    kwargs: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    kwargs = {**(file.config.env_kwargs if file else {}), **kwargs}
-    kwargs.pop("backend_options", None)  # a training's, which goes on after a simulator's failure
+    env_id = file.config.env if file else what
+    changes = gather_env_kwargs(config)
+    check_env_kwargs(env_id, changes)
+    kwargs = change_env_kwargs(file.config.make_kwargs if file else {}, changes)
     if config.record is None:
-        window = WINDOWS.get(kwargs.get("backend", "mujoco"), {"render_mode": "human"})
+        backend = kwargs.get("backend") or find_env_keywords(env_id).defaults.get("backend")
+        window = Backend.window if backend is None else getattr(get_factory(backend), "window", Backend.window)
         if window:
             check_display("record a film with --record FILE")
-        kwargs |= window
+        kwargs = merge(kwargs, window)
     arm: Any = make_eval_env(env_id, 1, **kwargs)
     stack.enter_context(contextlib.closing(arm))
     if kind == "sliders":
         sliders = Sliders(arm.env.core.robot.joint_names)
         return arm, lambda: sliders, config.steps or math.inf
-    steps = config.steps or get_episode_steps(env_id, limit)
+    steps = config.steps or get_episode_steps(env_id, kwargs.get("max_episode_steps"))
     if file is not None and kind == "policy":
         model = file.build()
         return file.wrap(arm), lambda: ModelPolicy(model), steps

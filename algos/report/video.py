@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env
 from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs
 from gym_gazebo2.errors import MissingDependencyError
 from gym_gazebo2.vector_env import ArmVectorEnv
 
@@ -60,7 +61,7 @@ def film_arm(path: Path, seed: int = 0) -> Film:
     config = file.config
     num_steps = get_episode_steps(config.env, config.max_episode_steps)
     stride = -(-num_steps // MOST_FRAMES)
-    kwargs = {**config.env_kwargs, "backend": "mujoco"}
+    kwargs = change_env_kwargs(config.make_kwargs, {"backend": "mujoco"})
     film = Film([], [], [], config.start_noise)
     with contextlib.closing(file.wrap(make_eval_env(config.env, 1, render_mode="rgb_array", **kwargs))) as env:
         policy, camera = ModelPolicy(file.build()), _Camera(env.unwrapped.env)
