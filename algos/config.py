@@ -45,8 +45,8 @@ class TrainConfig:
         out: Run folder to make; None: runs/<id>/<algo>/<time>-seed<k>.
         num_envs: Environments that run side by side.
         vec: How they run: all in one backend ("batched"), one after the other ("dummy"), one process per environment
-            ("subproc"), or the same with one processor core per process ("pinned"). None: batched for ids that have a batched form, else
-            dummy. Only batched ones resume in the middle of their episodes.
+            ("subproc"), or the same with one processor core per process ("pinned"). None: batched for ids that have a batched
+            form, else dummy. Only batched ones resume in the middle of their episodes.
         backend: Backend to train on, such as "mujoco" or "gazebo"; None: the id's own.
         control: Meaning of actions, a row of CONTROLS such as "delta" or "position"; None: the id's own.
         control_dt: Control period [s]; None: the id's own.

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from gym_gazebo2.algos.env_id import get_spec
+from gym_gazebo2.algos.settings.conditions import SUCCESS, Condition
 from gym_gazebo2.tasks import TASKS, Measure, Task
 
-__all__ = ["format_value", "get_measures", "get_task", "show_measure", "to_si"]
+__all__ = [
+    "describe_condition",
+    "describe_measures",
+    "format_value",
+    "get_measures",
+    "get_task",
+    "name_summary",
+    "read_measured",
+    "show_measure",
+    "to_si",
+]
 
 
 def get_task(env_id: str) -> Task | None:
@@ -40,3 +52,32 @@ def format_value(value: float) -> str:
 def show_measure(measure: Measure, value: float) -> str:
     """Return a value [SI] in the unit that people read, such as "0.176 mm"."""
     return f"{format_value(measure.scale * value)} {measure.unit}".rstrip()
+
+
+def name_summary(measure: Measure) -> str:
+    """Return the name of a measure's value over many episodes, such as "tool error, RMS"."""
+    return f"{measure.label}, RMS" if measure.summary == "rms" else measure.label
+
+
+def describe_measures(measures: Mapping[str, Measure], values: Mapping[str, float]) -> str:
+    """Return labels and values of measures, such as "tool error 0.176 mm"; empty without measures."""
+    return ", ".join(f"{measure.label} {show_measure(measure, values[name])}" for name, measure in measures.items())
+
+
+def describe_condition(condition: Condition, measures: Mapping[str, Measure]) -> str:
+    """Return a condition in words: "tool error 1 mm", "success rate 95 %", "mean reward 500"."""
+    if condition.name in measures:
+        measure = measures[condition.name]
+        return f"{measure.label} {measure.scale * condition.value:g} {measure.unit}".rstrip()
+    return f"success rate {100 * condition.value:g} %" if condition.name == SUCCESS else f"mean reward {condition.value:g}"
+
+
+def read_measured(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Return name → value [SI] of ``evaluation.json``; the first version wrote the tool's errors in fields of their own."""
+    if "measures" in evaluation:
+        return dict(evaluation["measures"])
+    angle = evaluation.get("orientation_error_rms_deg")
+    return {
+        "position_error": evaluation["accuracy_rms_mm"] / 1e3,
+        **({} if angle is None else {"orientation_error": math.radians(angle)}),
+    }

@@ -140,7 +140,7 @@ class ArmCore:
         Raises:
             UsageError: There was no reset yet.
         """
-        return self._require_state().tcp
+        return self.require_state().tcp
 
     def read_options(self, options: Mapping[str, Any] | None, mask: NDArray[np.bool_]) -> Start:
         """Return the start that reset options ask for. This changes nothing, so a refused reset changes nothing.
@@ -197,7 +197,7 @@ class ArmCore:
             InvalidArgumentError: Wrong shape, NaN or infinite.
             UsageError: No reset yet, or closed.
         """
-        before = self._require_state()
+        before = self.require_state()
         action = self._check_action(action)
         target = self._control.compute_target(action, before.arm, before.tcp, self.kinematics, self._travel)
         setpoint = compute_setpoint(before.arm.q_setpoint, target, before.arm.q, self.robot, self._travel)
@@ -246,7 +246,7 @@ class ArmCore:
         return TaskState(arm, self.kinematics.compute_tcp_state(arm.q, arm.dq), action, self._memory)
 
     def _make_outcome(self, after: Advance, restarts: int | None) -> Outcome:
-        state = self._require_state()
+        state = self.require_state()
         restarted = np.full(self.num_envs, restarts not in (None, self.backend.num_restarts))
         info = {
             "time": state.arm.time * NANOSECOND,
@@ -258,7 +258,12 @@ class ArmCore:
         # A restart cuts the episode short: it is truncated, whatever the task made of the new simulator's state.
         return Outcome(self._observe(state), after.reward, after.terminated & ~restarted, info)
 
-    def _require_state(self) -> TaskState:
+    def require_state(self) -> TaskState:
+        """Return the newest state.
+
+        Raises:
+            UsageError: There was no reset yet.
+        """
         if self.state is None:
             raise UsageError("step() was called before reset(). Call reset() first.")
         return self.state

@@ -81,7 +81,7 @@ def test_the_band_holds_the_median(page):
     figure = re.search(r'id="error-steps-0".*?</figure>', text, flags=re.DOTALL)[0]
     hints = json.loads(re.search(r'json">(.*?)</script>', figure, flags=re.DOTALL)[1])["series"]
     assert [series["name"] for series in hints] == ["ppo, num envs 8", "ppo, num envs 4", "trpo"]
-    assert all(len(series["points"]) > 100 for series in hints) and "opacity: 0.18" in figure
+    assert all(len(series["points"]) > 100 for series in hints) and 'class="band"' in figure
 
 
 def test_a_browser_shows_it(page):

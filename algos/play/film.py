@@ -121,8 +121,8 @@ class Film:
         self._writer: Writer = FILM_FORMATS[ending](ending.removeprefix("."), control_dt)
         self._painter = Painter(robot, *SIZE)
 
-    def add(self, q: NDArray[np.float64], p_goal: NDArray[np.float64]) -> None:
-        """Add a picture of a pose (dof,) [rad] and a goal (3,) [m]."""
+    def add(self, q: NDArray[np.float64], p_goal: NDArray[np.float64] | None) -> None:
+        """Add a picture of a pose (dof,) [rad] and, unless None, a goal (3,) [m]."""
         self._writer.add(self._painter.draw(q, p_goal, "overview"))
 
     def close(self) -> None:

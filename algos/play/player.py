@@ -7,16 +7,18 @@ import dataclasses
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.env_id import check_env_id
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env
+from gym_gazebo2.algos.measures import describe_measures, get_measures
 from gym_gazebo2.algos.play.film import Film, check_film
 from gym_gazebo2.algos.play.keyboard import HELP, Sliders, open_keyboard
 from gym_gazebo2.algos.runs.folder import RunFolder
@@ -30,10 +32,13 @@ from gym_gazebo2.algos.settings.env_keywords import (
 )
 from gym_gazebo2.algos.settings.options import EnvKwargs
 from gym_gazebo2.algos.settings.values import merge
+from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.backends import Backend, get_factory
 from gym_gazebo2.checks import read_whole
+from gym_gazebo2.core import ArmCore
 from gym_gazebo2.display import check_display
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError
+from gym_gazebo2.tasks import Measure
 
 __all__ = ["PlayConfig", "Played", "play"]
 
@@ -89,14 +94,31 @@ class Played:
     Attributes:
         steps: Its steps.
         reward: Sum of rewards.
-        error_mm: Distance of the tool from its goal at the end [mm].
-        is_success: Whether it ended at the goal.
+        measured: What the task measured at its end, such as "tool error 0.42 mm"; empty if it measures nothing.
+        is_success: Whether it ended in success; None if the environment does not report success.
     """
 
     steps: int
     reward: float
-    error_mm: float
-    is_success: bool
+    measured: str
+    is_success: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    """What is played: one environment, the policy of each episode, and the measures to report.
+
+    Attributes:
+        env: The environment, wrapped as the policy needs it.
+        make_act: Returns the policy of an episode.
+        steps: Most steps of an episode.
+        measures: The task's measures.
+    """
+
+    env: Any
+    make_act: Callable[[], Act]
+    steps: float
+    measures: Mapping[str, Measure]
 
 
 @add_advice("Or choose another file with --record.")
@@ -119,19 +141,20 @@ def play(what: str | os.PathLike[str], config: PlayConfig = PlayConfig()) -> lis
     if config.record is not None:
         check_film(config.record)
     with contextlib.ExitStack() as stack:
-        env, make_act, steps = _prepare(os.fspath(what), config, stack)
-        film, core = None, env.unwrapped.env.core
+        stage = _prepare(os.fspath(what), config, stack)
+        film = None
         if config.record is not None:
-            film = stack.enter_context(contextlib.closing(Film(config.record, core.robot, core.control_dt)))
-        sliders = make_act()
+            arms = stage.env.unwrapped.arms
+            film = stack.enter_context(contextlib.closing(Film(config.record, arms.robot, arms.control_dt)))
+        sliders = stage.make_act()
         if not isinstance(sliders, Sliders):
-            return list(_play_all(env, make_act, steps, config, film, lambda: ""))
-        read_keys = stack.enter_context(open_keyboard(core.control_dt))
-        return list(_play_all(env, make_act, steps, config, film, lambda: _steer(sliders, read_keys())))
+            return list(_play_all(stage, config, film, lambda: ""))
+        read_keys = stack.enter_context(open_keyboard(stage.env.unwrapped.arms.control_dt))
+        return list(_play_all(stage, config, film, lambda: _steer(sliders, read_keys())))
 
 
-def _prepare(what: str, config: PlayConfig, stack: contextlib.ExitStack) -> tuple[Any, Callable[[], Act], float]:
-    """Return one arm, what makes an episode's policy, and the steps of an episode."""
+def _prepare(what: str, config: PlayConfig, stack: contextlib.ExitStack) -> _Stage:
+    """Return what is played; the stack closes it."""
     is_run = (Path(what) / "config.json").is_file()
     if not is_run and what not in gymnasium.registry:
         RunFolder.open(what) if os.sep in what else check_env_id(what)
@@ -149,35 +172,43 @@ def _prepare(what: str, config: PlayConfig, stack: contextlib.ExitStack) -> tupl
         if window:
             check_display("record a film with --record FILE")
         kwargs = merge(kwargs, window)
-    arm: Any = make_eval_env(env_id, 1, **kwargs)
-    stack.enter_context(contextlib.closing(arm))
+    if not has_batched_form(env_id) and (kind == "sliders" or config.record is not None):
+        what_needs = "Sliders need" if kind == "sliders" else "A film needs"
+        raise UnsupportedError(f"{what_needs} an arm of gym_gazebo2, and {env_id} is none. Play it in its own window.")
+    env: Any = make_eval_env(env_id, 1, **kwargs)
+    stack.enter_context(contextlib.closing(env))
+    measures = get_measures(env_id)
     if kind == "sliders":
-        sliders = Sliders(arm.env.core.robot.joint_names)
-        return arm, lambda: sliders, config.steps or math.inf
+        sliders = Sliders(env.arms.robot.joint_names)
+        return _Stage(env, lambda: sliders, config.steps or math.inf, measures)
     steps = config.steps or get_episode_steps(env_id, kwargs.get("max_episode_steps"))
     if file is not None and kind == "policy":
         model = file.build()
-        return file.wrap(arm), lambda: ModelPolicy(model), steps
-    arm.action_space.seed(config.seed)
-    return arm, lambda: lambda observation: arm.action_space.sample()[None], steps
+        return _Stage(file.wrap(env), lambda: ModelPolicy(model), steps, measures)
+    env.action_space.seed(config.seed)
+    return _Stage(env, lambda: lambda observation: np.asarray(env.action_space.sample())[None], steps, measures)
 
 
-def _play_all(
-    env: Any, make_act: Callable[[], Act], steps: float, config: PlayConfig, film: Film | None, steer: Callable[[], str]
-) -> Iterator[Played]:
+def _play_all(stage: _Stage, config: PlayConfig, film: Film | None, steer: Callable[[], str]) -> Iterator[Played]:
     """Play one episode after the other, until there are enough or the user ends it."""
-    core, episode, wants = env.unwrapped.env.core, 0, ""
+    env, episode, wants = stage.env, 0, ""
     while episode < config.episodes and wants != "quit":
         env.seed(config.seed + episode)
-        observation, act, total, count, wants = env.reset(), make_act(), 0.0, 0, ""
-        while count < steps and not wants:
-            observation, reward, _, infos = env.step(act(observation))
-            total, count = total + float(reward[0]), count + 1
-            if film is not None:
-                film.add(core.arm.q[0], core.goal[0, :3])
+        observation, act, total, count, wants, has_ended = env.reset(), stage.make_act(), 0.0, 0, "", False
+        while count < stage.steps and not wants and not has_ended:
+            observation, reward, dones, infos = env.step(act(observation))
+            total, count, has_ended = total + float(reward[0]), count + 1, bool(dones[0])
+            if film is not None and not has_ended:  # an arm whose episode ended is already at its next start
+                film.add(*_get_scene(env.unwrapped.arms))
             wants = steer()
-        yield Played(count, total, 1e3 * infos[0]["position_error"], bool(infos[0]["is_success"]))
+        yield Played(count, total, describe_measures(stage.measures, infos[0]), infos[0].get("is_success"))
         episode += wants != "reset"
+
+
+def _get_scene(arms: ArmCore) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return the first arm's joint positions (dof,) [rad] and the position of its goal (3,) [m], if it has one."""
+    pose = arms.task.get_goal_pose(arms.goal)
+    return arms.require_state().arm.q[0], None if pose is None else pose[0, :3]
 
 
 def _steer(sliders: Sliders, keys: list[bytes]) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from gym_gazebo2.algos.report.axes import SUCCESS_MM
 from gym_gazebo2.algos.report.figure import Circle, Plot, Series
 
 __all__ = ["plot_views"]
@@ -16,11 +15,12 @@ VIEWS = (("from above", 0, 1), ("from the side", 0, 2), ("from the front", 1, 2)
 MARGIN = 1.18
 
 
-def plot_views(evaluation: dict[str, Any]) -> list[Plot]:
+def plot_views(evaluation: dict[str, Any], threshold_mm: float | None) -> list[Plot]:
     """Return the final positions of an evaluation's runs around the goal, in the planes xy, xz and yz.
 
     Args:
-        evaluation: ``evaluation.json``; one without ``errors_mm``, as older ones are, gives no plots.
+        evaluation: ``evaluation.json``. Without ``errors_mm``, as for tasks that do not place the tool, there are no plots.
+        threshold_mm: Distance that counts as success [mm]; None: no circle is drawn.
     """
     errors = np.array(evaluation.get("errors_mm", []), dtype=float)
     if not len(errors):
@@ -31,15 +31,17 @@ def plot_views(evaluation: dict[str, Any]) -> list[Plot]:
         f"run {i + 1}: {np.linalg.norm(error):.3f} mm off, x {error[0]:+.3f}, y {error[1]:+.3f}, z {error[2]:+.3f}"
         for i, error in enumerate(errors)
     )
-    return [_plot_view(*view, errors, names, reach, spread) for view in VIEWS]
+    return [_plot_view(*view, errors, names, reach, spread, threshold_mm) for view in VIEWS]
 
 
-def _plot_view(view: str, i: int, j: int, errors: Any, names: tuple[str, ...], reach: float, spread: float) -> Plot:
+def _plot_view(
+    view: str, i: int, j: int, errors: Any, names: tuple[str, ...], reach: float, spread: float, threshold_mm: float | None
+) -> Plot:
     x, y = errors[:, i], errors[:, j]
     mean = (float(x.mean()), float(y.mean()))
     circles = [Circle("repeatability, RMS", mean, spread, 1)]
-    if 1.3 * reach >= SUCCESS_MM:
-        circles.append(Circle(f"success, {SUCCESS_MM:g} mm", (0.0, 0.0), SUCCESS_MM))
+    if threshold_mm is not None and 1.3 * reach >= threshold_mm:  # a larger circle would lie outside of the frame
+        circles.append(Circle(f"success, {threshold_mm:g} mm", (0.0, 0.0), threshold_mm))
     return Plot(
         title=f"{'xyz'[i]}{'xyz'[j]}, {view} [mm]",
         x_label=f"{'xyz'[i]} − goal [mm]",

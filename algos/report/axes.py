@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.algos.report.run_data import RunData
 
-__all__ = ["AXES", "SUCCESS_MM", "Axis", "choose_limits", "make_axis"]
+__all__ = ["AXES", "Axis", "choose_limits", "make_axis", "spans_decades"]
 
 Array = NDArray[np.float64]
 AxisName = Literal["wall", "steps"]
 
 AXES: tuple[AxisName, ...] = ("wall", "steps")
-SUCCESS_MM = 5.0
-"""A run that ends at most so far from its goal is a success [mm]."""
+DECADES = 30.0
+"""Values whose largest is this many times the smallest are drawn on a logarithmic axis."""
 UNITS = ((7200.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
 """Shortest time for a unit [s], its length [s], its name."""
 OUTLIERS = 0.5
@@ -49,7 +49,11 @@ class Axis:
 
     def read(self, data: RunData, column: str) -> tuple[Array, Array]:
         """Return places and values of a column of the evaluations during a training."""
-        return self.choose(data.curve["wall_s"], data.curve["steps"]), data.curve[column]
+        x, values = self.choose(data.curve["wall_s"], data.curve["steps"]), data.curve.get(column, np.empty(0))
+        if not len(values):
+            return np.empty(0), np.empty(0)
+        known = np.isfinite(values)
+        return x[known], values[known]
 
 
 def make_axis(name: AxisName, runs: Iterable[RunData]) -> Axis:
@@ -72,3 +76,8 @@ def choose_limits(dots: Array, lines: Iterable[Array]) -> tuple[tuple[float, flo
     margin = 0.05 * (high - low) or 0.5
     low, high = float(low - margin), float(high + margin)
     return (low, high), int(np.sum((dots < low) | (dots > high)))
+
+
+def spans_decades(values: Array) -> bool:
+    """Return whether values are all positive and so far apart that only a logarithmic axis shows the small ones."""
+    return len(values) > 0 and bool(values.min() > 0.0 and values.max() > DECADES * values.min())

@@ -11,8 +11,9 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.algos.measures import name_summary, read_measured
 from gym_gazebo2.algos.report import facts, page
-from gym_gazebo2.algos.report.axes import AXES, SUCCESS_MM, Axis, choose_limits, make_axis
+from gym_gazebo2.algos.report.axes import AXES, Axis, choose_limits, make_axis, spans_decades
 from gym_gazebo2.algos.report.curves import compute_band, compute_running_mean, keep_last
 from gym_gazebo2.algos.report.figure import Plot, Series, name_color
 from gym_gazebo2.algos.report.groups import Group, group_runs
@@ -20,8 +21,9 @@ from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.run_page import check_price
-from gym_gazebo2.algos.runs.writing import add_advice, write_atomically
+from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.tasks import Measure
 
 __all__ = ["CompareConfig", "compare"]
 
@@ -51,31 +53,64 @@ class Column:
     """A column of the table.
 
     Attributes:
-        title: Its name.
+        name: Name of the figure, as in ``evaluation.json``.
+        title: Heading.
         form: Format of a number.
-        read: A run's number; None where it has none.
-        better: 1 where more is better, −1 where less is, 0 where neither.
+        read: Returns a run's number; None if the run has none.
+        better: 1 if more is better, −1 if less is, 0 if neither.
     """
 
+    name: str
     title: str
     form: str
     read: Callable[[RunData], float | None]
     better: int = 0
 
 
-COLUMNS = (
-    Column("success [%]", "{:.0f}", lambda run: None if run.evaluation is None else 100 * run.evaluation["success_rate"], 1),
-    Column("accuracy, RMS [mm]", "{:.3f}", lambda run: (run.evaluation or {}).get("accuracy_rms_mm"), -1),
-    Column("repeatability, RMS [mm]", "{:.3f}", lambda run: (run.evaluation or {}).get("repeatability_rms_mm"), -1),
-    Column("to the target [s]", "{:.1f}", lambda run: run.target and run.target[0], -1),
-    Column("training [s]", "{:.1f}", lambda run: run.wall_s),
-    Column("steps", "{:,.0f}", lambda run: run.steps),
-    Column("steps a second", "{:,.0f}", lambda run: run.steps / run.wall_s if run.wall_s else None),
-    Column("machine-hours", "{:.3g}", lambda run: run.wall_s / facts.HOUR_S),
+def make_columns(runs: Iterable[RunData], price_per_hour: float | None) -> tuple[Column, ...]:
+    """Return the columns for some runs: success and measures where they have any, then time, steps and cost."""
+    runs = list(runs)
+    measures = {name: measure for run in runs for name, measure in run.measures.items()}
+    columns = (
+        Column("success_rate", "success [%]", "{:.0f}", lambda run: _scale(_get(run, "success_rate"), 100.0), 1),
+        *(_make_measure_column(name, measure) for name, measure in measures.items()),
+        Column("repeatability_rms_mm", "repeatability, RMS [mm]", "{:.3f}", lambda run: _get(run, "repeatability_rms_mm"), -1),
+        Column("mean_reward", "mean reward", "{:.2f}", lambda run: _get(run, "mean_reward"), 1),
+    )
+    own = [column for column in columns if any(column.read(run) is not None for run in runs)]
+    if measures:  # these say more of a task than its reward
+        own = [column for column in own if column.name != "mean_reward"]
+    return (*own, *COST, *_make_price(price_per_hour))
+
+
+def _make_measure_column(name: str, measure: Measure) -> Column:
+    unit = f" [{measure.unit}]" if measure.unit else ""
+    better = -1 if measure.better == "less" else 1
+
+    def read(run: RunData) -> float | None:
+        measured = {} if run.evaluation is None else read_measured(run.evaluation)
+        return _scale(measured.get(name), measure.scale) if name in run.measures else None
+
+    return Column(name, name_summary(measure) + unit, "{:.3f}", read, better)
+
+
+def _get(run: RunData, field: str) -> float | None:
+    return (run.evaluation or {}).get(field)
+
+
+def _scale(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
+
+
+COST = (
+    Column("time_to_target_s", "to the target [s]", "{:.1f}", lambda run: run.target and run.target[0], -1),
+    Column("train_wall_s", "training [s]", "{:.1f}", lambda run: run.wall_s),
+    Column("steps", "steps", "{:,.0f}", lambda run: run.steps),
+    Column("speed", "steps per second", "{:,.0f}", lambda run: run.steps / run.wall_s if run.wall_s else None),
+    Column("machine_hours", "machine-hours", "{:.3g}", lambda run: run.wall_s / facts.HOUR_S),
 )
 
 
-@add_advice("Or choose another file with --out.")
 def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = CompareConfig()) -> Path:
     """Write one page of several runs, grouped by id and algorithm, and by the arguments in which they differ but the seed.
 
@@ -89,17 +124,16 @@ def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = Com
     Raises:
         InvalidArgumentError: There are no paths.
         RunError: There is no run in one of the folders, or a file of it is corrupt.
-        MissingDependencyError: matplotlib is not installed.
     """
     runs = [read_run(path) for path in dict.fromkeys(os.fspath(path) for path in paths)]
     if not runs:
         raise InvalidArgumentError("paths", [], "at least one run's folder")
     groups = group_runs(runs)
-    columns = (*COLUMNS, *_make_price(config.price_per_hour))
     by_env = {env: [group for group in groups if group.env == env] for env in dict.fromkeys(group.env for group in groups)}
-    sections = [_make_section(env, i, members, columns) for i, (env, members) in enumerate(by_env.items())]
+    price = config.price_per_hour
+    sections = [_make_section(env, i, members, price) for i, (env, members) in enumerate(by_env.items())]
     out = Path(config.out)
-    body = "\n".join([_make_head(runs, groups, by_env), *sections, _make_runs(groups, columns, out.parent)])
+    body = "\n".join([_make_head(runs, groups, by_env), *sections, _make_runs(groups, make_columns(runs, price), out.parent)])
     write_atomically(out, page.make_page(f"Comparison: {', '.join(by_env)}", body).encode())
     return out
 
@@ -107,7 +141,9 @@ def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = Com
 def _make_price(price_per_hour: float | None) -> tuple[Column, ...]:
     if price_per_hour is None:
         return ()
-    return (Column(f"cost at {price_per_hour:g} an hour", "{:.3g}", lambda run: price_per_hour * run.wall_s / facts.HOUR_S),)
+    return (
+        Column("cost", f"cost at {price_per_hour:g} an hour", "{:.3g}", lambda run: price_per_hour * run.wall_s / facts.HOUR_S),
+    )
 
 
 def _make_head(runs: Sequence[RunData], groups: Sequence[Group], envs: Iterable[str]) -> str:
@@ -124,23 +160,22 @@ def _make_head(runs: Sequence[RunData], groups: Sequence[Group], envs: Iterable[
     )
 
 
-def _make_section(env: str, index: int, groups: Sequence[Group], columns: Sequence[Column]) -> str:
-    plots = []
+def _make_section(env: str, index: int, groups: Sequence[Group], price_per_hour: float | None) -> str:
+    runs = [run for group in groups for run in group.runs]
+    columns, plots = make_columns(runs, price_per_hour), []
     for name in AXES:
-        axis = make_axis(name, [run for group in groups for run in group.runs])
-        for kind, plot in (("error", _plot_error), ("reward", _plot_reward), ("success", _plot_success)):
-            plots.append(page.make_plot(plot(groups, axis), f"{kind}-{name}-{index}", f"by-{name}"))
+        axis = make_axis(name, runs)
+        drawn = {key: _plot_measure(groups, axis, key, measure) for key, measure in runs[0].measures.items()}
+        drawn["reward"] = _plot_reward(groups, axis)
+        if any(run.reports_success for run in runs):
+            drawn["success"] = _plot_success(groups, axis)
+        plots += [page.make_plot(plot, f"{kind}-{name}-{index}", f"by-{name}") for kind, plot in drawn.items()]
     rows = [
         [_name_group(group), str(len(group.runs)), _tell_evaluations(group), *_summarize(group, groups, columns)]
         for group in groups
     ]
     if paper := get_paper(env):
-        known = {
-            "accuracy, RMS [mm]": "accuracy_rms_mm",
-            "repeatability, RMS [mm]": "repeatability_rms_mm",
-            "training [s]": "train_wall_s",
-        }
-        cells = [text(paper.get(known.get(column.title, ""), "")) for column in columns]
+        cells = [text(paper.get(column.name, "")) for column in columns]
         rows.append(["2019 paper, 1 / 8 workers", "", "", *cells])
     table = page.make_table(("", "runs", "evaluated", *(column.title for column in columns)), rows, "stack")
     return f"<section><h2>{text(env)}</h2>{table}{page.make_switch(f'axis-{index}')}{page.make_grid(plots)}</section>"
@@ -208,15 +243,16 @@ def _show(column: Column, value: float | None) -> str:
     return "–" if value is None else column.form.format(value)
 
 
-def _plot_error(groups: Sequence[Group], axis: Axis) -> Plot:
-    series = _make_bands(groups, axis, lambda run, axis: axis.read(run, "error_mm"), log=True)
-    return Plot(
-        "Tool error, evaluations [mm]",
-        axis.label,
-        series,
-        log=True,
-        rules=((SUCCESS_MM, f"success, {SUCCESS_MM:g} mm"),),
-    )
+def _plot_measure(groups: Sequence[Group], axis: Axis, name: str, measure: Measure) -> Plot:
+    def read(run: RunData, axis: Axis) -> tuple[Array, Array]:
+        x, values = axis.read(run, name)
+        return x, measure.scale * values
+
+    values = np.concatenate([read(run, axis)[1] for group in groups for run in group.runs])
+    log, bound = spans_decades(values), measure.threshold
+    rules = () if bound is None else ((measure.scale * bound, f"success, {measure.scale * bound:g} {measure.unit}".rstrip()),)
+    series = _make_bands(groups, axis, read, log=log)
+    return Plot(f"{measure.title}, evaluations", axis.label, series, log=log, rules=rules)
 
 
 def _plot_reward(groups: Sequence[Group], axis: Axis) -> Plot:

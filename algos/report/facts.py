@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gym_gazebo2.algos.measures import describe_condition, format_value, name_summary, read_measured, show_measure
 from gym_gazebo2.algos.report.page import text
-from gym_gazebo2.algos.report.rows import ROWS, format_row, get_paper
+from gym_gazebo2.algos.report.rows import get_paper, make_rows
 from gym_gazebo2.algos.report.run_data import RunData
 
 __all__ = ["describe", "describe_evaluation", "format_duration", "get_configuration", "get_cost", "get_figures", "get_results"]
@@ -25,13 +26,6 @@ def format_duration(seconds: float | None) -> tuple[str, str]:
     return f"{seconds / HOUR_S:.1f}", "h"
 
 
-def format_length(millimetres: float) -> str:
-    """Return a length [mm] with as many digits as a person compares."""
-    if millimetres < 0.01:
-        return f"{millimetres:.2g}"
-    return f"{millimetres:.3f}" if millimetres < 1.0 else f"{millimetres:.2f}" if millimetres < 10.0 else f"{millimetres:.1f}"
-
-
 def describe(data: RunData) -> str:
     """Return one or two sentences that say how the run went."""
     arms = "one arm" if data.config.num_envs == 1 else f"{data.config.num_envs} arms side by side"
@@ -39,13 +33,16 @@ def describe(data: RunData) -> str:
     first = f"{learned}." if data.training else f"{learned} so far; the training is not finished."
     if (result := data.evaluation) is None:
         return f"{first} Not evaluated yet."
-    noise = f" from starts up to {get_start_noise(data):g} rad off" if get_start_noise(data) else ""
-    ended = f"the tool ended {format_length(result['accuracy_rms_mm'])} mm from its goal (RMS)"
-    count = round(result["success_rate"] * result["runs"])
-    return f"{first} In {result['runs']} runs{noise} {ended}, and {count} of {result['runs']} succeeded."
+    noise = f" from starts up to {get_start_noise(data):g} rad from home" if get_start_noise(data) else ""
+    measured = read_measured(result)
+    found = [f"{name_summary(m)} {show_measure(m, measured[name])}" for name, m in data.measures.items() if name in measured]
+    if result["success_rate"] is not None:
+        found.append(f"{round(result['success_rate'] * result['runs'])} of {result['runs']} succeeded")
+    ended = ", ".join(found or [f"mean reward {format_value(result['mean_reward'])}"])
+    return f"{first} In {result['runs']} runs{noise}: {ended}."
 
 
-def get_start_noise(data: RunData) -> float:
+def get_start_noise(data: RunData) -> float | None:
     """Return the start noise of a run's evaluation [rad]: the training's, where a file of an older version does not tell."""
     noise = (data.evaluation or {}).get("start_noise")
     return data.config.start_noise if noise is None else noise
@@ -68,14 +65,21 @@ def get_figures(data: RunData, price_per_hour: float | None) -> dict[str, tuple[
     """Return the numbers that matter most: what each is → the number and its unit."""
     figures: dict[str, tuple[str, str]] = {}
     if (result := data.evaluation) is not None:
-        figures["accuracy, RMS"] = (format_length(result["accuracy_rms_mm"]), "mm")
-        figures["repeatability, RMS"] = (format_length(result["repeatability_rms_mm"]), "mm")
-        figures[f"success in {result['runs']} runs"] = (f"{100 * result['success_rate']:.0f}", "%")
-    target = data.target
-    figures[f"to {data.config.target}, wall time"] = format_duration(target and target[0])
+        measured = read_measured(result)
+        for name, measure in data.measures.items():
+            if name in measured:
+                figures[name_summary(measure)] = (format_value(measure.scale * measured[name]), measure.unit)
+        if result["repeatability_rms_mm"] is not None:
+            figures["repeatability, RMS"] = (format_value(result["repeatability_rms_mm"]), "mm")
+        if result["success_rate"] is not None:
+            figures[f"success in {result['runs']} runs"] = (f"{100 * result['success_rate']:.0f}", "%")
+        if not data.measures:
+            figures["mean reward"] = (format_value(result["mean_reward"]), "")
+    if goal := describe_target(data):
+        figures[f"to {goal}, wall time"] = format_duration(data.target and data.target[0])
     figures["training, wall time"] = format_duration(data.wall_s)
     if price_per_hour is None:
-        figures["steps a second"] = (f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}", "")
+        figures["steps per second"] = (f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}", "")
     else:
         figures[f"cost at {price_per_hour:g} an hour"] = (f"{price_per_hour * data.wall_s / HOUR_S:.2g}", "")
     return figures
@@ -86,20 +90,25 @@ def get_results(data: RunData) -> list[tuple[str, str, str]]:
     if data.evaluation is None:
         return []
     paper = get_paper(data.config.env)
-    known = [name for name in ROWS if name in data.evaluation]
-    return [(text(ROWS[name][0]), text(format_row(name, data.evaluation)), text(paper.get(name, ""))) for name in known]
+    rows = make_rows(data.evaluation, data.measures)
+    return [(text(label), text(value), text(paper.get(name, ""))) for name, (label, value) in rows.items()]
+
+
+def describe_target(data: RunData) -> str:
+    """Return the training's target in words; empty if it has none."""
+    condition = data.config.target_condition
+    return "" if condition is None else describe_condition(condition, data.measures)
 
 
 def get_cost(data: RunData, price_per_hour: float | None) -> list[tuple[str, str]]:
     """Return what the training took: time to the target, machine-hours, money where a price is known."""
-    hours, target = data.wall_s / HOUR_S, data.target
-    goal = data.config.target
+    hours, target, goal = data.wall_s / HOUR_S, data.target, describe_target(data)
     reached = "never" if target is None else f"{' '.join(format_duration(target[0]))}, {target[1]:,} steps"
     rows = [
-        (f"time to a tool error of {goal}", reached),
+        *([(f"time to {goal}", reached)] if goal else []),
         ("wall time, evaluations included", " ".join(format_duration(data.wall_s))),
         ("environment steps", f"{data.steps:,}"),
-        ("steps a second", f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}"),
+        ("steps per second", f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}"),
         ("machine-hours", f"{hours:.4g}"),
     ]
     if price_per_hour is not None:

@@ -1,49 +1,53 @@
-"""Plots as data, drawn to SVG that takes its colours and font from the page around it."""
+"""Plots as data, drawn to SVG. Colours, font and line widths come from the page's style sheet, so one drawing fits each scheme.
+
+The SVG stands inside a page. Every drawn element has a class of ``page.css``, and its colour in the CSS variable ``--c``.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import html
-import io
-import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.algos.report.curves import thin
-from gym_gazebo2.errors import MissingDependencyError
+from gym_gazebo2.algos.report.scales import Scale, choose_factor, format_tick, span
 
 __all__ = ["Circle", "Drawing", "Plot", "Series", "draw", "name_color"]
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 Kind = Literal["line", "points", "dots", "cross", "band"]
 
-INK, MUTED, GRID = "#000001", "#000002", "#000003"
-"""Placeholders: the SVG names the page's own colours instead."""
 NUM_COLORS = 8
-PLACEHOLDERS = {INK: "ink", MUTED: "muted", GRID: "grid"} | {f"#0000{16 + k:02x}": f"c{k}" for k in range(NUM_COLORS)}
-
+"""The style sheet names the colours c0 to c7."""
 MOST_DOTS, MOST_POINTS, MOST_HINTS = 12_000, 800, 160
-FONT_SIZE = 12
-SCALES = ((0.02, 1.0, ""), (2e-5, 1e3, "×10⁻³"), (0.0, 1e6, "×10⁻⁶"))
-"""Least end of an axis, the factor of its labels, and what says so."""
+"""Most points: drawn of a series of dots, drawn of another series, found by the pointer. They bound the size of the page."""
 MARGIN = (46.0, 10.0, 12.0, 42.0)
-"""Left, right, top, bottom [px]."""
+"""Space around the frame, for labels: left, right, top, bottom [px]."""
+OVERHANG = 3.0
+"""Marks may extend this far beyond the frame [px], so that the first and last ones are whole."""
+CROSS = 7.5
+"""Length of each arm of a cross [px]."""
+X_INTERVALS, Y_INTERVALS = 6, 5
+"""Most intervals between the ticks of an axis."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """Some points of a plot.
+    """Points of a plot that are drawn alike.
 
     Attributes:
         label: Name in the legend; "" for none.
         x: (n,) places.
-        y: (n,) values; for a band, its median is another series.
-        kind: How they are drawn.
-        color: Number of the page's colour; None is the ink.
-        high: (n,) upper edge of a band, whose lower edge is ``y``.
-        names: What the points are called when pointed at; empty: by their series.
+        y: (n,) values; for a band, its lower edge.
+        kind: "line", "points" (joined unless they have names), "dots" (many small points), "cross" or "band".
+        color: Number of the page's colour; None is the text's colour.
+        high: (n,) upper edge of a band.
+        names: (n,) texts to show for the points under the pointer; empty: the series' label and the point's values.
     """
 
     label: str
@@ -57,7 +61,14 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Circle:
-    """A circle of a plot of places."""
+    """A circle in a plot of positions.
+
+    Attributes:
+        label: Name in the legend.
+        center: Its centre, in the plot's unit.
+        radius: Its radius, in the plot's unit.
+        color: Number of the page's colour; None is the text's colour, dashed.
+    """
 
     label: str
     center: tuple[float, float]
@@ -67,19 +78,19 @@ class Circle:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """What a plot shows.
+    """The contents of a plot.
 
     Attributes:
         title: What the values are, with their unit.
         x_label: What the places are, with their unit.
-        series: What is drawn, the later above the earlier.
-        log: Whether values have a logarithmic axis.
-        rules: Values that a line across marks, with their names.
-        limits: Ends of the axis of values; None: by the values.
-        circles: Circles of a plot of places.
-        reach: Both axes of a plot of places span ± this, at equal scale.
+        series: The series, drawn in this order.
+        log: Whether the values have a logarithmic axis.
+        rules: Values that a dashed horizontal line marks, with their names.
+        limits: Ends of the axis of values; None: chosen by the values.
+        circles: Circles in a plot of positions.
+        reach: For a plot of positions: both axes span ± this, at equal scale. None: the x axis begins at 0.
         size: Width and height [px].
-        note: What the reader should know besides.
+        note: A remark below the plot.
     """
 
     title: str
@@ -100,7 +111,8 @@ class Drawing:
 
     Attributes:
         svg: The picture, to stand inside a page.
-        hints: What pointing at it tells: name, colour and [x px, y px, x, y, name] of each series' points.
+        hints: For ``page.js``, one entry per series: name, colour and the points under the pointer, each
+            [x px, y px, x, y] and, where it has one, its name.
     """
 
     svg: str
@@ -111,179 +123,152 @@ def draw(plot: Plot, key: str) -> Drawing:
     """Draw a plot.
 
     Args:
-        plot: What to draw.
+        plot: The plot.
         key: A name that is unique in the page.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", "train") from error
-    settings = {"svg.fonttype": "none", "svg.hashsalt": key, "font.size": FONT_SIZE, "axes.unicode_minus": True}
-    with rc_context(settings):
-        (width, height), (left, right, top, bottom) = plot.size, MARGIN
-        figure = Figure(figsize=(width / 72, height / 72))
-        box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
-        axes = figure.add_axes(box)
-        _dress(axes, plot)
-        for index, series in enumerate(plot.series):
-            _add(axes, series, index)
-        for circle in plot.circles:
-            _add_circle(axes, circle)
-        _set_limits(axes, plot)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-        dots = {f"dots-{i}": _make_dots(axes, s, height) for i, s in enumerate(plot.series) if s.kind == "dots"}
-        hints = [_make_hint(axes, s, height) for s in plot.series if s.kind not in ("dots", "band") and s.label]
-    return Drawing(_clean(stream.getvalue(), plot.title, dots), hints)
-
-
-def _dress(axes: Any, plot: Plot) -> None:
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(which="both", length=0, labelcolor=MUTED, pad=5)
-    if plot.log:
-        axes.set_yscale("log")
-    for value, _ in plot.rules:
-        axes.axhline(value, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    frame = _make_frame(plot)
+    width, height = plot.size
+    marks = [_draw_circle(circle, frame) for circle in plot.circles] + [_draw_series(one, frame) for one in plot.series]
+    svg = (
+        f'<svg role="img" aria-label="{html.escape(plot.title)}" viewBox="0 0 {width} {height}">\n'
+        f'<clipPath id="{key}-frame">{frame.make_clip()}</clipPath>\n{_draw_axes(plot, frame)}'
+        f'<g clip-path="url(#{key}-frame)">\n{_draw_rules(plot, frame)}{"".join(marks)}</g>\n</svg>'
+    )
+    hints = [_make_hint(one, frame) for one in plot.series if one.kind not in ("dots", "band") and one.label]
+    return Drawing(svg, hints)
 
 
 def name_color(number: int) -> str:
-    """Return the CSS variable of a colour's number."""
+    """Return the name of a numbered colour in the style sheet."""
     return f"c{number % NUM_COLORS}"
 
 
-def _get_color(number: int | None) -> str:
-    return INK if number is None else f"#0000{16 + number % NUM_COLORS:02x}"
+@dataclasses.dataclass(frozen=True)
+class _Frame:
+    """The two scales of a plot. The y axis of SVG points down, so ``y.start`` is the frame's bottom."""
+
+    x: Scale
+    y: Scale
+
+    def make_clip(self) -> str:
+        """Return a rectangle around the frame, with room for the marks at its edges."""
+        left, top = self.x.start - OVERHANG, self.y.end - OVERHANG
+        width, height = self.x.end + OVERHANG - left, self.y.start + OVERHANG - top
+        return f'<rect x="{_px(left)}" y="{_px(top)}" width="{_px(width)}" height="{_px(height)}"/>'
+
+    def place(self, series: Series, most: int) -> tuple[Array, Indices]:
+        """Return (m, 2) pixels of at most ``most`` points, and their indices. Values without a pixel are left out."""
+        kept = thin(len(series.x), most) if len(series.x) else np.empty(0, dtype=np.int64)
+        pixels = np.column_stack([self.x.place(series.x[kept]), self.y.place(series.y[kept])])
+        known = np.isfinite(pixels).all(axis=1)
+        return pixels[known], kept[known]
+
+    def place_inside(self, series: Series, most: int) -> tuple[Array, Indices]:
+        """Return the same for the points inside the frame only."""
+        pixels, kept = self.place(series, most)
+        low, high = np.array([self.x.start, self.y.end]) - 1.0, np.array([self.x.end, self.y.start]) + 1.0
+        inside = np.all((pixels >= low) & (pixels <= high), axis=1)
+        return pixels[inside], kept[inside]
 
 
-def _add(axes: Any, series: Series, index: int) -> None:
-    color = _get_color(series.color)
-    kept = thin(len(series.x), MOST_POINTS) if len(series.x) else np.empty(0, dtype=np.int64)
-    x, y = series.x[kept], series.y[kept]
-    if series.kind == "dots":  # drawn by _make_dots at a few characters a dot; here they count for the limits
-        (line,) = axes.plot([], [])
-        line.set_gid(f"dots-{index}")
-        axes.update_datalim(np.column_stack([series.x, series.y]) if len(series.x) else np.empty((0, 2)))
-    elif series.kind == "band" and series.high is not None:
-        axes.fill_between(x, y, series.high[kept], color=color, alpha=0.18, linewidth=0)
-    elif series.kind == "line":
-        axes.plot(x, y, color=color, linewidth=1.8, solid_capstyle="round", solid_joinstyle="round")
-    elif series.kind == "points":
-        axes.plot(x, y, "o-" if _is_joined(series) else "o", color=color, linewidth=1.4, markersize=4.5, markeredgewidth=0)
-    elif series.kind == "cross":
-        axes.plot(x, y, "+", color=color, markersize=15, markeredgewidth=1.6)
+def _make_frame(plot: Plot) -> _Frame:
+    """Return the scales that show the whole plot."""
+    (width, height), (left, right, top, bottom) = plot.size, MARGIN
+    if plot.reach is not None:  # a square, so that a circle is one
+        side = min(width - left - right, height - top - bottom)
+        middle = 0.5 * (left + width - right)
+        ends = (-plot.reach, plot.reach)
+        return _Frame(
+            Scale(*ends, middle - 0.5 * side, middle + 0.5 * side), Scale(*ends, height - bottom, height - bottom - side)
+        )
+    values = [part for one in plot.series for part in (one.y, one.high) if part is not None]
+    rules = np.array([value for value, _ in plot.rules])
+    low, high = plot.limits or span([*values, rules], log=plot.log)
+    _, end = span([np.zeros(1), *(one.x for one in plot.series)], margin=0.02)
+    return _Frame(Scale(0.0, end, left, width - right), Scale(low, high, height - bottom, top, plot.log))
 
 
-def _is_joined(series: Series) -> bool:
-    """Return whether a series' points are joined: not those that have names of their own."""
-    return not series.names
+def _draw_axes(plot: Plot, frame: _Frame) -> str:
+    """Return grid lines, tick labels and the label of the x axis."""
+    left, right, top, bottom = frame.x.start, frame.x.end, frame.y.end, frame.y.start
+    factor, note = (1.0, "") if plot.log else choose_factor((frame.y.low, frame.y.high))
+    x_factor = factor if plot.reach is not None else 1.0  # the axes of a plot of positions share their unit
+    grid, labels = [f"M{_px(left)} {_px(bottom)}H{_px(right)}"], []
+    for tick in frame.x.list_ticks(X_INTERVALS if plot.reach is None else Y_INTERVALS):
+        x = float(frame.x.place(np.array(tick)))
+        grid.append(f"M{_px(x)} {_px(top)}V{_px(bottom)}")
+        labels.append(_draw_text(x, bottom + 14.0, format_tick(x_factor * tick), "middle"))
+    for tick in frame.y.list_ticks(Y_INTERVALS):
+        y = float(frame.y.place(np.array(tick)))
+        grid.append(f"M{_px(left)} {_px(y)}H{_px(right)}")
+        labels.append(_draw_text(left - 6.0, y + 4.5, format_tick(factor * tick), "end"))
+    if note and plot.reach is None:
+        labels.append(_draw_text(left, top - 3.0, note, "start"))
+    x_label = f"{plot.x_label} {note}".strip() if plot.reach is not None else plot.x_label
+    labels.append(_draw_text(0.5 * (left + right), bottom + 32.0, x_label, "middle"))
+    return f'<path class="gridlines" d="{"".join(grid)}"/>\n{"".join(labels)}\n'
 
 
-def _add_circle(axes: Any, circle: Circle) -> None:
-    from matplotlib.patches import Circle as Patch
-
-    color = _get_color(circle.color)
-    style = "--" if circle.color is None else "-"
-    axes.add_patch(Patch(circle.center, circle.radius, fill=False, edgecolor=color, linewidth=1.2, linestyle=style))
+def _draw_text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{_px(x)}" y="{_px(y)}" text-anchor="{anchor}">{html.escape(text)}</text>'
 
 
-def _set_limits(axes: Any, plot: Plot) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-
-    if plot.reach is not None:
-        axes.set_xlim(-plot.reach, plot.reach)
-        axes.set_ylim(-plot.reach, plot.reach)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-    else:
-        axes.autoscale_view()
-        axes.set_xlim(left=0.0)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-    if plot.limits is not None:
-        axes.set_ylim(*plot.limits)
-    if plot.log:
-        low, high = axes.get_ylim()
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 50.0 * low else (1.0, 2.0, 5.0)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    elif plot.reach is None:
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-    largest = 1.0 if plot.log else max(map(abs, axes.get_ylim()))
-    factor, mark = next((factor, mark) for least, factor, mark in SCALES if largest >= least)
-    axes.text(-0.01, 1.0, mark, transform=axes.transAxes, ha="right", va="bottom", color=MUTED)
-    _label(axes.yaxis, factor)
-    _label(axes.xaxis, 1.0 if plot.reach is None else factor)
-    axes.set_xlabel(plot.x_label if plot.reach is None else f"{plot.x_label} {mark}".strip(), color=MUTED, labelpad=6)
+def _draw_rules(plot: Plot, frame: _Frame) -> str:
+    values = frame.y.place(np.array([value for value, _ in plot.rules]))
+    lines = (f"M{_px(frame.x.start)} {_px(y)}H{_px(frame.x.end)}" for y in values.tolist())
+    return f'<path class="rule" d="{"".join(lines)}"/>\n' if plot.rules else ""
 
 
-def _label(axis: Any, factor: float) -> None:
-    from matplotlib.ticker import FuncFormatter
-
-    axis.set_major_formatter(FuncFormatter(lambda value, _: _format(factor * value)))
-
-
-def _format(value: float) -> str:
-    """Return a tick's label: few characters, never an exponent that a person must count."""
-    size = abs(value)
-    for limit, unit in ((1e6, "M"), (1e4, "k")):
-        if size >= limit:
-            return f"{value / (1e6 if unit == 'M' else 1e3):g}{unit}".replace("-", "−")
-    return (f"{value:.0e}" if 0.0 < size < 1e-4 else f"{round(value, 10):g}").replace("-", "−")
+def _draw_circle(circle: Circle, frame: _Frame) -> str:
+    x, y = (float(scale.place(np.array(at))) for scale, at in zip((frame.x, frame.y), circle.center, strict=True))
+    radius = circle.radius * (frame.x.end - frame.x.start) / (frame.x.high - frame.x.low)
+    kind = "ring dashed" if circle.color is None else "ring"
+    return f'<circle class="{kind}" {_style(circle.color)} cx="{_px(x)}" cy="{_px(y)}" r="{_px(radius)}"/>\n'
 
 
-def _to_pixels(axes: Any, series: Series, height: float, most: int) -> tuple[Array, NDArray[np.int64]]:
-    """Return (m, 2) places in the SVG of at most so many points inside the frame, and their indices."""
-    kept = thin(len(series.x), most) if len(series.x) else np.empty(0, dtype=np.int64)
-    points = np.column_stack([series.x[kept], series.y[kept]])
-    if axes.get_yscale() == "log":
-        kept, points = kept[points[:, 1] > 0.0], points[points[:, 1] > 0.0]
-    pixels = axes.transData.transform(points) if len(points) else np.empty((0, 2))
-    frame = axes.bbox
-    inside = np.all((pixels >= (frame.x0 - 1, frame.y0 - 1)) & (pixels <= (frame.x1 + 1, frame.y1 + 1)), axis=1)
-    scale = 72.0 / axes.figure.dpi
-    pixels = pixels[inside] * scale
-    pixels[:, 1] = height - pixels[:, 1]
-    return pixels, kept[inside]
+def _draw_series(series: Series, frame: _Frame) -> str:
+    """Return the marks of a series, few characters per point: a page holds tens of thousands."""
+    if series.kind == "dots":
+        pixels, _ = frame.place_inside(series, MOST_DOTS)
+        return _draw_path("dots", series, (f"M{_px(x)} {_px(y)}h0" for x, y in pixels.tolist()))
+    pixels, kept = frame.place(series, MOST_POINTS)
+    if series.kind == "band" and series.high is not None:
+        edge, _ = frame.place(Series("", series.x[kept], series.high[kept]), MOST_POINTS)
+        return _draw_path("band", series, [_join(np.concatenate([pixels, edge[::-1]])), "Z"])
+    if series.kind == "cross":
+        arms = (f"M{_px(x - CROSS)} {_px(y)}h{2 * CROSS}M{_px(x)} {_px(y - CROSS)}v{2 * CROSS}" for x, y in pixels.tolist())
+        return _draw_path("cross", series, arms)
+    if series.kind == "line":
+        return _draw_path("line", series, [_join(pixels)])
+    joined = "" if series.names else _draw_path("joined", series, [_join(pixels)])
+    return joined + _draw_path("marks", series, (f"M{_px(x)} {_px(y)}v0" for x, y in pixels.tolist()))
 
 
-def _make_dots(axes: Any, series: Series, height: float) -> str:
-    """Return every dot in one path: strokes of no length with round ends."""
-    pixels, _ = _to_pixels(axes, series, height, MOST_DOTS)
-    path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in pixels.tolist())
-    return f'<path class="dots" style="stroke:{_get_color(series.color)}" d="{path}"/>'
+def _draw_path(kind: str, series: Series, parts: Iterable[str]) -> str:
+    # A stroke of no length with round ends is a disc: the cheapest way to draw one.
+    return f'<path class="{kind}" {_style(series.color)} d="{"".join(parts)}"/>\n'
 
 
-def _make_hint(axes: Any, series: Series, height: float) -> dict[str, Any]:
-    pixels, kept = _to_pixels(axes, series, height, MOST_HINTS)
-    names = [series.names[i] if series.names else "" for i in kept]
+def _join(pixels: Array) -> str:
+    return "M" + "L".join(f"{_px(x)} {_px(y)}" for x, y in pixels.tolist()) if len(pixels) else ""
+
+
+def _make_hint(series: Series, frame: _Frame) -> dict[str, Any]:
+    pixels, kept = frame.place_inside(series, MOST_HINTS)
+    names = ([series.names[i]] if series.names else [] for i in kept)
     values = zip(pixels.round(1).tolist(), series.x[kept].tolist(), series.y[kept].tolist(), names, strict=True)
-    points = [[px, py, float(f"{x:.5g}"), float(f"{y:.5g}"), *([name] if name else [])] for (px, py), x, y, name in values]
-    return {"name": series.label, "color": PLACEHOLDERS[_get_color(series.color)], "points": points}
+    points = [[x_px, y_px, float(f"{x:.5g}"), float(f"{y:.5g}"), *name] for (x_px, y_px), x, y, name in values]
+    return {"name": series.label, "color": _name_paint(series.color), "points": points}
 
 
-def _clean(svg: str, title: str, dots: dict[str, str]) -> str:
-    """Return the SVG to stand inside a page: the page's colours and font, short numbers, no style sheet of its own."""
-    svg = svg[svg.index("<svg") :]
-    label = html.escape(title).replace("\\", "")
-    svg = re.sub(r'<svg[^>]*viewBox="([^"]*)"[^>]*>', rf'<svg role="img" aria-label="{label}" viewBox="\1">', svg, count=1)
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
-    for key, path in dots.items():
-        svg = svg.replace(f'<g id="{key}"/>', path)
-    svg = re.sub(r'<g id="(?!m|p)[^"]*"/>', "", svg)
-    svg = re.sub(r' id="(?:figure|axes|line2d|text|[xy]tick|patch|matplotlib|FillBetween|PathCollection)[^"]*"', "", svg)
-    svg = re.sub(r"font-size: [^;\"]*; font-family: [^;\"]*;? ?", "", svg)
-    svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
-    svg = re.sub(r' (?:d|x|y|transform|width|height)="[^"]*"', lambda attribute: _shorten(attribute[0]), svg)
-    svg = re.sub("#0000[0-9a-f]{2}", lambda color: f"var(--{PLACEHOLDERS.get(color[0], 'ink')})", svg)
-    return re.sub(r"\s*\n\s*", "\n", svg).replace("\n\n", "\n").strip()
+def _style(color: int | None) -> str:
+    return f'style="--c:var(--{_name_paint(color)})"'
 
 
-def _shorten(attribute: str) -> str:
-    """Return an attribute with a tenth of a pixel as its smallest number."""
-    return re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), attribute)
+def _name_paint(color: int | None) -> str:
+    return "ink" if color is None else name_color(color)
+
+
+def _px(value: float) -> str:
+    """Return a number of pixels with one digit after the point, which no eye can tell from more."""
+    return f"{value:.1f}".removesuffix(".0")

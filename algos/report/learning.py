@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.algos.report.axes import SUCCESS_MM, Axis, choose_limits
+from gym_gazebo2.algos.report.axes import Axis, choose_limits, spans_decades
 from gym_gazebo2.algos.report.curves import compute_running_mean, compute_trend, keep_last
 from gym_gazebo2.algos.report.figure import Plot, Series
 from gym_gazebo2.algos.report.run_data import RunData
 
-__all__ = ["get_constants", "plot_error", "plot_internals", "plot_reward", "plot_success"]
+__all__ = ["get_constants", "plot_internals", "plot_measure", "plot_reward", "plot_success"]
 
 Array = NDArray[np.float64]
 
@@ -54,22 +54,30 @@ def plot_reward(data: RunData, axis: Axis) -> Plot:
     return Plot("Reward of an episode", axis.label, _keep(series), limits=limits, note=_note_outside(outside))
 
 
-def plot_error(data: RunData, axis: Axis) -> Plot:
-    """Return the tool error at the end of every episode and in the evaluations, on a logarithmic axis."""
-    episodes = data.episodes
-    known = episodes.error_mm > 0.0
-    x, error = axis.choose(episodes.wall_s, episodes.steps)[known], episodes.error_mm[known]
-    trend_x, trend = compute_trend(x, np.log(error))
+def plot_measure(data: RunData, axis: Axis, name: str) -> Plot:
+    """Return a measure at the end of every episode and in the evaluations, on a logarithmic axis if it spans decades."""
+    measure, episodes = data.measures[name], data.episodes
+    ends = measure.scale * episodes.measures.get(name, np.full(len(episodes), np.nan))
+    at, values = axis.read(data, name)
+    values = measure.scale * values
+    log = spans_decades(values)
+    known = ends > 0.0 if log else np.isfinite(ends)
+    x, ends = axis.choose(episodes.wall_s, episodes.steps)[known], ends[known]
+    trend_x, trend = compute_trend(x, np.log(ends) if log else ends)
     series = (
-        Series("an episode", x, error, "dots", 0),
-        Series("trend", trend_x, np.exp(trend), "line", 4),
-        Series("evaluations, RMS", *axis.read(data, "error_mm"), "points", 1),
+        Series("an episode", x, ends, "dots", 0),
+        Series("trend", trend_x, np.exp(trend) if log else trend, "line", 4),
+        Series("evaluations, RMS" if measure.summary == "rms" else "evaluations", at, values, "points", 1),
     )
-    rules = (
-        (SUCCESS_MM, f"success, {SUCCESS_MM:g} mm"),
-        (data.config.target_error_mm, f"target, {data.config.target_error_mm:g} mm"),
-    )
-    return Plot("Tool error at the end [mm]", axis.label, _keep(series), log=True, rules=rules)
+    return Plot(f"{measure.title}, at the end", axis.label, _keep(series), log=log, rules=_make_rules(data, name))
+
+
+def _make_rules(data: RunData, name: str) -> tuple[tuple[float, str], ...]:
+    """Return the lines of a measure's threshold and of the training's target."""
+    measure, target = data.measures[name], data.config.target_condition
+    bounds = {"success": measure.threshold, "target": target.value if target is not None and target.name == name else None}
+    shown = {what: measure.scale * bound for what, bound in bounds.items() if bound is not None}
+    return tuple((value, f"{what}, {value:g} {measure.unit}".rstrip()) for what, value in shown.items())
 
 
 def plot_success(data: RunData, axis: Axis) -> Plot:
@@ -77,8 +85,9 @@ def plot_success(data: RunData, axis: Axis) -> Plot:
     episodes = data.episodes
     x = axis.choose(episodes.wall_s, episodes.steps)
     evaluated_x, rate = axis.read(data, "success_rate")
+    success = compute_running_mean(episodes.success)
     series = (
-        Series("of the last 100 episodes", *keep_last(x, 100.0 * compute_running_mean(episodes.success)), "line", 0),
+        Series("of the last 100 episodes", *keep_last(x, 100.0 * success), "line", 0),
         Series("of an evaluation", evaluated_x, 100.0 * rate, "points", 1),
     )
     return Plot("Success [%]", axis.label, _keep(series), limits=(-4.0, 104.0))

@@ -1,4 +1,4 @@
-"""What is told of an evaluation, in which order and form, and the 2019 paper's figures beside it."""
+"""The rows that describe an evaluation: label and value of each figure, and the 2019 paper's figures beside them."""
 
 from __future__ import annotations
 
@@ -6,60 +6,101 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gym_gazebo2.algos.env_id import drop_module
+from gym_gazebo2.algos.measures import name_summary, read_measured
 from gym_gazebo2.algos.runs.json import is_number, is_number_or_none
 from gym_gazebo2.registration import ENVIRONMENTS
+from gym_gazebo2.tasks import Measure
 
-__all__ = ["CURVE", "CURVE_COLUMNS", "EVALUATION", "Fields", "PAPER", "ROWS", "TRAINING", "format_row", "get_paper"]
+__all__ = ["CURVE", "EVALUATION", "PAPER", "TRAINING", "Fields", "Row", "format_digits", "get_paper", "make_rows"]
 
-ROWS: dict[str, tuple[str, str]] = {
-    "success_rate": ("success rate", "{:.0%}"),
-    "accuracy_rms_mm": ("accuracy, RMS [mm]", "{:.3f}"),
-    "repeatability_rms_mm": ("repeatability, RMS [mm]", "{:.3f}"),
-    "iso9283_ap_mm": ("ISO 9283 AP [mm]", "{:.3f}"),
-    "iso9283_rp_mm": ("ISO 9283 RP [mm]", "{:.3f}"),
-    "orientation_error_rms_deg": ("orientation error, RMS [°]", "{:.2f}"),
+Fields = dict[str, Callable[[Any], bool]]
+Row = tuple[str, str]
+"""Label and value of a figure, as people read them."""
+
+ACCURACY = {
+    "repeatability_rms_mm": "repeatability, RMS [mm]",
+    "iso9283_ap_mm": "ISO 9283 AP [mm]",
+    "iso9283_rp_mm": "ISO 9283 RP [mm]",
+}
+FIGURES: dict[str, tuple[str, str]] = {
     "collision_rate": ("runs with contact", "{:.0%}"),
+    "mean_reward": ("mean reward", "{:.2f}"),
+    "mean_length": ("mean steps of an episode", "{:.0f}"),
     "median_steps_to_goal": ("median steps to the goal", "{:.0f}"),
     "train_wall_s": ("training, wall time [s]", "{:.1f}"),
     "train_steps": ("training, environment steps", "{:,}"),
     "time_to_target_s": ("time to the target [s]", "{:.1f}"),
 }
 """Field of an ``Evaluation`` → its label and format, in the order to show."""
-
-Fields = dict[str, Callable[[Any], bool]]
-CURVE_COLUMNS = ("steps", "wall_s", "error_mm", "reward", "success_rate")
+NEVER = ("median_steps_to_goal", "time_to_target_s")
+"""Fields whose None means that it never happened."""
 
 
 def is_curve(value: Any) -> bool:
-    """Tell whether a value read from JSON is a list of evaluations."""
+    """Return whether a value read from JSON is a list of evaluations: rows of numbers, with the columns that all have."""
     return isinstance(value, list) and all(
-        isinstance(row, dict) and all(is_number(row.get(name)) for name in CURVE_COLUMNS) for row in value
+        isinstance(row, dict)
+        and all(is_number(entry) for entry in row.values())
+        and {"steps", "wall_s", "reward"} <= row.keys()
+        for row in value
     )
 
 
 EVALUATION: Fields = {
-    **dict.fromkeys(ROWS, is_number_or_none),
-    **dict.fromkeys(("accuracy_rms_mm", "repeatability_rms_mm", "success_rate", "runs"), is_number),
+    **dict.fromkeys(("success_rate", "accuracy_rms_mm", *ACCURACY, "train_wall_s"), is_number_or_none),
+    "runs": is_number,
     **dict.fromkeys(("env", "algo", "backend"), lambda value: isinstance(value, str)),
 }
 TRAINING: Fields = {"train_wall_s": is_number, "train_steps": is_number}
 CURVE: Fields = {"evaluations": is_curve}
-"""What a report needs of ``evaluation.json``, ``training.json`` and ``curve.json``."""
+"""The fields that a report needs of ``evaluation.json``, ``training.json`` and ``curve.json``."""
 
 PAPER = {
-    "mara": {"accuracy_rms_mm": "0.05 / 0.075", "repeatability_rms_mm": "0.02 / 0.016", "train_wall_s": "3000 / 2000"},
-    "scara": {"accuracy_rms_mm": "2.80 / 1.37", "repeatability_rms_mm": "4.52 / 3.57", "train_wall_s": "600 / 300"},
+    "mara": {"position_error": "0.05 / 0.075", "repeatability_rms_mm": "0.02 / 0.016", "train_wall_s": "3000 / 2000"},
+    "scara": {"position_error": "2.80 / 1.37", "repeatability_rms_mm": "4.52 / 3.57", "train_wall_s": "600 / 300"},
 }
-"""The 2019 paper's figures with one worker / with 8 (MARA's time: 4 or 8), by robot."""
+"""The 2019 paper's figures with one worker / with 8 (MARA's time: 4 or 8), by robot and by the name of the figure."""
 
 
 def get_paper(env_id: str) -> dict[str, str]:
-    """Return the paper's figures for the robot of an id, by row; empty where it has none."""
+    """Return the paper's figures for the robot of an id, by name; empty for other robots."""
     row = ENVIRONMENTS.get(drop_module(env_id))
     return PAPER.get(row.robot, {}) if row else {}
 
 
-def format_row(name: str, values: Mapping[str, Any]) -> str:
-    """Return a field of an evaluation as it is shown: "never" where it never came to pass."""
-    value = values[name]
-    return "never" if value is None else ROWS[name][1].format(value)
+def make_rows(evaluation: Mapping[str, Any], measures: Mapping[str, Measure]) -> dict[str, Row]:
+    """Return name → label and value of every figure that an evaluation has, in the order to show.
+
+    Args:
+        evaluation: Fields of an ``Evaluation``.
+        measures: The task's measures.
+    """
+    rows: dict[str, Row] = {}
+    if evaluation.get("success_rate") is not None:
+        rows["success_rate"] = ("success rate", format_success(evaluation))
+    measured = read_measured(evaluation)
+    for name, measure in measures.items():
+        if name in measured:
+            unit = f" [{measure.unit}]" if measure.unit else ""
+            rows[name] = (name_summary(measure) + unit, format_digits(measure.scale * measured[name]))
+    for name, label in ACCURACY.items():
+        if evaluation.get(name) is not None:
+            rows[name] = (label, format_digits(evaluation[name]))
+    for name, (label, form) in FIGURES.items():
+        if name in evaluation and (evaluation[name] is not None or name in NEVER):
+            rows[name] = (label, "never" if evaluation[name] is None else form.format(evaluation[name]))
+    if "success_rate" not in rows:  # without success there is no goal to reach
+        rows.pop("median_steps_to_goal", None)
+    return rows
+
+
+def format_success(evaluation: Mapping[str, Any]) -> str:
+    """Return a success rate with its 95 % confidence interval, where the file has one."""
+    interval = evaluation.get("success_interval")
+    rate = f"{evaluation['success_rate']:.0%}"
+    return rate if interval is None else f"{rate} (95 % CI {100 * interval[0]:.0f}–{100 * interval[1]:.0f}%)"
+
+
+def format_digits(value: float) -> str:
+    """Return a number with three decimals, more where it is small."""
+    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0.0 else f"{value:.2g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,16 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.config import ResolvedConfig
-from gym_gazebo2.algos.report.rows import CURVE, CURVE_COLUMNS, EVALUATION, TRAINING, Fields
+from gym_gazebo2.algos.measures import get_measures, to_si
+from gym_gazebo2.algos.report.rows import CURVE, EVALUATION, TRAINING, Fields
 from gym_gazebo2.algos.runs.episodes import EpisodeTable, read_episodes
 from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.tasks import Measure
 
 __all__ = ["Columns", "RunData", "read_run"]
+
+COLUMNS = ("steps", "wall_s", "reward")
+"""Columns of ``RunData.curve`` that exist for every run, also before its first evaluation."""
 
 Array = NDArray[np.float64]
 Columns = dict[str, tuple[Array, Array]]
@@ -33,7 +39,8 @@ class RunData:
         about: The whole ``config.json``, with versions, commit and machine.
         episodes: The episodes of the training.
         log: The columns of ``progress.csv``.
-        curve: The evaluations during the training: steps, wall_s, error_mm, reward and success_rate, (n,) each.
+        curve: The evaluations during the training: steps, wall_s, reward, the task's measures [SI units] and success_rate,
+            (n,) each; NaN where an evaluation has no such value.
         target: Wall time [s] and steps at which the training first met its target; None if it has not.
         training: ``training.json``; None while the training is not finished.
         evaluation: ``evaluation.json``; None before the first evaluation.
@@ -48,6 +55,18 @@ class RunData:
     target: tuple[float, int] | None
     training: dict[str, Any] | None
     evaluation: dict[str, Any] | None
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """The measures of the run's task."""
+        return get_measures(self.config.env)
+
+    @property
+    def reports_success(self) -> bool:
+        """Whether the environment reports success, as far as episodes and evaluations show; True before the first."""
+        if not len(self.episodes) and not len(self.curve["steps"]):
+            return True
+        return "success_rate" in self.curve or bool(np.isfinite(self.episodes.success).any())
 
     @property
     def wall_s(self) -> float:
@@ -93,11 +112,16 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
         about=about,
         episodes=read_episodes(run.path),
         log=_read_log(run),
-        curve={name: np.array([row[name] for row in rows], dtype=float) for name in CURVE_COLUMNS},
+        curve=_make_columns([to_si(row) for row in rows]),
         target=run.read_target(),
         training=_read_optional(run, "training.json", TRAINING),
         evaluation=_read_optional(run, "evaluation.json", EVALUATION),
     )
+
+
+def _make_columns(rows: Sequence[Mapping[str, float]]) -> dict[str, Array]:
+    names = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
+    return {name: np.array([row.get(name, np.nan) for row in rows], dtype=float) for name in names}
 
 
 def _read_optional(run: RunFolder, name: str, fields: Fields) -> dict[str, Any] | None:

@@ -8,16 +8,20 @@ import json
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
+from gym_gazebo2.algos.measures import name_summary
 from gym_gazebo2.algos.report import facts, page
 from gym_gazebo2.algos.report.accuracy import plot_views
-from gym_gazebo2.algos.report.axes import AXES, make_axis
-from gym_gazebo2.algos.report.learning import get_constants, plot_error, plot_internals, plot_reward, plot_success
+from gym_gazebo2.algos.report.axes import AXES, make_axis, spans_decades
+from gym_gazebo2.algos.report.learning import get_constants, plot_internals, plot_measure, plot_reward, plot_success
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import Film, encode_film, encode_picture, film_arm
 from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
-from gym_gazebo2.errors import InvalidArgumentError, RenderError
+from gym_gazebo2.algos.vec_env import has_batched_form
+from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RenderError
+from gym_gazebo2.tasks import Measure
 
 __all__ = ["ReportConfig", "check_price", "write_report"]
 
@@ -75,8 +79,8 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
 
 
 def _film(data: RunData) -> Film | None:
-    """Return a film of the arm, or None where there is no model yet or nothing to draw with."""
-    if data.model is None:
+    """Return a film of the arm, or None: no model yet, an environment of another package, or no OpenGL."""
+    if data.model is None or not has_batched_form(data.config.env):
         return None
     try:
         return film_arm(data.model)
@@ -108,7 +112,7 @@ def _make_opening(data: RunData, config: ReportConfig, film: Film | None, video:
         return f'{head}<div class="opening single">{figures}</div>'
     still = page.make_data_uri(encode_picture(film.frames[-1], (480, 360)), "image/png")
     moving = page.make_data_uri(video, "image/webp")
-    told = f"One episode, {film.times[-1]:g} s, in real time; it ended {film.errors_mm[-1]:.3f} mm from the goal (red)."
+    told = f"One episode, {film.times[-1]:g} s, in real time; at its end: {film.captions[-1]}."
     arm = (
         f'<figure class="arm"><picture><source media="(prefers-reduced-motion: reduce), print" srcset="{still}">'
         f'<img id="arm" width="480" height="360" alt="The arm moves its tool to the goal" src="{moving}"></picture>'
@@ -127,8 +131,11 @@ def _make_learning(data: RunData) -> str:
     plots = []
     for name in AXES:
         axis = make_axis(name, [data])
-        for kind, plot in (("reward", plot_reward), ("error", plot_error), ("success", plot_success)):
-            plots.append(page.make_plot(plot(data, axis), f"{kind}-{name}", f"by-{name}"))
+        drawn = {"reward": plot_reward(data, axis)}
+        drawn |= {measure: plot_measure(data, axis, measure) for measure in data.measures}
+        if data.reports_success:
+            drawn["success"] = plot_success(data, axis)
+        plots += [page.make_plot(plot, f"{kind}-{name}", f"by-{name}") for kind, plot in drawn.items()]
     count = f"{len(data.episodes):,} episodes of the training, each a dot; " if len(data.episodes) else ""
     runs = f"evaluations are {data.config.eval_runs} runs of the policy without exploration."
     return (
@@ -141,17 +148,22 @@ def _make_accuracy(data: RunData) -> str:
     results = facts.get_results(data)
     if not results or data.evaluation is None:
         hint = f"Not evaluated yet: <code>gym-gazebo2 evaluate {text(data.run.path)}</code>"
-        return f'<section><h2>Accuracy and repeatability</h2><p class="note">{hint}</p></section>'
-    views = [page.make_plot(plot, f"view-{i}") for i, plot in enumerate(plot_views(data.evaluation))]
+        return f'<section><h2>Evaluation</h2><p class="note">{hint}</p></section>'
+    first = next(iter(data.measures.values()), None)
+    threshold_mm = None if first is None or first.threshold is None else 1e3 * first.threshold
+    views = [page.make_plot(plot, f"view-{i}") for i, plot in enumerate(plot_views(data.evaluation, threshold_mm))]
+    title = "Accuracy and repeatability" if views else "Evaluation"
     result = data.evaluation
     name = f"{result['env']}, {result['algo']} ({result.get('model', 'model')}), {result['runs']} runs on {result['backend']}"
-    about = (
-        f"{name}: where the tool stood at the end, around the goal. "
-        "Accuracy is the distance from the goal, repeatability the distance from the mean."
+    about = f"{name}." + (
+        " The plots show where the tool stood at the end, around the goal. Accuracy is the distance from the goal, "
+        "repeatability the distance from the mean."
+        if views
+        else ""
     )
     table = page.make_table(("", "here", "2019 paper, 1 / 8 workers"), results, "narrow")
     return (
-        f'<section><h2>Accuracy and repeatability</h2><p class="about">{text(about)}</p>'
+        f'<section><h2>{title}</h2><p class="about">{text(about)}</p>'
         f"{page.make_grid(views, 'small') if views else ''}{table}</section>"
     )
 
@@ -185,20 +197,43 @@ def _make_configuration(data: RunData) -> str:
 
 
 def _draw_learning_curve(data: RunData) -> bytes:
-    """Return a PNG of tool error and reward over steps, to show where a page cannot be."""
-    from matplotlib.figure import Figure
+    """Return a PNG of the first measure, or the success rate, and the reward over steps, for places that show no pages.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", "train") from error
 
     figure = Figure(figsize=(7, 6), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True)
+    _draw_results(top, data)
     steps, episodes = data.curve["steps"] / 1e3, data.episodes
-    top.semilogy(steps, data.curve["error_mm"], "o-", markersize=3, color="#0072b2", label="tool error, RMS, evaluations")
-    top.axhline(5.0, color="0.5", linewidth=1, linestyle="--", label="success (5 mm)")
-    top.set(ylabel="tool error, RMS [mm]", title=f"{data.config.env}, {data.config.algo}, seed {data.config.seed}")
     bottom.plot(episodes.steps / 1e3, episodes.reward, ".", markersize=2, color="0.75", label="an episode of the training")
     bottom.plot(steps, data.curve["reward"], color="#0072b2", label="evaluations")
     bottom.set(ylabel="reward of an episode", xlabel="environment steps [thousands]")
     for axes in (top, bottom):
-        axes.legend()
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()
+
+
+def _draw_results(axes: Any, data: RunData) -> None:
+    """Draw the evaluations' first measure; their success rate, or else their reward, if the task has no measures."""
+    name, measure = next(iter(data.measures.items()), ("", None))
+    if measure is None:
+        is_known = "success_rate" in data.curve
+        name, measure = ("success_rate", Measure("success", "%", 100.0)) if is_known else ("reward", Measure("reward"))
+    x, values = make_axis("steps", [data]).read(data, name)
+    label = f"{name_summary(measure)}, evaluations"
+    axes.plot(x / 1e3, measure.scale * values, "o-", markersize=3, color="#0072b2", label=label)
+    if spans_decades(values):
+        axes.set_yscale("log")
+    if measure.threshold is not None:
+        bound = measure.scale * measure.threshold
+        axes.axhline(bound, color="0.5", linewidth=1, linestyle="--", label=f"success ({bound:g} {measure.unit})")
+    axes.set(ylabel=measure.title, title=f"{data.config.env}, {data.config.algo}, seed {data.config.seed}")

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env
+from gym_gazebo2.algos.measures import describe_measures
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs
+from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.errors import MissingDependencyError
-from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["Film", "encode_film", "encode_picture", "film_arm"]
 
@@ -36,14 +37,14 @@ class Film:
     Attributes:
         frames: Pictures (height, width, 3), the first at the start.
         times: Simulated time of each [s].
-        errors_mm: Distance from tool to goal at each [mm].
-        start_noise: Half-width of the noise on the start pose [rad].
+        captions: What the task measures at each, such as "tool error 0.42 mm".
+        start_noise: Half-width of the noise on the start pose [rad]; None for environments that have no such noise.
     """
 
     frames: list[NDArray[np.uint8]]
     times: list[float]
-    errors_mm: list[float]
-    start_noise: float
+    captions: list[str]
+    start_noise: float | None
 
 
 def film_arm(path: Path, seed: int = 0) -> Film:
@@ -64,40 +65,44 @@ def film_arm(path: Path, seed: int = 0) -> Film:
     kwargs = change_env_kwargs(config.make_kwargs, {"backend": "mujoco"})
     film = Film([], [], [], config.start_noise)
     with contextlib.closing(file.wrap(make_eval_env(config.env, 1, render_mode="rgb_array", **kwargs))) as env:
-        policy, camera = ModelPolicy(file.build()), _Camera(env.unwrapped.env)
+        policy, camera = ModelPolicy(file.build()), _Camera(env.unwrapped)
+        measures = env.unwrapped.arms.task.MEASURES
         env.seed(seed)
         observation = env.reset()
-        info = env.unwrapped.reset_infos[0]
+        info, has_ended = env.unwrapped.reset_infos[0], False
         for step in range(num_steps + 1):
-            if step % stride == 0 or step == num_steps:
-                film.frames.append(camera.shoot())
+            if step % stride == 0 or step == num_steps or has_ended:
+                # An arm whose episode ended is already at its next start: the last picture stands for the end.
+                film.frames.append(film.frames[-1] if has_ended else camera.shoot())
                 film.times.append(info["time"])
-                film.errors_mm.append(1e3 * info["position_error"])
-            if step < num_steps:
-                observation, _, _, infos = env.step(policy(observation))
-                info = infos[0]
+                film.captions.append(describe_measures(measures, info))
+            if step == num_steps or has_ended:
+                break
+            observation, _, dones, infos = env.step(policy(observation))
+            info, has_ended = infos[0], bool(dones[0])
     return film
 
 
 class _Camera:
     """Draws the arm again only where it has moved, as drawing without a graphics card is most of a report's work."""
 
-    def __init__(self, env: ArmVectorEnv) -> None:
-        self._env: Any = env
+    def __init__(self, env: BatchedVecEnv) -> None:
+        self._env = env
         self._q: NDArray[np.float64] | None = None
         self._picture: NDArray[np.uint8]
 
     def shoot(self) -> NDArray[np.uint8]:
         """Return a picture of the first arm."""
-        q = self._env.core.arm.q[0]
+        q = self._env.arms.require_state().arm.q[0]
         if self._q is None or np.abs(q - self._q).max() > STILL_RAD:
-            self._q, self._picture = q.copy(), self._env.render()[0]
+            [picture] = self._env.get_images()
+            self._q, self._picture = q.copy(), np.asarray(picture)
         return self._picture
 
 
 def encode_film(film: Film) -> bytes:
     """Return the film as an animated WebP in real time, time and distance in its corner."""
-    frames = [_caption(frame, time, error) for frame, time, error in zip(film.frames, film.times, film.errors_mm, strict=True)]
+    frames = [_caption(frame, time, text) for frame, time, text in zip(film.frames, film.times, film.captions, strict=True)]
     durations = np.diff([*film.times, film.times[-1] + HOLD_S])
     stream = io.BytesIO()
     frames[0].save(
@@ -122,15 +127,16 @@ def encode_picture(picture: NDArray[np.uint8], size: Sequence[int] | None = None
     return stream.getvalue()
 
 
-def _caption(frame: NDArray[np.uint8], time: float, error_mm: float) -> Any:
-    """Return a frame in the film's size, with a strip that tells time and distance."""
+def _caption(frame: NDArray[np.uint8], time: float, text: str) -> Any:
+    """Return a frame in the film's size, with a strip that shows the time and what the task measures."""
     from PIL import ImageDraw, ImageFont
 
     image = _import_pillow().fromarray(frame).resize(SIZE)
     canvas = ImageDraw.Draw(image, "RGBA")
-    label = f"{time:4.2f} s     {error_mm:6.1f} mm to the goal"
-    canvas.rounded_rectangle((10, SIZE[1] - 36, 262, SIZE[1] - 10), radius=6, fill=(20, 22, 26, 170))
-    canvas.text((20, SIZE[1] - 23), label, fill=(255, 255, 255, 255), font=ImageFont.load_default(15), anchor="lm")
+    label, font = f"{time:4.2f} s     {text}".rstrip(), ImageFont.load_default(15)
+    right = min(SIZE[0] - 10, 32 + round(canvas.textlength(label, font=font)))
+    canvas.rounded_rectangle((10, SIZE[1] - 36, right, SIZE[1] - 10), radius=6, fill=(20, 22, 26, 170))
+    canvas.text((20, SIZE[1] - 23), label, fill=(255, 255, 255, 255), font=font, anchor="lm")
     return image
 
 

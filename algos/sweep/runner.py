@@ -19,6 +19,7 @@ from typing import Any
 from gym_gazebo2.algos.config import TrainConfig, resolve
 from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
+from gym_gazebo2.algos.measures import get_measures, read_measured
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.writing import add_advice
 from gym_gazebo2.algos.settings.options import EnvKwargs
@@ -29,8 +30,12 @@ from gym_gazebo2.algos.table import check_hyperparameters
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import BackendError, GymGazebo2Error, InvalidArgumentError, MissingDependencyError, RunError
+from gym_gazebo2.tasks import Measure
 
 __all__ = ["Point", "SweepConfig", "sweep"]
+
+REWARD = Measure("mean reward", better="more")
+"""What a search maximises where the environment measures nothing."""
 
 OUTSIDE = (RunError, BackendError, MissingDependencyError, OSError, MemoryError)
 """What says nothing about the hyperparameters: a trial that ends so stays open, and the same command tries it again."""
@@ -175,17 +180,26 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
     if not tried:
         folder = _get_folder(config, env, algo)
         raise RunError(f"None of the {config.trials} trials in {folder} ended. Choose other ranges, and another --out.")
-    number, values, error = search.get_best()
-    _say(f"{env} {algo}: the best of {config.trials} is trial {number}, {error:.3f} mm, with {values}")
+    number, values, score = search.get_best()
+    measure = next(iter(get_measures(env).values()), REWARD)
+    best = f"{measure.label} {abs(score):.3f} {measure.unit}".rstrip()
+    _say(f"{env} {algo}: the best of {config.trials} is trial {number}, {best}, with {values}")
     return [p for number, values in tried for p in _seed(config, env, algo, {**fixed, **values}, f"trial{number}")]
 
 
 def _measure(pool: ProcessPoolExecutor, config: SweepConfig, points: Sequence[Point]) -> float | None:
-    """Return the median error of a trial's seeds [mm], or None where its hyperparameters make one fail."""
+    """Return the median score of a trial's seeds, less is better; None if its hyperparameters make one fail."""
     results, failed = _run_all(pool, config, points)
     if any(isinstance(error, OUTSIDE) for error in failed.values()):
         _check_none(failed, len(points))
-    return None if failed else statistics.median(result.accuracy_rms_mm for result in results)
+    return None if failed else statistics.median(map(_score, results))
+
+
+def _score(result: Evaluation) -> float:
+    """Return the first measure in its shown unit, or the mean reward if nothing is measured; negated where more is better."""
+    name, measure = next(iter(get_measures(result.env).items()), ("", REWARD))
+    value = measure.scale * (read_measured(dataclasses.asdict(result))[name] if name else result.mean_reward)
+    return value if measure.better == "less" else -value
 
 
 def _run_all(

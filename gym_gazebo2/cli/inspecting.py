@@ -100,8 +100,9 @@ class Play(Command):
     def run(self) -> None:
         """Play."""
         for index, played in enumerate(play(self.what, self.settings)):
-            end = "at its goal" if played.is_success else f"{played.error_mm:.3f} mm from its goal"
-            print(f"Episode {index}: {played.steps} steps, reward {played.reward:.2f}, {end}")
+            success = {True: "success", False: "no success", None: ""}[played.is_success]
+            end = ", ".join(filter(None, (played.measured, success)))
+            print(f"Episode {index}: {played.steps} steps, reward {played.reward:.2f}{f', {end}' if end else ''}")
         if self.settings.record is not None:
             show_paths([self.settings.record])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import gymnasium
@@ -14,9 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from gym_gazebo2.algos import Evaluation, RunFolder
-from gym_gazebo2.algos.report import ROWS, get_paper
+from gym_gazebo2.algos.measures import get_measures
+from gym_gazebo2.algos.report import get_paper, make_rows
 from gym_gazebo2.registration import ENVIRONMENTS
-from gym_gazebo2.tasks.reach import ReachTask
 
 __all__ = ["describe_envs", "show_envs", "show_evaluation", "show_paths", "show_run"]
 
@@ -24,13 +25,13 @@ __all__ = ["describe_envs", "show_envs", "show_evaluation", "show_paths", "show_
 def show_evaluation(result: Evaluation) -> None:
     """Print an evaluation beside the 2019 paper's figures."""
     paper = get_paper(result.env)
-    table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs on {result.backend}")
+    where = f" on {result.backend}" if result.backend else ""
+    table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs{where}")
     table.add_column("")
     table.add_column("here", justify="right")
-    table.add_column("2019 paper, 1 / 8 workers", justify="right")
-    for name, (label, form) in ROWS.items():
-        value = getattr(result, name)
-        table.add_row(escape(label), "never" if value is None else form.format(value), paper.get(name, ""))
+    table.add_column("2019 paper, 1 / 8 workers" if paper else "", justify="right")
+    for name, (label, value) in make_rows(dataclasses.asdict(result), get_measures(result.env)).items():
+        table.add_row(escape(label), value, paper.get(name, ""))
     Console().print(table)
 
 
@@ -85,25 +86,7 @@ def _describe(env_id: str) -> dict[str, Any]:
         "observation": ", ".join(f"{name} {shape}".strip() for name, shape in shapes.items()),
         "action": str(env.action_space.shape[0]) if env.action_space.shape else "",
         "steps": row.max_episode_steps,
-        "reward": _describe_reward(core.task),
-        "goal": _describe_goal(core.task),
+        **core.task.describe(),
     }
     env.close()
     return described
-
-
-def _describe_reward(task: Any) -> str:
-    if not isinstance(task, ReachTask):
-        return type(task).__name__
-    return f"{task.reward}, contact costs" if task.collision_penalty else task.reward
-
-
-def _describe_goal(task: Any) -> str:
-    if not isinstance(task, ReachTask):
-        return ""
-    where = " to ".join(map(_format, task.goal_box)) if task.goal_box else _format(task.goal or ())
-    return where if task.quat_goal is None else f"{where}, wxyz {_format(task.quat_goal)}"
-
-
-def _format(numbers: Sequence[float]) -> str:
-    return f"({', '.join(f'{number:.3g}' for number in numbers)})"

@@ -53,8 +53,8 @@ class Painter:
             raise RenderError(NO_DRIVER.format(error=error or type(error).__name__)) from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
 
-    def draw(self, q: Array, p_goal: Array, camera: str) -> NDArray[np.uint8]:
-        """Return a picture (height, width, 3) of a pose (dof,) and a goal position (3,)."""
+    def draw(self, q: Array, p_goal: Array | None, camera: str) -> NDArray[np.uint8]:
+        """Return a picture (height, width, 3) of a pose (dof,) [rad] and a goal position (3,) [m], if there is a goal."""
         _pose(self.model, self.data, q, p_goal)
         self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, self.model.camera(camera).id
         everything = mujoco.mjtCatBit.mjCAT_ALL
@@ -134,9 +134,10 @@ def check_camera(name: str) -> None:
         raise UnknownNameError("camera", name, CAMERAS)
 
 
-def _pose(model: mujoco.MjModel, data: mujoco.MjData, q: Array, p_goal: Array) -> None:
+def _pose(model: mujoco.MjModel, data: mujoco.MjData, q: Array, p_goal: Array | None) -> None:
     data.qpos[:] = q
-    data.mocap_pos[0] = p_goal
+    if p_goal is not None:  # otherwise the marker stays where the model has it, below the floor
+        data.mocap_pos[0] = p_goal
     mujoco.mj_kinematics(model, data)
     mujoco.mj_comPos(model, data)
     mujoco.mj_camlight(model, data)
