@@ -84,6 +84,11 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
     """
     run = RunFolder.open(path)
     file = read_model_file(run.get_model(config.model))
+    if "robot" not in file.action:
+        raise UnsupportedError(
+            f"Cannot export a policy of {file.config.env}: only those of this package's arms have a known meaning of actions. "
+            f"Load {file.path} with stable-baselines3."
+        )
     policy = _Deployed(file)
     about = {**describe(file), "memory": policy.memory}
     folder = run.path if config.out is None else Path(config.out)

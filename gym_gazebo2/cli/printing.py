@@ -29,9 +29,10 @@ def show_evaluation(result: Evaluation) -> None:
     table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs{where}")
     table.add_column("")
     table.add_column("here", justify="right")
-    table.add_column("2019 paper, 1 / 8 workers" if paper else "", justify="right")
+    if paper:
+        table.add_column("2019 paper, 1 / 8 workers", justify="right")
     for name, (label, value) in make_rows(dataclasses.asdict(result), get_measures(result.env)).items():
-        table.add_row(escape(label), value, paper.get(name, ""))
+        table.add_row(escape(label), value, *([paper.get(name, "")] if paper else []))
     Console().print(table)
 
 
