@@ -106,13 +106,11 @@ def test_an_evaluation_counts_the_first_episode_of_each_arm_and_nothing_after_it
     episodes = run_episodes(env, lambda: drive_up, 100, 7, 3)
     for i in range(3):
         single = gym.make(ENV, backend="fake", start_noise=0.3)
-        observation, total = single.reset(seed=7 + i)[0], 0.0
-        for step in range(1, 101):
+        observation, total, steps, ends = single.reset(seed=7 + i)[0], 0.0, 0, False
+        while not ends:
             observation, reward, terminated, truncated, info = single.step(drive_up(observation[None])[0])
-            total += reward
-            if terminated or truncated:
-                break
-        assert terminated and episodes.length[i] == step < 100 and episodes.is_success[i] == 1.0
+            total, steps, ends = total + reward, steps + 1, terminated or truncated
+        assert terminated and episodes.length[i] == steps < 100 and episodes.is_success[i] == 1.0
         assert episodes.reward[i] == pytest.approx(total, abs=1e-4) and episodes.measures["held"][i] == info["held"] == 20
     assert episodes.offset is None and len(np.unique(episodes.length)) > 1
 

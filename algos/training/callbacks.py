@@ -14,7 +14,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from gym_gazebo2.algos.config import ResolvedConfig
-from gym_gazebo2.algos.env_id import get_spec
 from gym_gazebo2.algos.evaluation.metrics import compute_results
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.finite import find_fault, find_parameter, is_finite
@@ -24,6 +23,7 @@ from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.settings.conditions import REWARD, Condition
+from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
 from gym_gazebo2.algos.training.interrupt import Interrupt
 from gym_gazebo2.algos.training.progress import Meter, Status, make_progress
 from gym_gazebo2.errors import NonFiniteError
@@ -267,8 +267,11 @@ class RunCallback(BaseCallback):
 
 
 def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
-    """Return what a deployment must know of the actions that a policy was trained with."""
-    robot = make_robot(get_spec(config.env).kwargs["robot"])
+    """Return what a deployment must know of an arm's actions; nothing for environments of other packages."""
+    keywords = {**find_env_keywords(config.env).defaults, **config.make_kwargs}
+    if config.control is None or "robot" not in keywords:
+        return {}
+    robot = make_robot(keywords["robot"])
     return {
         "control": config.control,
         "control_dt": config.control_dt,
