@@ -15,6 +15,7 @@ except ImportError as error:
 from gym_gazebo2.algos.config import TrainConfig
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, make_eval_env
+from gym_gazebo2.algos.presets import Preset, register_preset
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.train import resume, train
@@ -25,12 +26,14 @@ __all__ = [
     "EvaluateConfig",
     "Evaluation",
     "ModelPolicy",
+    "Preset",
     "RunFolder",
     "TrainConfig",
     "evaluate",
     "make_eval_env",
     "make_vec_env",
     "read_model_file",
+    "register_preset",
     "resume",
     "train",
 ]

@@ -1,26 +1,27 @@
-"""What a training is asked to do: one frozen dataclass, written to ``config.json`` and read back from it."""
+"""The configuration of a training: one frozen dataclass, written to ``config.json`` and read back from it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-import tyro
-
 from gym_gazebo2.algos.choices import ProgressMode, Vectorization
-from gym_gazebo2.algos.env_id import check_env_id
+from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
-from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset
+from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset, has_preset
 from gym_gazebo2.algos.settings.conditions import Condition, check_condition, find_default_target, make_conditions
+from gym_gazebo2.algos.settings.env_keywords import WITH_FIELDS, check_env_kwargs, find_env_keywords, gather_env_kwargs
 from gym_gazebo2.algos.settings.files import read_mapping
+from gym_gazebo2.algos.settings.options import EnvKwargs, Hyperparameters
 from gym_gazebo2.algos.settings.values import merge, parse_text
 from gym_gazebo2.algos.settings.zoo import read_zoo
 from gym_gazebo2.algos.table import get_algorithm
+from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.backends import BACKENDS, get_factory
 from gym_gazebo2.checks import read_number, read_positive, read_whole
 from gym_gazebo2.controls import get_control
@@ -29,39 +30,43 @@ from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 __all__ = ["ResolvedConfig", "TrainConfig", "from_json", "read_config_file", "resolve"]
 
 EVALUATIONS = 20
-"""Evaluations during a training, where their interval is not given."""
+"""Evaluations during a training whose interval is not given."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Train an algorithm on an environment id. None stands for the preset of the id and the algorithm.
+    """Train an algorithm on an environment id. A value of None is chosen by the preset, or by the id itself.
 
     Attributes:
-        env: Environment id; one of your own with the module that registers it, MODULE:ID.
+        env: Environment id that Gymnasium knows, or MODULE:ID for one that a module of yours registers.
         algo: Row of the table of algorithms.
-        steps: Environment steps, over all arms.
-        seed: Seed; environment i gets seed + i.
+        steps: Environment steps, summed over all environments.
+        seed: Random seed; environment i gets seed + i.
         out: Run folder to make; None: runs/<id>/<algo>/<time>-seed<k>.
-        num_envs: Arms that learn side by side.
-        vec: How they run: "batched", "dummy", "subproc" or "pinned" (each in a process, on a processor of its own); only
-            batched ones resume in the midst of their episodes.
-        backend: Backend to train on.
-        control: Meaning of actions, a row of ``CONTROLS``, such as "delta" or "position".
-        control_dt: Control period [s].
-        start_noise: Half-width of the uniform noise on the start pose [rad].
-        max_episode_steps: Steps of an episode; None: the id's.
-        hyperparameters: Keywords of the algorithm on top of the preset's.
-        preset: "tuned", for the id; "paper", the settings of the algorithm's paper.
+        num_envs: Environments that run side by side.
+        vec: How they run: all in one backend ("batched"), one after the other ("dummy"), one process per environment
+            ("subproc"), or the same with one processor core per process ("pinned"). None: batched for ids that have a batched
+            form, else dummy. Only batched ones resume in the middle of their episodes.
+        backend: Backend to train on, such as "mujoco" or "gazebo"; None: the id's own.
+        control: Meaning of actions, a row of CONTROLS such as "delta" or "position"; None: the id's own.
+        control_dt: Control period [s]; None: the id's own.
+        start_noise: Half-width of the uniform noise on the start pose [rad]; None: the id's own, else the preset's.
+        max_episode_steps: Steps of an episode; None: the id's own.
+        env_kwargs: Any other keyword of the environment: its name follows the point, as in --env.goal [0.3,0,0.4].
+        hyperparameters: Hyperparameters on top of the preset's, such as learning_rate=lin_1e-3 or
+            policy_kwargs.net_arch=[64,64]. Also written as --hyper.KEY VALUE.
+        preset: Settings to start from: tuned for the id ("tuned"), of the algorithm's paper ("paper"), or the algorithm's own
+            defaults ("default"). Ids without tuned settings get the defaults.
         zoo: A hyperparameter file of rl-baselines3-zoo, in place of the preset.
         num_layers: Hidden layers of each network.
         num_hidden: Width of a hidden layer.
         layer_norm: Normalise hidden layers before their activation.
         activation: Activation of hidden layers, such as "tanh" or "relu".
         normalize: Normalise observations and rewards by running statistics.
-        normalize_reward: Normalise rewards too; None: as observations.
-        torch_threads: Threads of the network's arithmetic; small networks want 1.
+        normalize_reward: Normalise rewards too; None: as for observations.
+        torch_threads: Threads of the network's arithmetic. Small networks are fastest with 1.
         eval_every: Steps between two evaluations; None: a twentieth of the steps.
-        eval_runs: Episodes of such an evaluation.
+        eval_runs: Episodes per evaluation during training.
         stop_when: Stop when a figure reaches a bound, such as success_rate>=0.95 or position_error<=0.001 (SI units). Figures:
             the measures of the task and success_rate, of each evaluation; reward, the mean of the last 100 episodes.
         stop_error_mm: Short for stop_when position_error, in millimetres.
@@ -69,9 +74,9 @@ class TrainConfig:
         target: A bound like that of stop_when; the time and the steps until it is first met are reported. None: the only
             stopping rule, or the target of the task's first measure.
         target_error_mm: Short for target position_error, in millimetres.
-        checkpoint_seconds: Least wall time between two checkpoints [s].
-        progress: How to show how far it is: "rich" on a terminal, "plain" lines in a log, "quiet" not at all, "auto" by what
-            there is.
+        checkpoint_seconds: Minimum wall time between two checkpoints [s].
+        progress: How progress is shown: a progress bar ("rich"), lines for a log file ("plain"), nothing ("quiet"), or a bar
+            on a terminal and lines elsewhere ("auto").
     """
 
     env: str = "MARA-v0"
@@ -80,13 +85,14 @@ class TrainConfig:
     seed: int = 0
     out: str | Path | None = None
     num_envs: int | None = None
-    vec: Vectorization = "batched"
-    backend: str = "mujoco"
-    control: str = "delta"
-    control_dt: float = 0.05
+    vec: Vectorization | None = None
+    backend: str | None = None
+    control: str | None = None
+    control_dt: float | None = None
     start_noise: float | None = None
     max_episode_steps: int | None = None
-    hyperparameters: tyro.conf.Suppress[dict[str, Any]] = dataclasses.field(default_factory=dict)
+    env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
+    hyperparameters: Hyperparameters = dataclasses.field(default_factory=dict)
     preset: str = "tuned"
     zoo: str | None = None
     num_layers: int | None = None
@@ -107,34 +113,30 @@ class TrainConfig:
     progress: ProgressMode = "auto"
 
     def __post_init__(self) -> None:
-        """Reject what cannot work, before anything is made, and store plain values: they are written as JSON.
+        """Check the values, before anything is made, and store plain ones: they are written as JSON.
+
+        What depends on the environment, such as the names in ``env_kwargs``, is checked by ``resolve``: a run must open on a
+        machine without its simulator.
 
         Raises:
-            UnknownNameError: An id, algorithm, vectorization, control or progress mode that does not exist.
-            InvalidArgumentError: A value that cannot work.
+            UnknownNameError: A name is in no table: an id, algorithm, vectorization, control or progress mode.
+            InvalidArgumentError: A value is invalid, or two values contradict each other.
         """
         check_env_id(self.env)
         get_algorithm(self.algo)
-        get_control(self.control)
-        if isinstance(self.progress, bool):  # what configurations said before there were modes
+        if self.control is not None:
+            get_control(self.control)
+        if isinstance(self.progress, bool):  # the first version had no modes
             object.__setattr__(self, "progress", "auto" if self.progress else "quiet")
-        if self.progress not in get_args(ProgressMode):
-            raise UnknownNameError("progress mode", self.progress, get_args(ProgressMode))
-        if self.vec not in get_args(Vectorization):
-            raise UnknownNameError("vectorization", self.vec, get_args(Vectorization))
-        if self.preset not in PRESET_NAMES:
-            raise UnknownNameError("preset", self.preset, PRESET_NAMES)
-        if self.activation is not None and self.activation not in ACTIVATIONS:
-            raise UnknownNameError("activation", self.activation, ACTIVATIONS)
-        if not isinstance(self.backend, str):
-            raise InvalidArgumentError("backend", self.backend, f"the name of a backend: {', '.join(sorted(BACKENDS))}")
-        if self.backend == "ros2":
-            expected = "one that gives evaluations an arm of their own, such as mujoco; gym-gazebo2 evaluate takes ros2"
-            raise InvalidArgumentError("backend", self.backend, expected)
+        for name, (kind, available) in CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in available:
+                raise UnknownNameError(kind, value, available)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in READERS and not (value is None and field.default is None):
                 object.__setattr__(self, field.name, READERS[field.name](field.name, value))
+        gather_env_kwargs(self)
         if self.target is not None and self.target_error_mm is not None:
             sentence = f"Give target ({self.target!r}) or target_error_mm ({self.target_error_mm:g}), not both."
             raise InvalidArgumentError("target", self.target, sentence=sentence)
@@ -142,8 +144,9 @@ class TrainConfig:
             for condition in conditions:
                 check_condition(option, condition, get_measures(self.env))
         if self.normalize_reward and self.normalize is False:
-            raise InvalidArgumentError("normalize_reward", self.normalize_reward, "false where normalize is, or both true")
-        most = 2**32 - 1 - (self.num_envs or 1)  # NumPy's global generator takes no more, and arm i gets seed + i
+            sentence = "normalize_reward=True needs normalize=True."
+            raise InvalidArgumentError("normalize_reward", self.normalize_reward, sentence=sentence)
+        most = 2**32 - 1 - (self.num_envs or 1)  # NumPy's global generator takes no more, and environment i gets seed + i
         object.__setattr__(self, "seed", read_whole("seed", self.seed, 0, most))
 
     @property
@@ -160,28 +163,29 @@ class TrainConfig:
         return find_default_target(get_measures(self.env))
 
     @property
-    def env_kwargs(self) -> dict[str, Any]:
-        """Keywords of ``gymnasium.make`` for this training."""
-        kwargs: dict[str, Any] = {
-            "backend": self.backend,
-            "control": self.control,
-            "control_dt": self.control_dt,
-            "start_noise": self.start_noise,
-        }
-        if self.backend == "gazebo":
-            kwargs["backend_options"] = {"on_failure": "restart"}
-        if self.max_episode_steps is not None:
-            kwargs["max_episode_steps"] = self.max_episode_steps
-        return kwargs
+    def make_kwargs(self) -> dict[str, Any]:
+        """Keywords of ``gymnasium.make`` that make the environment of this training."""
+        return gather_env_kwargs(self)
+
+    @property
+    def training_kwargs(self) -> dict[str, Any]:
+        """The same for the training itself, which goes on after a failure of the simulator where a new one can be started."""
+        kwargs = self.make_kwargs
+        if self.backend is None or not getattr(get_factory(self.backend), "is_restartable", False):
+            return kwargs
+        return {**kwargs, "backend_options": {"on_failure": "restart", **kwargs.get("backend_options", {})}}
 
 
 @dataclasses.dataclass(frozen=True)
 class ResolvedConfig(TrainConfig):
-    """A configuration with every None filled that the preset can fill."""
+    """A configuration with every None filled: what a training uses, and what ``config.json`` holds.
+
+    ``backend``, ``control``, ``control_dt`` and ``start_noise`` remain None for environments that do not take them.
+    """
 
     steps: int = dataclasses.field(kw_only=True)
     num_envs: int = dataclasses.field(kw_only=True)
-    start_noise: float = dataclasses.field(kw_only=True)
+    vec: Vectorization = dataclasses.field(kw_only=True)
     eval_runs: int = dataclasses.field(kw_only=True)
     eval_every: int = dataclasses.field(kw_only=True)
     normalize: bool = dataclasses.field(kw_only=True)
@@ -189,33 +193,67 @@ class ResolvedConfig(TrainConfig):
 
 
 def resolve(config: TrainConfig) -> ResolvedConfig:
-    """Return the same configuration with the preset in place of every None that it can fill.
+    """Return the same configuration with a value in place of every None; a resolved one is returned as it is.
 
     Raises:
-        UnknownNameError: There is no preset for the id and the algorithm, or a key of the zoo file is unknown.
+        UnknownNameError: The environment has no such keyword, or there is no such backend.
         RunError: The zoo file cannot be read.
-        InvalidArgumentError: Rewards shall be normalised where observations are not.
+        InvalidArgumentError: Rewards are to be normalised without observations, the backend is shared, or the id has no time
+            limit and none is given.
     """
-    preset = _choose_preset(config)
-    filled = {
-        name: getattr(preset, name)
-        for name in ("steps", "num_envs", "start_noise", "eval_runs", "normalize")
-        if getattr(config, name) is None
-    }
-    if config.normalize_reward is None:
-        filled["normalize_reward"] = filled.get("normalize", config.normalize) and preset.normalize_reward is not False
+    if isinstance(config, ResolvedConfig):
+        return config
+    given = gather_env_kwargs(config)
+    check_env_kwargs(config.env, given)
+    keywords, spec = find_env_keywords(config.env), get_spec(config.env)
+    if spec.max_episode_steps is None and "max_episode_steps" not in given:
+        sentence = f"{config.env} has no time limit. Give one with --max-episode-steps."
+        raise InvalidArgumentError("max_episode_steps", None, sentence=sentence)
+    max_envs = _check_backend(given.get("backend", keywords.defaults.get("backend")))
+    preset_name = config.preset if config.preset != "tuned" or has_preset(config.env, config.algo) else "default"
+    if config.zoo is not None:
+        preset = Preset(**read_zoo(config.zoo, config.env))
+    else:
+        arms = None if max_envs is None else config.num_envs or max_envs
+        preset = get_preset(config.env, config.algo, preset_name, arms)
+    filled: dict[str, Any] = {name: _first(getattr(config, name), getattr(preset, name)) for name in FROM_PRESET}
+    norm_reward = filled["normalize"] and preset.normalize_reward is not False
+    filled["normalize_reward"] = _first(config.normalize_reward, norm_reward)
+    filled["eval_every"] = config.eval_every or max(1, filled["steps"] // EVALUATIONS)
+    filled["vec"] = config.vec or ("batched" if has_batched_form(config.env) else "dummy")
+    for name in KEPT_WITH_RUN:
+        value = given.get(name, keywords.defaults.get(name))
+        filled[name] = value if isinstance(value, str | float | int) else None  # a factory is not JSON; the id has it
+    if keywords.accepts("start_noise") and "start_noise" in keywords.defaults:
+        filled["start_noise"] = _first(given.get("start_noise"), keywords.own.get("start_noise"), preset.start_noise)
     hyperparameters = merge(preset.hyperparameters, config.hyperparameters)
     if network := describe_mlp(config.num_layers, config.num_hidden, config.layer_norm, config.activation):
         hyperparameters = merge(hyperparameters, {"policy_kwargs": network})
-    eval_every = config.eval_every or max(1, (config.steps or preset.steps) // EVALUATIONS)
-    return ResolvedConfig(**{**vars(config), **filled, "hyperparameters": hyperparameters, "eval_every": eval_every})
+    others = {name: value for name, value in given.items() if name not in WITH_FIELDS}
+    filled |= {"max_episode_steps": given.get("max_episode_steps"), "env_kwargs": others}
+    return ResolvedConfig(**{**vars(config), **filled, "preset": preset_name, "hyperparameters": hyperparameters})
 
 
-def _choose_preset(config: TrainConfig) -> Preset:
-    if config.zoo is not None:
-        return Preset(**read_zoo(config.zoo, config.env))
-    most = getattr(get_factory(config.backend), "max_envs", None)
-    return get_preset(config.env, config.algo, config.preset, None if most is None else config.num_envs or most)
+def _first(*values: Any) -> Any:
+    """Return the first value that is not None."""
+    return next((value for value in values if value is not None), None)
+
+
+def _check_backend(backend: Any) -> int | None:
+    """Return how many arms a backend moves at most; None for no limit, or no backend.
+
+    Raises:
+        UnknownNameError: There is no such backend.
+        InvalidArgumentError: A second instance of the backend would command the same arm.
+    """
+    if backend is None:
+        return None
+    factory = get_factory(backend)
+    if getattr(factory, "is_shared", False):
+        why = "evaluation during training would command the same arm"
+        then = f"Train on mujoco or gazebo, then run `gym-gazebo2 evaluate --backend {backend}`."
+        raise InvalidArgumentError("backend", backend, sentence=f"Cannot train on backend {backend!r}: {why}. {then}")
+    return getattr(factory, "max_envs", None)
 
 
 def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -225,7 +263,7 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         RunError: The file cannot be read.
-        InvalidArgumentError: It holds something else, or a field that does not exist.
+        UnknownNameError: It has a field that does not exist.
         MissingDependencyError: It is YAML, and PyYAML is not installed.
     """
     values = read_mapping(Path(path), "Give --config a file of the options of gym-gazebo2 train.")
@@ -235,38 +273,50 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     for name in values:
         if name not in names:
             raise UnknownNameError(f"field of {path}", name, names)
-    return {name: parse_text(value) if name == "hyperparameters" else value for name, value in values.items()}
+    return {name: parse_text(value) if name in DICTIONARIES else value for name, value in values.items()}
 
 
 def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
     """Return a configuration from its JSON form.
 
     Args:
-        values: Field → value; what files of older versions lack has its default, or what it was then.
+        values: Field → value. A field that files of older versions lack gets its value of then, else its default.
 
     Raises:
         UnknownNameError: A field does not exist, as in a file of a newer version.
-        InvalidArgumentError: A field is missing, or its value cannot be.
+        InvalidArgumentError: A field is missing, or its value is invalid.
     """
     names = [field.name for field in dataclasses.fields(ResolvedConfig)]
     for name in values:
         if name not in names:
             raise UnknownNameError("field of a configuration", name, names)
-    given = {**{name: find(values) for name, find in BEFORE.items() if name not in values}, **values}
+    given = {**{name: find(values) for name, find in OLDER.items() if name not in values}, **values}
     if "stop_when" not in values and given.get("stop_reward") is not None and given.get("stop_error_mm") is None:
         given["target_error_mm"] = None  # the first version then reported the time to the reward, whatever this field said
     if given.get("normalize") is False:
         given["normalize_reward"] = False  # older versions wrote true, and normalised neither
     for field in dataclasses.fields(ResolvedConfig):
         if field.kw_only and given.get(field.name) is None:
-            raise InvalidArgumentError(
-                field.name, given.get(field.name), "a value: every configuration that was trained has one"
-            )
+            sentence = f"The configuration has no {field.name}, which every training writes."
+            raise InvalidArgumentError(field.name, None, sentence=sentence)
     return ResolvedConfig(**given)
 
 
-BEFORE: dict[str, Callable[[Mapping[str, Any]], Any]] = {"normalize_reward": lambda values: values.get("normalize")}
-"""Field of a ``ResolvedConfig`` that files of older versions lack → its value from those that they have."""
+OLDER: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "normalize_reward": lambda values: values.get("normalize"),
+    # The first version wrote these, with these values where none was given.
+    "vec": lambda values: "batched",
+    "backend": lambda values: "mujoco",
+    "control": lambda values: "delta",
+    "control_dt": lambda values: 0.05,
+}
+"""Field that files of older versions lack → its value, from the fields that they have."""
+FROM_PRESET = ("steps", "num_envs", "eval_runs", "normalize")
+"""Fields that the preset fills."""
+KEPT_WITH_RUN = ("backend", "control", "control_dt")
+"""Keywords of the environment that a run stores even where the id's own were used: a deployment needs them."""
+DICTIONARIES = ("hyperparameters", "env_kwargs")
+"""Fields whose strings in a file follow the grammar of ``settings.values``."""
 
 
 def _read_path(name: str, value: Any) -> str:
@@ -276,8 +326,14 @@ def _read_path(name: str, value: Any) -> str:
         raise InvalidArgumentError(name, value, "the path of a folder") from error
 
 
+def _read_backend(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgumentError(name, value, f"the name of a backend: {', '.join(sorted(BACKENDS))}")
+    return value
+
+
 def _read_keywords(name: str, value: Any) -> dict[str, Any]:
-    """Return keywords as they will be read from the file: plain numbers, lists for tuples."""
+    """Return keywords as they will be read back from config.json: plain numbers, lists for tuples."""
     try:
         return json.loads(json.dumps(dict(value), default=lambda x: x.item(), allow_nan=False))
     except (TypeError, ValueError, AttributeError) as error:
@@ -291,6 +347,14 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
     "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
     **dict.fromkeys(("out", "zoo"), _read_path),
-    "hyperparameters": _read_keywords,
+    **dict.fromkeys(DICTIONARIES, _read_keywords),
+    "backend": _read_backend,
 }
-"""Field of a ``TrainConfig`` → what makes a plain value of it, or refuses it."""
+"""Field of a ``TrainConfig`` → function that returns its plain value, or raises."""
+CHOICES: dict[str, tuple[str, Collection[str]]] = {
+    "progress": ("progress mode", get_args(ProgressMode)),
+    "vec": ("vectorization", get_args(Vectorization)),
+    "preset": ("preset", PRESET_NAMES),
+    "activation": ("activation", ACTIVATIONS),
+}
+"""Field → kind of its values for the error, and the values."""

@@ -15,6 +15,8 @@ from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.json import is_number, to_json
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
+from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs, check_env_kwargs, gather_env_kwargs
+from gym_gazebo2.algos.settings.options import EnvKwargs
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import RunError, UnknownNameError
 
@@ -34,6 +36,8 @@ class EvaluateConfig:
         start_noise: Half-width of the noise on the start pose [rad]; None: the training's.
         backend: Backend to run on; None: the training's.
         model: "model", the one at the end of training, or "best_model".
+        env_kwargs: Any other keyword of the environment, on top of the training's: its name follows the point, as in
+            --env.control_dt 0.02.
     """
 
     runs: int = 30
@@ -41,9 +45,11 @@ class EvaluateConfig:
     start_noise: float | None = None
     backend: str | None = None
     model: str = "model"
+    env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Reject what cannot work."""
+        """Check the values."""
+        gather_env_kwargs(self)
         for name, least in (("runs", 2), ("seed", 0)):
             object.__setattr__(self, name, read_whole(name, getattr(self, name), least))
         if self.model not in MODELS:
@@ -103,7 +109,7 @@ class Evaluation:
     start_noise: float | None = None
     seed: int | None = None
     measures: dict[str, float] = dataclasses.field(default_factory=dict)
-    success_interval: tuple[float, float] | None = None
+    success_interval: list[float] | None = None
     mean_length: float | None = None
 
 
@@ -121,7 +127,7 @@ def evaluate(
 
     Raises:
         RunError: There is no finished run, one of its files is corrupt, or ``json`` cannot be written.
-        UnknownNameError: There is no such backend.
+        UnknownNameError: There is no such backend, or the environment has no such keyword.
     """
     run = RunFolder.open(path)
     training, target = run.read_json("training.json", TRAINING), run.read_target()
@@ -130,13 +136,10 @@ def evaluate(
     if (file.config.env, file.config.algo) != (own.env, own.algo):
         came, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
         raise RunError(f"{file.path} was trained on {came}, expected {expected} as the run's config.json says.")
-    kwargs = dict(file.config.env_kwargs)
-    kwargs.pop("backend_options", None)  # a training restarts a simulator that failed; an evaluation reports it
-    if config.backend is not None:
-        kwargs["backend"] = config.backend
-    if config.start_noise is not None:
-        kwargs["start_noise"] = config.start_noise
-    num_steps = get_episode_steps(file.config.env, file.config.max_episode_steps)
+    changes = gather_env_kwargs(config)
+    check_env_kwargs(file.config.env, changes)
+    kwargs = change_env_kwargs(file.config.make_kwargs, changes)
+    num_steps = get_episode_steps(file.config.env, kwargs.get("max_episode_steps"))
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, config.runs, **kwargs))) as env:
         model = file.build()
         episodes = run_episodes(env, lambda: ModelPolicy(model), num_steps, config.seed, config.runs)

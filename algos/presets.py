@@ -6,9 +6,11 @@ import dataclasses
 from typing import Any
 
 from gym_gazebo2.algos.env_id import drop_module
+from gym_gazebo2.algos.table import check_hyperparameters
+from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import UnknownNameError
 
-__all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset"]
+__all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset", "has_preset", "register_preset"]
 
 Values = dict[str, Any]
 WIDE_START = 1.0
@@ -194,7 +196,31 @@ PAPER: dict[str, Preset] = {
 }
 """Algorithm → the continuous-control settings of its paper (Schulman et al. 2017, table 3; OpenAI's code of Wu et al. 2017)."""
 
-PRESET_NAMES = ("tuned", "paper")
+DEFAULT_STEPS = 100_000
+"""Steps of a training that has no preset and is given none."""
+
+PRESET_NAMES = ("tuned", "paper", "default")
+
+
+def register_preset(env_id: str, algo: str, preset: Preset) -> None:
+    """Add the settings of an id and an algorithm to the table. Adding equal ones again changes nothing.
+
+    Args:
+        env_id: Environment id; the module of "module:Id" is left out.
+        algo: Row of the table of algorithms.
+        preset: The settings.
+
+    Raises:
+        UnknownNameError: There is no such algorithm, or it has no such hyperparameter.
+        InvalidArgumentError: The id and the algorithm have other settings already.
+    """
+    check_hyperparameters(algo, preset.hyperparameters)
+    add_row(PRESETS.setdefault(drop_module(env_id), {}), algo, preset)
+
+
+def has_preset(env_id: str, algo: str) -> bool:
+    """Return whether there are tuned settings for an id and an algorithm."""
+    return algo in PRESETS.get(drop_module(env_id), {})
 
 
 def get_preset(env_id: str, algo: str, name: str = "tuned", arms: int | None = None) -> Preset:
@@ -203,11 +229,12 @@ def get_preset(env_id: str, algo: str, name: str = "tuned", arms: int | None = N
     Args:
         env_id: Environment id.
         algo: Row of the table of algorithms.
-        name: "tuned", the id's own; "paper", the algorithm's own, whatever the id.
-        arms: Arms of a simulator that has few of them; None: as many as the preset wants.
+        name: "tuned": the id's; "paper": those of the algorithm's paper; "default": the algorithm's own defaults, which are
+            also the answer for an id without tuned settings.
+        arms: Arms of a simulator that has few of them; None: as many as the preset asks for.
 
     Raises:
-        UnknownNameError: There is none.
+        UnknownNameError: There is no such preset, or none of the paper for the algorithm.
     """
     env_id = drop_module(env_id)
     preset = _find_preset(env_id, algo, name)
@@ -217,7 +244,7 @@ def get_preset(env_id: str, algo: str, name: str = "tuned", arms: int | None = N
 
 
 def _fit(preset: Preset, arms: int) -> Preset:
-    """Return the same for so many arms: an update sees as many steps, an evaluation fewer episodes."""
+    """Return the same for a number of arms: an update sees as many steps as before, an evaluation has fewer episodes."""
     values = dict(preset.hyperparameters)
     if "n_steps" in values:
         values["n_steps"] = max(1, values["n_steps"] * preset.num_envs // arms)
@@ -232,8 +259,6 @@ def _find_preset(env_id: str, algo: str, name: str) -> Preset:
         if algo not in PAPER:
             raise UnknownNameError("preset 'paper' for the algorithm", algo, PAPER)
         return PAPER[algo]
-    if env_id not in PRESETS:
-        raise UnknownNameError("preset for the environment", env_id, PRESETS)
-    if algo not in PRESETS[env_id]:
-        raise UnknownNameError(f"preset of {env_id} for the algorithm", algo, PRESETS[env_id])
-    return PRESETS[env_id][algo]
+    if name == "tuned" and has_preset(env_id, algo):
+        return PRESETS[env_id][algo]
+    return Preset(DEFAULT_STEPS, {}, num_envs=1, eval_runs=10)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
@@ -18,20 +19,27 @@ from gym_gazebo2.algos.settings.hyperparameters import SCHEDULES
 from gym_gazebo2.algos.settings.keywords import NOISE_KEYS, find_keywords, make_keywords
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
-__all__ = ["ALGORITHMS", "Algorithm", "check_hyperparameters", "get_algorithm", "make_model", "wrap_actions"]
+__all__ = ["ALGORITHMS", "Algorithm", "check_hyperparameters", "get_algorithm", "check_spaces", "make_model", "wrap_actions"]
+
+
+OBSERVATIONS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+"""Observation spaces of stable-baselines3's policies; a ``Dict`` may hold them too."""
+ANY_ACTIONS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+"""Action spaces of the on-policy algorithms."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-    """An algorithm that the runner knows.
+    """An algorithm of the table.
 
     Attributes:
         path: "module:class" of the algorithm.
-        paper: Where it comes from.
-        learns: "on_policy", from the batch that it has just collected; "off_policy", from a replay buffer.
-        actions: "box", the arm's own; "discrete", one of a table of them (``discrete.DiscreteVecEnv``).
-        recurrent: Whether the policy remembers: its prediction takes and gives a state.
-        activation: Activation of its networks where none is asked for, a row of ``networks.ACTIVATIONS``.
+        paper: The paper that introduced it.
+        learns: "on_policy": from the batch that it has just collected; "off_policy": from a replay buffer.
+        actions: "box": an arm's actions as they are; "discrete": a choice from a table of them (``discrete.DiscreteVecEnv``).
+        action_spaces: Action spaces in which it can act.
+        recurrent: Whether the policy remembers: its prediction takes and returns a state.
+        activation: Default activation of its networks, a row of ``networks.ACTIVATIONS``.
         schedules: Keywords that may be schedules.
         automatic: Keywords that may be "auto".
     """
@@ -40,6 +48,7 @@ class Algorithm:
     paper: str
     learns: Literal["on_policy", "off_policy"] = "on_policy"
     actions: Literal["box", "discrete"] = "box"
+    action_spaces: tuple[type[spaces.Space[Any]], ...] = ANY_ACTIONS
     recurrent: bool = False
     activation: str = "tanh"
     schedules: tuple[str, ...] = SCHEDULES
@@ -52,12 +61,17 @@ class Algorithm:
 
     def choose_policy(self, observation_space: spaces.Space[Any]) -> str:
         """Return the name of the policy for such observations."""
-        kind = "MultiInput" if isinstance(observation_space, spaces.Dict) else "Mlp"
+        if isinstance(observation_space, spaces.Dict):
+            kind = "MultiInput"
+        else:
+            kind = "Cnn" if is_image_space(observation_space) else "Mlp"
         return f"{kind}LstmPolicy" if self.recurrent else f"{kind}Policy"
 
 
 _ACKTR_SCHEDULES = ("learning_rate", "target_kl", "max_step_size", "critic_target_kl")
-_SOFT: dict[str, Any] = {"learns": "off_policy", "activation": "relu", "automatic": ("ent_coef",)}
+_REPLAY: dict[str, Any] = {"learns": "off_policy", "activation": "relu", "action_spaces": (spaces.Box,)}
+_SOFT: dict[str, Any] = {**_REPLAY, "automatic": ("ent_coef",)}
+_CHOICE: dict[str, Any] = {**_REPLAY, "actions": "discrete", "action_spaces": (spaces.Discrete,)}
 
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("stable_baselines3:PPO", "Schulman et al. 2017, arXiv:1707.06347"),
@@ -67,10 +81,10 @@ ALGORITHMS: dict[str, Algorithm] = {
     "acktr": Algorithm("gym_gazebo2.algos.acktr:ACKTR", "Wu et al. 2017, arXiv:1708.05144", schedules=_ACKTR_SCHEDULES),
     "a2c": Algorithm("stable_baselines3:A2C", "Mnih et al. 2016, arXiv:1602.01783"),
     "sac": Algorithm("stable_baselines3:SAC", "Haarnoja et al. 2018, arXiv:1812.05905", **_SOFT),
-    "td3": Algorithm("stable_baselines3:TD3", "Fujimoto et al. 2018, arXiv:1802.09477", "off_policy", activation="relu"),
-    "ddpg": Algorithm("stable_baselines3:DDPG", "Lillicrap et al. 2015, arXiv:1509.02971", "off_policy", activation="relu"),
+    "td3": Algorithm("stable_baselines3:TD3", "Fujimoto et al. 2018, arXiv:1802.09477", **_REPLAY),
+    "ddpg": Algorithm("stable_baselines3:DDPG", "Lillicrap et al. 2015, arXiv:1509.02971", **_REPLAY),
     "tqc": Algorithm("sb3_contrib:TQC", "Kuznetsov et al. 2020, arXiv:2005.04269", **_SOFT),
-    "dqn": Algorithm("stable_baselines3:DQN", "Mnih et al. 2015, arXiv:1312.5602", "off_policy", "discrete", activation="relu"),
+    "dqn": Algorithm("stable_baselines3:DQN", "Mnih et al. 2015, arXiv:1312.5602", **_CHOICE),
 }
 
 
@@ -94,8 +108,41 @@ def check_hyperparameters(algo: str, names: Iterable[str]) -> None:
 
 
 def wrap_actions(algo: str, env: VecEnv) -> VecEnv:
-    """Return the environment with the actions that the algorithm can choose among."""
-    return DiscreteVecEnv(env) if get_algorithm(algo).actions == "discrete" else env
+    """Return the environment with actions that the algorithm can choose.
+
+    An algorithm that chooses among a few actions gets a table of them in place of an arm's continuous ones; any other
+    algorithm, and any environment whose actions are discrete already, needs nothing.
+    """
+    row = get_algorithm(algo)
+    return DiscreteVecEnv(env) if row.actions == "discrete" and _is_unit_box(env.action_space) else env
+
+
+def check_spaces(algo: str, env: VecEnv) -> None:
+    """Check that an algorithm fits the spaces of an environment.
+
+    Raises:
+        InvalidArgumentError: It does not; the message names the algorithms that do.
+    """
+    observations = env.observation_space
+    parts = observations.spaces.values() if isinstance(observations, spaces.Dict) else [observations]
+    if not all(isinstance(part, OBSERVATIONS) for part in parts):
+        kinds = ", ".join(kind.__name__ for kind in OBSERVATIONS)
+        sentence = f"No algorithm can observe {observations}. Wrap it to have {kinds}, or a Dict of them."
+        raise InvalidArgumentError("observation space", observations, sentence=sentence)
+    if not isinstance(env.action_space, get_algorithm(algo).action_spaces):
+        fitting = [
+            name
+            for name, row in ALGORITHMS.items()
+            if isinstance(env.action_space, row.action_spaces) or (row.actions == "discrete" and _is_unit_box(env.action_space))
+        ]
+        then = f"Algorithms that can: {', '.join(fitting)}." if fitting else "No algorithm can. Wrap the environment."
+        sentence = f"{algo} cannot act in {env.action_space}. {then}"
+        raise InvalidArgumentError("algo", algo, sentence=sentence)
+
+
+def _is_unit_box(space: spaces.Space[Any]) -> bool:
+    """Return whether actions are those of an arm, of which ``discrete.make_action_table`` makes a table."""
+    return isinstance(space, spaces.Box) and len(space.shape) == 1 and bool((space.low == -1).all() and (space.high == 1).all())
 
 
 def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed: int) -> BaseAlgorithm:
@@ -108,14 +155,15 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
         algo: Row of ``ALGORITHMS``.
         env: The environment to learn in, wrapped by ``wrap_actions``.
         hyperparameters: Keywords of the algorithm, in the form of ``make_keywords``, and "policy", the name of a
-            policy instead of the one for such observations.
+            policy in place of the one that fits the observations.
         seed: Seed of every random generator.
 
     Raises:
         UnknownNameError: There is no such algorithm, or it has no such hyperparameter.
-        InvalidArgumentError: The algorithm does not take such values.
+        InvalidArgumentError: The algorithm does not fit the environment's spaces, or rejects a value.
     """
     row = get_algorithm(algo)
+    check_spaces(algo, env)
     values = dict(hyperparameters)
     policy = values.pop("policy", None) or row.choose_policy(env.observation_space)
     check_hyperparameters(algo, values)
@@ -127,7 +175,8 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
     try:
         return cls(policy, env, seed=seed, device="cpu", **keywords)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:
-        raise InvalidArgumentError(f"hyperparameters of {algo}", values, f"keywords that it takes: {error}") from error
+        sentence = f"{row.path.partition(':')[2]} rejects hyperparameters of {algo} ({values}): {error}"
+        raise InvalidArgumentError("hyperparameters", values, sentence=sentence) from error
 
 
 def _has_goals(space: spaces.Space[Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 
 import torch
@@ -19,6 +20,7 @@ from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.model_file import save_model
+from gym_gazebo2.algos.settings.env_keywords import naming_env_kwargs
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState, get_action_meaning
 from gym_gazebo2.algos.training.interrupt import Interrupt, naming_the_run
@@ -43,7 +45,10 @@ def train(config: TrainConfig) -> RunFolder:
         RunError: The folder exists already, or cannot be written to.
         NonFiniteError: The training met NaN or infinity, as after too large a step; the last checkpoint is from before.
     """
-    config = resolve(config)
+    asked, config = config.preset, resolve(config)
+    if config.preset == "default" and asked == "tuned" and config.progress != "quiet":
+        defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
+        print(f"There is no preset for {config.env} with {config.algo}: {defaults}.", file=sys.stderr)
     env = _make_training_env(config)
     with contextlib.closing(env), _torch_threads(config.torch_threads):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
@@ -112,15 +117,16 @@ def _choose_log_interval(config: ResolvedConfig) -> int:
 
 
 def _make_training_env(config: ResolvedConfig) -> VecEnv:
-    actions = get_algorithm(config.algo).actions
-    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, actions=actions, **config.env_kwargs)
+    with naming_env_kwargs(config.env, config.training_kwargs) as kwargs:
+        env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **kwargs)
+    env = wrap_actions(config.algo, env)
     if not config.normalize:
         return env
     return normalize(env, norm_reward=config.normalize_reward, gamma=config.hyperparameters.get("gamma", 0.99))
 
 
 def _make_eval_env(config: ResolvedConfig) -> VecEnv:
-    env = wrap_actions(config.algo, make_eval_env(config.env, config.eval_runs, **config.env_kwargs))
+    env = wrap_actions(config.algo, make_eval_env(config.env, config.eval_runs, **config.training_kwargs))
     return normalize(env, training=False, norm_reward=False) if config.normalize else env
 
 

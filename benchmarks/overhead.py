@@ -74,7 +74,7 @@ def measuring(costs: list[Cost]) -> Iterator[None]:
 def train_bare(config: TrainConfig) -> Cost:
     """Train without the runner."""
     given, costs = resolve(config), list[Cost]()
-    with measuring(costs), contextlib.closing(make_vec_env(given.env, given.num_envs, seed=0, **given.env_kwargs)) as env:
+    with measuring(costs), contextlib.closing(make_vec_env(given.env, given.num_envs, seed=0, **given.make_kwargs)) as env:
         make_model(given.algo, env, given.hyperparameters, given.seed).learn(given.steps)
     return costs[0]
 

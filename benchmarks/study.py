@@ -88,7 +88,7 @@ def draw(groups: Sequence[Group], path: Path) -> None:
 
 def get_curve(run: RunData) -> tuple[np.ndarray, np.ndarray]:
     """Return steps and tool errors [mm] of a run's evaluations during training."""
-    return run.curve["steps"], run.curve["error_mm"]
+    return run.curve["steps"], 1e3 * run.curve["position_error"]
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def deploy(deployment: Deployment) -> None:
     file = read_model_file(RunFolder.open(deployment.run).model)
     names = ("namespace", "reset_speed", "stale_after")
     options = {name: getattr(deployment, name) for name in names}
-    kwargs = {**file.config.env_kwargs, "backend": "ros2", "start_noise": 0.0, "backend_options": options}
+    kwargs = {**file.config.make_kwargs, "backend": "ros2", "start_noise": 0.0, "backend_options": options}
     policy = ModelPolicy(file.build())
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, 1, **kwargs))) as env:
         print("Going home...", flush=True)

@@ -34,7 +34,7 @@ def test_the_table_shows_what_is_wrong_and_the_command(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(
-        "gym_gazebo2.cli.examining.examine", lambda: [Finding("ROS domain", "broken", "200", "export ROS_DOMAIN_ID=0")]
+        "gym_gazebo2.cli.doctor.examine", lambda: [Finding("ROS domain", "broken", "200", "export ROS_DOMAIN_ID=0")]
     )
     assert main(["doctor"]) == 1
     shown = capsys.readouterr().out

@@ -29,7 +29,7 @@ def get_rows(run):
     """Return the episodes without their wall times, which no two trainings share."""
     table = dataclasses.asdict(read_episodes(run.path))
     table.pop("wall_s")
-    return np.column_stack(list(table.values()))
+    return np.column_stack([*table.pop("measures").values(), *table.values()])
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,9 @@ def test_every_episode_is_a_row(tmp_path, kwargs):
     assert len(episodes) == total // 100 >= 8
     assert np.array_equal(episodes.steps, np.repeat(np.arange(1, len(episodes) // arms + 1) * 100 * arms, arms))
     assert np.all(episodes.length == 100) and np.all(np.diff(episodes.wall_s) >= 0.0) and episodes.wall_s[0] > 0.0
-    assert np.all((episodes.error_mm > 0.0) & (episodes.error_mm < 2_000.0)) and len(np.unique(episodes.reward)) > 1
-    assert np.array_equal(episodes.success == 1.0, episodes.error_mm <= 5.0)
+    error = episodes.measures["position_error"]
+    assert np.all((error > 0.0) & (error < 2.0)) and len(np.unique(episodes.reward)) > 1
+    assert np.array_equal(episodes.success == 1.0, error <= 0.005)
     logged = [row["rollout/ep_rew_mean"] for row in run.read_progress() if "rollout/ep_rew_mean" in row]
     assert logged[-1] == pytest.approx(episodes.reward[-100:].mean(), rel=1e-3)
 
@@ -73,13 +74,13 @@ def test_resuming_neither_doubles_nor_loses_an_episode(tmp_path, monkeypatch):
 
 
 def test_a_cut_off_line_is_no_episode_and_a_damaged_file_says_so(tmp_path):
-    log = EpisodeLog(RunFolder(tmp_path), 0)
+    log = EpisodeLog(RunFolder(tmp_path), 0, ["position_error"])
     info = {"position_error": 0.25, "is_success": False, "episode": {"r": -1.5, "l": 100}}
     log.collect(np.array([True, False, True]), [info, {}, info], 300, 1.0)
     log.close()
     log.close()
     path = tmp_path / FILE_NAME
-    assert read_episodes(tmp_path).error_mm.tolist() == [250.0, 250.0]
+    assert read_episodes(tmp_path).measures["position_error"].tolist() == [0.25, 0.25]
     path.write_text(path.read_text()[:-3])
     assert len(read_episodes(tmp_path)) == 1
     assert len(read_episodes(tmp_path / "older run")) == 0
@@ -89,11 +90,24 @@ def test_a_cut_off_line_is_no_episode_and_a_damaged_file_says_so(tmp_path):
             read()
 
 
-def test_an_environment_without_a_goal_has_no_error(tmp_path):
+def test_an_environment_without_measures_and_success_has_neither(tmp_path):
     log = EpisodeLog(RunFolder(tmp_path), 0)
     log.collect(np.array([True]), [{"episode": {"r": 1.0, "l": 3}}], 3, 0.1)
     log.close()
-    assert np.isnan(read_episodes(tmp_path).error_mm).all()
+    episodes = read_episodes(tmp_path)
+    assert episodes.measures == {} and np.isnan(episodes.success).all() and episodes.reward.tolist() == [1.0]
+
+
+def test_a_file_of_the_first_version_is_read_and_continued_in_si_units(tmp_path):
+    path = tmp_path / FILE_NAME
+    path.write_text("steps,wall_s,reward,length,error_mm,success\n100,0.5,-1.5,100,250,0\n200,0.9,2,100,4,1\n")
+    before = read_episodes(tmp_path)
+    assert before.measures["position_error"].tolist() == [0.25, 0.004] and before.success.tolist() == [0.0, 1.0]
+    log = EpisodeLog(RunFolder(tmp_path), 100, ["position_error"])
+    log.collect(np.array([True]), [{"position_error": 0.1, "is_success": False, "episode": {"r": 3.0, "l": 7}}], 207, 1.0)
+    log.close()
+    after = read_episodes(tmp_path)
+    assert after.measures["position_error"].tolist() == [0.25, 0.1] and after.steps.tolist() == [100.0, 207.0]
 
 
 def test_a_full_disk_says_what_to_do(tmp_path):
@@ -127,7 +141,7 @@ def test_following_costs_at_most_three_percent_of_the_training(tmp_path, monkeyp
     assert 0.0 < spent["steps"] + spent["rollouts"] < 0.03 * total
 
 
-STATUS = Status("SCARA-v0 ppo seed 0", 250, 1_000, 5.0, 50.0, -1.5, 0.25, 0.5)
+STATUS = Status("SCARA-v0 ppo seed 0", 250, 1_000, 5.0, 50.0, -1.5, ("tool error 0.250 mm",), 0.5)
 
 
 def test_a_status_tells_all_that_is_known():
@@ -171,7 +185,7 @@ def test_modes(capsys, monkeypatch):
         )
         assert (shown.err == "") == (mode == "quiet")
     with pytest.raises(UnknownNameError, match="Did you mean 'plain'"):
-        make_progress("plan")
+        TrainConfig(progress="plan")
 
 
 def test_a_configuration_from_before_the_modes_is_read():

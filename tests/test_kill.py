@@ -92,7 +92,7 @@ def check_files(run):
     for name in ("best_model", "model"):
         if run.get_model(name).exists():
             read_model_file(run.get_model(name)).build()
-    with contextlib.closing(normalize(make_vec_env(config.env, config.num_envs, **config.env_kwargs))) as env:
+    with contextlib.closing(normalize(make_vec_env(config.env, config.num_envs, **config.make_kwargs))) as env:
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
         model.set_logger(Logger(None, []))
         saved = [load_checkpoint(path, model, TrainingState) and int(path.stem) for path in run.checkpoints.glob("[!.]*.zip")]

@@ -17,7 +17,7 @@ from PIL import Image, ImageSequence
 
 from gym_gazebo2.algos import TrainConfig, train
 from gym_gazebo2.algos.play.keyboard import Sliders, split_keys
-from gym_gazebo2.algos.play.player import PlayConfig, Played, play
+from gym_gazebo2.algos.play.player import PlayConfig, play
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RenderError, RunError, UnknownNameError, UsageError
 
 SMALL = {"n_steps": 10, "batch_size": 20, "n_epochs": 1}
@@ -39,15 +39,11 @@ def read_film(path: Path) -> list[np.ndarray]:
         return [np.asarray(frame.convert("RGB"), dtype=float) for frame in ImageSequence.Iterator(film)]
 
 
-def read_error_mm(played: Played) -> float:
-    return float(played.measured.removeprefix("tool error ").removesuffix(" mm"))
-
-
 @pytest.mark.parametrize("ending", ["mp4", "gif", "webp"])
 def test_films_have_a_frame_a_step_and_show_an_arm_that_moves(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"arm.{ending}"
     (played,) = play("SCARA-v0", PlayConfig(record=str(path), seed=3, steps=20))
-    assert played.steps == 20 and played.measured.startswith("tool error ")
+    assert played.steps == 20 and played.text == f"tool error {1e3 * played.measures['position_error']:.1f} mm"
     frames = read_film(path)
     assert len(frames) == 20
     assert np.abs(frames[0] - frames[-1]).mean() > 0.5
@@ -147,7 +143,7 @@ def test_gazebo_plays_in_its_window_and_on_film(
     assert len(read_film(film)) == 10
     monkeypatch.setenv("DISPLAY", display)
     (shown,) = play(run, PlayConfig(backend="gazebo", steps=10))
-    assert shown.steps == 10 and abs(read_error_mm(shown) - read_error_mm(on_film)) < 5.0
+    assert shown.steps == 10 and abs(shown.measures["position_error"] - on_film.measures["position_error"]) < 0.005
 
 
 @pytest.mark.parametrize("backend", ["mujoco", "gazebo"])

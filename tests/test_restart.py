@@ -180,7 +180,7 @@ def test_an_evaluation_runs_episodes_that_were_cut_short_again(once: type[Fragil
         return run_episodes(env, lambda: lambda observation: np.full((env.num_envs, 3), 0.3), 10, 5, 2)
 
     whole, cut = evaluate("fake"), evaluate(once)
-    assert once.made == 2 and np.array_equal(whole.error, cut.error) and np.array_equal(whole.reward, cut.reward)
+    assert once.made == 2 and np.array_equal(whole.offset, cut.offset) and np.array_equal(whole.reward, cut.reward)
 
 
 @pytest.mark.parametrize(("algo", "vec"), [("ppo", "batched"), ("ppo", "dummy"), ("sac", "batched")])

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from gym_gazebo2.algos import EvaluateConfig, TrainConfig, callbacks, evaluate, make_vec_env, resume, train
+from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, resume, train
 from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy
@@ -23,6 +23,7 @@ from gym_gazebo2.algos.report.run_data import read_run
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
+from gym_gazebo2.algos.training import callbacks
 from gym_gazebo2.algos.training.callbacks import RunCallback
 from gym_gazebo2.algos.vec_env import normalize
 from gym_gazebo2.backends import BACKENDS
@@ -104,7 +105,7 @@ def check_row(algo, tmp_path, monkeypatch, **kwargs):
     assert 0 < max(checkpoints) < STEPS
     cut = resume(tmp_path / "cut")
     assert_equal(read_tensors(whole.model), read_tensors(cut.model))
-    assert read_run(whole.path).curve["error_mm"][-1] == read_run(cut.path).curve["error_mm"][-1]
+    assert read_run(whole.path).curve["position_error"][-1] == read_run(cut.path).curve["position_error"][-1]
     return whole
 
 

@@ -45,7 +45,7 @@ def test_ppo_learns_scara_to_under_5_mm(tmp_path):
     run = train(TrainConfig(env="SCARA-v0", steps=120_000, out=str(tmp_path / "run"), progress=False))
     result = evaluate(run.path, EvaluateConfig(runs=30))
     assert result.accuracy_rms_mm < 5.0 and result.success_rate > 0.9
-    assert run.read_json("curve.json")["evaluations"][0]["error_mm"] > 50.0
+    assert run.read_json("curve.json")["evaluations"][0]["position_error"] > 0.05
 
 
 def test_run_folder_holds_what_is_promised(run):
@@ -56,7 +56,7 @@ def test_run_folder_holds_what_is_promised(run):
     assert config["arguments"]["seed"] == 0 and config["versions"]["torch"] == torch.__version__
     rows = run.read_progress()
     assert [row["time/total_timesteps"] for row in rows] == [800 * k for k in range(1, 7)]
-    assert {"rollout/ep_rew_mean", "train/approx_kl", "eval/error_mm"} <= set(rows[-1])
+    assert {"rollout/ep_rew_mean", "train/approx_kl", "eval/position_error"} <= set(rows[-1])
     assert run.read_json("training.json")["train_steps"] == 4_800
 
 
@@ -85,13 +85,13 @@ def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, monkeypatch, no
     cut = resume(tmp_path / "cut")
     for name, weights in PPO.load(whole.model).policy.state_dict().items():
         assert torch.equal(weights, PPO.load(cut.model).policy.state_dict()[name]), name
-    columns = {"rollout/ep_rew_mean", "train/approx_kl", "train/value_loss", "eval/error_mm"}
+    columns = {"rollout/ep_rew_mean", "train/approx_kl", "train/value_loss", "eval/position_error"}
     for a, b in zip(whole.read_progress(), cut.read_progress(), strict=True):
         assert a.keys() == b.keys()
         for column in a.keys() & columns:
             assert a[column] == pytest.approx(b[column], rel=1e-6), column
-    assert [row["error_mm"] for row in whole.read_json("curve.json")["evaluations"]] == [
-        row["error_mm"] for row in cut.read_json("curve.json")["evaluations"]
+    assert [row["position_error"] for row in whole.read_json("curve.json")["evaluations"]] == [
+        row["position_error"] for row in cut.read_json("curve.json")["evaluations"]
     ]
 
 

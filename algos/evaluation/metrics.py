@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.algos.evaluation.rollout import Episodes
 from gym_gazebo2.tasks import Measure
 
-__all__ = ["Accuracy", "compute_accuracy", "compute_interval", "compute_rms", "summarize"]
+__all__ = ["Accuracy", "compute_accuracy", "compute_interval", "compute_results", "compute_rms", "summarize"]
 
 Array = NDArray[np.float64]
 
@@ -71,6 +71,14 @@ def compute_interval(successes: int, runs: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def compute_results(episodes: Episodes, measures: Mapping[str, Measure]) -> dict[str, float]:
+    """Return what stopping rules and logs know of an evaluation: the task's measures [SI units], and success_rate if known."""
+    results = {name: measure.summarize(episodes.measures[name]) for name, measure in measures.items()}
+    if not np.isnan(episodes.is_success).any():
+        results["success_rate"] = float(episodes.is_success.mean())
+    return results
+
+
 def summarize(episodes: Episodes, measures: Mapping[str, Measure]) -> dict[str, Any]:
     """Return the fields of an ``Evaluation`` that come from its episodes.
 
@@ -79,12 +87,13 @@ def summarize(episodes: Episodes, measures: Mapping[str, Measure]) -> dict[str, 
         measures: The task's measures.
     """
     runs, arrived = len(episodes.reward), episodes.steps_to_goal[~np.isnan(episodes.steps_to_goal)]
-    reports_success = not np.isnan(episodes.is_success).any()
+    results = compute_results(episodes, measures)
+    rate = results.pop("success_rate", None)
     accuracy = dict.fromkeys(ACCURACY) if episodes.offset is None else dataclasses.asdict(compute_accuracy(episodes.offset))
     angle = episodes.measures.get("orientation_error")
     return {
-        "success_rate": float(episodes.is_success.mean()) if reports_success else None,
-        "success_interval": compute_interval(round(episodes.is_success.sum()), runs) if reports_success else None,
+        "success_rate": rate,
+        "success_interval": None if rate is None else list(compute_interval(round(rate * runs), runs)),
         **accuracy,
         "orientation_error_rms_deg": None if angle is None else float(np.rad2deg(np.sqrt(np.mean(np.square(angle))))),
         "collision_rate": None if episodes.has_collided is None else float(episodes.has_collided.mean()),
@@ -92,7 +101,7 @@ def summarize(episodes: Episodes, measures: Mapping[str, Measure]) -> dict[str, 
         "mean_length": float(episodes.length.mean()),
         "median_steps_to_goal": float(np.median(arrived)) if len(arrived) else None,
         "errors_mm": [] if episodes.offset is None else (1e3 * episodes.offset).tolist(),
-        "measures": {name: measure.summarize(episodes.measures[name]) for name, measure in measures.items()},
+        "measures": results,
     }
 
 

@@ -84,6 +84,11 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
     """
     run = RunFolder.open(path)
     file = read_model_file(run.get_model(config.model))
+    if "robot" not in file.action:
+        raise UnsupportedError(
+            f"Cannot export a policy of {file.config.env}: only those of this package's arms have a known meaning of actions. "
+            f"Load {file.path} with stable-baselines3."
+        )
     policy = _Deployed(file)
     about = {**describe(file), "memory": policy.memory}
     folder = run.path if config.out is None else Path(config.out)
@@ -109,11 +114,11 @@ class _Deployed(nn.Module):
     def __init__(self, file: ModelFile) -> None:
         super().__init__()
         model = file.build()
-        self.space = _get_space(file.config.env, "observation_space")
+        self.space = _get_space(file, "observation_space")
         self.policy = model.policy.eval().requires_grad_(False)
         lstm = self.policy.lstm_actor if get_algorithm(file.config.algo).recurrent else None
         self.memory = {name: [lstm.num_layers, lstm.hidden_size] for name in MEMORY} if lstm is not None else {}
-        table = torch.as_tensor(make_action_table(_get_space(file.config.env, "action_space")))
+        table = torch.as_tensor(make_action_table(_get_space(file, "action_space")))
         self.choices = table if isinstance(model.action_space, spaces.Discrete) else None
         self.names = list(self.space.spaces) if isinstance(self.space, spaces.Dict) else [""]
         shapes = [_get_part(model.observation_space, name).shape for name in self.names]
@@ -162,8 +167,8 @@ class _Deployed(nn.Module):
         return ((value - getattr(self, f"mean_{index}")) / getattr(self, f"deviation_{index}")).clamp(-CLIP, CLIP)
 
 
-def _get_space(env_id: str, name: str) -> spaces.Space[Any]:
-    with contextlib.closing(gymnasium.make(env_id, backend="fake")) as env:
+def _get_space(file: ModelFile, name: str) -> spaces.Space[Any]:
+    with contextlib.closing(gymnasium.make(file.config.env, **file.idle_kwargs)) as env:
         return getattr(env, name)
 
 

@@ -24,7 +24,16 @@ from gym_gazebo2.algos.play.keyboard import HELP, Sliders, open_keyboard
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
 from gym_gazebo2.algos.runs.writing import add_advice
+from gym_gazebo2.algos.settings.env_keywords import (
+    change_env_kwargs,
+    check_env_kwargs,
+    find_env_keywords,
+    gather_env_kwargs,
+)
+from gym_gazebo2.algos.settings.options import EnvKwargs
+from gym_gazebo2.algos.settings.values import merge
 from gym_gazebo2.algos.vec_env import has_batched_form
+from gym_gazebo2.backends import Backend, get_factory
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError
@@ -33,9 +42,6 @@ from gym_gazebo2.tasks import Measure
 __all__ = ["PlayConfig", "Played", "play"]
 
 POLICIES = ("policy", "random", "sliders")
-WINDOWS: dict[str, dict[str, Any]] = {"gazebo": {"render_mode": "human", "backend_options": {"gui": True}}, "ros2": {}}
-"""A dictionary from a backend to the keywords that open its window, for backends that need others than ``render_mode="human"``.
-The backend ros2 has no window: the program that serves the arm shows it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +58,8 @@ class PlayConfig:
         backend: Backend to play on; None: the training's, or the id's.
         record: Write a film to this file (.mp4, .gif or .webp) instead of opening a window. On every backend the film shows the
             measured joint positions, drawn by MuJoCo.
+        env_kwargs: Any other keyword of the environment, on top of the training's: its name follows the point, as in
+            --env.goal [0.3,0,0.4].
     """
 
     policy: str | None = None
@@ -62,9 +70,11 @@ class PlayConfig:
     start_noise: float | None = None
     backend: str | None = None
     record: str | None = None
+    env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Reject invalid values."""
+        gather_env_kwargs(self)
         if self.policy is not None and self.policy not in POLICIES:
             raise UnknownNameError("policy", self.policy, POLICIES)
         if self.model not in MODELS:
@@ -82,14 +92,16 @@ class Played:
     Attributes:
         steps: Number of steps.
         reward: Sum of the rewards.
-        measured: What the task measured at the last state, such as "tool error 0.42 mm"; empty if it measures nothing.
+        measures: What the task measured at the last state [SI units].
         is_success: Whether the last state is a success; None if the environment does not report success.
+        text: The measures as people read them, such as "tool error 0.42 mm"; empty if there are none.
     """
 
     steps: int
     reward: float
-    measured: str
+    measures: dict[str, float]
     is_success: bool | None
+    text: str
 
 
 @add_advice("Or choose another file with --record.")
@@ -151,15 +163,15 @@ def _open_model(what: str, config: PlayConfig) -> ModelFile | None:
 
 def _make_env(env_id: str, file: ModelFile | None, config: PlayConfig) -> VecEnv:
     """Make one environment, in a window unless it is recorded."""
-    given = {"backend": config.backend, "start_noise": config.start_noise}
-    kwargs: dict[str, Any] = {} if file is None else dict(file.config.env_kwargs)
-    kwargs |= {key: value for key, value in given.items() if value is not None}
-    kwargs.pop("backend_options", None)  # a training restarts a simulator that failed; here the failure is reported
+    changes = gather_env_kwargs(config)
+    check_env_kwargs(env_id, changes)
+    kwargs = change_env_kwargs({} if file is None else file.config.make_kwargs, changes)
     if config.record is None:
-        window = WINDOWS.get(kwargs.get("backend", "mujoco"), {"render_mode": "human"})
+        backend = kwargs.get("backend") or find_env_keywords(env_id).defaults.get("backend")
+        window = Backend.window if backend is None else getattr(get_factory(backend), "window", Backend.window)
         if window:
             check_display("record a film with --record FILE")
-        kwargs |= window
+        kwargs = merge(kwargs, window)
     return make_eval_env(env_id, 1, **kwargs)
 
 
@@ -219,7 +231,9 @@ class _Session:
             steps, total, has_ended = steps + 1, total + float(reward[0]), bool(dones[0])
             self._add_frame()
             command = read_command()
-        return Played(steps, total, describe_measures(self.measures, infos[0]), infos[0].get("is_success")), command
+        values = {name: float(infos[0][name]) for name in self.measures}
+        text = describe_measures(self.measures, values)
+        return Played(steps, total, values, infos[0].get("is_success"), text), command
 
     def _add_frame(self) -> None:
         """Record the arm as it stood at the end of the step, also if its episode ended and it stands at its next start."""

@@ -42,7 +42,7 @@ def describe(data: RunData) -> str:
     return f"{first} In {result['runs']} runs{noise}: {ended}."
 
 
-def get_start_noise(data: RunData) -> float:
+def get_start_noise(data: RunData) -> float | None:
     """Return the start noise of a run's evaluation [rad]: the training's, where a file of an older version does not tell."""
     noise = (data.evaluation or {}).get("start_noise")
     return data.config.start_noise if noise is None else noise

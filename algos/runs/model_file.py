@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from gym_gazebo2.algos.choices import Vectorization
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.runs.writing import write_atomically
-from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
+from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs
+from gym_gazebo2.algos.table import make_model, wrap_actions
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.errors import RunError, UnknownEnvError
 
@@ -63,6 +65,12 @@ class ModelFile:
     weights: dict[str, torch.Tensor]
     normalization: dict[str, NDArray[np.float64]]
 
+    @property
+    def idle_kwargs(self) -> dict[str, Any]:
+        """Keywords that make the environment of the training on a backend that needs no simulator: it gives the spaces."""
+        kwargs = self.config.make_kwargs
+        return kwargs if self.config.backend is None else change_env_kwargs(kwargs, {"backend": "fake"})
+
     def build(self) -> BaseAlgorithm:
         """Return the trained model.
 
@@ -70,9 +78,8 @@ class ModelFile:
             RunError: The weights do not fit the environment id.
         """
         config = self.config
-        # The model needs an environment only for its spaces, so the backend without physics is enough.
-        kwargs = {**config.env_kwargs, "backend": "fake", "actions": get_algorithm(config.algo).actions}
-        env = make_vec_env(config.env, config.num_envs, **kwargs)
+        vec: Vectorization = "batched" if config.vec == "batched" else "dummy"  # which needs no other processes
+        env = wrap_actions(config.algo, make_vec_env(config.env, config.num_envs, vec=vec, **self.idle_kwargs))
         with contextlib.closing(env):
             model = make_model(config.algo, env, config.hyperparameters, config.seed)
         try:
@@ -82,7 +89,7 @@ class ModelFile:
         return model
 
     def wrap(self, env: VecEnv) -> VecEnv:
-        """Return an environment with the actions of the training, and its observation normalisation, whose statistics are frozen."""
+        """Return an environment with the actions and the observation normalisation of the training, its statistics frozen."""
         env = wrap_actions(self.config.algo, env)
         if not self.normalization:
             return env

@@ -22,6 +22,7 @@ from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.measures import get_measures, read_measured
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.writing import add_advice
+from gym_gazebo2.algos.settings.options import EnvKwargs
 from gym_gazebo2.algos.settings.values import nest
 from gym_gazebo2.algos.sweep.results import check_stored, read_evaluation
 from gym_gazebo2.algos.sweep.search import Search, make_grid, parse_grid, parse_range
@@ -48,10 +49,12 @@ class SweepConfig:
         env: Environment ids.
         algo: Algorithms.
         seeds: Seeds.
-        hyper: Grid of hyperparameters, each NAME=VALUE,VALUE.
+        hyper: Grid of hyperparameters, each NAME=VALUE,VALUE, such as policy_kwargs.net_arch=[64,64],[128]. Also written as
+            --hyper.NAME VALUE,VALUE.
         search: Ranges that Optuna searches, each NAME=KIND:LOW..HIGH (float, log, int) or NAME=choice:A,B.
         trials: Points that Optuna tries for every id and algorithm.
         steps: Environment steps of a training; None: the preset's.
+        env_kwargs: Keyword of every environment: its name follows the point, as in --env.backend gazebo.
         runs: Episodes of an evaluation.
         jobs: Trainings side by side; None: one a processor.
         out: Folder of the sweep.
@@ -64,12 +67,13 @@ class SweepConfig:
     search: tuple[str, ...] = ()
     trials: int = 20
     steps: int | None = None
+    env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
     runs: int = 30
     jobs: int | None = None
     out: str = "runs/sweep"
 
     def __post_init__(self) -> None:
-        """Reject what cannot work, before anything is trained."""
+        """Check the values, before anything is trained."""
         for name in ("env", "algo", "seeds"):
             if not getattr(self, name):
                 raise InvalidArgumentError(name, getattr(self, name), "at least one")
@@ -153,19 +157,19 @@ def _get_folder(config: SweepConfig, env: str, algo: str) -> Path:
 
 
 def _check_points(config: SweepConfig) -> None:
-    """Reject what no training of the sweep could begin with; of a range its first value stands for all."""
+    """Check that every training can start; the first value of a range stands for the whole range."""
     firsts = {name: found.values[:1] for name, found in map(parse_range, config.search)}
     grid = list(make_grid({**parse_grid(config.hyper), **firsts}))
     for env, algo, values in itertools.product(config.env, config.algo, grid):
-        for point in _seed(config, env, algo, values, ""):
-            check_hyperparameters(algo, resolve(make_training(point, config)).hyperparameters)
+        trainings = [make_training(point, config) for point in _seed(config, env, algo, values, "")]
+        check_hyperparameters(algo, resolve(trainings[0]).hyperparameters)  # seeds are all that differs
 
 
 def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str) -> list[Point]:
     """Try so many points, every seed of each; a point is as good as the median of its seeds."""
     ranges = dict(map(parse_range, config.search))
     search = Search(_get_folder(config, env, algo) / "optuna.log", ranges, config.seeds[0])
-    asked = {name: getattr(config, name) for name in ("seeds", "steps", "runs")}
+    asked = {name: getattr(config, name) for name in ("seeds", "steps", "runs", "env_kwargs")}
     search.check_asked({"search": sorted(config.search), "hyper": sorted(config.hyper), **asked})
     fixed = {name: values[0] for name, values in parse_grid(config.hyper).items()}
     while len(search.get_tried()) < config.trials:
@@ -292,6 +296,7 @@ def make_training(point: Point, config: SweepConfig) -> TrainConfig:
         env=point.env,
         algo=point.algo,
         steps=config.steps,
+        env_kwargs=config.env_kwargs,
         seed=point.seed,
         hyperparameters=point.hyperparameters,
         out=str(point.folder),

@@ -14,16 +14,16 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from gym_gazebo2.algos.config import ResolvedConfig
-from gym_gazebo2.algos.env_id import get_spec
-from gym_gazebo2.algos.evaluation.metrics import summarize
+from gym_gazebo2.algos.evaluation.metrics import compute_results
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.finite import find_fault, find_parameter, is_finite
-from gym_gazebo2.algos.measures import get_measures, show_measure, to_si
+from gym_gazebo2.algos.measures import describe_condition, get_measures, show_measure, to_si
 from gym_gazebo2.algos.runs.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.settings.conditions import REWARD, Condition
+from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
 from gym_gazebo2.algos.training.interrupt import Interrupt
 from gym_gazebo2.algos.training.progress import Meter, Status, make_progress
 from gym_gazebo2.errors import NonFiniteError
@@ -175,11 +175,9 @@ class RunCallback(BaseCallback):
         episodes = run_episodes(
             self.eval_env, lambda: ModelPolicy(self.model), self.num_eval_steps, EVAL_SEED, self.config.eval_runs
         )
-        figures = summarize(episodes, self._measures)
-        results = {**figures["measures"], "success_rate": figures["success_rate"]}
-        results = {name: value for name, value in results.items() if value is not None}
+        results, reward = compute_results(episodes, self._measures), float(episodes.reward.mean())
         self.update_wall()
-        row = {"steps": self.num_timesteps, "wall_s": self.state.wall_s, "reward": figures["mean_reward"], **results}
+        row = {"steps": self.num_timesteps, "wall_s": self.state.wall_s, "reward": reward, **results}
         self.state.curve.append(row)
         self._check_conditions(results)
         target = {"time_to_target_s": self.state.time_to_target_s, "steps_to_target": self.state.steps_to_target}
@@ -238,7 +236,8 @@ class RunCallback(BaseCallback):
             self.state.time_to_target_s, self.state.steps_to_target = self.state.wall_s, self.num_timesteps
         for stop in self.config.stops:
             if self._is_met(stop, figures):
-                self.state.stopped_by = f"{stop.name} {figures[stop.name]:.5g} met {stop}"
+                reached = dataclasses.replace(stop, value=float(f"{figures[stop.name]:.5g}"))
+                self.state.stopped_by = f"{describe_condition(reached, self._measures)} met {stop}"
 
     def _is_met(self, condition: Condition, figures: Mapping[str, float]) -> bool:
         return condition.name in figures and condition.is_met(figures[condition.name])
@@ -268,8 +267,11 @@ class RunCallback(BaseCallback):
 
 
 def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
-    """Return what a deployment must know of the actions that a policy was trained with."""
-    robot = make_robot(get_spec(config.env).kwargs["robot"])
+    """Return what a deployment must know of an arm's actions; nothing for environments of other packages."""
+    keywords = {**find_env_keywords(config.env).defaults, **config.make_kwargs}
+    if config.control is None or "robot" not in keywords:
+        return {}
+    robot = make_robot(keywords["robot"])
     return {
         "control": config.control,
         "control_dt": config.control_dt,

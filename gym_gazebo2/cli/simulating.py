@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from typing_extensions import Self
 
-from gym_gazebo2.cli.command import Command, narrow
+from gym_gazebo2.cli.command import Command
+from gym_gazebo2.cli.inline import INLINE
 from gym_gazebo2.gazebo import install_gazebo
 from gym_gazebo2.gazebo.gz_sim import write_gz_sim
 from gym_gazebo2.robots import make_robot
@@ -20,17 +22,23 @@ __all__ = ["GzSim", "InstallGazebo", "Sim"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Sim(SimConfig, Command):
-    """Serve a robot on the ROS 2 contract, until Ctrl-C."""
+class Sim(Command):
+    """Serve a robot on the ROS 2 contract, until Ctrl-C.
+
+    Attributes:
+        settings: What to serve, and how.
+    """
+
+    settings: Annotated[SimConfig, INLINE]
 
     @classmethod
     def parse(cls, args: Sequence[str], program: str) -> Self:
         """Return the simulation that arguments ask for."""
-        return cls(**vars(parse(args)))
+        return cls(parse(args))
 
     def run(self) -> None:
         """Serve."""
-        simulate(narrow(self, SimConfig))
+        simulate(self.settings)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,60 +1,59 @@
-"""Commands that learn."""
+"""Commands that train."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from typing_extensions import Self
 
 from gym_gazebo2.algos import TrainConfig, resume, train
-from gym_gazebo2.algos.config import read_config_file
+from gym_gazebo2.algos.config import DICTIONARIES, read_config_file
 from gym_gazebo2.algos.report import CompareConfig, compare
-from gym_gazebo2.algos.settings.values import merge, parse_assignments
+from gym_gazebo2.algos.settings.options import join_assignments
+from gym_gazebo2.algos.settings.values import merge
 from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
-from gym_gazebo2.cli.command import Command, narrow
-from gym_gazebo2.cli.showing import show_paths, show_run
+from gym_gazebo2.cli.command import Command
+from gym_gazebo2.cli.inline import INLINE, RunPath
+from gym_gazebo2.cli.printing import show_paths, show_run
 
 __all__ = ["Resume", "Sweep", "Train"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Train(TrainConfig, Command):
-    """Train an algorithm on an environment id. None stands for the preset of the id and the algorithm.
+class Train(Command):
+    """Train an algorithm on an environment id.
 
-    What an option says goes before what a --config file says, and that before the preset.
+    An option of None is chosen by the preset of the id and the algorithm, or by the id itself. Options win over a --config
+    file, and the file wins over the preset.
 
     Attributes:
-        hyper: A hyperparameter on top of the preset's, KEY=VALUE with VALUE in JSON or "lin_x"; may be repeated, and
-            written --hyper.KEY VALUE.
-        config: A YAML or JSON file of these options, such as a run's config.json, which it then repeats.
-        resume: Continue the run in this folder instead; no other option is read.
+        settings: The training.
+        config: A YAML or JSON file of these options. A run's config.json repeats that run.
     """
 
-    hyper: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    settings: Annotated[TrainConfig, INLINE]
     config: str | None = None
-    resume: str | None = None
 
     @classmethod
     def parse(cls, args: Sequence[str], program: str) -> Self:
-        """Return the training that arguments ask for, on top of a file's."""
-        words = join_hyper(args)
+        """Return the training for some arguments, on top of a file's."""
+        words = join_assignments(args)
         path = find_option(words, "--config")
         if path is None:
             return super().parse(words, program)
-        return tyro.cli(cls, args=words, prog=program, default=cls(**read_config_file(path)))
+        file = TrainConfig(**read_config_file(path))
+        given = tyro.cli(cls, args=words, prog=program, default=cls(file, path))
+        # An option replaces a whole dictionary; here it shall replace single values of the file's.
+        both: dict[str, Any] = {name: merge(getattr(file, name), getattr(given.settings, name)) for name in DICTIONARIES}
+        return dataclasses.replace(given, settings=dataclasses.replace(given.settings, **both))
 
     def run(self) -> None:
-        """Train, or continue."""
-        if self.resume is not None:
-            show_run(resume(self.resume))
-            return
-        config = narrow(self, TrainConfig)
-        hyperparameters = merge(config.hyperparameters, parse_assignments(self.hyper))
-        show_run(train(dataclasses.replace(config, hyperparameters=hyperparameters)))
+        """Train."""
+        show_run(train(self.settings))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Resume(Command):
         path: The run's folder.
     """
 
-    path: tyro.conf.Positional[str]
+    path: RunPath
 
     def run(self) -> None:
         """Continue."""
@@ -73,30 +72,28 @@ class Resume(Command):
 
 
 @dataclasses.dataclass(frozen=True)
-class Sweep(SweepConfig, Command):
-    """Train every combination of ids, algorithms, hyperparameters and seeds; give the same command again to go on.
+class Sweep(Command):
+    """Train every combination of ids, algorithms, hyperparameters and seeds. The same command again continues the sweep.
 
-    A search by Optuna instead of a grid: --search learning_rate=log:1e-4..1e-2 n_epochs=int:3..20
+    A grid: --hyper normalize_advantage=True,False policy_kwargs.net_arch=[64,64],[128].
+    A search by Optuna: --search learning_rate=log:1e-4..1e-2 n_epochs=int:3..20.
+
+    Attributes:
+        settings: The sweep.
     """
 
+    settings: Annotated[SweepConfig, INLINE]
+
+    @classmethod
+    def parse(cls, args: Sequence[str], program: str) -> Self:
+        """Return the sweep for some arguments."""
+        return super().parse(join_assignments(args), program)
+
     def run(self) -> None:
-        """Train and evaluate what has no result yet."""
-        runs = sweep(narrow(self, SweepConfig))
-        page = compare([str(run.path) for run in runs], CompareConfig(out=str(Path(self.out) / "comparison.html")))
-        show_paths([page])
-
-
-def join_hyper(args: Sequence[str]) -> list[str]:
-    """Return the arguments with each ``--hyper.KEY VALUE`` as ``--hyper KEY=VALUE``."""
-    joined: list[str] = []
-    words = iter(args)
-    for word in words:
-        if word.startswith("--hyper."):
-            name, equals, value = word.removeprefix("--hyper.").partition("=")
-            joined += ["--hyper", f"{name.replace('-', '_')}={value if equals else next(words, '')}"]
-        else:
-            joined.append(word)
-    return joined
+        """Train and evaluate the points that have no result yet."""
+        runs = sweep(self.settings)
+        out = str(Path(self.settings.out) / "comparison.html")
+        show_paths([compare([str(run.path) for run in runs], CompareConfig(out=out))])
 
 
 def find_option(args: Sequence[str], name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command that completes the others."""
+"""The command that prints shell completion for the others."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Completion"]
 
 @dataclasses.dataclass(frozen=True)
 class Completion(Command):
-    """Print a script that completes gym-gazebo2's commands and options.
+    """Print a shell script that completes gym-gazebo2's commands and options.
 
     For bash: gym-gazebo2 completion bash > ~/.local/share/bash-completion/completions/gym-gazebo2
 
     Attributes:
-        shell: Which shell.
+        shell: The shell.
     """
 
     shell: tyro.conf.Positional[Literal["bash", "zsh", "tcsh"]] = "bash"

@@ -1,4 +1,4 @@
-"""What commands print: tables and paths."""
+"""Output of commands: tables and paths."""
 
 from __future__ import annotations
 
@@ -29,24 +29,26 @@ def show_evaluation(result: Evaluation) -> None:
     table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs{where}")
     table.add_column("")
     table.add_column("here", justify="right")
-    table.add_column("2019 paper, 1 / 8 workers" if paper else "", justify="right")
+    if paper:
+        table.add_column("2019 paper, 1 / 8 workers", justify="right")
     for name, (label, value) in make_rows(dataclasses.asdict(result), get_measures(result.env)).items():
-        table.add_row(escape(label), value, paper.get(name, ""))
+        table.add_row(escape(label), value, *([paper.get(name, "")] if paper else []))
     Console().print(table)
 
 
 def show_run(run: RunFolder) -> None:
-    """Print what a run did, where it is, and what to do next."""
+    """Print the result of a training, its folder, and the next command."""
     console = Console(soft_wrap=True)
-    told = run.read_json("training.json")
-    steps, seconds, reason = told.get("train_steps", 0), told.get("train_wall_s", 0.0), told.get("stopped_by")
+    training = run.read_json("training.json")
+    steps, seconds = training.get("train_steps", 0), training.get("train_wall_s", 0.0)
+    reason = training.get("stopped_by")
     console.print(f"Trained {steps:,} steps in {seconds:,.1f} s{f': {reason}' if reason else ''}", highlight=False)
     console.print(f"Run folder: {run.path}", highlight=False)
     console.print(f"Evaluate it with: gym-gazebo2 evaluate {run.path}", highlight=False)
 
 
 def show_paths(paths: Iterable[str | os.PathLike[str]]) -> None:
-    """Print files, a line each."""
+    """Print one file per line."""
     for path in paths:
         Console(soft_wrap=True).print(f"  {os.fspath(path)}", highlight=False)
 
@@ -63,7 +65,7 @@ def show_envs(as_json: bool) -> None:
         print(json.dumps(rows, indent=2))
         return
     table = Table(title="Environment ids")
-    table.add_column("id", no_wrap=True)  # what a reader copies
+    table.add_column("id", no_wrap=True)  # readers copy ids, so they must not break
     for heading in next(iter(rows.values())):
         table.add_column(heading.replace("_", " "), overflow="fold")
     for name, row in rows.items():

@@ -1,4 +1,4 @@
-"""The command that says what is here and what is missing."""
+"""The command that checks an installation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLOURS = {"ok": "green", "optional": "dim", "missing": "yellow", "broken": "red
 
 @dataclasses.dataclass(frozen=True)
 class Doctor(Command):
-    """Say what is here, what is missing, and the command that mends it; status 1 where something needed does not work.
+    """Check what is installed, and print the command that installs or repairs the rest. Status 1 if a needed part is broken.
 
     Attributes:
         json: Print the findings as JSON instead of a table.
@@ -31,7 +31,7 @@ class Doctor(Command):
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
     def run(self) -> int:
-        """Examine, and print the findings."""
+        """Check, and print the findings."""
         findings = examine()
         if self.json:
             print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
@@ -43,7 +43,7 @@ class Doctor(Command):
 def show_findings(findings: Sequence[Finding]) -> None:
     """Print a table."""
     table = Table()
-    for header in ("", "", "what is there", "what mends it"):
+    for header in ("", "", "found", "remedy"):
         table.add_column(header, overflow="fold")
     for finding in findings:
         state = f"[{COLOURS[finding.state]}]{finding.state}[/]"

@@ -1,0 +1,137 @@
+"""Keywords of environments: which ones an id takes, their defaults, and how several sources combine."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from gymnasium.envs.registration import load_env_creator
+
+from gym_gazebo2.algos.env_id import get_spec
+from gym_gazebo2.algos.settings.values import merge
+from gym_gazebo2.env import ArmEnv
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.options import EnvOptions
+
+__all__ = [
+    "WITH_FIELDS",
+    "EnvKeywords",
+    "change_env_kwargs",
+    "check_env_kwargs",
+    "find_env_keywords",
+    "gather_env_kwargs",
+    "naming_env_kwargs",
+]
+
+WITH_FIELDS = ("backend", "control", "control_dt", "start_noise", "max_episode_steps")
+"""Keywords that configurations have fields for, as short forms of ``env_kwargs``."""
+OF_GYMNASIUM = ("max_episode_steps",)
+"""Keywords that ``gymnasium.make`` takes itself, for every id."""
+REFUSED = {
+    "num_envs": "--num-envs sets it",
+    "render_mode": "the command sets it",
+    "autoreset_mode": "the command sets it",
+    "task": "the id fixes it. Register an id of your own with register_env",
+}
+"""Keyword that cannot be given → the reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvKeywords:
+    """The keywords of an environment id.
+
+    Attributes:
+        defaults: Keyword → its default: that of the id's registration, else that of the constructor.
+        own: Keywords that the id's registration sets.
+        is_open: Whether the constructor has ``**kwargs``, so that the keywords are not all known.
+    """
+
+    defaults: dict[str, Any]
+    own: dict[str, Any]
+    is_open: bool
+
+    def accepts(self, name: str) -> bool:
+        """Return whether the id takes a keyword, as far as its constructor shows."""
+        return name in self.defaults or name in OF_GYMNASIUM or self.is_open
+
+
+def find_env_keywords(env_id: str) -> EnvKeywords:
+    """Return the keywords of an id that ``check_env_id`` accepted, from its constructor's signature.
+
+    Raises:
+        InvalidArgumentError: The environment's module cannot be imported.
+    """
+    spec = get_spec(env_id)
+    try:
+        creator: Any = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+    except Exception as error:  # the module may be anybody's, and lack anything
+        sentence = f"Cannot import the environment {env_id} ({type(error).__name__}: {error})."
+        raise InvalidArgumentError("env", env_id, sentence=sentence) from error
+    parameters = inspect.signature(creator).parameters.values()
+    defaults = {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
+    is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    if isinstance(creator, type) and issubclass(creator, ArmEnv):  # its **keywords are the fields of EnvOptions
+        defaults |= {field.name: field.default for field in dataclasses.fields(EnvOptions)}
+        is_open = False
+    return EnvKeywords({**defaults, **spec.kwargs}, dict(spec.kwargs), is_open)
+
+
+def check_env_kwargs(env_id: str, names: Iterable[str]) -> None:
+    """Check that an id takes keywords of these names.
+
+    Raises:
+        InvalidArgumentError: A keyword of this package's environments is given to another, or it cannot be given.
+        UnknownNameError: There is no such keyword.
+    """
+    keywords = find_env_keywords(env_id)
+    ours = [field.name for field in dataclasses.fields(EnvOptions)]
+    for name in names:
+        if name in REFUSED:
+            raise InvalidArgumentError(name, env_id, sentence=f"Cannot set the keyword {name} of {env_id}: {REFUSED[name]}.")
+        if keywords.accepts(name):
+            continue
+        if name in ours:
+            sentence = f"{env_id} does not take {name}. Only environments of gym_gazebo2 take: {', '.join(ours)}."
+            raise InvalidArgumentError(name, env_id, sentence=sentence)
+        raise UnknownNameError(f"keyword of {env_id}", name, set(keywords.defaults) - set(REFUSED))
+
+
+def gather_env_kwargs(config: Any) -> dict[str, Any]:
+    """Return the keywords of the environment that a configuration gives: ``env_kwargs``, and those with a field.
+
+    Raises:
+        InvalidArgumentError: A keyword has one value as a field and another one in ``env_kwargs``.
+    """
+    fields = {name: value for name in WITH_FIELDS if (value := getattr(config, name, None)) is not None}
+    for name in fields.keys() & config.env_kwargs.keys():
+        if fields[name] != config.env_kwargs[name]:
+            sentence = f"{name} is given twice: as {fields[name]!r}, and as {config.env_kwargs[name]!r} in env_kwargs."
+            raise InvalidArgumentError(name, fields[name], sentence=sentence)
+    return {**config.env_kwargs, **fields}
+
+
+def change_env_kwargs(kwargs: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords with changes in place.
+
+    ``backend_options`` belong to a backend: where the changes name another one, it starts without those of the first.
+    """
+    stays = changes.get("backend", kwargs.get("backend")) == kwargs.get("backend")
+    return merge({name: value for name, value in kwargs.items() if stays or name != "backend_options"}, changes)
+
+
+@contextlib.contextmanager
+def naming_env_kwargs(env_id: str, kwargs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield keywords to make an environment with; refuse one that its constructor turns out not to take.
+
+    Raises:
+        InvalidArgumentError: A constructor with ``**kwargs`` rejects a keyword. Other errors pass.
+    """
+    try:
+        yield kwargs
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise InvalidArgumentError("env_kwargs", kwargs, sentence=f"{env_id} rejects a keyword: {error}.") from error

@@ -1,0 +1,56 @@
+"""Dictionaries on the command line: ``--hyper KEY=VALUE``, ``--hyper.KEY VALUE`` and ``--env.KEY VALUE``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
+from tyro.constructors import PrimitiveConstructorSpec
+
+from gym_gazebo2.algos.settings.values import parse_assignments
+
+__all__ = ["EnvKwargs", "Hyperparameters", "join_assignments"]
+
+HYPER, ENV = "--hyper", "--env.KEY"
+"""Options that take KEY=VALUE words. Users write the second one with the key in its name; the help shows it so."""
+
+
+def _make_option(metavar: str) -> PrimitiveConstructorSpec[dict[str, Any]]:
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=metavar,
+        instance_from_str=parse_assignments,
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda value: [f"{name}={item}" for name, item in value.items()],
+    )
+
+
+Hyperparameters = Annotated[
+    dict[str, Any], _make_option("KEY=VALUE …"), tyro.conf.arg(name=HYPER[2:], help_behavior_hint="(repeatable)")
+]
+EnvKwargs = Annotated[dict[str, Any], _make_option("VALUE"), tyro.conf.arg(name=ENV[2:], help_behavior_hint="(repeatable)")]
+
+
+def join_assignments(args: Sequence[str]) -> list[str]:
+    """Return arguments with all ``--hyper …``, ``--hyper.KEY VALUE`` and ``--env.KEY VALUE`` as one option each, at the end.
+
+    An argument parser would take each dotted option for another one, and only the last of several equal ones.
+    """
+    words, rest = list(args), list[str]()
+    joined: dict[str, list[str]] = {HYPER: [], ENV: []}
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        option, dot, key = name.partition(".")
+        if dot and option in ("--hyper", "--env"):
+            value = value if equals else (words.pop(0) if words else "")
+            joined[HYPER if option == "--hyper" else ENV].append(f"{key}={value}")
+        elif word == HYPER:
+            while words and not words[0].startswith("--"):
+                joined[HYPER].append(words.pop(0))
+        elif name == HYPER:
+            joined[HYPER].append(value)
+        else:
+            rest.append(word)
+    return rest + [word for option, found in joined.items() if found for word in (option, *found)]
