@@ -38,7 +38,7 @@ def test_it_is_evaluated_to_the_same_figures(old_run):
 def test_it_is_reported_and_compared_from_its_stored_evaluation(old_run, tmp_path):
     write_report(old_run, ReportConfig(video=False))
     page = (old_run / "report.html").read_text()
-    assert "tool error [mm]" in page and "28.066" in page and "to tool error 1 mm" in page
+    assert "Tool error at the end [mm]" in page and "28.066" in page and "to tool error 1 mm" in page
     table = compare([old_run], CompareConfig(out=str(tmp_path / "page.html"))).read_text()
     assert "28.066" in table and "11.829" in table
 
