@@ -27,6 +27,13 @@ SIZES = {
     "SCARARandomTarget-v0": 9,
     "SCARA4-v0": 10,
 }
+CONSTANT = {
+    "SCARA-v0": [5, 8],  # the arm is planar: height and vertical speed of the tool
+    "SCARARandomTarget-v0": [5, 8],
+    "SCARA4-v0": [6, 9],
+    "MARAReachGoal-v0": [3, 4, 5],  # desired_goal, which holds for an episode
+}
+"""Elements of an observation that do not change within an episode; all others must."""
 
 
 def embed(env_id, kwargs):
@@ -75,16 +82,21 @@ def test_checkers_pass_without_a_warning(env_id, make, capsys):
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_observations_are_finite_inside_their_space_and_not_constant(env_id, make):
+def test_observations_are_finite_inside_their_space_and_every_element_changes(env_id, make):
     env = make(env_id)
     observation, _ = env.reset(seed=0)
+    env.action_space.seed(0)
     seen = [flatten(observation)]
     for _ in range(10 if "Camera" in env_id else 100):
         observation, reward, terminated, _, info = env.step(env.action_space.sample())
         assert env.observation_space.contains(observation) and np.isfinite(reward) and not terminated
         assert set(info) >= {"time", "is_success", "position_error", "orientation_error", "in_collision"}
         seen.append(flatten(observation))
-    assert np.ptp(np.array(seen), axis=0).max() > 0.01
+    ranges = np.ptp(np.array(seen), axis=0)
+    if "Camera" in env_id:  # within 10 steps the camera sees little more than floor: some pixels change by a few levels
+        image, ranges = np.split(ranges, [observation["image"].size])
+        assert np.sum(image >= 3) > 1_000
+    assert np.flatnonzero(ranges < 1e-3).tolist() == CONSTANT.get(env_id, [])
 
 
 @pytest.mark.parametrize(("env_id", "size"), SIZES.items())
@@ -173,4 +185,5 @@ def test_episodes_have_100_steps_by_the_registry_alone(env_id, make):
 @pytest.mark.parametrize("env_id", FAST)
 def test_every_id_runs_on_the_fake_backend_and_with_absolute_goals(env_id, make):
     observations, _ = run(make(env_id, backend="fake", control="position"), seed=0)
-    assert np.all(np.isfinite(observations)) and np.ptp(observations, axis=0).max() > 0.1
+    assert np.all(np.isfinite(observations))
+    assert np.flatnonzero(np.ptp(observations, axis=0) < 1e-3).tolist() == CONSTANT.get(env_id, [])

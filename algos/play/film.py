@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.algos.images import Picture, encode_animation, import_pillow, make_image
 from gym_gazebo2.algos.runs.writing import write_atomically
+from gym_gazebo2.backends import make_painter
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, WriteError
 from gym_gazebo2.robots import RobotSpec
 
@@ -112,12 +113,10 @@ class FilmWriter:
             RenderError: This machine has no off-screen OpenGL.
             MissingDependencyError: The package that writes the format is not installed.
         """
-        from gym_gazebo2.backends.mujoco.rendering import Painter
-
         self._path = check_film(path)
         suffix = self._path.suffix.lower()
         self._encoder: _Encoder = FILM_FORMATS[suffix](suffix.removeprefix("."), control_dt)
-        self._painter = Painter(robot, *SIZE)
+        self._painter = make_painter(robot, *SIZE)
 
     def add(self, q: NDArray[np.float64], p_goal: NDArray[np.float64] | None) -> None:
         """Add a picture of a pose (dof,) [rad] and of a goal (3,) [m], or of no goal."""

@@ -13,7 +13,16 @@ from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.robots import RobotSpec
 
-__all__ = ["BACKENDS", "Backend", "BackendFactory", "OnFailure", "get_factory", "make_backend", "register_backend"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "BackendFactory",
+    "OnFailure",
+    "get_factory",
+    "make_backend",
+    "make_painter",
+    "register_backend",
+]
 
 BackendFactory = Callable[..., Backend]
 """Called as factory(robot, num_envs=…, control_dt=…, **options)."""
@@ -95,3 +104,17 @@ def get_factory(backend: str | BackendFactory) -> BackendFactory:
     module, attribute = row.split(":")
     factory: BackendFactory = getattr(importlib.import_module(module), attribute)
     return factory
+
+
+def make_painter(robot: RobotSpec, width: int, height: int) -> Any:
+    """Return an object that draws an arm from its joint positions, whatever backend moves it.
+
+    ``draw(q, p_goal, camera)`` returns a picture (height, width, 3); ``close()`` frees the OpenGL context.
+
+    Raises:
+        MissingDependencyError: mujoco is not installed.
+        RenderError: This machine has no off-screen OpenGL.
+    """
+    from gym_gazebo2.backends.mujoco.rendering import Painter
+
+    return Painter(robot, width, height)
