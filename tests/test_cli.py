@@ -11,6 +11,7 @@ import torch
 
 from gym_gazebo2.algos import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.settings.options import join_assignments
 from gym_gazebo2.cli import COMMANDS, load_command, main
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.registration import ENVIRONMENTS
@@ -94,6 +95,41 @@ def test_a_yaml_file_of_options(tmp_path):
     assert main(["train", "--config", str(path), "--out", str(out), "--progress", "quiet"]) == 0
     assert RunFolder.open(out).read_config().hyperparameters["n_epochs"] == 1
     assert main(["resume", str(out)]) == 0
+
+
+def test_keywords_of_the_environment_reach_every_command(tmp_path, capsys):
+    """They are stored in the run; what a command is given goes on top of them."""
+    first, again = tmp_path / "first", tmp_path / "again"
+    words = ["--env.goal", "[0.3,0.3,0.1]", "--env.start-noise=0.2", "--env.backend_options.physics_dt", "0.005"]
+    assert main(["train", "--env", "SCARA-v0", *words, "--out", str(first), *SHORT]) == 0
+    config = RunFolder.open(first).read_config()
+    assert (
+        config.env_kwargs == {"goal": [0.3, 0.3, 0.1], "backend_options": {"physics_dt": 0.005}} and config.start_noise == 0.2
+    )
+    assert config.make_kwargs == {**config.env_kwargs, "start_noise": 0.2, "backend": "mujoco", "control": "delta",
+                                  "control_dt": 0.05}  # fmt: skip
+    words = ["--env.start_noise", "0.1", "--env.backend_options.physics_dt", "0.01", "--hyper.n-epochs", "1"]
+    assert main(["train", "--config", str(first / "config.json"), *words, "--out", str(again)]) == 2
+    assert "start_noise is given twice: as 0.2, and as 0.1 in env_kwargs" in capsys.readouterr().err
+    assert main(["train", "--config", str(first / "config.json"), *words[2:], "--out", str(again)]) == 0
+    config = RunFolder.open(again).read_config()
+    assert config.env_kwargs == {"goal": [0.3, 0.3, 0.1], "backend_options": {"physics_dt": 0.01}}
+    assert config.hyperparameters["n_epochs"] == 1
+    assert main(["evaluate", "--env.start_noise", "0.05", str(first), "--runs", "2", "--env.backend", "fake"]) == 0
+    stored = RunFolder.open(first).read_json("evaluation.json")
+    assert (stored["backend"], stored["start_noise"]) == ("fake", 0.05)
+    for words in (["evaluate", str(first)], ["play", str(first), "--record", str(tmp_path / "arm.gif")]):
+        assert main([*words, "--env.gaol", "1"]) == 2
+        assert "There is no keyword of SCARA-v0 'gaol'. Did you mean 'goal'?" in capsys.readouterr().err
+    goal = ["--env.goal", "[0.3,0.2,0.1]"]
+    assert main(["play", str(first), "--steps", "2", "--record", str(tmp_path / "arm.gif"), *goal]) == 0
+
+
+def test_options_of_one_dictionary_may_be_repeated_and_stand_anywhere():
+    words = ["--hyper", "a=1", "b=2", "--seed", "3", "--env.x", "-1", "--hyper.c-d", "4", "--env", "SCARA-v0", "--hyper=e=5"]
+    assert join_assignments(words) == [
+        "--seed", "3", "--env", "SCARA-v0", "--hyper", "a=1", "b=2", "c-d=4", "e=5", "--env.KEY", "x=-1"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_the_run_tells_its_own_measure(run):
     assert {"steps", "wall_s", "reward", "held", "success_rate"} == set(run.read_json("curve.json")["evaluations"][0])
     write_report(run.path, ReportConfig(video=False))
     page = (run.path / "report.html").read_text()
-    assert "time at the height [s]" in page and "time at the height 1 s" in page and 'id="held-steps"' in page
+    assert "Time at the height at the end [s]" in page and "time at the height 1 s" in page and 'id="held-steps"' in page
     assert "tool error" not in page and "[mm]" not in page
 
 
@@ -135,7 +135,7 @@ def test_comparisons_are_of_the_measure(run, tmp_path):
     from gym_gazebo2.algos.report import CompareConfig
 
     page = compare([run.path, other.path], CompareConfig(out=str(tmp_path / "both.html"))).read_text()
-    assert "time at the height [s]" in page and 'id="held-steps-0"' in page and "[mm]" not in page
+    assert "Time at the height, evaluations [s]" in page and 'id="held-steps-0"' in page and "[mm]" not in page
 
 
 def test_a_training_cut_short_resumes_to_the_bit(tmp_path, monkeypatch):

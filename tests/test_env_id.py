@@ -18,10 +18,10 @@ from gym_gazebo2.errors import UnknownEnvError, UnknownNameError
 
 MODULE = """
 from gym_gazebo2 import EnvRow, register_env
-from gym_gazebo2.algos.presets import PRESETS
+from gym_gazebo2.algos import Preset, register_preset
 
 register_env("Mine-v0", EnvRow(robot="scara", task="scara_reach"))
-PRESETS["Mine-v0"] = PRESETS["SCARA-v0"]
+register_preset("Mine-v0", "ppo", Preset(steps=150_000, hyperparameters={"gamma": 0.95}, num_envs=32, normalize=True))
 """
 TRAIN = ["train", "--env", "my_arm:Mine-v0", "--steps", "64", "--num-envs", "2", "--eval-runs", "2", "--progress", "quiet"]
 HYPER = ["--hyper", "n_steps=8", "--hyper", "batch_size=16"]

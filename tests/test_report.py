@@ -245,7 +245,7 @@ def test_the_command(run, capsys):
     assert main(["report", str(run.path), "--no-video", "--price-per-hour", "1.5"]) == 0
     assert f"{run.path / 'report.html'}" in capsys.readouterr().out and "cost at 1.5 an hour" in read_page(run)
     assert main(["report", str(run.path), "--price-per-hour", "-1"]) == 2
-    assert "price_per_hour is -1.0" in capsys.readouterr().err
+    assert "price_per_hour is -1.0, expected a finite price of at least 0" in capsys.readouterr().err
     write_report(run.path, ReportConfig(price_per_hour=2.0))
 
 

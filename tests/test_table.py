@@ -13,12 +13,12 @@ from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, resume, train
+from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, presets, register_preset, resume, train
 from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy
 from gym_gazebo2.algos.networks import GoalExtractor
-from gym_gazebo2.algos.presets import PRESETS, get_preset
+from gym_gazebo2.algos.presets import PRESETS, Preset, get_preset
 from gym_gazebo2.algos.report.run_data import read_run
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
@@ -26,9 +26,10 @@ from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
 from gym_gazebo2.algos.training import callbacks
 from gym_gazebo2.algos.training.callbacks import RunCallback
 from gym_gazebo2.algos.vec_env import normalize
-from gym_gazebo2.backends import BACKENDS
+from gym_gazebo2.backends import BACKENDS, register_backend
 from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownNameError
+from gym_gazebo2.registration import ENVIRONMENTS, EnvRow, register_env
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 
@@ -158,12 +159,54 @@ def test_the_table_and_the_presets_are_whole():
 
 
 def test_presets_for_an_unknown_id_or_algorithm():
-    with pytest.raises(UnknownNameError, match="environment 'MARA-v1'.*mean 'MARA-v0'.*Available: .*SCARA"):
-        get_preset("MARA-v1", "ppo")
-    with pytest.raises(UnknownNameError, match="Available: a2c, acktr, ddpg, dqn, ppo"):
-        get_preset("MARA-v0", "ppp")
+    """An id without tuned settings gets the algorithm's own defaults."""
+    assert get_preset("CartPole-v1", "ppo") == get_preset("MARA-v0", "ppo", "default")
+    assert get_preset("CartPole-v1", "ppo").hyperparameters == {} and get_preset("CartPole-v1", "ppo").steps == 100_000
+    with pytest.raises(UnknownNameError, match="no preset 'best'.*Available: default, paper, tuned"):
+        get_preset("MARA-v0", "ppo", "best")
     with pytest.raises(UnknownNameError, match="Did you mean 'acktr'.*Available: a2c, acktr, ddpg, dqn, ppo, ppo_kl"):
         TrainConfig(algo="actkr")
+
+
+def test_a_preset_of_ones_own(monkeypatch):
+    monkeypatch.setattr(presets, "PRESETS", dict(PRESETS))
+    mine = Preset(1_000, {"gamma": 0.5}, num_envs=2)
+    for _ in range(2):
+        register_preset("gymnasium:CartPole-v1", "ppo", mine)
+    resolved = resolve(TrainConfig("CartPole-v1"))
+    assert (resolved.preset, resolved.steps, resolved.num_envs, resolved.hyperparameters) == ("tuned", 1_000, 2, {"gamma": 0.5})
+    with pytest.raises(InvalidArgumentError, match="name is 'ppo', expected a name not yet in use"):
+        register_preset("CartPole-v1", "ppo", Preset(2_000, {}))
+    with pytest.raises(UnknownNameError, match="hyperparameter of ppo 'gama'"):
+        register_preset("CartPole-v1", "ppo", Preset(2_000, {"gama": 0.5}))
+
+
+class Robot(FakeBackend):
+    """A third party's robot: a second instance would command the same arm."""
+
+    is_shared = True
+
+
+def test_a_shared_arm_is_not_trained_on_whoever_wrote_its_backend(monkeypatch):
+    monkeypatch.setattr("gym_gazebo2.backends.BACKENDS", dict(BACKENDS))
+    register_backend("my_robot", Robot)
+    for given in ({"backend": "my_robot"}, {"env_kwargs": {"backend": "my_robot"}}):
+        with pytest.raises(InvalidArgumentError, match="^Cannot train on backend 'my_robot': .*evaluate --backend my_robot`"):
+            resolve(TrainConfig("SCARA-v0", **given))
+
+
+def test_what_an_id_has_of_its_own_is_used_where_nothing_is_given(monkeypatch):
+    monkeypatch.setattr("gym_gazebo2.registration.ENVIRONMENTS", dict(ENVIRONMENTS))
+    own = {"control": "position", "control_dt": 0.1, "start_noise": 0.3, "backend": "fake"}
+    register_env("Own-v0", EnvRow("scara", "scara_reach", own))
+    try:
+        resolved = resolve(TrainConfig("Own-v0"))
+        assert {name: getattr(resolved, name) for name in own} == own and resolved.make_kwargs == own
+        given = {"control": "delta", "control_dt": 0.05, "start_noise": 0.0, "backend": "mujoco"}
+        assert resolve(TrainConfig("Own-v0", **given)).make_kwargs == given
+        assert resolve(TrainConfig("Own-v0", env_kwargs=given)).make_kwargs == given
+    finally:
+        gym.registry.pop("Own-v0")
 
 
 class FewArms(FakeBackend):

@@ -253,7 +253,8 @@ def _plot_measure(groups: Sequence[Group], axis: Axis, name: str, measure: Measu
     log, bound = spans_decades(values), measure.threshold
     rules = () if bound is None else ((measure.scale * bound, f"success, {measure.scale * bound:g} {measure.unit}".rstrip()),)
     series = _make_bands(groups, axis, read, log=log)
-    return Plot(f"{measure.title}, evaluations", axis.label, series, log=log, rules=rules)
+    title = f"{measure.label[:1].upper()}{measure.label[1:]}, evaluations{f' [{measure.unit}]' if measure.unit else ''}"
+    return Plot(title, axis.label, series, log=log, rules=rules)
 
 
 def _plot_reward(groups: Sequence[Group], axis: Axis) -> Plot:

@@ -9,6 +9,7 @@ from gym_gazebo2.algos.measures import describe_condition, format_value, name_su
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper, make_rows
 from gym_gazebo2.algos.report.run_data import RunData
+from gym_gazebo2.tasks import Measure
 
 __all__ = ["describe", "describe_evaluation", "format_duration", "get_configuration", "get_cost", "get_figures", "get_results"]
 
@@ -28,18 +29,23 @@ def format_duration(seconds: float | None) -> tuple[str, str]:
 
 def describe(data: RunData) -> str:
     """Return one or two sentences that say how the run went."""
-    arms = "one arm" if data.config.num_envs == 1 else f"{data.config.num_envs} arms side by side"
+    kind = "arm" if data.measures else "environment"
+    arms = f"one {kind}" if data.config.num_envs == 1 else f"{data.config.num_envs} {kind}s side by side"
     learned = f"{data.steps:,} steps in {' '.join(format_duration(data.wall_s))} on {arms}"
     first = f"{learned}." if data.training else f"{learned} so far; the training is not finished."
     if (result := data.evaluation) is None:
         return f"{first} Not evaluated yet."
     noise = f" from starts up to {get_start_noise(data):g} rad from home" if get_start_noise(data) else ""
     measured = read_measured(result)
-    found = [f"{name_summary(m)} {show_measure(m, measured[name])}" for name, m in data.measures.items() if name in measured]
+    found = [_describe_value(m, measured[name]) for name, m in data.measures.items() if name in measured]
     if result["success_rate"] is not None:
         found.append(f"{round(result['success_rate'] * result['runs'])} of {result['runs']} succeeded")
     ended = ", ".join(found or [f"mean reward {format_value(result['mean_reward'])}"])
     return f"{first} In {result['runs']} runs{noise}: {ended}."
+
+
+def _describe_value(measure: Measure, value: float) -> str:
+    return f"{measure.label} {show_measure(measure, value)}{' (RMS)' if measure.summary == 'rms' else ''}"
 
 
 def get_start_noise(data: RunData) -> float | None:

@@ -57,6 +57,7 @@ def plot_reward(data: RunData, axis: Axis) -> Plot:
 def plot_measure(data: RunData, axis: Axis, name: str) -> Plot:
     """Return a measure at the end of every episode and in the evaluations, on a logarithmic axis if it spans decades."""
     measure, episodes = data.measures[name], data.episodes
+    unit = f" [{measure.unit}]" if measure.unit else ""
     ends = measure.scale * episodes.measures.get(name, np.full(len(episodes), np.nan))
     at, values = axis.read(data, name)
     values = measure.scale * values
@@ -69,7 +70,14 @@ def plot_measure(data: RunData, axis: Axis, name: str) -> Plot:
         Series("trend", trend_x, np.exp(trend) if log else trend, "line", 4),
         Series("evaluations, RMS" if measure.summary == "rms" else "evaluations", at, values, "points", 1),
     )
-    return Plot(f"{measure.title}, at the end", axis.label, _keep(series), log=log, rules=_make_rules(data, name))
+    return Plot(
+        f"{_capitalize(measure.label)} at the end{unit}", axis.label, _keep(series), log=log, rules=_make_rules(data, name)
+    )
+
+
+def _capitalize(label: str) -> str:
+    """Return a label with a capital first letter; the rest stays, as it may hold names."""
+    return label[:1].upper() + label[1:]
 
 
 def _make_rules(data: RunData, name: str) -> tuple[tuple[float, str], ...]:

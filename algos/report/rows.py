@@ -91,6 +91,8 @@ def make_rows(evaluation: Mapping[str, Any], measures: Mapping[str, Measure]) ->
             rows[name] = (label, "never" if evaluation[name] is None else form.format(evaluation[name]))
     if "success_rate" not in rows:  # without success there is no goal to reach
         rows.pop("median_steps_to_goal", None)
+    if not measures and evaluation.get("time_to_target_s") is None:  # most likely there is no target at all
+        rows.pop("time_to_target_s", None)
     return rows
 
 

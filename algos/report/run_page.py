@@ -17,6 +17,7 @@ from gym_gazebo2.algos.report.accuracy import plot_views
 from gym_gazebo2.algos.report.axes import AXES, make_axis, spans_decades
 from gym_gazebo2.algos.report.learning import get_constants, plot_internals, plot_measure, plot_reward, plot_success
 from gym_gazebo2.algos.report.page import text
+from gym_gazebo2.algos.report.rows import get_paper
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import SIZE, FilmedEpisode, encode_film, film_episode
 from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
@@ -157,14 +158,18 @@ def _make_accuracy(data: RunData) -> str:
     views = [page.make_plot(plot, f"view-{i}") for i, plot in enumerate(plot_views(data.evaluation, threshold_mm))]
     title = "Accuracy and repeatability" if views else "Evaluation"
     result = data.evaluation
-    name = f"{result['env']}, {result['algo']} ({result.get('model', 'model')}), {result['runs']} runs on {result['backend']}"
-    about = f"{name}." + (
+    name = f"{result['env']}, {result['algo']} ({result.get('model', 'model')}), {result['runs']} runs"
+    where = f" on {result['backend']}" if result["backend"] else ""
+    about = f"{name}{where}." + (
         " The plots show where the tool stood at the end, around the goal. Accuracy is the distance from the goal, "
         "repeatability the distance from the mean."
         if views
         else ""
     )
-    table = page.make_table(("", "here", "2019 paper, 1 / 8 workers"), results, "narrow")
+    if get_paper(data.config.env):
+        table = page.make_table(("", "here", "2019 paper, 1 / 8 workers"), results, "narrow")
+    else:
+        table = page.make_table((), [row[:2] for row in results], "narrow")
     return (
         f'<section><h2>{title}</h2><p class="about">{text(about)}</p>'
         f"{page.make_grid(views, 'small') if views else ''}{table}</section>"
