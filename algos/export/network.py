@@ -1,4 +1,4 @@
-"""Export a policy to ONNX: observation in, action out, normalisation included; and a script that runs it without us."""
+"""Export a policy, with its normalisation, to ONNX or TorchScript, and a script that runs it without this package."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ from gym_gazebo2.robots import make_robot
 __all__ = ["FORMATS", "ExportConfig", "export"]
 
 FORMATS = {"onnx": "policy.onnx", "torchscript": "policy.pt"}
-"""Format → file name."""
+"""A dictionary from a format to the name of the file."""
 CLIP, EPSILON = 10.0, 1e-8
-"""Of stable-baselines3's VecNormalize: observations are clipped to ±10 deviations; added to the variance."""
+"""Constants of stable-baselines3's VecNormalize: observations are clipped to ± CLIP standard deviations, and EPSILON is added
+to the variance. Other values here would change the policy's input."""
 MEMORY = ("memory_h", "memory_c")
-"""Of a policy with a long short-term memory: hidden and cell state."""
+"""Names of the hidden and the cell state of a policy with a long short-term memory (LSTM)."""
 SCRIPT = Path(__file__).with_name("run_exported.py")
+"""The script that is written beside an ONNX file. It needs NumPy and onnxruntime only."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ class ExportConfig:
     out: str | None = None
 
     def __post_init__(self) -> None:
-        """Reject what does not exist."""
+        """Reject unknown formats and models."""
         if self.format not in FORMATS:
             raise UnknownNameError("format", self.format, FORMATS)
         if self.model not in MODELS:
@@ -65,28 +67,30 @@ class ExportConfig:
 
 @add_advice("Or choose another folder with --out.")
 def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) -> list[Path]:
-    """Write the policy of a run; its observations are the environment's, its actions between −1 and 1.
+    """Write the policy of a run. Its inputs are the environment's observations, its output is an action between −1 and 1.
 
-    The file's metadata say what actions mean: control, control_dt [s], control_speed [rad/s], joint names and limits [rad].
-    A recurrent policy's memory goes in after the observations and comes out after the action, (layers, n, width) each by the
-    names of the metadata's "memory"; it is zero where an episode begins.
+    The metadata of the file hold the meaning of actions: control, control_dt [s], control_speed [rad/s], joint names and limits
+    [rad]. A recurrent policy has further inputs after the observations and further outputs after the action: its memory, of
+    shape (layers, n, width) each, under the names in the metadata's "memory". The memory is zero at the start of an episode.
 
     Args:
         path: The run's folder.
-        config: What to write, and where.
+        config: The format, the model and the folder.
 
     Returns:
         The files written.
 
     Raises:
-        RunError: There is no finished run, its model is corrupt, or the folder cannot be written to.
+        RunError: There is no finished run, or its model is corrupt.
+        WriteError: The folder cannot be written to.
+        UnsupportedError: The run's environment is no arm of this package.
         MissingDependencyError: ``onnx`` is not installed.
     """
     run = RunFolder.open(path)
     file = read_model_file(run.get_model(config.model))
     if "robot" not in file.action:
         raise UnsupportedError(
-            f"Cannot export a policy of {file.config.env}: only those of this package's arms have a known meaning of actions. "
+            f"Cannot export a policy of {file.config.env}: the meaning of actions is known for arms of gym_gazebo2 only. "
             f"Load {file.path} with stable-baselines3."
         )
     policy = _Deployed(file)
@@ -102,14 +106,14 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
 
 
 def describe(file: ModelFile) -> dict[str, Any]:
-    """Return what a deployment must know besides the network: the meaning of actions, and the joints' limits [rad]."""
+    """Return the metadata that a deployment needs besides the network: the meaning of actions, and the joint limits [rad]."""
     robot = make_robot(file.action["robot"])
     limits = {"lower": robot.lower.tolist(), "upper": robot.upper.tolist(), "home": robot.home.tolist()}
     return {"env": file.config.env, "algo": file.config.algo, **file.action, **limits}
 
 
 class _Deployed(nn.Module):
-    """What a deployment runs: normalise, act deterministically, clip."""
+    """The network of a deployment: normalises observations, acts deterministically, and clips the action."""
 
     def __init__(self, file: ModelFile) -> None:
         super().__init__()
@@ -127,28 +131,29 @@ class _Deployed(nn.Module):
             self._keep_statistics(index, name, file.normalization)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return actions (n, dof), and the memory where there is one.
+        """Return actions (n, dof), and the new memory of a recurrent policy.
 
         Args:
             *inputs: Observations (n, …) in the order of ``names``, then the memory (layers, n, width).
         """
-        seen = [self._normalize(index, value) for index, value in enumerate(inputs[: len(self.names)])]
-        given = dict(zip(self.names, seen, strict=True)) if isinstance(self.space, spaces.Dict) else seen[0]
-        action, memory = self._remember(given, inputs[len(self.names) :])
+        parts = [self._normalize(index, value) for index, value in enumerate(inputs[: len(self.names)])]
+        observation = dict(zip(self.names, parts, strict=True)) if isinstance(self.space, spaces.Dict) else parts[0]
+        action, memory = self._act(observation, inputs[len(self.names) :])
         return (action.clamp(-1.0, 1.0) if self.choices is None else self.choices[action], *memory)
 
-    def _remember(self, given: Any, memory: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Return action and memory, of one step: the policy's own way looks at values, which a graph cannot follow."""
+    def _act(self, observation: Any, memory: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Return the action of one step, and the new memory."""
         policy = self.policy
         if not memory:
-            return policy._predict(given, deterministic=True), ()
-        features = BasePolicy.extract_features(policy, given, policy.pi_features_extractor)
+            return policy._predict(observation, deterministic=True), ()
+        # The recurrent policy's own forward pass branches on the values of episode starts, which a traced graph cannot.
+        features = BasePolicy.extract_features(policy, observation, policy.pi_features_extractor)
         latent, memory = policy.lstm_actor(features.unsqueeze(0), memory)
         distribution = policy._get_action_dist_from_latent(policy.mlp_extractor.forward_actor(latent.squeeze(0)))
         return distribution.get_actions(deterministic=True), memory
 
     def make_example(self) -> tuple[torch.Tensor, ...]:
-        """Return a batch of two observations, and two memories at an episode's start."""
+        """Return inputs for tracing: a batch of two observations, and the memories of two episodes at their start."""
         parts = [_get_part(self.space, name) for name in self.names]
         observations = (torch.as_tensor(np.stack([part.sample(), part.sample()])) for part in parts)
         return (*observations, *(torch.zeros(layers, 2, width) for layers, width in self.memory.values()))
@@ -161,7 +166,7 @@ class _Deployed(nn.Module):
 
     def _normalize(self, index: int, value: torch.Tensor) -> torch.Tensor:
         if self.are_images[index]:
-            value = value.permute(0, 3, 1, 2)  # networks see channels first, the environment gives them last
+            value = value.permute(0, 3, 1, 2)  # the network expects channels first, the environment has them last
         if not hasattr(self, f"mean_{index}"):
             return value
         return ((value - getattr(self, f"mean_{index}")) / getattr(self, f"deviation_{index}")).clamp(-CLIP, CLIP)
@@ -179,7 +184,7 @@ def _get_part(space: spaces.Space[Any], name: str) -> spaces.Space[Any]:
 def _to_onnx(policy: _Deployed, about: dict[str, Any]) -> bytes:
     try:
         import onnx
-        import onnxscript  # noqa: F401  (torch needs it, and says so only deep inside)
+        import onnxscript  # noqa: F401  (torch needs it, and fails without it only deep inside the export)
     except ImportError as error:
         raise MissingDependencyError(error.name or "onnx", "export") from error
     names = [name or "observation" for name in policy.names]
@@ -195,7 +200,7 @@ def _to_onnx(policy: _Deployed, about: dict[str, Any]) -> bytes:
             verbose=False,
         )
     if program is None:
-        raise UnsupportedError("torch exported nothing, expected an ONNX program. Use --format torchscript.")
+        raise UnsupportedError("torch could not export this policy to ONNX. Use --format torchscript.")
     model = program.model_proto
     onnx.helper.set_model_props(model, {"gym_gazebo2": json.dumps(about)})
     onnx.checker.check_model(model)
@@ -214,7 +219,7 @@ def _to_torchscript(policy: _Deployed, about: dict[str, Any]) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch's distributions from checking values, which a trace cannot follow, and its exporter from warning."""
+    """Silence the exporter, and switch off the value checks of torch's distributions, which a traced graph cannot contain."""
     checks, silent = torch.distributions.Distribution._validate_args, logging.root.manager.disable
     torch.distributions.Distribution.set_default_validate_args(False)
     logging.disable(logging.WARNING)

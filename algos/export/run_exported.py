@@ -2,7 +2,8 @@
 
 python run_exported.py policy.onnx state.npz   # prints the action and the next set-point [rad]
 
-state.npz holds the observation by its names ("observation" where it has one part), "setpoint" and "q" [rad].
+state.npz holds the parts of the observation by name (an observation of one part is named "observation"), the current
+"setpoint" and the measured joint positions "q" [rad].
 """
 
 import json
@@ -17,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 class Policy:
-    """An exported policy: observations in, set-points out; one that remembers begins an episode with ``reset``."""
+    """An exported policy. Call ``reset`` at the start of an episode: a recurrent policy has a memory."""
 
     def __init__(self, path: str) -> None:
         """Read the file."""
@@ -26,23 +27,24 @@ class Policy:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Clear the memory."""
         sizes = self.about["memory"].items()
         self.memory = {name: np.zeros((layers, 1, width), np.float32) for name, (layers, width) in sizes}
 
     def act(self, observation: Mapping[str, Array]) -> Array:
-        """Return the action (dof,) between -1 and 1 for an observation, arrays by name, and remember."""
+        """Return the action (dof,) between -1 and 1 for an observation, given as arrays by name, and update the memory."""
         names = [given.name for given in self.session.get_inputs() if given.name not in self.memory]
-        seen = {name: observation[name][None] for name in names}
-        action, *memory = self.session.run(None, {**seen, **self.memory})
+        batch = {name: observation[name][None] for name in names}
+        action, *memory = self.session.run(None, {**batch, **self.memory})
         self.memory = dict(zip(self.memory, memory, strict=True))
         return action[0]
 
     def move(self, action: Array, setpoint: Array, q: Array) -> Array:
-        """Return the set-point [rad] one control period later, q being the measured joint positions [rad]."""
+        """Return the set-point [rad] one control period later. ``q`` are the measured joint positions [rad]."""
         lower, upper = np.array(self.about["lower"]), np.array(self.about["upper"])
         travel = np.array(self.about["control_speed"]) * self.about["control_dt"]
         target = setpoint + action * travel if self.about["control"] == "delta" else lower + (action + 1) / 2 * (upper - lower)
+        # At most three periods ahead of the arm: an arm that an obstacle holds must not store up a long way to go.
         near = np.clip(target, q - 3 * travel, q + 3 * travel)
         return np.clip(setpoint + np.clip(near - setpoint, -travel, travel), lower, upper)
 

@@ -1,4 +1,4 @@
-"""The two axes of a training, wall time and steps, and the plots of its episodes and evaluations against either."""
+"""The horizontal axis of a plot of a training: wall time or environment steps."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ Array = NDArray[np.float64]
 AxisName = Literal["wall", "steps"]
 
 AXES: tuple[AxisName, ...] = ("wall", "steps")
+"""The axes that a page offers, the first one shown at first."""
 DECADES = 30.0
-"""Values whose largest is this many times the smallest are drawn on a logarithmic axis."""
+"""An axis is logarithmic if its largest value is more than this many times its smallest."""
 UNITS = ((7200.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
-"""Shortest time for a unit [s], its length [s], its name."""
+"""Units of wall time: the shortest training that uses the unit [s], the length of the unit [s], and its name."""
 OUTLIERS = 0.5
-"""Share of the episodes at each end that may lie outside of a frame [%]."""
+"""Share of the episodes at each end of the values that may lie outside of the frame [%]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """What a training is plotted against.
+    """A horizontal axis.
 
     Attributes:
         name: "wall" or "steps".
-        label: What stands below the plot.
-        scale: Seconds or steps in its unit.
+        label: Its label, with the unit.
+        scale: Seconds or steps per unit.
     """
 
     name: AxisName
@@ -40,15 +41,15 @@ class Axis:
     scale: float
 
     def choose(self, wall_s: Array, steps: Array) -> Array:
-        """Return the places of points, given both."""
+        """Return the places (n,) of points whose wall times [s] and steps are known."""
         return (wall_s if self.name == "wall" else steps) / self.scale
 
     def place(self, data: RunData, steps: Array) -> Array:
-        """Return the places of points, given their steps."""
+        """Return the places (n,) of points of which only the steps are known."""
         return self.choose(data.get_wall(steps), steps)
 
     def read(self, data: RunData, column: str) -> tuple[Array, Array]:
-        """Return places and values of a column of the evaluations during a training."""
+        """Return places and values (m,) of a column of the evaluations during a training; empty without such a column."""
         x, values = self.choose(data.curve["wall_s"], data.curve["steps"]), data.curve.get(column, np.empty(0))
         if not len(values):
             return np.empty(0), np.empty(0)
@@ -57,7 +58,7 @@ class Axis:
 
 
 def make_axis(name: AxisName, runs: Iterable[RunData]) -> Axis:
-    """Return an axis in a unit that suits the longest of the runs."""
+    """Return an axis, in a unit that suits the longest run."""
     if name == "steps":
         return Axis(name, "environment steps", 1.0)
     longest = max(run.wall_s for run in runs)
@@ -66,7 +67,10 @@ def make_axis(name: AxisName, runs: Iterable[RunData]) -> Axis:
 
 
 def choose_limits(dots: Array, lines: Iterable[Array]) -> tuple[tuple[float, float] | None, int]:
-    """Return the ends of an axis that shows all lines and all but the outliers of the dots, and how many those are."""
+    """Return the ends of an axis that shows all lines, and all dots except outliers; and the number of dots outside of it.
+
+    A few bad episodes would otherwise squeeze all others into a thin stripe.
+    """
     parts = [line for line in lines if len(line)]
     if len(dots):
         parts.append(np.percentile(dots, [OUTLIERS, 100.0 - OUTLIERS]))

@@ -189,7 +189,7 @@ def _make_runs(groups: Sequence[Group], columns: Sequence[Column], folder: Path)
             text(f"{group.env}, {group.label}"),
             str(run.config.seed),
             text(facts.describe_evaluation(run)),
-            *(_show(column, column.read(run)) for column in columns),
+            *(_format_cell(column, column.read(run)) for column in columns),
         ]
         for group in groups
         for run in group.runs
@@ -227,7 +227,7 @@ def _summarize(group: Group, groups: Sequence[Group], columns: Sequence[Column])
             continue
         median = float(np.median(values))
         best = max((column.better * float(np.median(v)) for g in groups if (v := _get_values(g, column))), default=0.0)
-        shown = _show(column, median)
+        shown = _format_cell(column, median)
         shown = f"<b>{shown}</b>" if len(groups) > 1 and column.better and column.better * median == best else shown
         low, high = (column.form.format(edge) for edge in (min(values), max(values)))
         missing = f", {len(values)} of {len(group.runs)}" if len(values) < len(group.runs) else ""
@@ -240,7 +240,7 @@ def _get_values(group: Group, column: Column) -> list[float]:
     return [value for run in group.runs if (value := column.read(run)) is not None]
 
 
-def _show(column: Column, value: float | None) -> str:
+def _format_cell(column: Column, value: float | None) -> str:
     return "–" if value is None else column.form.format(value)
 
 

@@ -1,4 +1,4 @@
-"""The numbers behind curves: means over episodes, trends, and the spread over runs. Pure functions of arrays."""
+"""Compute curves from episodes and runs: running means, trends, and the spread over runs. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ __all__ = ["Band", "compute_band", "compute_running_mean", "compute_trend", "kee
 Array = NDArray[np.float64]
 
 BANDWIDTH = 0.08
-"""Width of a trend's weights, as a share of the range."""
+"""Standard deviation of the weights of a trend, as a share of the range of x."""
 BINS = 400
+"""Number of bins of a trend. The bins are much narrower than the bandwidth, so they do not change the trend visibly."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Band:
-    """Several runs' curves as one.
+    """The curves of several runs, combined.
 
     Attributes:
-        x: (m,) from the first point that all runs have to the last one.
+        x: (m,) places, from the first to the last one where all runs have values.
         median: (m,) median over the runs.
-        low: (m,) least.
-        high: (m,) greatest.
+        low: (m,) smallest value of the runs.
+        high: (m,) largest value of the runs.
     """
 
     x: Array
@@ -35,7 +36,7 @@ class Band:
 
 
 def compute_running_mean(values: Array, window: int = 100) -> Array:
-    """Return the mean of the last ``window`` values at each of the n values, of fewer where there are not so many yet."""
+    """Return, at each of n values, the mean of the last ``window`` values up to there, or of all if there are fewer."""
     sums = np.cumsum(np.insert(np.asarray(values, dtype=float), 0, 0.0))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - window, 0)
@@ -43,19 +44,22 @@ def compute_running_mean(values: Array, window: int = 100) -> Array:
 
 
 def compute_trend(x: Array, y: Array, num_points: int = 120) -> tuple[Array, Array]:
-    """Return a smooth trend: straight lines fitted to the neighbourhood of each point, with Gaussian weights.
+    """Return a smooth trend by local linear regression with Gaussian weights.
+
+    See Fan and Gijbels, "Local Polynomial Modelling and Its Applications", 1996. Unlike a moving average it has no bias at
+    the ends of a sloped curve.
 
     Args:
         x: (n,) places, ascending.
         y: (n,) values.
-        num_points: Points of the trend m.
+        num_points: Number m of points of the trend.
 
     Returns:
-        (m,) places and (m,) values; empty where x spans no range.
+        (m,) places and (m,) values; both empty if there are fewer than three values, or if all have the same place.
     """
     if len(x) < 3 or x[-1] <= x[0]:
         return np.empty(0), np.empty(0)
-    # Bins first, so that a million episodes cost no more than hundreds.
+    # The mean of each bin replaces its values: the cost of the regression then does not grow with the number of episodes.
     index = np.minimum(((x - x[0]) / (x[-1] - x[0]) * BINS).astype(int), BINS - 1)
     count = np.bincount(index, minlength=BINS)
     filled = count > 0
@@ -64,20 +68,21 @@ def compute_trend(x: Array, y: Array, num_points: int = 120) -> tuple[Array, Arr
     at = np.linspace(bin_x[0], bin_x[-1], num_points)
     offset = (bin_x - at[:, None]) / (BANDWIDTH * (x[-1] - x[0]))
     kernel = weight * np.exp(-0.5 * np.square(offset))
+    # Weighted moments of the places (s) and of the values (t); the intercept of the fitted line is the trend's value.
     s0, s1, s2 = (np.sum(kernel * offset**k, axis=1) for k in range(3))
     t0, t1 = (np.sum(kernel * offset**k * bin_y, axis=1) for k in range(2))
     determinant = s0 * s2 - s1 * s1
-    is_flat = determinant <= 1e-12 * s0 * s0  # one bin alone in its neighbourhood: no slope to fit
+    is_flat = determinant <= 1e-12 * s0 * s0  # a single bin near this point determines no slope
     return at, np.where(is_flat, t0 / s0, (s2 * t0 - s1 * t1) / np.where(is_flat, 1.0, determinant))
 
 
 def compute_band(curves: Sequence[tuple[Array, Array]], num_points: int = 160, log: bool = False) -> Band:
-    """Return median and range of several curves, where all of them have values.
+    """Return median and range of several curves, over the places where all of them have values.
 
     Args:
-        curves: Places, ascending, and values of each run; at least one, none of them empty.
-        num_points: Points of the band m.
-        log: Interpolate the logarithm of positive values.
+        curves: Places (ascending) and values of each run; at least one curve, and none of them empty.
+        num_points: Number m of points of the band.
+        log: Interpolate the logarithms. All values must be positive.
     """
     start, end = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
     grid = np.linspace(start, max(start, end), num_points)
@@ -86,13 +91,13 @@ def compute_band(curves: Sequence[tuple[Array, Array]], num_points: int = 160, l
 
 
 def keep_last(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return a curve with the last value only at places that have several, as arms that end together give."""
+    """Return a curve with one value per place, the last one. Arms whose episodes end together give several."""
     last = np.flatnonzero(np.append(x[1:] != x[:-1], True)) if len(x) else np.empty(0, dtype=np.int64)
     return x[last], y[last]
 
 
 def thin(count: int, most: int) -> NDArray[np.int64]:
-    """Return the indices of at most ``most`` of ``count`` values, evenly spread, the last one always among them."""
+    """Return the indices of at most ``most`` of ``count`` values, evenly spread, with the first and the last one."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 

@@ -1,4 +1,4 @@
-"""Runs that repeat each other with other seeds, found among several."""
+"""Group runs that differ in their seeds only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gym_gazebo2.algos.report.run_data import RunData
 
 __all__ = ["Group", "group_runs"]
 
-APART = ("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds")
-"""Arguments that make no group of their own, or make one anyway."""
-DERIVED = ("eval_every", "eval_runs")
+IGNORED = ("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds", "eval_every", "eval_runs")
+"""Fields ignored when grouping runs: groups are made per id and algorithm anyway, hyperparameters are compared one by one, and
+the others do not change what is learned."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,9 @@ def group_runs(runs: Sequence[RunData]) -> list[Group]:
         own = arguments[id(run)]
         differing = [name for name in own if any(arguments[id(peer)].get(name) != own[name] for peer in peers)]
         differing += sorted({name for peer in peers for name in arguments[id(peer)]} - set(own))
-        label = ", ".join([run.config.algo, *(f"{name.replace('_', ' ')} {_show(own.get(name))}" for name in differing)])
+        label = ", ".join(
+            [run.config.algo, *(f"{name.replace('_', ' ')} {_format_argument(own.get(name))}" for name in differing)]
+        )
         members.setdefault((run.config.env, label), []).append(run)
     seen: dict[str, int] = {}
     groups = []
@@ -54,11 +56,11 @@ def group_runs(runs: Sequence[RunData]) -> list[Group]:
 
 def _get_arguments(run: RunData) -> dict[str, Any]:
     """Return what a run was asked to do, the algorithm's own arguments included."""
-    own = {name: value for name, value in vars(run.config).items() if name not in (*APART, *DERIVED)}
+    own = {name: value for name, value in vars(run.config).items() if name not in IGNORED}
     return own | dict(run.config.hyperparameters)
 
 
-def _show(value: Any) -> str:
+def _format_argument(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,8 +1,9 @@
 "use strict";
-// Interaction only: pointing at a plot tells the nearest value. The page is whole without it.
+// Shows the nearest value when the pointer is over a plot. The page is complete without this script.
 const SVG = "http://www.w3.org/2000/svg";
-const show = value => value.toLocaleString("en-US", {maximumSignificantDigits: 4});
+const format = value => value.toLocaleString("en-US", {maximumSignificantDigits: 4});
 
+// Returns the point nearest to a place in the SVG's pixels. Horizontal distance counts twice: people point at a time or step.
 function findNearest(series, x, y) {
   let best = null;
   for (const line of series) for (const point of line.points) {
@@ -32,7 +33,7 @@ for (const plot of document.querySelectorAll(".plot")) {
     mark.style.stroke = `var(--${line.color})`;
     svg.appendChild(mark);
     const there = new DOMPoint(px, py).matrixTransform(svg.getScreenCTM());
-    tip.textContent = name || `${line.name}: ${show(y)} at ${show(x)} ${x_label}`;
+    tip.textContent = name || `${line.name}: ${format(y)} at ${format(x)} ${x_label}`;
     tip.classList.add("on");
     const half = tip.offsetWidth / 2 + 4;
     tip.style.left = `${Math.min(Math.max(there.x - box.left, half), box.width - half)}px`;

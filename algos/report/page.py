@@ -1,4 +1,4 @@
-"""A self-contained page from parts: the style sheet, the script and every picture stand in the file itself."""
+"""Build a self-contained page: style sheet, script and pictures are all part of the file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from gym_gazebo2.algos.report.figure import Circle, Plot, draw, name_color
 __all__ = ["Cell", "make_data_uri", "make_figures", "make_grid", "make_page", "make_plot", "make_switch", "make_table", "text"]
 
 Cell = str
-"""HTML of a table's cell."""
+"""The content of a table's cell, as HTML."""
 
 LEGEND = {"line": "", "points": "mark", "dots": "dot", "cross": "cross", "band": "band"}
+"""A dictionary from the kind of a series to the CSS class of its entry in the legend."""
 
 
 def text(value: object) -> str:
@@ -24,7 +25,7 @@ def text(value: object) -> str:
 
 
 def make_data_uri(content: bytes, kind: str) -> str:
-    """Return a file as an address that holds it."""
+    """Return a file's content as a data URI, such as "data:image/png;base64,…"."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
@@ -32,8 +33,8 @@ def make_page(title: str, body: str) -> str:
     """Return a whole page.
 
     Args:
-        title: What the window is called.
-        body: HTML of the page's parts.
+        title: Title of the browser's window.
+        body: The content of the page, as HTML.
     """
     folder = resources.files("gym_gazebo2.algos.report")
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
@@ -47,14 +48,15 @@ def make_page(title: str, body: str) -> str:
 
 
 def make_plot(plot: Plot, key: str, classes: str = "") -> str:
-    """Return a plot with its title, legend and hints.
+    """Return a plot with its title and legend, and with the points that ``page.js`` shows under the pointer.
 
     Args:
-        plot: What to draw.
+        plot: The plot.
         key: A name that is unique in the page.
-        classes: CSS classes besides.
+        classes: Further CSS classes.
     """
     drawing = draw(plot, key)
+    # A name with "</script>" must not end the script: "<" is written as an escape of JSON.
     hints = json.dumps({"x_label": plot.x_label, "series": drawing.hints}, ensure_ascii=False).replace("<", "\\u003c")
     note = f'<p class="note">{text(plot.note)}</p>' if plot.note else ""
     return (
@@ -64,12 +66,15 @@ def make_plot(plot: Plot, key: str, classes: str = "") -> str:
 
 
 def make_grid(plots: Iterable[str], classes: str = "") -> str:
-    """Return plots side by side, as many as there is room for."""
+    """Return plots side by side, as many per row as the page is wide enough for."""
     return f'<div class="grid {classes}">{"".join(plots)}</div>'
 
 
 def make_switch(name: str) -> str:
-    """Return the choice between wall time and steps; it needs no script. The plots' grid must follow it."""
+    """Return the choice between wall time and steps, to be followed by the grid of the plots.
+
+    It works without a script: the style sheet hides the plots of the other axis.
+    """
     inputs = "".join(
         f'<input class="axis" type="radio" name="{name}" id="{name}-{axis}"{" checked" if axis == "wall" else ""}>'
         for axis in ("wall", "steps")
@@ -79,24 +84,24 @@ def make_switch(name: str) -> str:
 
 
 def make_table(head: Sequence[str], rows: Iterable[Sequence[Cell]], classes: str = "", caption: str = "") -> str:
-    """Return a table; on a phone, one of class "stack" becomes a list a row.
+    """Return a table. On a narrow screen, each row of a table of class "stack" becomes a list of labelled values.
 
     Args:
-        head: Names of the columns; none: a table without a head.
-        rows: HTML of the cells.
+        head: Names of the columns; empty: a table without a head.
+        rows: The cells, as HTML.
         classes: CSS classes.
-        caption: What stands above it.
+        caption: Text above the table; "" for none.
     """
     labels = [*map(text, head)] if head else None
     top = f"<thead><tr>{''.join(f'<th>{label}</th>' for label in labels)}</tr></thead>" if labels else ""
-    told = labels if "stack" in classes else None
-    body = "".join(f"<tr>{''.join(_make_cell(cell, i, told) for i, cell in enumerate(row))}</tr>" for row in rows)
+    cell_labels = labels if "stack" in classes else None
+    body = "".join(f"<tr>{''.join(_make_cell(cell, i, cell_labels) for i, cell in enumerate(row))}</tr>" for row in rows)
     title = f"<caption>{text(caption)}</caption>" if caption else ""
     return f'<div class="scroll"><table class="{classes}">{title}{top}<tbody>{body}</tbody></table></div>'
 
 
 def make_figures(values: Mapping[str, tuple[str, str]]) -> str:
-    """Return the few numbers that matter most: what each is → the number and its unit."""
+    """Return the headline figures of a page, from a dictionary of name → number and unit."""
     items = (f"<div><dd>{text(v)}<small>{text(unit)}</small></dd><dt>{text(k)}</dt></div>" for k, (v, unit) in values.items())
     return f'<dl class="figures">{"".join(items)}</dl>'
 
@@ -117,6 +122,6 @@ def _name_ring(circle: Circle) -> str:
     return "ring ink" if circle.color is None else "ring"
 
 
-def _make_entry(label: str, kind: str, color: int | None, otherwise: str = "ink") -> str:
-    name = otherwise if color is None else name_color(color)
+def _make_entry(label: str, kind: str, color: int | None, default: str = "ink") -> str:
+    name = default if color is None else name_color(color)
     return f'<li class="{kind}" style="--c:var(--{name})"><i></i>{text(label)}</li>'

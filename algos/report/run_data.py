@@ -84,13 +84,13 @@ class RunData:
 
     @property
     def model(self) -> Path | None:
-        """The model that was evaluated, or the best that there is; None before the first."""
+        """The model to show: the evaluated one, else the last, else the best so far. None before the first."""
         names = ((self.evaluation or {}).get("model"), *MODELS)
         paths = (self.run.get_model(name) for name in names if name in MODELS)
         return next((path for path in paths if path.is_file()), None)
 
     def get_wall(self, steps: Array) -> Array:
-        """Return the wall time at which the training had made so many steps [s]."""
+        """Return the wall times [s] at which the training had made these numbers of steps, by linear interpolation."""
         known = np.concatenate([[0.0], self.episodes.steps, self.curve["steps"], [self.steps]])
         times = np.concatenate([[0.0], self.episodes.wall_s, self.curve["wall_s"], [self.wall_s]])
         order = np.lexsort((times, known))
@@ -101,7 +101,7 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
     """Read a run.
 
     Raises:
-        RunError: There is no run, or a file of it is corrupt.
+        RunError: The folder holds no run, or a file of it is corrupt.
     """
     run = RunFolder.open(path)
     config, about = run.read_description()

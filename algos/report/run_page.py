@@ -33,7 +33,7 @@ class ReportConfig:
     """Write the report of a run.
 
     Attributes:
-        price_per_hour: What the machine costs an hour, in any currency.
+        price_per_hour: Price of the machine per hour, in any currency.
         video: Film an episode of the arm.
     """
 
@@ -41,7 +41,7 @@ class ReportConfig:
     video: bool = True
 
     def __post_init__(self) -> None:
-        """Reject what cannot work."""
+        """Reject an invalid price."""
         check_price(self.price_per_hour)
 
 
@@ -55,18 +55,19 @@ def check_price(price_per_hour: float | None) -> None:
 def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConfig()) -> list[Path]:
     """Write ``report.html`` into a run's folder, with ``learning_curve.png``, ``arm.png`` and ``arm.webp``.
 
-    A run may still be training or wait for its evaluation: the page tells what there is. Without an OpenGL driver the arm is
-    left out, with a warning that says what to install.
+    A run may still be training or wait for its evaluation: the page shows what exists. Without an OpenGL driver the film is
+    left out, with a warning that names the package to install.
 
     Args:
         path: The run's folder.
-        config: What to tell.
+        config: The content of the report.
 
     Returns:
         The files written.
 
     Raises:
-        RunError: There is no run, or a file of it is corrupt.
+        RunError: The folder holds no run, or a file of it is corrupt.
+        WriteError: A file cannot be written.
         MissingDependencyError: matplotlib is not installed.
     """
     data = read_run(path)

@@ -1,4 +1,4 @@
-"""JSON files of a run: how they are written, and checks of the values read from them."""
+"""Write the JSON files of a run, and check values read from them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["is_number", "is_number_or_none", "to_json"]
 
 
 def to_json(value: dict[str, Any]) -> bytes:
-    """Return a JSON file's content; NaN is none of JSON's."""
+    """Return the content of a JSON file. NaN and infinity raise a ValueError, as JSON has neither."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value read from JSON is a finite number."""
+    """Return whether a value read from JSON is a finite number. Python counts ``True`` as an integer; here it is no number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_number_or_none(value: Any) -> bool:
-    """Tell whether a value read from JSON is a finite number or null."""
+    """Return whether a value read from JSON is a finite number or null."""
     return value is None or is_number(value)
