@@ -1,4 +1,4 @@
-"""Names that several modules accept for the same choice. This module imports nothing, so that all can import it."""
+"""Names that several modules accept for the same choice. This module imports nothing of the project, so all can import it."""
 
 from __future__ import annotations
 

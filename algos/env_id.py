@@ -1,4 +1,4 @@
-"""Environment ids: those that Gymnasium knows, and "module:Id", Gymnasium's own form for one that a module registers."""
+"""Environment ids: those registered with Gymnasium, and "module:Id", its form for an id that a module registers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gym_gazebo2.registration import ENVIRONMENTS
 __all__ = ["check_env_id", "drop_module", "get_spec"]
 
 KIND = "environment id"
-OWN = "One of your own is named with the module that registers it, as in my_module:Id, or that module is imported before."
-ON_PATH = "Where it is a file of yours, put its folder on PYTHONPATH."
+HINT = "An id of your own needs the module that registers it: write my_module:Id, or import the module first."
+PATH_HINT = "If the module is a file of yours, put its folder on PYTHONPATH."
 
 
 def check_env_id(env_id: str) -> None:
-    """Import the module of "module:Id", and see that Gymnasium knows the id.
+    """Import the module of "module:Id", and check that the id is registered with Gymnasium.
 
     Raises:
         UnknownNameError: There is no such id, or its module cannot be imported.
@@ -29,22 +29,22 @@ def check_env_id(env_id: str) -> None:
     if colon:
         _import(module, env_id)
     if drop_module(env_id) not in gymnasium.registry:
-        raise UnknownEnvError(KIND, env_id, ENVIRONMENTS, OWN)
+        raise UnknownEnvError(KIND, env_id, ENVIRONMENTS, HINT)
 
 
 def drop_module(env_id: str) -> str:
-    """Return the id alone, as tables and folders know it."""
+    """Return the id without its module, as tables and folders use it."""
     return env_id.rpartition(":")[2]
 
 
 def get_spec(env_id: str) -> EnvSpec:
-    """Return what Gymnasium knows of an id that ``check_env_id`` took."""
+    """Return Gymnasium's registration of an id that passed ``check_env_id``."""
     return gymnasium.spec(drop_module(env_id))
 
 
 def _import(module: str, env_id: str) -> None:
     try:
         importlib.import_module(module)
-    except Exception as error:  # whatever a module of the user's own raises is told with the id that asks for it
-        told = f"Its module {module!r} cannot be imported ({type(error).__name__}: {error}). {ON_PATH}"
-        raise UnknownEnvError(KIND, env_id, ENVIRONMENTS, told) from error
+    except Exception as error:  # a user's module may raise anything; the message names the id that needs the module
+        advice = f"Its module {module!r} cannot be imported ({type(error).__name__}: {error}). {PATH_HINT}"
+        raise UnknownEnvError(KIND, env_id, ENVIRONMENTS, advice) from error

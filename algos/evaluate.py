@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.evaluation.metrics import summarize
@@ -86,6 +87,7 @@ class Evaluation:
         measures: What the task measures, at the last state, over all episodes [SI units].
         success_interval: 95 % confidence interval of the success rate (Wilson 1927); None without one.
         mean_length: Mean number of steps of an episode.
+        env_kwargs: Other keywords of the environment than the training's, besides backend and start_noise.
     """
 
     env: str
@@ -111,6 +113,7 @@ class Evaluation:
     measures: dict[str, float] = dataclasses.field(default_factory=dict)
     success_interval: list[float] | None = None
     mean_length: float | None = None
+    env_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def evaluate(
@@ -152,6 +155,7 @@ def evaluate(
         **summarize(episodes, get_measures(file.config.env)),
         start_noise=kwargs.get("start_noise"),
         seed=config.seed,
+        env_kwargs={name: value for name, value in changes.items() if name not in ("backend", "start_noise")},
         **{name: training[name] for name in TRAINING},
         time_to_target_s=None if target is None else target[0],
     )

@@ -1,4 +1,4 @@
-"""Settings that work, as data: a row holds only what differs from the algorithm's defaults."""
+"""Tuned settings, as data: a row holds only values that differ from the algorithm's defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset", "has_pres
 
 Values = dict[str, Any]
 WIDE_START = 1.0
-"""Noise on the start pose that brings the tool to all of its workspace [rad]."""
+"""Noise on the start pose with which the tool starts anywhere in its workspace [rad]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Preset:
     Attributes:
         steps: Environment steps, over all arms.
         hyperparameters: Keywords of the algorithm.
-        num_envs: Number of arms that learn side by side.
-        start_noise: Half-width of the noise on the start pose [rad].
-        eval_runs: Episodes of an evaluation during training.
+        num_envs: Number of environments side by side.
+        start_noise: Half-width of the noise on the start pose [rad]; unused by environments without such noise.
+        eval_runs: Episodes per evaluation during training.
         normalize: Whether observations and rewards are normalised by running statistics.
-        normalize_reward: Whether rewards are; None as ``normalize``.
+        normalize_reward: Whether rewards are; None: as ``normalize``.
     """
 
     steps: int
@@ -83,7 +83,7 @@ _SETTINGS: dict[str, Preset] = {
     "tqc": Preset(150_000, _OFF_POLICY, num_envs=8),
     "dqn": Preset(150_000, {**_OFF_POLICY, "target_update_interval": 500, "exploration_fraction": 0.3}, num_envs=8),
 }
-"""Algorithm → what works on an arm, where an id has nothing of its own; steps are those of a fixed goal."""
+"""Algorithm → settings for an arm with a fixed goal; ids change them by their ``_Difficulty``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +95,8 @@ class _Difficulty:
         log_std_init: Initial log deviation of a Gaussian policy [1].
         normalize: As in ``Preset``.
         has_images: Whether the observation holds images, so that batches and buffers must be small.
-        has_goals: Whether goals are part of the observation, so that networks want to see the way to them, and hindsight to
-            start in many places.
+        has_goals: Whether goals are part of the observation. Networks then get the difference to the goal as an input, and
+            episodes start all over the workspace, so that hindsight sees many goals.
     """
 
     scale: float = 1.0
@@ -134,19 +134,19 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
 }
-"""Rows found by ``python -m benchmarks.tune``; they replace what would be composed."""
+"""Rows found by ``python -m benchmarks.tune``; they replace the composed ones."""
 
 FEW_EVAL_RUNS = 5
-"""Episodes of an evaluation during training, where each takes its own time."""
+"""Episodes per evaluation during training on a simulator with few arms, where episodes run one after the other."""
 
 _ONE_ARM: dict[tuple[str, str], Preset] = {
     ("SCARA-v0", "ppo"): Preset(20_000, {**_PPO_PLANAR, "n_steps": 400, "batch_size": 50}, num_envs=1, normalize=True),
 }
-"""Rows for a simulator with one arm, where steps are dear: smaller batches, more updates."""
+"""Rows for a simulator with one arm, where steps are expensive: smaller batches, more updates."""
 
 
 def _compose(env_id: str, algo: str) -> Preset:
-    """Return the algorithm's settings, changed by what the id is like."""
+    """Return the algorithm's settings, changed by the id's difficulty."""
     if (env_id, algo) in _TUNED:
         return _TUNED[env_id, algo]
     base, row = _SETTINGS[algo], _IDS[env_id]
@@ -165,7 +165,7 @@ def _compose(env_id: str, algo: str) -> Preset:
 
 
 PRESETS: dict[str, dict[str, Preset]] = {env_id: {algo: _compose(env_id, algo) for algo in _SETTINGS} for env_id in _IDS}
-"""Environment id → algorithm → preset."""
+"""Environment id → algorithm → preset. ``register_preset`` adds rows."""
 
 
 PAPER: dict[str, Preset] = {

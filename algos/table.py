@@ -1,4 +1,4 @@
-"""The table of algorithms: one row each, imported when used."""
+"""The table of algorithms: one row per algorithm, whose class is imported when it is used."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Algorithm:
         return getattr(importlib.import_module(module), name)
 
     def choose_policy(self, observation_space: spaces.Space[Any]) -> str:
-        """Return the name of the policy for such observations."""
+        """Return the name of the policy class for an observation space: Mlp, Cnn for images, MultiInput for dictionaries."""
         if isinstance(observation_space, spaces.Dict):
             kind = "MultiInput"
         else:
@@ -92,7 +92,7 @@ def get_algorithm(name: str) -> Algorithm:
     """Return a row of the table.
 
     Raises:
-        UnknownNameError: There is no such row.
+        UnknownNameError: There is no such algorithm.
     """
     if name not in ALGORITHMS:
         raise UnknownNameError("algorithm", name, ALGORITHMS)
@@ -148,8 +148,8 @@ def _is_unit_box(space: spaces.Space[Any]) -> bool:
 def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed: int) -> BaseAlgorithm:
     """Make an untrained model.
 
-    An off-policy algorithm learns a goal-conditioned task by hindsight experience replay, unless its hyperparameters name
-    another buffer.
+    An off-policy algorithm learns a goal-conditioned task by hindsight experience replay (Andrychowicz et al. 2017,
+    arXiv:1707.01495), unless its hyperparameters name another buffer.
 
     Args:
         algo: Row of ``ALGORITHMS``.

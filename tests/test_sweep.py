@@ -109,11 +109,22 @@ def test_a_grid_is_trained_once(tmp_path: Path) -> None:
     assert models[1].stat().st_mtime_ns == times[1]
 
 
+def test_ids_of_other_packages_are_swept_with_keywords_of_their_own(tmp_path: Path) -> None:
+    config = SweepConfig(env=("CartPole-v1",), seeds=(0,), steps=64, runs=2, jobs=1, out=str(tmp_path),
+                         hyper=("n_steps=32",), env_kwargs={"sutton_barto_reward": True})  # fmt: skip
+    [run] = sweep(config)
+    assert run.read_config().make_kwargs == {"sutton_barto_reward": True} and sweep(config) == [run]
+    with pytest.raises(RunError, match="env_kwargs is {'sutton_barto_reward': True}, asked for {}"):
+        sweep(replace(config, env_kwargs={}))
+    with pytest.raises(GymGazebo2Error, match="no keyword of CartPole-v1"):
+        replace(config, env_kwargs={"reward": 1})
+
+
 def test_results_of_another_command_are_none(tmp_path: Path) -> None:
     config = SweepConfig(**SMALL, seeds=(0,), hyper=("n_steps=2", "batch_size=32"), out=str(tmp_path))
     [run] = sweep(config)
     made = run.model.stat().st_mtime_ns
-    with pytest.raises(RunError, match="seed0 is of another command: steps is 64, asked for 128; .*--out"):
+    with pytest.raises(RunError, match="seed0 is the result of another command: steps is 64, asked for 128; .*--out"):
         sweep(replace(config, steps=128))
     evaluation = run.path / "evaluation.json"
     assert run.read_json(evaluation.name)["runs"] == 2 and sweep(replace(config, runs=3)) == [run]
@@ -152,7 +163,7 @@ def test_a_trial_that_fails_is_a_result_of_the_search(tmp_path: Path, sizes: str
         if done:
             assert {run.read_config().hyperparameters["batch_size"] for run in sweep(config)} == {32}
         else:
-            with pytest.raises(RunError, match="None of the 4 trials in .*SCARA-v0/ppo ended"):
+            with pytest.raises(RunError, match="All of the 4 trials in .*SCARA-v0/ppo failed"):
                 sweep(config)
         tried = Search(study, {}, 0)
         assert len(tried.get_tried()) == 4 > len(tried.get_done()) and not tried.get_open()
@@ -186,7 +197,7 @@ def test_a_search_tries_so_many_points(tmp_path: Path) -> None:
     assert [run.path for run in sweep(config)] == [run.path for run in runs]
     others = {"steps": 128, "seeds": (0, 1), "runs": 3, "search": ("gamma=float:0.5..0.6",), "hyper": ("n_steps=4",)}
     for name, value in others.items():
-        with pytest.raises(RunError, match=f"optuna.log is of another command: {name} is .*--out"):
+        with pytest.raises(RunError, match=f"optuna.log is the result of another command: {name} is .*--out"):
             sweep(replace(config, **{name: value}))
 
 

@@ -1,4 +1,4 @@
-"""What a sweep finds from before: whether it is a result of the same command."""
+"""Checks that results already in a sweep's folder belong to the same sweep."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from gym_gazebo2.errors import RunError
 __all__ = ["OTHER_OUT", "check_same", "check_stored", "read_evaluation"]
 
 OTHER_OUT = "Give the sweep another folder with --out."
-APART = ("out", "progress", "checkpoint_seconds", "hyperparameters")
-"""Arguments of a training that change nothing of its result, or are compared one by one."""
+NOT_COMPARED = ("out", "progress", "checkpoint_seconds", "hyperparameters")
+"""Fields of a training that do not change its result; hyperparameters are compared one by one instead."""
 
 
 def check_same(path: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], advice: str) -> None:
-    """Refuse what is stored unless it was asked for in the same way; names that it does not hold count as the same.
+    """Check that a stored result has the values that are asked for. Names that it does not hold count as equal.
 
     Args:
         path: Where it is stored.
-        stored: Name → value of what is there.
-        asked: Name → value of what is asked for now.
-        advice: What to do.
+        stored: Name → value of the stored result.
+        asked: Name → value asked for now.
+        advice: What to do about a difference, for the error.
 
     Raises:
-        RunError: They differ; the message says in what.
+        RunError: They differ; the message lists the differences.
     """
     differing = [name for name in asked if name in stored and stored[name] != asked[name]]
     if differing:
-        told = "; ".join(f"{name} is {stored[name]!r}, asked for {asked[name]!r}" for name in differing)
-        raise RunError(f"{path} is of another command: {told}. {advice}")
+        differences = "; ".join(f"{name} is {stored[name]!r}, asked for {asked[name]!r}" for name in differing)
+        raise RunError(f"{path} is the result of another command: {differences}. {advice}")
 
 
 def check_stored(path: Path, training: TrainConfig) -> None:
-    """Refuse a run, and an evaluation of it, that a sweep's own would not repeat but for the number of its episodes.
+    """Check that a run, and its evaluation, are results of this sweep; only the number of episodes may differ.
 
     Raises:
-        RunError: The run was asked for something else, was evaluated otherwise, or a file of it is corrupt.
+        RunError: The run or its evaluation has other settings, or one of its files is corrupt.
     """
     if not (path / "config.json").is_file():
         return
@@ -50,14 +50,14 @@ def check_stored(path: Path, training: TrainConfig) -> None:
     nothing = dict.fromkeys([*ours, *theirs])
     check_same(path, nothing | theirs, nothing | ours, OTHER_OUT)
     if (path / "evaluation.json").is_file():
-        own = vars(EvaluateConfig(start_noise=asked.start_noise, backend=asked.backend)).items()
+        own = (vars(EvaluateConfig(start_noise=asked.start_noise)) | {"backend": asked.backend or ""}).items()
         advice = f"Evaluate it again with: gym-gazebo2 evaluate {path}, or give the sweep another --out."
         stored, kept = run.read_json("evaluation.json"), {name: value for name, value in own if name != "runs"}
         check_same(path / "evaluation.json", stored, kept, advice)
 
 
 def read_evaluation(run: RunFolder, runs: int) -> Evaluation | None:
-    """Return a run's evaluation, or None where there is none of so many episodes."""
+    """Return a run's evaluation, or None if it has none with this number of episodes."""
     if not (run.path / "evaluation.json").is_file():
         return None
     stored, fields = run.read_json("evaluation.json"), {field.name for field in dataclasses.fields(Evaluation)}
@@ -65,4 +65,4 @@ def read_evaluation(run: RunFolder, runs: int) -> Evaluation | None:
 
 
 def _flatten(config: TrainConfig) -> dict[str, Any]:
-    return {name: value for name, value in vars(config).items() if name not in APART} | config.hyperparameters
+    return {name: value for name, value in vars(config).items() if name not in NOT_COMPARED} | config.hyperparameters

@@ -1,4 +1,4 @@
-"""Train many: ids, algorithms, seeds and hyperparameters, in parallel, resumable, with one page at the end."""
+"""Train many combinations of ids, algorithms, seeds and hyperparameters, in parallel and resumable."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from gym_gazebo2.tasks import Measure
 __all__ = ["Point", "SweepConfig", "sweep"]
 
 REWARD = Measure("mean reward", better="more")
-"""What a search maximises where the environment measures nothing."""
+"""The figure that a search maximises if the environment measures nothing."""
 
-OUTSIDE = (RunError, BackendError, MissingDependencyError, OSError, MemoryError)
-"""What says nothing about the hyperparameters: a trial that ends so stays open, and the same command tries it again."""
+EXTERNAL_ERRORS = (RunError, BackendError, MissingDependencyError, OSError, MemoryError)
+"""Errors that are no fault of the hyperparameters. A trial that ends with one stays open; the same command tries it again."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig:
-    """Train every combination of ids, algorithms, hyperparameters and seeds; give the same command again to go on.
+    """Train every combination of ids, algorithms, hyperparameters and seeds; run the same command again to continue.
 
     Attributes:
         env: Environment ids.
@@ -54,9 +54,9 @@ class SweepConfig:
         search: Ranges that Optuna searches, each NAME=KIND:LOW..HIGH (float, log, int) or NAME=choice:A,B.
         trials: Points that Optuna tries for every id and algorithm.
         steps: Environment steps of a training; None: the preset's.
-        env_kwargs: Keyword of every environment: its name follows the point, as in --env.backend gazebo.
-        runs: Episodes of an evaluation.
-        jobs: Trainings side by side; None: one a processor.
+        env_kwargs: Any keyword of the environments: its name follows the point, as in --env.backend gazebo.
+        runs: Episodes per evaluation.
+        jobs: Trainings side by side; None: one per processor.
         out: Folder of the sweep.
     """
 
@@ -96,8 +96,8 @@ class Point:
         env: Environment id.
         algo: Algorithm.
         seed: Seed.
-        hyperparameters: On top of the preset's.
-        folder: Its run folder.
+        hyperparameters: Hyperparameters on top of the preset's.
+        folder: Run folder.
     """
 
     env: str
@@ -109,16 +109,16 @@ class Point:
 
 @add_advice("Then run the command again, or choose another folder with --out.")
 def sweep(config: SweepConfig) -> list[RunFolder]:
-    """Train and evaluate what has no result yet.
+    """Train and evaluate the points that have no result yet.
 
     Returns:
-        The runs, those that were there already included.
+        All runs of the sweep, also those that were finished before.
 
     Raises:
-        RunError: The folder holds results of another command; or trainings failed, the others are done, and the message
-            names those that are not. A trial of a search whose training fails by its hyperparameters is a result of the
-            search, unless none of them ends.
-        MissingDependencyError: A search without Optuna.
+        RunError: The folder holds results of another command; or some trainings failed, which the message names, and the
+            others are done. In a search, a training that fails because of its hyperparameters is a result, unless every trial
+            fails.
+        MissingDependencyError: The sweep is a search, and Optuna is not installed.
     """
     jobs = config.jobs or len(os.sched_getaffinity(0))
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker)
@@ -143,7 +143,7 @@ def list_points(config: SweepConfig) -> Iterator[Point]:
 
 
 def name_point(values: dict[str, Any]) -> str:
-    """Return a folder's name for hyperparameters."""
+    """Return the name of the folder for hyperparameters."""
     return ",".join(f"{name}={value}" for name, value in values.items()).replace(os.sep, "_") or "preset"
 
 
@@ -162,11 +162,11 @@ def _check_points(config: SweepConfig) -> None:
     grid = list(make_grid({**parse_grid(config.hyper), **firsts}))
     for env, algo, values in itertools.product(config.env, config.algo, grid):
         trainings = [make_training(point, config) for point in _seed(config, env, algo, values, "")]
-        check_hyperparameters(algo, resolve(trainings[0]).hyperparameters)  # seeds are all that differs
+        check_hyperparameters(algo, resolve(trainings[0]).hyperparameters)  # the others differ by the seed alone
 
 
 def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str) -> list[Point]:
-    """Try so many points, every seed of each; a point is as good as the median of its seeds."""
+    """Run the trials of a search, each with every seed. The value of a trial is the median over its seeds."""
     ranges = dict(map(parse_range, config.search))
     search = Search(_get_folder(config, env, algo) / "optuna.log", ranges, config.seeds[0])
     asked = {name: getattr(config, name) for name in ("seeds", "steps", "runs", "env_kwargs")}
@@ -179,18 +179,16 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
     tried = search.get_done()
     if not tried:
         folder = _get_folder(config, env, algo)
-        raise RunError(f"None of the {config.trials} trials in {folder} ended. Choose other ranges, and another --out.")
+        raise RunError(f"All of the {config.trials} trials in {folder} failed. Choose other ranges, and another --out.")
     number, values, score = search.get_best()
-    measure = next(iter(get_measures(env).values()), REWARD)
-    best = f"{measure.label} {abs(score):.3f} {measure.unit}".rstrip()
-    _say(f"{env} {algo}: the best of {config.trials} is trial {number}, {best}, with {values}")
+    _say(f"{env} {algo}: the best of {config.trials} trials is number {number}, {_show_score(env, score)}, with {values}")
     return [p for number, values in tried for p in _seed(config, env, algo, {**fixed, **values}, f"trial{number}")]
 
 
 def _measure(pool: ProcessPoolExecutor, config: SweepConfig, points: Sequence[Point]) -> float | None:
     """Return the median score of a trial's seeds, less is better; None if its hyperparameters make one fail."""
     results, failed = _run_all(pool, config, points)
-    if any(isinstance(error, OUTSIDE) for error in failed.values()):
+    if any(isinstance(error, EXTERNAL_ERRORS) for error in failed.values()):
         _check_none(failed, len(points))
     return None if failed else statistics.median(map(_score, results))
 
@@ -200,6 +198,13 @@ def _score(result: Evaluation) -> float:
     name, measure = next(iter(get_measures(result.env).items()), ("", REWARD))
     value = measure.scale * (read_measured(dataclasses.asdict(result))[name] if name else result.mean_reward)
     return value if measure.better == "less" else -value
+
+
+def _show_score(env: str, score: float) -> str:
+    """Return a score with its label and unit, such as "tool error 0.176 mm"."""
+    measure = next(iter(get_measures(env).values()), REWARD)
+    value = score if measure.better == "less" else -score
+    return f"{measure.label} {value:.3f} {measure.unit}".rstrip()
 
 
 def _run_all(
@@ -223,22 +228,22 @@ def _run_all(
                     f"The process of a training was killed, as where memory runs out; {len(results)} of {total} are done. "
                     "Give the same command again to go on, with fewer --jobs where memory is short."
                 ) from error
-            except Exception as error:  # one that does not end is told with its folder, and stops no other
+            except Exception as error:  # a training that fails is reported with its folder, and stops no other one
                 failed[point.folder] = error
                 _say(_describe(point.folder, error))
             else:
-                _say(f"{total - len(waiting)}/{total}  {point.folder}  {results[-1].accuracy_rms_mm:.3f} mm")
+                _say(f"{total - len(waiting)}/{total}  {point.folder}  {_show_score(point.env, _score(results[-1]))}")
     return results, failed
 
 
 def _check_none(failed: Mapping[Path, Exception], total: int) -> None:
     if failed:
-        told = " ".join(_describe(folder, error) for folder, error in failed.items())
-        may_pass = any(isinstance(error, OUTSIDE) for error in failed.values())
+        failures = " ".join(_describe(folder, error) for folder, error in failed.items())
+        may_pass = any(isinstance(error, EXTERNAL_ERRORS) for error in failed.values())
         advice = (
             "Give the same command again to go on." if may_pass else "What is done is kept; change or leave out what fails."
         )
-        raise RunError(f"{len(failed)} of {total} trainings failed. {advice} {told}") from next(iter(failed.values()))
+        raise RunError(f"{len(failed)} of {total} trainings failed. {advice} {failures}") from next(iter(failed.values()))
 
 
 def _describe(folder: Path, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What a sweep tries: a grid of hyperparameters, or ranges that Optuna searches."""
+"""The points of a sweep: a grid of hyperparameters, or ranges that Optuna searches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RANGE = f"NAME=KIND:LOW..HIGH or NAME=choice:A,B; the kinds are {', '.join(KINDS
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Where Optuna looks for a hyperparameter.
+    """The range that Optuna searches for a hyperparameter.
 
     Attributes:
         kind: "float", "log" (uniform in the logarithm), "int" or "choice".
@@ -80,7 +80,7 @@ def make_grid(values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
 
 
 class Search:
-    """An Optuna study in a file, which goes on where it was stopped."""
+    """An Optuna study in a file, which continues where it was stopped."""
 
     def __init__(self, path: Path, ranges: Mapping[str, Range], seed: int) -> None:
         """Open or make the study.
@@ -109,13 +109,13 @@ class Search:
         self._distributions = {name: _make_distribution(optuna.distributions, given) for name, given in ranges.items()}
 
     def check_asked(self, asked: Mapping[str, Any]) -> None:
-        """Keep what is searched for, or refuse to go on with what was searched for before.
+        """Store the settings of the search, or check that they are those of the stored study.
 
         Args:
-            asked: What trials depend on, as plain values.
+            asked: Settings that trials depend on, as plain values.
 
         Raises:
-            RunError: The study was made for something else, or cannot be written.
+            RunError: The study has other settings, or cannot be written.
         """
         plain, stored = json.loads(json.dumps(dict(asked))), self._study.user_attrs
         check_same(self._path, stored, plain, OTHER_OUT)
@@ -132,7 +132,7 @@ class Search:
         return self._list(self._states.COMPLETE, self._states.FAIL)
 
     def get_open(self) -> list[tuple[int, dict[str, Any]]]:
-        """Return number and hyperparameters of the trials that were begun and have no result."""
+        """Return number and hyperparameters of the trials that were started and have no result."""
         return self._list(self._states.RUNNING)
 
     def ask(self) -> tuple[int, dict[str, Any]]:
@@ -142,7 +142,7 @@ class Search:
         return trial.number, _decode(trial.params)
 
     def tell(self, number: int, value: float | None) -> None:
-        """Say how good a trial was; less is better, and None says that it failed."""
+        """Store the value of a trial; less is better. None marks it as failed."""
         with convert_os_errors(self._path):
             self._study.tell(number, value, self._states.FAIL if value is None else None)
 
