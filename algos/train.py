@@ -20,7 +20,6 @@ from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.model_file import save_model
-from gym_gazebo2.algos.settings.env_keywords import naming_env_kwargs
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState, get_action_meaning
 from gym_gazebo2.algos.training.interrupt import Interrupt, naming_the_run
@@ -117,8 +116,7 @@ def _choose_log_interval(config: ResolvedConfig) -> int:
 
 
 def _make_training_env(config: ResolvedConfig) -> VecEnv:
-    with naming_env_kwargs(config.env, config.training_kwargs) as kwargs:
-        env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **kwargs)
+    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **config.training_kwargs)
     env = wrap_actions(config.algo, env)
     if not config.normalize:
         return env

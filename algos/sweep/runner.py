@@ -49,8 +49,8 @@ class SweepConfig:
         env: Environment ids.
         algo: Algorithms.
         seeds: Seeds.
-        hyper: Grid of hyperparameters, each NAME=VALUE,VALUE, such as policy_kwargs.net_arch=[64,64],[128]. Also written as
-            --hyper.NAME VALUE,VALUE.
+        hyper: Grid of hyperparameters, each NAME=VALUE,VALUE, such as policy_kwargs.net_arch=[64,64],[128]; or
+            written as --hyper.NAME VALUE,VALUE.
         search: Ranges that Optuna searches, each NAME=KIND:LOW..HIGH (float, log, int) or NAME=choice:A,B.
         trials: Points that Optuna tries for every id and algorithm.
         steps: Environment steps of a training; None: the preset's.
