@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import os
-import signal
 import statistics
 import sys
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +19,13 @@ from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.sweep.results import check_stored, read_evaluation
 from gym_gazebo2.algos.sweep.search import Search, make_grid, parse_grid, parse_range
+from gym_gazebo2.algos.sweep.workers import WorkerKilledError, call_each
 from gym_gazebo2.algos.table import check_hyperparameters
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import BackendError, GymGazebo2Error, InvalidArgumentError, MissingDependencyError, RunError
+from gym_gazebo2.output import BestEffortStream
+from gym_gazebo2.signals import raise_on_signals
 
 __all__ = ["Point", "SweepConfig", "sweep"]
 
@@ -35,7 +35,7 @@ OUTSIDE = (RunError, BackendError, MissingDependencyError, OSError, MemoryError)
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig:
-    """Train every combination of ids, algorithms, hyperparameters and seeds; give the same command again to go on.
+    """Train every combination of ids, algorithms, hyperparameters and seeds; run the same command again to continue.
 
     Attributes:
         env: Environment ids.
@@ -108,17 +108,13 @@ def sweep(config: SweepConfig) -> list[RunFolder]:
             search, unless none of them ends.
         MissingDependencyError: A search without Optuna.
     """
-    jobs = config.jobs or len(os.sched_getaffinity(0))
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker)
-    try:
+    with raise_on_signals():
         if config.search:
-            points = [point for env in config.env for algo in config.algo for point in _search(pool, config, env, algo)]
+            points = [point for env in config.env for algo in config.algo for point in _search(config, env, algo)]
         else:
             points = list(list_points(config))
-            _, failed = _run_all(pool, config, points)
+            _, failed = _run_all(config, points)
             _check_none(failed, len(points))
-    finally:
-        pool.shutdown(cancel_futures=True)
     return [RunFolder.open(point.folder) for point in points]
 
 
@@ -153,7 +149,7 @@ def _check_points(config: SweepConfig) -> None:
             check_hyperparameters(algo, resolve(make_training(point, config)).hyperparameters)
 
 
-def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str) -> list[Point]:
+def _search(config: SweepConfig, env: str, algo: str) -> list[Point]:
     """Try so many points, every seed of each; a point is as good as the median of its seeds."""
     ranges = dict(map(parse_range, config.search))
     search = Search(_get_folder(config, env, algo) / "optuna.log", ranges, config.seeds[0])
@@ -163,51 +159,57 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
     while len(search.get_tried()) < config.trials:
         number, values = next(iter(search.get_open()), None) or search.ask()
         points = list(_seed(config, env, algo, {**fixed, **values}, f"trial{number}"))
-        search.tell(number, _measure(pool, config, points))
+        search.tell(number, _measure(config, points))
     tried = search.get_done()
     if not tried:
         folder = _get_folder(config, env, algo)
         raise RunError(f"None of the {config.trials} trials in {folder} ended. Choose other ranges, and another --out.")
     number, values, error = search.get_best()
-    _say(f"{env} {algo}: the best of {config.trials} is trial {number}, {error:.3f} mm, with {values}")
+    _print(f"{env} {algo}: the best of {config.trials} is trial {number}, {error:.3f} mm, with {values}")
     return [p for number, values in tried for p in _seed(config, env, algo, {**fixed, **values}, f"trial{number}")]
 
 
-def _measure(pool: ProcessPoolExecutor, config: SweepConfig, points: Sequence[Point]) -> float | None:
+def _measure(config: SweepConfig, points: Sequence[Point]) -> float | None:
     """Return the median error of a trial's seeds [mm], or None where its hyperparameters make one fail."""
-    results, failed = _run_all(pool, config, points)
+    results, failed = _run_all(config, points)
     if any(isinstance(error, OUTSIDE) for error in failed.values()):
         _check_none(failed, len(points))
     return None if failed else statistics.median(result.accuracy_rms_mm for result in results)
 
 
-def _run_all(
-    pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Point]
-) -> tuple[list[Evaluation], dict[Path, Exception]]:
+def _run_all(config: SweepConfig, points: Sequence[Point]) -> tuple[list[Evaluation], dict[Path, Exception]]:
     """Train and evaluate in parallel; return the results, and folder → error of each training that failed."""
-    points = list(points)
     for point in points:
         check_stored(point.folder, make_training(point, config))
-    waiting: dict[Future[Evaluation], Point] = {pool.submit(_work, point, config): point for point in points}
-    results: list[Evaluation] = []
+    stored = {point.folder: _read_result(point, config) for point in points}
+    results = [result for result in stored.values() if result is not None]
     failed: dict[Path, Exception] = {}
-    total = len(waiting)
-    while waiting:
-        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-            point = waiting.pop(future)
-            try:
-                results.append(future.result())
-            except BrokenProcessPool as error:
-                raise RunError(
-                    f"The process of a training was killed, as where memory runs out; {len(results)} of {total} are done. "
-                    "Give the same command again to go on, with fewer --jobs where memory is short."
-                ) from error
-            except Exception as error:  # one that does not end is told with its folder, and stops no other
-                failed[point.folder] = error
-                _say(_describe(point.folder, error))
-            else:
-                _say(f"{total - len(waiting)}/{total}  {point.folder}  {results[-1].accuracy_rms_mm:.3f} mm")
+    missing = [point for point in points if stored[point.folder] is None]
+    jobs = config.jobs or len(os.sched_getaffinity(0))
+    try:
+        with contextlib.closing(call_each(functools.partial(run_point, config=config), missing, jobs)) as outcomes:
+            for point, outcome in outcomes:
+                if isinstance(outcome, Exception):  # reported with its folder; the other trainings go on
+                    failed[point.folder] = outcome
+                    _print(_describe(point.folder, outcome))
+                else:
+                    results.append(outcome)
+                    done = len(results) + len(failed)
+                    _print(f"{done}/{len(points)}  {point.folder}  {outcome.accuracy_rms_mm:.3f} mm")
+    except WorkerKilledError as error:
+        raise RunError(
+            f"The process of a training was killed, as happens when memory runs out; {len(results)} of {len(points)} are done. "
+            "Run the same command again to continue, with fewer --jobs if memory is short."
+        ) from error
     return results, failed
+
+
+def _read_result(point: Point, config: SweepConfig) -> Evaluation | None:
+    """Return the evaluation of a training that has ended, if it was evaluated."""
+    if not (point.folder / "config.json").is_file():
+        return None
+    run = RunFolder.open(point.folder)
+    return read_evaluation(run, config.runs) if run.model.is_file() else None
 
 
 def _check_none(failed: Mapping[Path, Exception], total: int) -> None:
@@ -215,7 +217,7 @@ def _check_none(failed: Mapping[Path, Exception], total: int) -> None:
         told = " ".join(_describe(folder, error) for folder, error in failed.items())
         may_pass = any(isinstance(error, OUTSIDE) for error in failed.values())
         advice = (
-            "Give the same command again to go on." if may_pass else "What is done is kept; change or leave out what fails."
+            "Run the same command again to continue." if may_pass else "What is done is kept; change or leave out what fails."
         )
         raise RunError(f"{len(failed)} of {total} trainings failed. {advice} {told}") from next(iter(failed.values()))
 
@@ -223,42 +225,6 @@ def _check_none(failed: Mapping[Path, Exception], total: int) -> None:
 def _describe(folder: Path, error: Exception) -> str:
     kind = "" if isinstance(error, GymGazebo2Error) else f"{type(error).__name__}: "
     return f"{folder}: {kind}{error}"
-
-
-INTERRUPTED = threading.Event()
-"""In a worker: Ctrl-C has ended a training, and what still waits for this worker must not begin."""
-
-
-def _begin_worker() -> None:
-    """Tie the worker to the sweep, and let Ctrl-C, which the terminal sends to all, pass it by while it has nothing to do."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _ignore_ctrl_c()
-
-
-def _end_with_parent() -> None:
-    """End this process with the sweep's, however that ends; a training goes on from its checkpoint."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _ignore_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _work(point: Point, config: SweepConfig) -> Evaluation:
-    """Run one point in a worker; Ctrl-C is the training's affair, and the worker's last."""
-    if INTERRUPTED.is_set():
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return run_point(point, config)
-    except KeyboardInterrupt:
-        INTERRUPTED.set()
-        raise
-    finally:
-        _ignore_ctrl_c()
 
 
 def run_point(point: Point, config: SweepConfig) -> Evaluation:
@@ -282,5 +248,5 @@ def make_training(point: Point, config: SweepConfig) -> TrainConfig:
     )
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _print(line: str) -> None:
+    print(line, file=BestEffortStream(sys.stderr))

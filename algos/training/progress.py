@@ -94,7 +94,7 @@ class PlainProgress(QuietProgress):
         """Print the status where it is time to."""
         if is_milestone or time.monotonic() >= self._due:
             self._due = time.monotonic() + LINE_SECONDS
-            print(format_status(status), file=sys.stderr, flush=True)
+            print(format_status(status), file=BestEffortStream(sys.stderr))
 
 
 class RichProgress:
@@ -103,7 +103,7 @@ class RichProgress:
     def __init__(self) -> None:
         """Prepare the display; ``start`` opens it."""
         self._status: Status | None = None
-        self._live = Live(console=Console(stderr=True), get_renderable=self._render, refresh_per_second=4)
+        self._live = Live(console=Console(file=BestEffortStream(sys.stderr)), get_renderable=self._render, refresh_per_second=4)
 
     def start(self) -> None:
         """Open the display."""

@@ -21,7 +21,7 @@ __all__ = ["GzSim", "InstallGazebo", "Sim"]
 
 @dataclasses.dataclass(frozen=True)
 class Sim(SimConfig, Command):
-    """Serve a robot on the ROS 2 contract, until Ctrl-C."""
+    """Serve a robot on the ROS 2 contract, until Ctrl-C or SIGTERM."""
 
     @classmethod
     def parse(cls, args: Sequence[str], program: str) -> Self:
