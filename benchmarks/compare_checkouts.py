@@ -55,7 +55,9 @@ def main() -> None:
         return
     here = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = (run_in(root, Path(folder) / f"{i}.npz", arguments.algo) for i, root in enumerate((here, arguments.other)))
+        ours, theirs = (
+            run_in(root, Path(folder) / f"{i}.npz", arguments.algo) for i, root in enumerate((here, arguments.other))
+        )
     differences = list(find_differences(ours, theirs))
     print(*differences, sep="\n", end="\n" if differences else "")
     print(f"{len(ours)} arrays compared, {len(differences)} differ: {here} and {arguments.other}")
@@ -139,7 +141,9 @@ def train(env_id: str, algo: str, steps: int) -> Arrays:
 
     arrays: Arrays = {}
     with tempfile.TemporaryDirectory() as folder:
-        run = train_run(TrainConfig(env=env_id, algo=algo, steps=steps, out=f"{folder}/run", progress="quiet", eval_every=steps))
+        run = train_run(
+            TrainConfig(env=env_id, algo=algo, steps=steps, out=f"{folder}/run", progress="quiet", eval_every=steps)
+        )
         evaluation = dataclasses.asdict(evaluate(run.path, EvaluateConfig(runs=6)))
         with zipfile.ZipFile(run.path / "model.zip") as file, file.open("policy.pth") as stream:
             weights = torch.load(stream, weights_only=True)

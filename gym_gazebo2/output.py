@@ -74,7 +74,7 @@ def open_missing_streams() -> None:
 
 
 def flush_streams() -> bool:
-    """Write what is buffered, and return whether that was possible; else leave nothing that Python would complain of at exit."""
+    """Write what is buffered, and return whether that was possible; else drop it, or Python would report it at exit."""
     flushed = True
     for stream in (sys.stdout, sys.stderr):
         try:

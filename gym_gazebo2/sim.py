@@ -99,9 +99,7 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
     if config.provider not in PROVIDERS:
         raise UnknownNameError("provider", config.provider, PROVIDERS)
     if config.factor != 1.0 and not config.real_time:
-        raise InvalidArgumentError(
-            "factor", config.factor, "1 without --real-time: in lock-step, time advances with the commands"
-        )
+        raise InvalidArgumentError("factor", config.factor, "1 without --real-time: in lock-step, commands advance time")
     if config.gui:
         check_display("without --gui")
     robot = make_robot(config.robot)

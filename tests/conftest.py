@@ -6,8 +6,6 @@ import subprocess
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; small networks want one thread
-# A script's background jobs inherit SIGINT as ignored. Tests send it to themselves and to what they start.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 
@@ -15,6 +13,9 @@ from gym_gazebo2.backends import make_backend
 from gym_gazebo2.robots import ROBOTS, make_robot
 
 from .processes import deadline, run_process
+
+# A script's background jobs inherit SIGINT as ignored. Tests send it to themselves and to what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 600.0

@@ -26,8 +26,8 @@ from gym_gazebo2.errors import BackendError, InvalidArgumentError, UsageError
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.ros import JointState, from_ns, to_ns
 
-from .ros_relay import Relay, change, delay, double, lose, relay, reorder
 from .processes import TIMEOUT, read_until, run_process
+from .ros_relay import Relay, change, delay, double, lose, relay, reorder
 from .sim_process import Sim, run_sim
 
 ONE, MARA = np.ones(1, dtype=bool), make_robot("mara")

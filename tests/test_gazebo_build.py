@@ -6,7 +6,6 @@ import dataclasses
 import os
 import select
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,8 @@ from gym_gazebo2.gazebo.build import build_plugin, compute_key, find_plugin, is_
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.locate import Gazebo, find_gazebo
 from gym_gazebo2.gazebo.ros import Ros, find_ros
+
+from .processes import run_process
 
 
 @pytest.fixture

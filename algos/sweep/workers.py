@@ -7,11 +7,11 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from gym_gazebo2.signals import ENDING, raise_on_signals
 
@@ -27,7 +27,7 @@ class WorkerKilledError(Exception):
     """A worker ended without a result, such as one that the kernel killed where memory ran out."""
 
 
-def call_each(function: Callable[[Item], Any], items: Iterable[Item], jobs: int) -> Iterator[tuple[Item, Any]]:
+def call_each(function: Callable[[Item], Any], items: Iterable[Item], jobs: int) -> Generator[tuple[Item, Any], None, None]:
     """Yield each item with the function's result, in the order in which they end; close the iterator when you stop early.
 
     A process per item, not a pool: asked to end by a signal, a worker finishes what it must and ends, and there are no idle
@@ -51,8 +51,7 @@ def call_each(function: Callable[[Item], Any], items: Iterable[Item], jobs: int)
                 item = waiting.popleft()
                 reader, process = _start(function, item)
                 running[reader] = process, item
-            for reader in connection.wait(running):
-                assert isinstance(reader, Connection)
+            for reader in cast(list[Connection], connection.wait(running)):
                 outcome = _receive(reader)
                 process, item = running.pop(reader)
                 process.join(EXIT_TIMEOUT_S)

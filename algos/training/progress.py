@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gym_gazebo2.algos.choices import ProgressMode
+from gym_gazebo2.output import BestEffortStream
 
 __all__ = ["Meter", "Progress", "Status", "format_status", "make_progress"]
 
@@ -103,7 +104,8 @@ class RichProgress:
     def __init__(self) -> None:
         """Prepare the display; ``start`` opens it."""
         self._status: Status | None = None
-        self._live = Live(console=Console(file=BestEffortStream(sys.stderr)), get_renderable=self._render, refresh_per_second=4)
+        console = Console(file=BestEffortStream(sys.stderr))  # type: ignore[arg-type]
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
     def start(self) -> None:
         """Open the display."""
