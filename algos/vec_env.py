@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args
@@ -26,6 +25,7 @@ from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS, ArmCore
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
+from gym_gazebo2.signals import leave_signals_to_parent
 from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["BatchedVecEnv", "has_batched_form", "make_vec_env", "normalize"]
@@ -95,17 +95,14 @@ def _make_each(env_id: str, num_envs: int, vec: Vectorization, seed: int | None,
 
 
 def _make_one(vec: Vectorization, index: int, seed: int | None, **kwargs: Any) -> Monitor[Any, Any]:
-    """Make an environment, in a process that has nothing else to do and leaves Ctrl-C to the training, unless "dummy"."""
+    """Make an environment, in a process of its own that leaves signals to the training, unless "dummy"."""
     if vec != "dummy":
+        leave_signals_to_parent()
         work_in_batches()
     if vec == "pinned":
         keep_to_processor(index)
     env = gymnasium.make(**kwargs)
     env.action_space.seed(seed)
-    if vec != "dummy":
-        # The terminal sends Ctrl-C to every process of the group. Only the training handles it: it finishes the
-        # iteration, for which it needs its workers. Set after the environment, whose simulator must not inherit it.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return Monitor(env)
 
 
