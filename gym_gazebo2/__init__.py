@@ -1,6 +1,7 @@
-"""gym_gazebo2: train robot arms in embedded physics, prove them in Gazebo over ROS 2, run them on the robot.
+"""gym_gazebo2: train robot arms in fast embedded physics, prove the policy in Gazebo over ROS 2, run it on the robot.
 
-``import gym_gazebo2`` registers the environment ids and imports neither a physics engine nor ROS.
+``import gym_gazebo2`` registers the environment ids. It imports neither a physics engine nor ROS: each public name is
+imported from its module when it is first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from gym_gazebo2.registration import ENVIRONMENTS, EnvRow, register_env, registe
 
 __version__ = "0.1.0"
 
+# Public name → the module of this package that defines it.
 _EXPORTS = {
     "ROBOTS": "robots",
     "RobotRow": "robots",
@@ -40,7 +42,11 @@ __all__ = ["ENVIRONMENTS", "EnvRow", "__version__", "register_env", "register_en
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
+    """Import a public name when it is first used.
+
+    Raises:
+        AttributeError: The package has no such name.
+    """
     if name not in _EXPORTS:
         raise AttributeError(f"module 'gym_gazebo2' has no attribute {name!r}")
     return getattr(importlib.import_module(f"gym_gazebo2.{_EXPORTS[name]}"), name)

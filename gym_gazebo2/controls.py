@@ -1,7 +1,7 @@
-"""What an action means: one row of ``CONTROLS`` per meaning, each a pure function from action to joint targets.
+"""The meanings of actions: one row of ``CONTROLS`` per meaning, each with a pure function from action to joint targets.
 
-The environment limits every target in the same way (``setpoint.compute_setpoint``). A row decides only where the action
-points, so a new meaning is a new row, and no row can drive an arm too fast or out of its limits.
+The environment limits every target in the same way (``setpoint.compute_setpoint``). A new meaning is therefore one new row,
+and no row can drive an arm too fast or out of its limits.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Control:
     """One meaning of actions. Every component of an action lies between −1 and 1.
 
     Attributes:
-        description: What an action does, in one sentence.
-        compute_target: (action (n, size), arm, tcp, kinematics, travel (dof,)) → joint targets (n, dof) [rad], not yet
-            limited; travel is the distance of each joint in one control period at full speed, v_max · dt [rad].
+        description: The meaning of an action, in one sentence.
+        compute_target: (action (n, size), arm, tcp, kinematics, travel (dof,)) → joint targets (n, dof) [rad], before any
+            limit. travel is the distance of each joint in one control period at full speed, v_max · dt [rad].
         compute_size: Number of components of an action for a robot.
     """
 
@@ -41,12 +41,13 @@ class Control:
 
 
 def compute_delta_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
-    """Return the set-point plus a share of the travel of one control period: q_setpoint + action · travel."""
+    """Return the set-point, moved by a share of the travel of one control period: q_setpoint + action · travel."""
+    # Relative to the set-point, not to the measured q: with action 0 an arm that sags or bends does not drift.
     return arm.q_setpoint + action * travel
 
 
 def compute_position_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
-    """Return absolute joint positions: −1 is the lower limit, 1 the upper one."""
+    """Return absolute joint positions: −1 is the lower limit, 1 the upper limit."""
     robot = kinematics.robot
     return robot.lower + 0.5 * (action + 1.0) * (robot.upper - robot.lower)
 
@@ -70,7 +71,7 @@ def get_control(name: str) -> Control:
     """Return the row of a name.
 
     Raises:
-        UnknownNameError: There is no such row.
+        UnknownNameError: The table has no such row.
     """
     if name not in CONTROLS:
         raise UnknownNameError("control", name, CONTROLS)

@@ -1,7 +1,7 @@
 """The one implementation behind every environment: backend + robot + task + control, batched over n arms.
 
-``ArmEnv``, ``ArmVectorEnv`` and the SB3 bridge are thin faces of this class. Everything that decides what an episode is like
-is here, and nothing of Gymnasium's interface.
+``ArmEnv``, ``ArmVectorEnv`` and the SB3 bridge are thin layers over this class. Everything that determines an episode is here;
+Gymnasium's interfaces are there.
 """
 
 from __future__ import annotations
@@ -33,23 +33,24 @@ Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
 IMAGE_SIZE = 96
 """Width and height of the camera's image in observations [px]."""
 CAMERA = "wrist"
-"""Camera of tasks with layout "camera"."""
+"""Camera of tasks with the layout "camera"."""
 RESET_OPTIONS = ("q", "goal")
 """Keys of ``reset(options=…)``, besides the vector environment's ``reset_mask``."""
 NANOSECOND = 1e-9
-MEMORY, BACKEND = "memory.", "backend."
-"""Prefixes of names in a saved state."""
+"""One nanosecond [s]."""
+MEMORY_PREFIX, BACKEND_PREFIX = "memory.", "backend."
+"""Prefixes of the names of a task's and a backend's arrays in a saved state."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one period, or a reset, led to.
+    """The result of one control period, or of a reset.
 
     Attributes:
         observation: Batched observation, n rows.
         reward: (n,) rewards; zeros after a reset.
         terminated: (n,) bool, episodes that the task ended.
-        info: Arrays (n,) by name: time [s], is_success, what the task measures, in_collision, simulator_restarted.
+        info: Arrays (n,) by name: time [s], is_success, the task's measures [SI units], in_collision, simulator_restarted.
     """
 
     observation: Observation
@@ -60,11 +61,11 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Start:
-    """What is chosen for new episodes. None: drawn, or the task's.
+    """Goals and start poses given for new episodes.
 
     Attributes:
-        goal: (n, g) goals.
-        q: (n, dof) start poses [rad].
+        goal: (n, g) goals; None: the task draws them.
+        q: (n, dof) start poses [rad]; None: home, plus noise where the options ask for it.
     """
 
     goal: Array | None = None
@@ -78,10 +79,10 @@ class ArmCore:
     """A batch of n arms with the same task.
 
     Attributes:
-        options: The keywords that it was made with.
-        state: What the task saw last, after a step or a reset.
-        ended: What the task saw at the end of the last step: its state, with the goals. A reset leaves it as it is, so
-            that evaluations can look at an episode's last state although a new one has begun.
+        options: The environment's keywords.
+        state: The newest state of the arms, after a step or a reset; None before the first reset.
+        ended: State and goals at the end of the last step; None before the first step. A reset does not change it: where an
+            episode ends and the next begins in the same step, evaluations read the last state of the old one here.
     """
 
     def __init__(self, robot: str | RobotSpec, task: str | Task, options: EnvOptions, *, num_envs: int = 1) -> None:
@@ -95,7 +96,7 @@ class ArmCore:
 
         Raises:
             InvalidArgumentError: A value is invalid.
-            UnknownNameError: A name is in no table.
+            UnknownNameError: A table has no row of a given name.
         """
         self.options, self.robot = options, make_robot(robot)
         self.kinematics = Kinematics(self.robot)
@@ -109,6 +110,8 @@ class ArmCore:
         self.num_envs, self.control_dt = self.backend.num_envs, self.backend.control_dt
         self._control = get_control(options.control)
         self._travel = self.robot.control_speed * self.control_dt
+        # Goals and memories of the right shape until the first reset, from generators of their own: the environment's
+        # generators must not move before the user seeds them.
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
         self._memory: Memory = self._start_memory([np.random.default_rng(0)] * self.num_envs)
         self._known_restarts = self.backend.num_restarts
@@ -116,11 +119,11 @@ class ArmCore:
         self.ended: tuple[TaskState, Array] | None = None
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
         self._no_action = np.zeros((self.num_envs, *self.action_space.shape))
-        self._zeros, self._never = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
+        self._no_reward, self._not_terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
 
     @property
     def control(self) -> str:
-        """Name of the row of ``CONTROLS``: what an action means."""
+        """Meaning of actions: the name of a row of ``CONTROLS``."""
         return self.options.control
 
     @property
@@ -138,12 +141,14 @@ class ArmCore:
         """The tools' newest position, rotation and velocity.
 
         Raises:
-            UsageError: There was no reset yet.
+            UsageError: The arms were never reset.
         """
         return self.require_state().tcp
 
     def read_options(self, options: Mapping[str, Any] | None, mask: NDArray[np.bool_]) -> Start:
-        """Return the start that reset options ask for. This changes nothing, so a refused reset changes nothing.
+        """Return the start that reset options ask for.
+
+        This changes nothing. It is called before a reset seeds or draws, so an invalid option leaves the environment as it was.
 
         Args:
             options: "q": start pose (dof,) or (n, dof) [rad]; "goal": a goal that the task accepts, or n rows.
@@ -158,32 +163,42 @@ class ArmCore:
         for name in options:
             if name not in RESET_OPTIONS:
                 raise UnknownNameError("reset option", name, RESET_OPTIONS)
-        starts = self._read_poses(options["q"]) if "q" in options else None
-        if starts is not None:
-            self.backend.check_poses(starts[mask])
-        return Start(self._read_goals(options["goal"], mask) if "goal" in options else None, starts)
+        q = self._read_poses(options["q"]) if "q" in options else None
+        if q is not None:
+            self.backend.check_poses(q[mask])
+        return Start(self._read_goals(options["goal"], mask) if "goal" in options else None, q)
 
     def reset(self, mask: NDArray[np.bool_], rngs: Sequence[np.random.Generator], start: Start = ANY_START) -> Outcome:
         """Start a new episode of the masked arms.
 
         Args:
-            mask: (n,) arms to reset.
+            mask: (n,) bool, arms to reset.
             rngs: One generator per arm.
-            start: What is chosen instead of drawn.
+            start: Goals and poses to use in place of drawn ones.
+
+        Returns:
+            The outcome for all arms; rows outside the mask repeat the newest state.
+
+        Raises:
+            UsageError: The backend is closed.
+            BackendError: The simulator failed.
         """
         goal, q = self.goal.copy(), np.tile(self.robot.home, (self.num_envs, 1))
         memory = {name: value.copy() for name, value in self._memory.items()}
         for i in np.flatnonzero(mask).tolist():
-            # The order of the draws is part of an episode's meaning: goal, start pose, the task's memory.
+            # The order of the draws is fixed: goal, start pose, the task's memory. Another order would make another episode
+            # of the same seed, and a run that is resumed from a checkpoint would no longer be bit-equal.
             goal[i] = self.task.sample_goal(rngs[i]) if start.goal is None else start.goal[i]
             q[i] = self._sample_start(rngs[i]) if start.q is None else start.q[i]
             for name, value in self.task.start(rngs[i]).items():
                 memory[name][i] = value
         restarts = self.backend.num_restarts
         arm = self.backend.reset(mask, q)
-        self.goal, self._memory = goal, memory
+        self.goal, self._memory = goal, memory  # only now: a backend that raises leaves the old episode in place
         self._show_goal()
-        if mask.all():  # otherwise the other arms learn of a restart from their next step
+        # A restart during a partial reset also ended the episodes of the other arms. Their next step reports it, since the
+        # count that the step compares with stays the old one.
+        if mask.all():
             self._known_restarts = self.backend.num_restarts
         return self._start_from(arm, restarts)
 
@@ -193,10 +208,15 @@ class ArmCore:
         Args:
             action: (n, size) between −1 and 1; values outside are clipped.
 
+        Returns:
+            The outcome at the end of the period.
+
         Raises:
-            InvalidArgumentError: Wrong shape, NaN or infinite.
-            UsageError: No reset yet, or closed.
+            InvalidArgumentError: The action has another shape, or is not finite.
+            UsageError: The arms were never reset, or the backend is closed.
+            BackendError: The simulator failed.
         """
+        # Action → joint targets (one row of CONTROLS) → limited set-points (one function for all rows) → backend → task.
         before = self.require_state()
         action = self._check_action(action)
         target = self._control.compute_target(action, before.arm, before.tcp, self.kinematics, self._travel)
@@ -211,12 +231,14 @@ class ArmCore:
         return self._make_outcome(after, restarts)
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
-        """Return rewards for other goals than the episode's, as hindsight experience replay asks for.
+        """Return rewards for other goals than the episode's: ``compute_reward`` of goal environments.
+
+        Hindsight experience replay (Andrychowicz et al. 2017) calls it with goals that were reached by chance.
 
         Args:
             achieved_goal: (g,) or (n, g) achieved goals, as in the observation.
             desired_goal: (g,) or (n, g) desired goals.
-            info: Ignored.
+            info: Ignored; part of the interface of Gymnasium-Robotics' ``GoalEnv``.
 
         Returns:
             One reward, or (n,).
@@ -226,27 +248,38 @@ class ArmCore:
         return reward.item() if max(achieved.ndim, desired.ndim) == 1 else reward
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Return everything that determines the future, except the random generators, as arrays."""
-        memory = {MEMORY + name: value.copy() for name, value in self._memory.items()}
-        return {"goal": self.goal.copy(), **memory, **{BACKEND + key: value for key, value in self.backend.get_state().items()}}
+        """Return everything that determines the future, except the random generators, as arrays by name.
+
+        Raises:
+            UnsupportedError: The backend cannot save its state.
+        """
+        memory = {MEMORY_PREFIX + name: value.copy() for name, value in self._memory.items()}
+        backend = {BACKEND_PREFIX + name: value for name, value in self.backend.get_state().items()}
+        return {"goal": self.goal.copy(), **memory, **backend}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> Outcome:
-        """Continue from what ``get_state`` returned."""
-        self.goal, self._memory = np.array(state["goal"]), _take(state, MEMORY)
+        """Continue from a state that ``get_state`` returned.
+
+        Raises:
+            UnsupportedError: The backend cannot restore a state.
+        """
+        self.goal, self._memory = np.array(state["goal"]), _take(state, MEMORY_PREFIX)
         self._show_goal()
-        return self._start_from(self.backend.set_state(_take(state, BACKEND)))
+        return self._start_from(self.backend.set_state(_take(state, BACKEND_PREFIX)))
 
     def _start_from(self, arm: ArmState, restarts: int | None = None) -> Outcome:
-        """Return the outcome of a reset; ``restarts`` is how many there were before it."""
+        """Return the outcome of a reset. ``restarts`` is the number of the simulator's restarts before it."""
         self.state = self._observe_arm(arm, self._no_action)
         measures = self.task.measure(self.state, self.goal)
-        return self._make_outcome(Advance(self._memory, measures, self._zeros.copy(), self._never.copy()), restarts)
+        start = Advance(self._memory, measures, self._no_reward.copy(), self._not_terminated.copy())
+        return self._make_outcome(start, restarts)
 
     def _observe_arm(self, arm: ArmState, action: Array) -> TaskState:
         return TaskState(arm, self.kinematics.compute_tcp_state(arm.q, arm.dq), action, self._memory)
 
     def _make_outcome(self, after: Advance, restarts: int | None) -> Outcome:
         state = self.require_state()
+        # One simulator holds all arms, so a restart concerns all of them.
         restarted = np.full(self.num_envs, restarts not in (None, self.backend.num_restarts))
         info = {
             "time": state.arm.time * NANOSECOND,
@@ -255,21 +288,21 @@ class ArmCore:
             "in_collision": state.arm.in_collision,
             "simulator_restarted": restarted,
         }
-        # A restart cuts the episode short: it is truncated, whatever the task made of the new simulator's state.
+        # A restart truncates the episode: the state is the new simulator's, so the task's verdict on it means nothing.
         return Outcome(self._observe(state), after.reward, after.terminated & ~restarted, info)
 
     def require_state(self) -> TaskState:
         """Return the newest state.
 
         Raises:
-            UsageError: There was no reset yet.
+            UsageError: The arms were never reset.
         """
         if self.state is None:
             raise UsageError("step() was called before reset(). Call reset() first.")
         return self.state
 
     def _start_memory(self, rngs: Sequence[np.random.Generator]) -> dict[str, NDArray[Any]]:
-        """Return the memories of n arms as arrays with a row for each."""
+        """Return the memories of n arms as arrays with one row per arm."""
         rows = [self.task.start(rng) for rng in rngs]
         return {name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]}
 
@@ -279,9 +312,12 @@ class ArmCore:
             self.backend.show_goal(pose)
 
     def _observe(self, state: TaskState) -> Observation:
-        """Return the observation, clipped to its space: after a crash, or with a goal of its own, it may lie outside."""
+        """Return the observation, clipped to its space.
+
+        It can lie outside after a violent contact, or with a goal from ``reset(options=…)`` that is out of the task's range.
+        """
         flat = self.task.compute_observation(state, self.goal).astype(np.float32)
-        flat = np.minimum(np.maximum(flat, self._low), self._high)
+        flat = np.minimum(np.maximum(flat, self._low), self._high)  # np.clip does the same, slower on small arrays
         if self.task.layout == "vector":
             return flat
         if self.task.layout == "camera":
@@ -315,6 +351,7 @@ class ArmCore:
         return np.minimum(np.maximum(action, -1.0), 1.0)
 
     def _sample_start(self, rng: np.random.Generator) -> Array:
+        """Return a start pose (dof,) [rad]. Without noise nothing is drawn, so the generator stays where it is."""
         if self.start_noise == 0.0:
             return self.robot.home
         noise = rng.uniform(-self.start_noise, self.start_noise, self.robot.dof)
@@ -335,19 +372,19 @@ class ArmCore:
         chosen = np.broadcast_to(goals, (self.num_envs, len(goals[0])))
         for goal in np.unique(chosen[mask], axis=0):
             if self._warn_if_out_of_reach(goal):
-                break  # one warning is enough: the search for a pose takes long where there is none
+                break  # one warning is enough: where there is no pose, the search takes its full 256 × 100 steps
         return chosen
 
     def _warn_if_out_of_reach(self, goal: Array) -> bool:
-        """Warn if no pose brings the tool to the goal, and return whether that is so."""
+        """Warn if no pose brings the tool to the goal, and return whether it warned."""
         message = self.task.explain_out_of_reach(self.kinematics, goal)
         if message is not None:
-            warnings.warn(message, stacklevel=4)
+            warnings.warn(message, stacklevel=4)  # the caller of ArmEnv(), ArmVectorEnv() or reset()
         return message is not None
 
 
 def _take(state: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    """Return the entries whose names begin with a prefix, without it."""
+    """Return copies of the arrays whose names begin with a prefix; the prefix is removed from the names."""
     return {name.removeprefix(prefix): np.array(value) for name, value in state.items() if name.startswith(prefix)}
 
 

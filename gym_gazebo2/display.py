@@ -1,4 +1,4 @@
-"""Whether this machine has a screen for windows."""
+"""Checks whether windows can be opened on this machine."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ __all__ = ["check_display", "has_display"]
 
 
 def has_display() -> bool:
-    """Tell whether windows can be opened, as far as the environment tells."""
+    """Return whether windows can be opened, judged by the environment variables of X11 and Wayland."""
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def check_display(otherwise: str) -> None:
-    """Raise a RenderError where no window can be opened.
+    """Check that windows can be opened.
 
     Args:
-        otherwise: What to do without one, after "Start from a desktop session, or".
+        otherwise: The alternative, for the error: it follows "Start from a desktop session, or".
+
+    Raises:
+        RenderError: Neither DISPLAY nor WAYLAND_DISPLAY is set.
     """
     if not has_display():
         raise RenderError(f"No window can be opened here: DISPLAY is not set. Start from a desktop session, or {otherwise}.")

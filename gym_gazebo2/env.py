@@ -1,4 +1,4 @@
-"""THE environment: one ``gymnasium.Env`` for every robot, task and backend."""
+"""The environment: one ``gymnasium.Env`` for every robot, task and backend."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 RENDER_MODES = ("human", "rgb_array")
 RENDER_SIZE = (640, 480)
 """Width and height of rendered pictures [px]."""
-_ONE = np.ones(1, dtype=bool)
+_ONE_ARM = np.ones(1, dtype=bool)
+"""Mask of a batch of one arm."""
 
 
 class ArmEnv(gymnasium.Env[Any, Any]):
@@ -46,14 +47,16 @@ class ArmEnv(gymnasium.Env[Any, Any]):
 
         Raises:
             InvalidArgumentError: A value is invalid.
-            UnknownNameError: A name is in no table, or there is no such keyword.
+            UnknownNameError: A table has no row of a given name, or there is no such keyword.
+            RobotError: The robot's URDF does not describe a serial arm.
         """
         check_render_mode(render_mode)
         self.core = ArmCore(robot, task, make_options(keywords))
         self.observation_space, self.action_space = self.core.observation_space, self.core.action_space
         self.render_mode = render_mode
         self.metadata = make_metadata(type(self).metadata, self.core.control_dt)
-        if self.core.task.layout == "goal":  # its presence is how SB3 knows a goal-conditioned environment
+        # SB3 recognises a goal-conditioned environment by the presence of this method, so others must not have it.
+        if self.core.task.layout == "goal":
             self.compute_reward = self.core.compute_goal_reward
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
@@ -69,10 +72,12 @@ class ArmEnv(gymnasium.Env[Any, Any]):
         Raises:
             InvalidArgumentError: An option has an invalid value.
             UnknownNameError: There is no such option.
+            UsageError: The environment is closed.
+            BackendError: The simulator failed.
         """
-        start = self.core.read_options(options, _ONE)
+        start = self.core.read_options(options, _ONE_ARM)
         super().reset(seed=seed)
-        outcome = self.core.reset(_ONE, [self.np_random], start)
+        outcome = self.core.reset(_ONE_ARM, [self.np_random], start)
         if self.render_mode == "human":
             self.render()
         return _take_first(outcome.observation), _make_info(outcome.info)
@@ -84,12 +89,13 @@ class ArmEnv(gymnasium.Env[Any, Any]):
             action: (size,) between −1 and 1; values outside are clipped, NaN and infinity are errors.
 
         Returns:
-            Observation at the period's end, reward, terminated (the task ended the episode; reach tasks never do),
+            Observation at the end of the period, reward, terminated (the task ended the episode; reach tasks never do),
             truncated (only if the simulator failed and was restarted, ``on_failure="restart"``), info.
 
         Raises:
             InvalidArgumentError: The action has another shape, or is not finite.
-            UsageError: No reset yet, or closed.
+            UsageError: The environment was never reset, or is closed.
+            BackendError: The simulator failed.
         """
         action = np.asarray(action)
         if action.shape != self.action_space.shape:
@@ -107,25 +113,35 @@ class ArmEnv(gymnasium.Env[Any, Any]):
         )
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Return a picture (480, 640, 3) in mode "rgb_array", show the window in mode "human"."""
+        """Return a picture (480, 640, 3) in mode "rgb_array", or show the arm in a window in mode "human".
+
+        Raises:
+            UnsupportedError: The backend cannot render.
+            RenderError: The machine has no off-screen OpenGL, or no display.
+        """
         if self.render_mode is None:
             logger.warn("render() needs a render mode: gym.make(id, render_mode='rgb_array') or 'human'.")
             return None
         return self.core.backend.render(self.render_mode, *RENDER_SIZE)
 
     def close(self) -> None:
-        """Release the backend; closing twice is fine."""
+        """Release the backend. Closing twice is fine."""
         self.core.backend.close()
 
 
 def check_render_mode(render_mode: str | None) -> None:
-    """Raise an UnknownNameError unless the render mode exists."""
+    """Check a render mode.
+
+    Raises:
+        UnknownNameError: There is no such mode.
+    """
     if render_mode is not None and render_mode not in RENDER_MODES:
         raise UnknownNameError("render mode", render_mode, RENDER_MODES)
 
 
 def make_metadata(metadata: Mapping[str, Any], control_dt: float) -> dict[str, Any]:
-    """Return an instance's metadata: its frame rate, and the render modes that this machine has a screen for."""
+    """Return an instance's metadata: its frame rate, and the render modes that are possible on this machine."""
+    # Gymnasium's environment checker tries every render mode listed, so "human" is left out where no window can open.
     modes = [mode for mode in RENDER_MODES if mode != "human" or has_display()]
     return {**metadata, "render_modes": modes, "render_fps": max(1, round(1.0 / control_dt))}
 

@@ -1,6 +1,10 @@
-"""The errors of gym_gazebo2: one small tree, each with a built-in second parent and its values as attributes.
+"""The errors of gym_gazebo2: one small tree, each class with a built-in second parent and its values as attributes.
 
-A message is two short sentences: what is wrong, with the value; what to do.
+The second parent lets a caller catch ``ValueError`` or ``RuntimeError`` without knowing this package. A message has two
+short sentences: what is wrong, with the value, and what to do.
+
+Python pickles an exception as its class and ``args``, and ``args`` is the finished message. Classes whose constructor takes
+other arguments define ``__reduce__``, so that they reach the parent process from a worker unchanged.
 """
 
 from __future__ import annotations

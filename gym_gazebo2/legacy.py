@@ -1,6 +1,6 @@
-"""The ids for the abandoned ``gym`` package (0.26), where a user still has it installed.
+"""Registers the ids with ``gym`` 0.26, the predecessor of Gymnasium that is no longer maintained.
 
-``gym`` itself calls ``register_legacy_envs`` through its entry point ``gym.envs``; nothing here is imported otherwise.
+``gym`` itself calls ``register_legacy_envs`` through its entry point ``gym.envs``; otherwise this module is not imported.
 New code should use Gymnasium.
 """
 
@@ -27,19 +27,25 @@ def register_legacy_envs() -> None:
                 entry_point="gym_gazebo2.legacy:make_legacy_env",
                 kwargs={"gymnasium_id": env_id},
                 max_episode_steps=row.max_episode_steps,
-                disable_env_checker=True,  # gym's checker does not run on NumPy 2
-                order_enforce=False,
+                disable_env_checker=True,  # gym's checker uses np.bool8, which NumPy 2 removed
+                order_enforce=False,  # the environment itself refuses a step before the first reset
             )
 
 
 def make_legacy_env(gymnasium_id: str, **kwargs: Any) -> Any:
-    """Return a ``gym.Env`` that forwards to the Gymnasium environment of the id, without its time limit."""
+    """Return a ``gym.Env`` that forwards to the Gymnasium environment of an id.
+
+    Args:
+        gymnasium_id: The id.
+        **kwargs: Keywords of ``gymnasium.make``.
+    """
     import gym
 
+    # No time limit of Gymnasium's: gym's own TimeLimit is around this environment already.
     env = gymnasium.make(gymnasium_id, max_episode_steps=-1, **kwargs).unwrapped
 
     class LegacyEnv(gym.Env):
-        """Forwards to the Gymnasium environment; the two interfaces differ in their spaces' classes alone."""
+        """Forwards to the Gymnasium environment. The two interfaces differ only in the classes of their spaces."""
 
         metadata = env.metadata
         render_mode = env.render_mode
@@ -49,14 +55,18 @@ def make_legacy_env(gymnasium_id: str, **kwargs: Any) -> Any:
 
         @property
         def unwrapped(self) -> gymnasium.Env[Any, Any]:
-            """The Gymnasium environment itself."""
+            """The wrapped Gymnasium environment."""
             return env
 
     return LegacyEnv()
 
 
 def _convert(space: spaces.Space[Any]) -> Any:
-    """Return the ``gym`` space of a Gymnasium space."""
+    """Return the ``gym`` space of a Gymnasium space.
+
+    Raises:
+        TypeError: The space is neither a Box nor a Dict. No environment of this package has another one.
+    """
     from gym import spaces as legacy
 
     if isinstance(space, spaces.Dict):

@@ -1,4 +1,7 @@
-"""The keywords of an environment, with their defaults and their meaning. They stand here once, for all its faces."""
+"""The keywords of an environment, with their defaults and their meaning.
+
+They are defined here once, for ``ArmEnv``, ``ArmVectorEnv`` and the commands alike.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class EnvOptions:
         """Check the values that the backend and the task do not check themselves.
 
         Raises:
-            UnknownNameError: There is no such control.
+            UnknownNameError: ``CONTROLS`` has no such row.
             InvalidArgumentError: ``start_noise`` or ``backend_options`` has an invalid value.
         """
         get_control(self.control)
@@ -52,10 +55,10 @@ class EnvOptions:
 
 
 def make_options(keywords: Mapping[str, Any]) -> EnvOptions:
-    """Return the options made of keywords.
+    """Return the options of a dictionary of keywords.
 
     Raises:
-        UnknownNameError: There is no such keyword, or a name in no table.
+        UnknownNameError: There is no such keyword, or no such row of a table.
         InvalidArgumentError: A value is invalid.
     """
     names = [field.name for field in dataclasses.fields(EnvOptions)]
@@ -67,7 +70,13 @@ def make_options(keywords: Mapping[str, Any]) -> EnvOptions:
 
 def _check_backend_options(options: Any) -> dict[str, Any]:
     is_mapping = isinstance(options, Mapping) and all(isinstance(name, str) for name in options)
-    if options is not None and (not is_mapping or {"num_envs", "control_dt"} & set(options)):
-        expected = "a dictionary of the backend's further keywords; num_envs and control_dt are arguments of the environment"
-        raise InvalidArgumentError("backend_options", options, expected)
+    if options is not None and not is_mapping:
+        raise InvalidArgumentError("backend_options", options, "a dictionary of the backend's keywords, by name")
+    # These two are arguments of the environment. Given twice, the backend and the environment could disagree on them.
+    if repeated := sorted({"num_envs", "control_dt"} & set(options or {})):
+        sentence = (
+            f"backend_options holds {', '.join(repeated)}, which the environment passes to the backend itself. "
+            "Give it to gym.make or gym.make_vec instead."
+        )
+        raise InvalidArgumentError("backend_options", options, sentence=sentence)
     return dict(options or {})

@@ -1,4 +1,4 @@
-"""The table of environment ids; one row is one id."""
+"""The table of environment ids: one row per id."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gym_gazebo2.checks import add_row
 __all__ = ["ENVIRONMENTS", "EnvRow", "register_env", "register_envs"]
 
 MAX_EPISODE_STEPS = 100
+"""Default time limit of an episode [steps]: 5 s at the default control period of 0.05 s."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class EnvRow:
         robot: Row of ``robots.ROBOTS``.
         task: Row of ``tasks.TASKS``.
         kwargs: Further defaults of the environment's keywords.
-        max_episode_steps: Steps of an episode.
+        max_episode_steps: Steps after which Gymnasium truncates an episode.
     """
 
     robot: str
@@ -47,12 +48,13 @@ ENVIRONMENTS: dict[str, EnvRow] = {
 
 
 def register_env(env_id: str, row: EnvRow) -> None:
-    """Add an id to the table and to Gymnasium's registry; adding an equal row again is fine.
+    """Add an id to the table and to Gymnasium's registry. Adding an equal row again changes nothing.
 
     Raises:
-        InvalidArgumentError: The name is taken by another row.
+        InvalidArgumentError: Another row has this name.
     """
     add_row(ENVIRONMENTS, env_id, row)
+    # Gymnasium warns when an id is registered twice, as after importlib.reload; the table above has checked the name.
     registry.pop(env_id, None)
     register(
         id=env_id,
@@ -64,6 +66,6 @@ def register_env(env_id: str, row: EnvRow) -> None:
 
 
 def register_envs() -> None:
-    """Register every id of the table; ``import gym_gazebo2`` does it."""
+    """Register every id of the table. ``import gym_gazebo2`` calls this."""
     for env_id, row in list(ENVIRONMENTS.items()):
         register_env(env_id, row)

@@ -1,7 +1,8 @@
-"""Robots as data: a URDF and one row give a frozen specification.
+"""Robots as data: a URDF and one row of a table give a frozen specification.
 
-The URDF is the only place that holds a robot's numbers; a row of ``ROBOTS`` adds what a URDF cannot say (home pose,
-tool frame, the speed to train with). This module knows neither tasks nor simulators.
+The URDF is the only place that holds a robot's geometry, limits and masses. A row of ``ROBOTS`` adds the values for which
+the URDF format has no element: home pose, tool frame, and the speed to train with. This module knows neither tasks nor
+simulators.
 """
 
 from __future__ import annotations
@@ -28,16 +29,19 @@ __all__ = ["ROBOTS", "RobotRow", "RobotSpec", "load_robot", "make_robot", "regis
 
 Array = NDArray[np.float64]
 
+INERTIA_POSES = 32
+"""Random poses over which the links' inertia about each joint is averaged."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RobotRow:
-    """What a URDF cannot say about an arm.
+    """The URDF of an arm, and the values for which URDF has no element.
 
     Attributes:
-        urdf: Path of the URDF; a bare name is looked up among the package's own.
+        urdf: Path of the URDF. A bare file name is looked up among the package's own URDFs.
         tool_frame: Link whose origin is the tool centre point.
-        home: Joint positions at which episodes start [rad]; None is all zeros.
-        control_speed: Joint speed that the environment uses [rad/s]; None is the URDF's velocity limit.
+        home: Joint positions at which episodes start [rad]; None: all zeros, clipped to the limits.
+        control_speed: Joint speed that the environment uses [rad/s]; None: the URDF's velocity limits.
     """
 
     urdf: str
@@ -63,16 +67,17 @@ class RobotSpec:
         base_link: Root link; "base" in names such as ``p_tcp_in_base``.
         tool_frame: Link whose origin is the tool centre point (tcp).
         joint_names: Names of the joints.
-        link_names: Names of the links that the joints move.
+        link_names: Names of the joints' child links.
         lower: Lower position limits [rad].
         upper: Upper position limits [rad].
-        velocity_limit: Speed that the joint can do [rad/s]; backends refuse anything faster.
-        control_speed: Speed that the environment asks for, v_max [rad/s].
+        velocity_limit: Largest speed of the joints [rad/s]; backends refuse faster set-points.
+        control_speed: Largest speed that the environment commands, v_max [rad/s].
         effort_limit: Torque limits [N·m].
         home: Home pose [rad].
-        rotor_inertia: Inertia of the rotor as seen at the joint, reduction squared included [kg·m²].
-        drive_inertia: Apparent inertia that the drive assumes, M̂ [kg·m²]: rotor + mean of the links' over the workspace.
-        T_joint_to_parent: (dof, 4, 4) pose of each joint's frame in that of the joint before, all joints at zero.
+        rotor_inertia: Inertia of the rotor as seen at the joint, that is, times the gear reduction squared [kg·m²].
+        drive_inertia: Apparent inertia that the drive assumes, M̂ [kg·m²]: the rotor's, plus the links' inertia about the
+            joint, averaged over the workspace.
+        T_joint_to_parent: (dof, 4, 4) pose of each joint's frame in the frame of the previous joint, all joints at zero.
         axis: (dof, 3) unit joint axes in the joint's frame.
         T_tcp_to_last: (4, 4) pose of the tool in the last joint's frame.
     """
@@ -109,22 +114,23 @@ class RobotSpec:
 
 
 def register_robot(name: str, row: RobotRow) -> None:
-    """Add a robot to the table; adding an equal row again is fine.
+    """Add a robot to the table. Adding an equal row again changes nothing.
 
     Args:
         name: Name of the robot, also its ROS namespace.
-        row: The URDF and what it cannot say; a relative path is that of the working directory now.
+        row: The row. A relative path is resolved against the working directory of this call.
 
     Raises:
         RobotError: The URDF does not exist.
-        InvalidArgumentError: The name is taken by another row.
+        InvalidArgumentError: Another row has this name.
     """
-    if ROBOTS.get(name) != row:  # the package's own rows have bare names
+    # The package's own rows hold bare file names. Comparing before the path is made absolute lets them be added again.
+    if ROBOTS.get(name) != row:
         add_row(ROBOTS, name, dataclasses.replace(row, urdf=str(find_urdf(row.urdf))))
 
 
 def make_robot(robot: str | RobotSpec) -> RobotSpec:
-    """Return the specification of a robot of the table; a specification passes through.
+    """Return the specification of a robot of the table; a specification is returned as it is.
 
     Raises:
         UnknownNameError: The table has no such row.
@@ -139,11 +145,15 @@ def make_robot(robot: str | RobotSpec) -> RobotSpec:
 
 @functools.cache
 def load_robot(name: str, row: RobotRow) -> RobotSpec:
-    """Read a URDF into a specification.
+    """Read a URDF into a specification. The result is cached: the URDF is read once per process.
+
+    Args:
+        name: Name of the robot.
+        row: Its row.
 
     Raises:
-        RobotError: The URDF is missing, malformed, without the tool frame, or no serial arm of limited revolute joints.
-        InvalidArgumentError: ``home`` or ``control_speed`` of the row do not fit the URDF.
+        RobotError: The URDF is missing, malformed, without the tool frame, or not a serial arm of limited revolute joints.
+        InvalidArgumentError: ``home`` or ``control_speed`` of the row does not fit the URDF.
     """
     path = find_urdf(row.urdf)
     robot, reductions = _parse(path)
@@ -178,7 +188,7 @@ def load_robot(name: str, row: RobotRow) -> RobotSpec:
 
 
 def find_urdf(urdf: str) -> Path:
-    """Return the path of a URDF; a bare name is looked up among the package's own.
+    """Return the absolute path of a URDF. A bare file name is looked up among the package's own, unless it exists here.
 
     Raises:
         RobotError: There is no such file.
@@ -192,13 +202,18 @@ def find_urdf(urdf: str) -> Path:
 
 
 def _parse(path: Path) -> tuple[yourdfpy.Robot, dict[str, float]]:
-    """Return the parsed URDF and each joint's rotor inertia at the joint."""
+    """Return the parsed URDF, and joint name → rotor inertia as seen at the joint [kg·m²].
+
+    Raises:
+        RobotError: The URDF is malformed.
+    """
     import yourdfpy
 
     try:
         tree = ET.parse(path)
         robot = yourdfpy.URDF.load(str(path), load_meshes=False, build_scene_graph=False).robot
         rotor = {}
+        # yourdfpy reads a transmission but drops its actuator's rotor inertia and reduction, so they are read here.
         for transmission in tree.getroot().iter("transmission"):
             joint = transmission.find("joint")
             inertia = float(transmission.findtext(".//rotorInertia", "0"))
@@ -211,11 +226,15 @@ def _parse(path: Path) -> tuple[yourdfpy.Robot, dict[str, float]]:
 
 
 def _find_chain(robot: yourdfpy.Robot, tool_frame: str, path: Path) -> list[yourdfpy.Joint]:
-    """Return the joints from the root link to the tool frame."""
+    """Return the joints from the root link to the tool frame, fixed ones included.
+
+    Raises:
+        RobotError: No joint leads to the tool frame.
+    """
     by_child = {joint.child: joint for joint in robot.joints}
     if tool_frame not in by_child:
         exists = ", ".join(link.name for link in robot.links)
-        raise RobotError(f"{str(path)!r} has no tool frame {tool_frame!r} behind a joint. Its links are: {exists}.")
+        raise RobotError(f"{str(path)!r} has no joint that leads to the tool frame {tool_frame!r}. Its links are: {exists}.")
     chain: list[yourdfpy.Joint] = []
     link = tool_frame
     while link in by_child:
@@ -225,7 +244,8 @@ def _find_chain(robot: yourdfpy.Robot, tool_frame: str, path: Path) -> list[your
 
 
 def _fold_fixed_joints(chain: Sequence[yourdfpy.Joint]) -> tuple[Array, Array]:
-    """Return each moving joint's pose in the frame of the one before, and the tool's in the last one's."""
+    """Return the moving joints' poses in the frame of the previous one (dof, 4, 4), and the tool's in the last one (4, 4)."""
+    # T collects the constant transforms since the last moving joint.
     offsets, T = [], np.eye(4)
     for joint in chain:
         T = T @ (np.eye(4) if joint.origin is None else joint.origin)
@@ -251,31 +271,32 @@ def _check_speed(speed: float | None, velocity_limit: Array) -> Array:
 
 
 def _compute_mean_inertia(robot: yourdfpy.Robot, moving: Sequence[yourdfpy.Joint], lower: Array, upper: Array) -> Array:
-    """Return the inertia of all links outside each joint about its axis, averaged over the workspace [kg·m²]."""
+    """Return the inertia about each joint's axis of all links beyond it, averaged over the workspace, (dof,) [kg·m²]."""
     import yourdfpy
 
     urdf = yourdfpy.URDF(robot, load_meshes=False)
-    poses = np.random.default_rng(0).uniform(lower, upper, (32, len(moving)))
+    # A fixed seed: every process, and every engine that is given M̂, must see the same number.
+    poses = np.random.default_rng(0).uniform(lower, upper, (INERTIA_POSES, len(moving)))
     inertia = np.zeros(len(moving))
     for q in poses:
         urdf.update_cfg(q)
         for index, joint in enumerate(moving):
             T_joint = urdf.get_transform(joint.child)
-            outside = [other.child for other in urdf.robot.joints if _is_outside(urdf, other.child, joint.child)]
-            inertia[index] += sum(_compute_inertia_about(urdf, link, T_joint, joint.axis) for link in outside)
+            beyond = [other.child for other in urdf.robot.joints if _is_descendant(urdf, other.child, joint.child)]
+            inertia[index] += sum(_compute_inertia_about(urdf, link, T_joint, joint.axis) for link in beyond)
     return inertia / len(poses)
 
 
-def _is_outside(urdf: yourdfpy.URDF, link: str, of_link: str) -> bool:
-    """Tell whether a link is, or hangs on, another one."""
+def _is_descendant(urdf: yourdfpy.URDF, link: str, ancestor: str) -> bool:
+    """Return whether a link is the ancestor itself, or hangs on it."""
     parents = {joint.child: joint.parent for joint in urdf.robot.joints}
-    while link != of_link and link in parents:
+    while link != ancestor and link in parents:
         link = parents[link]
-    return link == of_link
+    return link == ancestor
 
 
 def _compute_inertia_about(urdf: yourdfpy.URDF, link: str, T_joint: Array, axis: Array) -> float:
-    """Return one link's inertia about a joint axis, by the parallel-axis theorem."""
+    """Return one link's inertia about a joint axis, by the parallel-axis theorem (Steiner) [kg·m²]."""
     inertial = urdf.link_map[link].inertial
     if inertial is None or not inertial.mass:
         return 0.0

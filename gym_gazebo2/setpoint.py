@@ -1,4 +1,4 @@
-"""The one pure function that limits every command to an arm: distance to the arm, speed, joint limits."""
+"""The one pure function that limits every command to an arm: distance from the measured position, speed, joint limits."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ WINDUP_PERIODS = 3.0
 def compute_setpoint(setpoint: Array, target: Array, q: Array, robot: RobotSpec, travel: Array) -> Array:
     """Return the next set-point: towards the target, near the arm, no faster than v_max, inside the limits.
 
+    s' = clip(s + clip(clip(target, q ± 3·travel) − s, ±travel), limits)
+
     The order matters. The target is first limited to three periods of travel from the measured position, so that an arm
-    held by an obstacle does not wind up. Then the step towards it is limited, so that nothing above can exceed the speed.
+    held by an obstacle does not wind up. The step towards it is limited afterwards, so that the speed limit holds whatever
+    the first rule asked for.
 
     Args:
         setpoint: (n, dof) current set-point [rad].

@@ -1,4 +1,4 @@
-"""What crosses the boundary between a backend and the rest: one frozen, batched record."""
+"""The state of the arms, as a backend returns it: one frozen, batched record without any type of a simulator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ArmState:
         q: (n, dof) measured joint positions [rad].
         dq: (n, dof) measured joint velocities [rad/s].
         q_setpoint: (n, dof) set-point that the drives have reached [rad].
-        in_collision: (n,) bool, contact between links or with the world at any physics step of the period.
+        in_collision: (n,) bool, whether links touched each other or the world at any physics step of the period.
     """
 
     time: NDArray[np.int64]

@@ -1,4 +1,7 @@
-"""What a parsed URDF must be before anything is computed from it: one tree of links, true inertias, joints with limits."""
+"""Checks of a parsed URDF: one tree of links, physically possible inertias, joints with limits.
+
+The parser accepts much that no physics engine can use. Each check names the element and the file.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["check_inertias", "check_joints", "check_rotors", "check_tree"]
 
 LIMITS = ("lower", "upper", "velocity", "effort")
+"""Attributes of <limit>. All four must be present: the drive and the set-point function need them."""
 
 
 def check_tree(robot: yourdfpy.Robot, path: Path) -> None:
-    """Raise a RobotError unless the joints make one tree of the links, under one root, every name given once."""
+    """Check that the joints make one tree of the links, and that names are unique.
+
+    Raises:
+        RobotError: A name occurs twice, a joint names a missing link, a link has two parents, there is a loop, or there is not
+            exactly one root.
+    """
     links = [link.name for link in robot.links]
     _check_unique("links", links, path)
     _check_unique("joints", [joint.name for joint in robot.joints], path)
@@ -36,9 +45,12 @@ def check_tree(robot: yourdfpy.Robot, path: Path) -> None:
     for joint in robot.joints:
         other = parents.setdefault(joint.child, joint)
         if other is not joint:
-            raise RobotError(f"Link {joint.child!r} of {str(path)!r} hangs on the joints {other.name!r} and {joint.name!r}.")
+            raise RobotError(
+                f"Link {joint.child!r} of {str(path)!r} is the child of two joints, {other.name!r} and {joint.name!r}. "
+                "Remove one of them."
+            )
     for link in links:
-        _check_way_to_root(link, parents, path)
+        _check_loop(link, parents, path)
     roots = [link for link in links if link not in parents]
     if len(roots) != 1:
         raise RobotError(
@@ -47,7 +59,11 @@ def check_tree(robot: yourdfpy.Robot, path: Path) -> None:
 
 
 def check_inertias(robot: yourdfpy.Robot, path: Path) -> None:
-    """Raise a RobotError unless masses are not negative, and what has one has a positive definite inertia."""
+    """Check masses, and the inertia of every link with a mass. Links without a mass, such as tool frames, need none.
+
+    Raises:
+        RobotError: A mass is negative or not finite, or an inertia is not positive definite.
+    """
     for link in robot.links:
         mass = 0.0 if link.inertial is None or link.inertial.mass is None else link.inertial.mass
         if not 0.0 <= mass < np.inf:
@@ -57,61 +73,77 @@ def check_inertias(robot: yourdfpy.Robot, path: Path) -> None:
         inertia = np.zeros((3, 3)) if link.inertial.inertia is None else link.inertial.inertia
         if not np.isfinite(inertia).all() or np.linalg.eigvalsh(inertia)[0] <= 0.0:
             raise RobotError(
-                f"Link {link.name!r} of {str(path)!r} has the inertia {inertia.tolist()} kg·m², expected a positive "
-                f"definite one for its mass of {mass} kg: <inertia ixx=… iyy=… izz=…/>."
+                f"Link {link.name!r} of {str(path)!r} has a mass of {mass} kg and the inertia {inertia.tolist()} kg·m², "
+                "expected a positive definite inertia: <inertia ixx=… iyy=… izz=…/>."
             )
         _check_origin(f"the inertia of link {link.name!r}", link.inertial.origin, path)
 
 
 def check_rotors(rotor_inertia: Mapping[str, float], path: Path) -> None:
-    """Raise a RobotError unless the rotors' inertias, by joint, are finite and not negative."""
+    """Check the rotors' inertias, by joint [kg·m²].
+
+    Raises:
+        RobotError: An inertia is negative or not finite.
+    """
     for joint, inertia in rotor_inertia.items():
         if not 0.0 <= inertia < np.inf:
             raise RobotError(
-                f"The transmission of {joint!r} in {str(path)!r} makes a rotor of {inertia} kg·m², expected 0 or more."
+                f"The transmission of {joint!r} in {str(path)!r} gives a rotor inertia of {inertia} kg·m², expected 0 or more."
             )
 
 
 def check_joints(joints: Iterable[yourdfpy.Joint], moving: Sequence[yourdfpy.Joint], path: Path) -> None:
-    """Raise a RobotError unless the moving joints are those of a serial arm of limited revolute joints."""
+    """Check that the moving joints are those of a serial arm of limited revolute joints.
+
+    Args:
+        joints: All joints of the URDF.
+        moving: The joints between root and tool frame that are not fixed.
+        path: The URDF, for errors.
+
+    Raises:
+        RobotError: There is no moving joint, one lies beside the chain, or one has another type, no axis, or invalid limits.
+    """
     if not moving:
-        raise RobotError(f"{str(path)!r} has no moving joint between its root and the tool frame.")
+        raise RobotError(f"{str(path)!r} has no moving joint between its root and the tool frame. Choose another tool_frame.")
+    # A finger or a second arm would get no command, and each simulator would move it differently.
     beside = [joint.name for joint in joints if joint.type != "fixed" and joint not in moving]
     if beside:
         raise RobotError(f"{str(path)!r} has moving joints beside the chain to the tool: {_list(beside)}. Make them fixed.")
     for joint in moving:
-        what = f"Joint {joint.name!r} of {str(path)!r}"
+        subject = f"Joint {joint.name!r} of {str(path)!r}"
         if joint.type != "revolute":
-            raise RobotError(f"{what} is {joint.type!r}, expected 'revolute' with limits.")
+            raise RobotError(f"{subject} is {joint.type!r}, expected 'revolute' with limits.")
         if joint.axis.shape != (3,) or not 1e-9 < np.linalg.norm(joint.axis) < np.inf:
-            raise RobotError(f"{what} has the axis {joint.axis.tolist()}, expected three numbers, not all zero.")
+            raise RobotError(f"{subject} has the axis {joint.axis.tolist()}, expected three numbers, not all zero.")
         values: list[Any] = [getattr(joint.limit, key, None) for key in LIMITS]
         if None in values or not (
             -np.inf < values[0] < values[1] < np.inf and 0 < values[2] < np.inf and 0 < values[3] < np.inf
         ):
             raise RobotError(
-                f'{what} has {", ".join(LIMITS)} = {values}, expected <limit lower="…" upper="…" velocity="…" effort="…"/> '
+                f'{subject} has {", ".join(LIMITS)} = {values}, expected <limit lower="…" upper="…" velocity="…" effort="…"/> '
                 "with lower < upper, the others positive, and all finite."
             )
 
 
-def _check_origin(what: str, origin: NDArray[np.float64] | None, path: Path) -> None:
+def _check_origin(element: str, origin: NDArray[np.float64] | None, path: Path) -> None:
     if origin is not None and not np.isfinite(origin).all():
-        raise RobotError(f"The <origin> of {what} in {str(path)!r} is not finite.")
+        raise RobotError(f"The <origin> of {element} in {str(path)!r} has NaN or infinite numbers. Correct its xyz and rpy.")
 
 
 def _check_unique(kind: str, names: Sequence[str], path: Path) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise RobotError(f"{str(path)!r} has several {kind} of the name {_list(repeated)}. Give each a name of its own.")
+        raise RobotError(f"{str(path)!r} has several {kind} of the name {_list(repeated)}. Names must be unique.")
 
 
-def _check_way_to_root(link: str, parents: dict[str, yourdfpy.Joint], path: Path) -> None:
+def _check_loop(link: str, parents: dict[str, yourdfpy.Joint], path: Path) -> None:
+    """Raise a RobotError if the way from a link to its root comes back to a link."""
     way = [link]
     while way[-1] in parents:
         way.append(parents[way[-1]].parent)
         if way[-1] in way[:-1]:
-            raise RobotError(f"The joints of {str(path)!r} make a loop of the links {' - '.join(reversed(way))}.")
+            loop = " - ".join(reversed(way))
+            raise RobotError(f"The joints of {str(path)!r} make a loop of the links {loop}. A serial arm is a tree.")
 
 
 def _list(names: Iterable[str]) -> str:

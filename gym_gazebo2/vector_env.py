@@ -1,4 +1,4 @@
-"""The batched face of the environment: one ``gymnasium.vector.VectorEnv`` over the same core."""
+"""The batched environment: one ``gymnasium.vector.VectorEnv`` over the same core as ``ArmEnv``."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ Mask = NDArray[np.bool_]
 
 
 class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
-    """n arms in one backend; arm i seeded s + i moves as the single environment seeded s + i.
+    """n arms in one backend. With seed s, arm i moves as the single environment with seed s + i.
 
-    An arm that ends starts anew in the same step; ``info["final_obs"]`` and ``info["final_info"]`` keep its end.
+    An arm whose episode ends starts the next one in the same step (``AutoresetMode.SAME_STEP``): the observation returned is
+    the new episode's first, ``info["final_obs"]`` and ``info["final_info"]`` hold the end of the old one.
     """
 
     metadata = {**ArmEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
@@ -52,12 +53,13 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             num_envs: Number of arms n.
             max_episode_steps: Steps after which an episode is truncated; None: no limit.
             autoreset_mode: SAME_STEP, or DISABLED with ``reset(options={"reset_mask": …})``.
-            render_mode: None, "rgb_array" or "human" (the first arm).
+            render_mode: None, "rgb_array" or "human"; both draw the first arm.
             **keywords: See ``EnvOptions``: backend, control, control_dt, goal, start_noise, backend_options.
 
         Raises:
             InvalidArgumentError: A value is invalid.
-            UnknownNameError: A name is in no table, or there is no such keyword.
+            UnknownNameError: A table has no row of a given name, or there is no such keyword.
+            RobotError: The robot's URDF does not describe a serial arm.
         """
         check_render_mode(render_mode)
         self.core = ArmCore(robot, task, make_options(keywords), num_envs=num_envs)
@@ -73,6 +75,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             self.compute_reward = self.core.compute_goal_reward
         self._rngs, self._seeds = make_generators([None] * self.num_envs)
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
+        # Arms that wait for a reset; always False with SAME_STEP.
         self._has_ended = np.zeros(self.num_envs, dtype=bool)
 
     @property  # type: ignore[misc]
@@ -91,11 +94,17 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """Start episodes.
 
         Args:
-            seed: s seeds arm i with s + i; a list seeds each arm; None goes on with the generators.
+            seed: A number s seeds arm i with s + i. A list seeds each arm; None continues with the generators as they are.
             options: "reset_mask": (n,) bool, the arms to reset (default all); "q" and "goal" as in ``ArmEnv``, or n rows.
 
         Returns:
             Batched observation and info.
+
+        Raises:
+            InvalidArgumentError: An option, or the number of seeds, is invalid.
+            UnknownNameError: There is no such option.
+            UsageError: The environment is closed.
+            BackendError: The simulator failed.
         """
         options = dict(options or {})
         mask = _check_mask(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)), self.num_envs)
@@ -113,15 +122,18 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             actions: (n, size) between −1 and 1; values outside are clipped, NaN and infinity are errors.
 
         Returns:
-            Observation, reward, terminated (the task ended the episode), truncated (time limit, or a simulator that was
+            Observation, reward, terminated (the task ended the episode), truncated (time limit, or the simulator was
             restarted), info.
 
         Raises:
-            UsageError: An arm has ended and, without autoreset, was not reset.
+            InvalidArgumentError: The actions have another shape, or are not finite.
+            UsageError: The arms were never reset, the environment is closed, or an episode has ended and, with autoreset
+                DISABLED, its arm was not reset.
+            BackendError: The simulator failed.
         """
         if self._has_ended.any():
             ended = np.flatnonzero(self._has_ended).tolist()
-            raise UsageError(f"Arms {ended} have ended. Reset them: reset(options={{'reset_mask': mask}}).")
+            raise UsageError(f"The episodes of arms {ended} have ended. Reset them: reset(options={{'reset_mask': mask}}).")
         outcome = self.core.step(actions)
         self._steps += 1
         truncated = outcome.info["simulator_restarted"].copy()
@@ -135,15 +147,20 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         return observation, outcome.reward, outcome.terminated, truncated, infos
 
     def get_steps(self) -> NDArray[np.int64]:
-        """Return how many steps each arm's episode has had, (n,)."""
+        """Return the number of steps of each arm's episode so far, (n,)."""
         return self._steps.copy()
 
     def set_steps(self, steps: NDArray[np.int64]) -> None:
-        """Continue episodes that have had so many steps, (n,)."""
+        """Set the number of steps of each arm's episode so far, (n,), as when a run is resumed."""
         self._steps[:] = steps
 
     def render(self) -> tuple[Any, ...] | None:
-        """Return a tuple with the picture of the first arm, or show its window."""
+        """Return a tuple with the picture of the first arm, or show that arm in a window.
+
+        Raises:
+            UnsupportedError: The backend cannot render.
+            RenderError: The machine has no off-screen OpenGL, or no display.
+        """
         if self.render_mode is None:
             return None
         return (self.core.backend.render(self.render_mode, *RENDER_SIZE),)
@@ -153,12 +170,24 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self.core.backend.close()
 
     def _end(self, ended: Mask, final: Observation, infos: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
-        """Reset the arms that ended, keeping their last observation and info, or note that they wait for it."""
+        """Reset the arms whose episode ended, and keep its end; with autoreset DISABLED, note that they need a reset.
+
+        Args:
+            ended: (n,) bool.
+            final: Observation of all arms at the end of the step.
+            infos: Info of all arms at the end of the step.
+
+        Returns:
+            The observation and info that ``step`` returns.
+        """
         if self.autoreset_mode == AutoresetMode.DISABLED:
             self._has_ended = ended.copy()
             return final, infos
         self._steps[ended] = 0
+        # Arms outside the mask draw nothing and do not move: the outcome repeats their state after the step.
         outcome = self.core.reset(ended, self._rngs)
+        # Gymnasium's format for SAME_STEP: "final_obs" is an array of objects, one observation per ended arm and None
+        # elsewhere; "final_info" holds arrays for all arms, whose masks mark the ended ones.
         last = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(ended).tolist():
             last[i] = select(final, i)
@@ -172,7 +201,8 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         if isinstance(seed, int | np.integer):
             seed = [int(seed) + i for i in range(self.num_envs)]
         if len(seed) != self.num_envs:
-            raise InvalidArgumentError("number of seeds", len(seed), f"{self.num_envs}, one an arm")
+            raise InvalidArgumentError("number of seeds", len(seed), f"{self.num_envs}, one per arm")
+        # Arms outside the mask keep their generators: they are in the middle of an episode.
         rngs, seeds = make_generators(seed)
         for i in np.flatnonzero(mask).tolist():
             if seed[i] is not None:
@@ -184,20 +214,21 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
 
 def make_generators(seeds: Sequence[int | None]) -> tuple[list[np.random.Generator], list[int]]:
-    """Return one generator a seed, the same that ``gymnasium.Env`` makes of it, and the seeds used."""
+    """Return one generator per seed, the same that ``gymnasium.Env`` makes of it, and the seeds used."""
     pairs = [seeding.np_random(seed) for seed in seeds]
     return [rng for rng, _ in pairs], [seed for _, seed in pairs]
 
 
 def select(observation: Observation, i: int) -> Observation:
     """Return a copy of arm i's row of a batched observation."""
+    # A copy: a row that is a view would keep the arrays of the whole batch in memory, as in a replay buffer.
     if isinstance(observation, dict):
         return {key: value[i].copy() for key, value in observation.items()}
     return observation[i].copy()
 
 
 def _make_infos(info: Mapping[str, NDArray[Any]], mask: Mask) -> dict[str, Any]:
-    """Return arrays with Gymnasium's "_key" masks beside them."""
+    """Return arrays with Gymnasium's "_key" masks beside them: where an arm reports the value."""
     infos: dict[str, Any] = {}
     for key, value in info.items():
         infos[key], infos[f"_{key}"] = value, mask
@@ -215,6 +246,7 @@ def _check_limit(max_episode_steps: int | None) -> int | None:
 
 
 def _check_autoreset(mode: str | AutoresetMode) -> AutoresetMode:
+    """Return the mode of its name or value. NEXT_STEP is missing: a step that only resets would waste a control period."""
     offered = (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
     known = {member.value: member for member in offered} | {member.name: member for member in offered}
     if mode in offered:

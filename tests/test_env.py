@@ -100,7 +100,7 @@ def test_step_before_reset_and_after_close(env):
         ({"control_dt": None}, "control_dt is None"),
         ({"backend": None}, "backend is None, expected a factory, or a name of: fake, gazebo, mujoco, ros2"),
         ({"backend_options": {"phyics_dt": 0.001}}, "backend_options .* of num_envs, control_dt, physics_dt, num_threads"),
-        ({"backend_options": {"num_envs": 2}}, "num_envs and control_dt are arguments of the environment"),
+        ({"backend_options": {"num_envs": 2}}, "backend_options holds num_envs, which the environment passes to the backend itself"),
         ({"backend_options": "fast"}, "backend_options is 'fast', expected a dictionary"),
         ({"backend_options": {"physics_dt": 0.0}}, "physics_dt is 0.0, expected a positive physics step"),
         ({"start_noise": -0.1}, "start_noise"),
@@ -111,7 +111,7 @@ def test_step_before_reset_and_after_close(env):
         ({"goal": (0.1, 0.2, float("nan"))}, "goal"),
     ],
 )
-def test_bad_arguments_say_what_exists(kwargs, message):
+def test_bad_arguments_name_the_valid_values(kwargs, message):
     with pytest.raises(ValueError, match=message):
         ArmEnv(**{"robot": "mara", "task": "mara_reach", **kwargs})
 
@@ -147,7 +147,7 @@ def test_a_far_goal_stays_inside_the_space(env_id):
     assert chosen.reset()[1]["position_error"] < 1.5
 
 
-def test_goals_in_reach_warn_nobody_and_a_reset_without_one_looks_for_none(recwarn):
+def test_only_goals_out_of_reach_of_arms_to_be_reset_warn(recwarn):
     env = gym.make_vec("MARA-v0", num_envs=3, backend="fake").unwrapped
     env.reset(options={"goal": [[-0.4, 0.1, 0.2], [-0.4, 0.0, 0.3], [-0.35, 0.1, 0.4]]})
     env.reset(options={"goal": [FAR, *2 * [[-0.4, 0.0, 0.3]]], "reset_mask": np.array([False, True, True])})
@@ -195,7 +195,7 @@ def test_start_noise_is_uniform_and_bounded():
     assert np.abs(starts).max() <= 0.1 + 1e-6 and np.all(starts.std(axis=0) > 0.05)
 
 
-def test_info_tells_success_and_errors():
+def test_info_reports_success_and_errors():
     env = ArmEnv("mara", "mara_reach_orient")
     _, info = env.reset(options={"q": [1.33376, -0.53310, 1.06319, 0.0, 1.54517, -0.23704]})
     assert info["position_error"] < 0.005 and info["orientation_error"] < np.deg2rad(1) and info["is_success"] is True
@@ -248,14 +248,14 @@ def test_rendering_needs_a_mode_and_returns_a_picture(env):
     assert env.render().shape == (480, 640, 3)
 
 
-def test_rendering_without_physics_says_which_backend_can():
+def test_rendering_without_physics_names_a_backend_that_can():
     env = gym.make("MARA-v0", backend="fake", render_mode="rgb_array")
     env.reset(seed=0)
     with pytest.raises(NotImplementedError, match="'mujoco' backend can"):
         env.render()
 
 
-def test_human_mode_without_a_display_says_so(monkeypatch):
+def test_human_mode_without_a_display_is_an_error_with_a_remedy(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     env = ArmEnv("mara", "mara_reach", render_mode="human")
     with pytest.warns(Warning), pytest.raises(RenderError, match="rgb_array"):

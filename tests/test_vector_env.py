@@ -20,7 +20,7 @@ def test_make_vec_takes_the_batched_form_and_the_time_limit():
 
 
 @pytest.mark.parametrize("env_id", ["MARA-v0", "MARAReachGoal-v0"])
-def test_same_step_autoreset_is_gymnasiums(env_id):
+def test_same_step_autoreset_equals_gymnasiums(env_id):
     """Compare every output with Gymnasium's own vector environment in the same mode."""
     kwargs = {"max_episode_steps": 5, "start_noise": 0.1}
     own = gym.make_vec(env_id, num_envs=2, **kwargs)
@@ -58,7 +58,7 @@ def test_without_autoreset_ended_arms_wait_for_the_mask():
     assert env.step(actions)[3].tolist() == [False] * 3
     observation, _, _, truncated, infos = env.step(actions)
     assert truncated.all() and "final_obs" not in infos
-    with pytest.raises(UsageError, match=r"Arms \[0, 1, 2\] have ended"):
+    with pytest.raises(UsageError, match=r"The episodes of arms \[0, 1, 2\] have ended"):
         env.step(actions)
     with pytest.raises(UsageError):
         env.reset(options={"reset_mask": np.array([True, False, False])})
@@ -129,7 +129,7 @@ def test_a_pose_of_an_arm_that_is_not_reset_does_not_matter():
 
 
 @pytest.mark.parametrize("mask", [[True, False, True], np.ones(2, dtype=bool), np.zeros(3, dtype=bool), np.ones(3)])
-def test_masks_that_cannot_work(mask):
+def test_invalid_masks(mask):
     with pytest.raises(ValueError, match="reset_mask"):
         make().reset(options={"reset_mask": mask})
 
@@ -138,7 +138,7 @@ def test_masks_that_cannot_work(mask):
     "kwargs",
     [{"num_envs": 0}, {"num_envs": -3}, {"max_episode_steps": 0}, {"max_episode_steps": True}, {"max_episode_steps": 2.5}],
 )
-def test_sizes_that_cannot_work(kwargs):
+def test_invalid_sizes(kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):
         make(**kwargs)
 

@@ -1,4 +1,4 @@
-"""Tasks: what an arm should do, as pure batched functions, and the table of those that ids refer to by name."""
+"""Tasks: observation, measures, reward and goals as pure batched functions, and the table of the tasks that ids name."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ __all__ = [
     "register_task",
 ]
 
+# Goals of the 2019 gym-gazebo2 [m, base frame]. Its files use two heights for the same point.
 _LOW = (-0.40028, 0.095615, 0.25)
 _HIGH = (-0.40028, 0.095615, 0.72466)
-_TOOL_DOWN = (0.0, 0.5**0.5, 0.5**0.5, 0.0)
+_TOOL_DOWN = (0.0, 0.5**0.5, 0.5**0.5, 0.0)  # quaternion wxyz: the tool's z axis points down
+# Boxes from which the RandomTarget and goal ids draw: lower and upper corner [m, base frame].
 _MARA_BOX = ((-0.55, -0.25, 0.15), (-0.30, 0.25, 0.45))
 _SCARA_BOX = ((0.2852, -0.1747, 0.3746), (0.3884, 0.1702, 0.3746))
-_POSE = ("q", "position_error", "quat_error", "velocity")
+_POSE = ("q", "position_error", "quat_error", "velocity")  # observation of the tasks with an orientation
 
 TASKS: dict[str, Task] = {
     "mara_reach": ReachTask(_LOW, components=("q", "position_error", "velocity", "position", "rotation")),
@@ -46,16 +48,16 @@ TASKS: dict[str, Task] = {
 
 
 def register_task(name: str, task: Task) -> None:
-    """Add a task to the table; adding an equal one again is fine.
+    """Add a task to the table. Adding an equal task again changes nothing.
 
     Raises:
-        InvalidArgumentError: The name is taken by another task.
+        InvalidArgumentError: Another task has this name.
     """
     add_row(TASKS, name, task)
 
 
 def make_task(task: str | Task) -> Task:
-    """Return a task of the table; a task passes through.
+    """Return a task of the table; a task is returned as it is.
 
     Raises:
         UnknownNameError: The table has no such row.

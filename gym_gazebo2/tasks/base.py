@@ -1,4 +1,7 @@
-"""What a task is: pure, batched functions of state, goal and memory. No simulator, no ROS, no Gymnasium here."""
+"""The base class of tasks: pure, batched functions of state, goal and memory.
+
+Nothing here knows a simulator, ROS or Gymnasium.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,17 @@ Layout = Literal["vector", "goal", "camera"]
 Measures = Mapping[str, Array]
 """Name of a measure → values (n,) [SI units]."""
 Memory = Mapping[str, NDArray[Any]]
-"""What a task remembers within an episode: name → array with one row for each arm."""
+"""Memory of a task within an episode: name → array with one row per arm."""
 
 
 class TaskState(NamedTuple):
-    """What a task sees of n arms at the end of a control period.
+    """The state of n arms at the end of a control period, as a task gets it.
 
     Attributes:
-        arm: The measured state of the arms.
-        tcp: Position, rotation and velocity of the tool, computed from it.
-        action: (n, size) the action of the period; zeros after a reset.
-        memory: What the task remembers; empty for tasks without memory.
+        arm: Measured state of the arms.
+        tcp: Position, rotation and velocity of the tools, computed from ``arm``.
+        action: (n, size) action of the period, clipped to −1 … 1; zeros after a reset.
+        memory: The task's memory; empty for tasks without memory.
     """
 
     arm: ArmState
@@ -43,11 +46,11 @@ class TaskState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Advance:
-    """What one control period means to a task.
+    """A task's result of one control period.
 
     Attributes:
         memory: The memory after the period.
-        measures: What was measured at its end.
+        measures: The measures at the end of the period [SI units].
         reward: (n,) rewards.
         terminated: (n,) bool, episodes that the task ends here.
     """
@@ -59,10 +62,10 @@ class Advance:
 
 
 class Task(ABC):
-    """Base class of tasks. ``ReachTask`` is the one to read first; docs/custom_task.md shows two more.
+    """Base class of tasks. Read ``ReachTask`` first; docs/custom_task.md shows two more.
 
-    Three functions must be given: the observation, its bounds and the reward. All functions are pure and batched: they take
-    n arms at once and change nothing. Goals are arrays (n, g); g is the task's choice, 0 for a task without goals.
+    A subclass must define three functions: the observation, its bounds and the reward. All functions are pure and batched:
+    they take n arms at once and change nothing. Goals are arrays (n, g); the task chooses g, 0 for a task without goals.
 
     Attributes:
         layout: Form of the observation: "vector", a flat array; "goal", a dictionary for hindsight replay (HER); "camera",
@@ -73,9 +76,9 @@ class Task(ABC):
 
     @property
     def MEASURES(self) -> Mapping[str, Measure]:
-        """The measures that evaluations, logs and reports show; the first one chooses the best model.
+        """The measures that evaluations, logs and reports show. The first one decides which model is the best.
 
-        A class attribute of this name serves as well. The default is none: reports then show reward and success.
+        A class attribute of this name works as well. The default is empty: reports then show reward and success.
         """
         return {}
 
@@ -92,13 +95,13 @@ class Task(ABC):
         """Return the rewards, (n,)."""
 
     def measure(self, state: TaskState, goal: Array) -> Measures:
-        """Return what is measured: at least every name of ``MEASURES``. All of it stands in ``info``."""
+        """Return the measures (n,) [SI units], at least one per name of ``MEASURES``. All of them appear in ``info``."""
         return {}
 
     def compute_success(self, measures: Measures, state: TaskState) -> NDArray[np.bool_]:
-        """Return which arms have done the task, (n,). The default: every measure with a threshold meets it.
+        """Return which arms have done the task, (n,).
 
-        Without any threshold, nothing counts as a success.
+        The default is success where every measure that has a threshold meets it. If no measure has one, nothing is a success.
         """
         judged = {name: row.threshold for name, row in self.MEASURES.items() if row.threshold is not None}
         success = np.full(state.arm.num_envs, bool(judged))
@@ -107,14 +110,17 @@ class Task(ABC):
         return success
 
     def start(self, rng: np.random.Generator) -> Memory:
-        """Return the memory of one arm at the start of an episode: arrays without the batch dimension. Default: none."""
+        """Return the memory of one arm at the start of an episode, as arrays without the batch dimension.
+
+        The default is an empty memory, and draws nothing from ``rng``.
+        """
         return {}
 
     def advance(self, state: TaskState, goal: Array) -> Advance:
-        """Return what a control period led to. The default remembers nothing and never ends an episode.
+        """Return the result of a control period. The default has no memory and never ends an episode.
 
         Args:
-            state: The state at the period's end, with the period's action and the memory from before it.
+            state: The state at the end of the period, with its action and the memory before it.
             goal: (n, g) goals.
         """
         measures = self.measure(state, goal)
@@ -129,9 +135,10 @@ class Task(ABC):
         """Return the same task with a fixed goal.
 
         Raises:
-            InvalidArgumentError: The goal is invalid; by default, that there is one.
+            InvalidArgumentError: The goal is invalid. The default refuses every goal.
         """
-        raise InvalidArgumentError("goal", goal, f"None: {type(self).__name__} has no goal")
+        sentence = f"{type(self).__name__} has no goal, so the goal {goal!r} cannot be set. Leave it out."
+        raise InvalidArgumentError("goal", goal, sentence=sentence)
 
     def get_goal_pose(self, goal: Array) -> Array | None:
         """Return the poses (n, 7) to draw for goals: position [m], quaternion wxyz. The default draws nothing."""
@@ -142,22 +149,30 @@ class Task(ABC):
         return None
 
     def compute_offset(self, state: TaskState, goal: Array) -> Array | None:
-        """Return tool minus goal (n, 3) [m] in the base frame, for accuracy and repeatability after ISO 9283.
+        """Return tool minus goal (n, 3) [m] in the base frame, from which accuracy and repeatability of ISO 9283 are computed.
 
-        The default is None: the task is not about placing the tool.
+        The default is None: the task does not place the tool.
         """
         return None
 
     def describe(self) -> dict[str, str]:
-        """Return "reward" and "goal" in a few words each, for the list of environments."""
+        """Return short descriptions under the keys "reward" and "goal", for the list of environments."""
         return {"reward": type(self).__name__, "goal": ""}
 
     def compute_goal_bounds(self, kinematics: Kinematics) -> tuple[Array, Array]:
-        """Return bounds of an achieved goal (layout "goal" only)."""
+        """Return lower and upper bounds of an achieved goal (layout "goal" only).
+
+        Raises:
+            NotImplementedError: The task has the layout "goal" but does not define this function.
+        """
         raise NotImplementedError(f"{type(self).__name__} has layout 'goal' but no compute_goal_bounds.")
 
     def compute_achieved(self, state: TaskState) -> Array:
-        """Return the goals that the arms have achieved (layout "goal" only)."""
+        """Return the achieved goals of n arms (layout "goal" only).
+
+        Raises:
+            NotImplementedError: The task has the layout "goal" but does not define this function.
+        """
         raise NotImplementedError(f"{type(self).__name__} has layout 'goal' but no compute_achieved.")
 
     def compute_desired(self, goal: Array) -> Array:
@@ -165,5 +180,9 @@ class Task(ABC):
         return goal
 
     def compute_goal_reward(self, achieved: Array, desired: Array) -> Array:
-        """Return the rewards (n,) of achieved against desired goals, equal to the step's (layout "goal" only)."""
+        """Return the rewards (n,) of achieved and desired goals, equal to the step's rewards (layout "goal" only).
+
+        Raises:
+            NotImplementedError: The task has the layout "goal" but does not define this function.
+        """
         raise NotImplementedError(f"{type(self).__name__} has layout 'goal' but no compute_goal_reward.")

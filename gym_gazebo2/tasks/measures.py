@@ -1,4 +1,4 @@
-"""What a task measures: a label, a unit and a threshold for each quantity, used by every table, plot and stopping rule."""
+"""The measures of a task: label, unit and threshold of each quantity, used by every table, plot and stopping rule."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["Measure"]
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """How one measured quantity is named, shown and judged.
+    """Name, display and threshold of one measured quantity.
 
-    Values are in SI units everywhere in the code and in ``info``; ``unit`` and ``scale`` are for people.
+    Values are in SI units everywhere in the code, in ``info`` and in files; ``unit`` and ``scale`` are for tables and plots.
 
     Attributes:
         label: Name in tables and plots, such as "tool error".
-        unit: Unit that people read, such as "mm"; empty for counts and shares.
-        scale: Shown value = ``scale`` · value, such as 1000 from metres to millimetres.
+        unit: Unit in tables and plots, such as "mm"; empty for counts and shares.
+        scale: Displayed value per value in SI units, such as 1000 from metres to millimetres.
         better: Whether a smaller or a larger value is better.
-        threshold: Value [SI] that counts as success, drawn as a line in plots; None: there is none.
-        target: Value [SI] to which the training's time is reported; None: the threshold.
-        summary: How the values of many episodes become one: their mean, or their root mean square.
+        threshold: Value [SI] that counts as success, drawn as a line in plots; None: no threshold.
+        target: Value [SI] for the training's "time to target"; None: the threshold.
+        summary: Summary of many episodes: "mean", or "rms" for the root mean square.
     """
 
     label: str
@@ -36,7 +36,7 @@ class Measure:
     summary: Literal["mean", "rms"] = "mean"
 
     def summarize(self, values: ArrayLike) -> float:
-        """Return one value [SI] for the values of many episodes."""
+        """Return the mean or root mean square of the values of many episodes [SI]."""
         array = np.asarray(values, dtype=float)
         return float(np.sqrt(np.mean(np.square(array))) if self.summary == "rms" else np.mean(array))
 

@@ -1,4 +1,8 @@
-"""The components an observation is made of, as rows of one table: a pure function and its finite bounds."""
+"""The components of observations: one row of ``COMPONENTS`` each, with a pure function and its finite bounds.
+
+Bounds are finite so that ``observation_space.sample()`` and networks that scale by the bounds work. They hold for any motion
+within the limits, with a margin.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ Array = NDArray[np.float64]
 Bounds = tuple[Array, Array]
 
 POSITION_MARGIN = 0.1
-"""Soft limits let a joint pass its limit by less than this [rad]."""
+"""Joint limits of physics engines are soft: a joint may pass its limit by less than this [rad]."""
 SPEED_MARGIN = 1.5
 """Drives may overshoot the commanded speed by this factor."""
 
@@ -67,6 +71,7 @@ COMPONENTS: dict[str, Component] = {
         lambda s, goal: s.tcp.position - goal[:, :3], lambda k, far: _make_symmetric(k.compute_reach() + far, 3)
     ),
     "velocity": Component(lambda s, goal: s.tcp.velocity, _compute_tool_speed_bounds),
+    # Entries of rotation matrices and unit quaternions lie between −1 and 1; the 0.001 covers rounding to float32.
     "position": Component(lambda s, goal: s.tcp.position, lambda k, far: _make_symmetric(k.compute_reach(), 3)),
     "rotation": Component(lambda s, goal: s.tcp.rotation.reshape(-1, 9), lambda k, far: _make_symmetric(1.001, 9)),
     "quat_error": Component(_compute_quat_error, lambda k, far: (np.array([-0.001] + 3 * [-1.001]), np.full(4, 1.001))),

@@ -1,4 +1,4 @@
-"""Reach: bring the tool to a point, where asked with an orientation, without touching anything."""
+"""Reach: bring the tool to a point, with an orientation where the task asks for one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Array = NDArray[np.float64]
 Vec3 = tuple[float, float, float]
 
 SUCCESS_DISTANCE = 0.005
-"""An arm is at its goal within this distance [m]."""
+"""Largest distance of the tool to the goal that counts as success [m]."""
 SUCCESS_ANGLE = float(np.deg2rad(5.0))
-"""Where the task asks for an orientation, the angle to it must be at most this, too [rad]."""
+"""Largest angle to the goal's orientation that counts as success [rad], where the task asks for an orientation."""
 OUT_OF_REACH = 1e-3
-"""A goal farther than this from every pose of the arm is out of reach [m]."""
+"""A goal is out of reach if the tool remains farther away than this in every pose [m]."""
 NO_ROTATION = (1.0, 0.0, 0.0, 0.0)
 """Quaternion wxyz of goals that ask for no orientation."""
 
@@ -45,7 +45,9 @@ _FLOOR = float(_SCALES @ np.exp(_RATES[:, 0]))
 def compute_reach_reward(
     position_error: Array, angle: Array | None = None, in_collision: NDArray[np.bool_] | None = None
 ) -> Array:
-    """Return the reward of the 2019 gym-gazebo2, from −1 far away to 10 at the goal.
+    """Return the dense reward, from about −1 far away to 10 at the goal.
+
+    It is the reward of the 2019 gym-gazebo2 (arXiv:1903.06278), batched:
 
     reward = D·O − 1 − C with d = error/√3,
     D = (e^(−5d) − e^(−5))/(1 − e^(−5)) + 10 (e^(−250d) − e^(−250))/(1 − e^(−250)),
@@ -53,8 +55,8 @@ def compute_reach_reward(
 
     Args:
         position_error: (n,) distance of the tool to the goal [m].
-        angle: (n,) angle to the goal's orientation [rad]; None where none is asked for.
-        in_collision: (n,) arms in collision; None where that costs nothing.
+        angle: (n,) angle to the goal's orientation [rad]; None: the orientation does not count, O = 1.
+        in_collision: (n,) bool; None: contact does not count, C = 0.
 
     Returns:
         (n,) rewards.
@@ -75,9 +77,9 @@ class ReachTask(Task):
 
     Attributes:
         goal: Goal position in the base frame [m].
-        goal_box: Lower and upper corner of the box from which each reset draws a goal; replaces ``goal``.
+        goal_box: Lower and upper corner of the box from which each reset draws a goal [m], in place of ``goal``.
         quat_goal: Orientation of the tool at the goal, wxyz; None: any orientation will do.
-        collision_penalty: Whether contact costs reward in every period in which it lasts.
+        collision_penalty: Whether every control period with contact costs reward.
         reward: "dense", the shaped reward; "sparse", 0 at the goal and −1 elsewhere (for hindsight replay).
         components: Names of the observation's components, rows of ``observations.COMPONENTS``, in order.
         layout: "vector", "goal" (dictionary for HER) or "camera" (dictionary with the wrist image).
@@ -112,13 +114,17 @@ class ReachTask(Task):
         if self.layout not in ("vector", "goal", "camera"):
             raise UnknownNameError("observation layout", self.layout, ("vector", "goal", "camera"))
         if self.layout == "goal" and self.quat_goal is not None:
-            raise InvalidArgumentError("quat_goal", self.quat_goal, "None: goals of layout 'goal' are positions")
+            sentence = f"quat_goal is {self.quat_goal}, but achieved goals of layout 'goal' are positions. Leave it out."
+            raise InvalidArgumentError("quat_goal", self.quat_goal, sentence=sentence)
         if self.layout == "goal" and self.collision_penalty:
-            raise InvalidArgumentError("collision_penalty", True, "False: hindsight cannot know contacts (layout 'goal')")
+            # The reward of another goal is computed from achieved and desired goal alone. With a penalty it would differ from
+            # the step's reward, and HER would learn from wrong rewards.
+            sentence = "collision_penalty is True, but the reward of layout 'goal' depends on goals alone. Set it to False."
+            raise InvalidArgumentError("collision_penalty", True, sentence=sentence)
 
     @property
     def MEASURES(self) -> Mapping[str, Measure]:
-        """Tool error; with an orientation asked for, also the angle to it."""
+        """The tool's distance to the goal; where the task asks for an orientation, also the angle to it."""
         both = {"position_error": _POSITION, "orientation_error": _ORIENTATION}
         return both if self.quat_goal is not None else {"position_error": _POSITION}
 
@@ -133,7 +139,7 @@ class ReachTask(Task):
         return np.concatenate([COMPONENTS[name].compute(state, goal) for name in self.components], axis=1)
 
     def measure(self, state: TaskState, goal: Array) -> Measures:
-        """Return "position_error" [m] and "orientation_error" [rad], zero where no orientation is asked for."""
+        """Return "position_error" [m] and "orientation_error" [rad], zero if the task asks for no orientation."""
         difference = state.tcp.position - goal[:, :3]
         position = np.sqrt(np.add.reduce(difference * difference, axis=1))
         if self.quat_goal is None:
@@ -144,14 +150,14 @@ class ReachTask(Task):
     def compute_reward(self, measures: Measures, state: TaskState) -> Array:
         """Return the rewards, (n,)."""
         if self.reward == "sparse":
-            return self._is_there(measures["position_error"], measures["orientation_error"]).astype(float) - 1.0
+            return self._is_at_goal(measures["position_error"], measures["orientation_error"]).astype(float) - 1.0
         angle = None if self.quat_goal is None else measures["orientation_error"]
         in_collision = state.arm.in_collision if self.collision_penalty else None
         return compute_reach_reward(measures["position_error"], angle, in_collision)
 
     def compute_success(self, measures: Measures, state: TaskState) -> NDArray[np.bool_]:
-        """Return which arms are within 5 mm, and within 5° where an orientation is asked for."""
-        return self._is_there(measures["position_error"], measures["orientation_error"])
+        """Return which arms are within 5 mm of the goal, and within 5° if the task asks for an orientation."""
+        return self._is_at_goal(measures["position_error"], measures["orientation_error"])
 
     def compute_goal_bounds(self, kinematics: Kinematics) -> tuple[Array, Array]:
         """Return bounds of a position [m], (3,) each."""
@@ -167,10 +173,10 @@ class ReachTask(Task):
         return goal[:, :3]
 
     def compute_goal_reward(self, achieved: Array, desired: Array) -> Array:
-        """Return the rewards (n,) of positions (n, 3) [m]; hindsight counts the arm as free of contact."""
+        """Return the rewards (n,) of achieved and desired positions, (n, 3) [m] each."""
         distance = np.linalg.norm(achieved - desired, axis=1)
         if self.reward == "sparse":
-            return self._is_there(distance, np.zeros(len(distance))).astype(float) - 1.0
+            return self._is_at_goal(distance, np.zeros(len(distance))).astype(float) - 1.0
         return compute_reach_reward(distance)
 
     def compute_offset(self, state: TaskState, goal: Array) -> Array:
@@ -182,8 +188,9 @@ class ReachTask(Task):
         return goal
 
     def explain_out_of_reach(self, kinematics: Kinematics, goal: Array) -> str | None:
-        """Return a sentence if the position, or the position in the orientation that is asked for, cannot be reached."""
+        """Return a sentence if no pose reaches the goal's position, or its position and orientation together."""
         name = kinematics.robot.name
+        # The position first: this search is cheaper, and its answer names the distance.
         distance = kinematics.compute_distance_to_reach(goal[:3])
         if distance > OUT_OF_REACH:
             return f"The goal {goal[:3]} is {1e3 * distance:.0f} mm out of reach of {name!r}."
@@ -193,12 +200,12 @@ class ReachTask(Task):
         return f"The goal {goal} is out of reach of {name!r} in that orientation." if distance > OUT_OF_REACH else None
 
     def describe(self) -> dict[str, str]:
-        """Return reward and goal in a few words."""
+        """Return short descriptions of reward and goal."""
         where = " to ".join(map(_format, self.goal_box)) if self.goal_box else _format(self.goal or ())
         goal = where if self.quat_goal is None else f"{where}, wxyz {_format(self.quat_goal)}"
         return {"reward": f"{self.reward}, contact costs" if self.collision_penalty else self.reward, "goal": goal}
 
-    def _is_there(self, distance: Array, angle: Array) -> NDArray[np.bool_]:
+    def _is_at_goal(self, distance: Array, angle: Array) -> NDArray[np.bool_]:
         return (distance <= SUCCESS_DISTANCE) & (angle <= SUCCESS_ANGLE)
 
     def _compute_farthest(self) -> float:
@@ -217,7 +224,7 @@ class ReachTask(Task):
             goal: (3,) position [m], or (7,) with a quaternion wxyz where the task asks for an orientation.
 
         Raises:
-            InvalidArgumentError: The goal has another shape, is not finite, or has a quaternion without a length.
+            InvalidArgumentError: The goal has another shape, is not finite, or has a quaternion of length zero.
         """
         values = np.asarray(goal, dtype=float)
         shapes = [(3,)] if self.quat_goal is None else [(3,), (7,)]

@@ -1,4 +1,4 @@
-"""Batched rotation errors. Quaternions are wxyz; one-off conversions elsewhere use transforms3d."""
+"""Batched rotation errors: rotation matrices and unit quaternions. Quaternions are wxyz."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def make_rotation(quat: Array) -> Array:
 def compute_quat_error(R_tcp: Array, R_goal: Array) -> Array:
     """Return the rotation from goal to tool, in base axes, as quaternions with w ≥ 0.
 
-    The largest of the four components is computed first (Shepperd 1978), so that no pose is ill-conditioned.
+    The quaternion is taken from the row of the largest component, so that the division is well-conditioned for every pose:
+    S. W. Shepperd, "Quaternion from rotation matrix", Journal of Guidance and Control 1(3), 1978.
 
     Args:
         R_tcp: (n, 3, 3) rotations of the tool in the base frame.
@@ -40,6 +41,8 @@ def compute_quat_error(R_tcp: Array, R_goal: Array) -> Array:
     Returns:
         (n, 4) unit quaternions wxyz.
     """
+    # The table 4·q qᵀ is built from R: its diagonal are 4w², 4x², 4y², 4z², its other entries sums and differences of the
+    # off-diagonal entries of R. Any row, normalised, is the quaternion up to its sign.
     R = R_tcp @ R_goal.swapaxes(-1, -2)
     diagonal = R[:, [0, 1, 2], [0, 1, 2]]
     trace = diagonal.sum(axis=1)
@@ -52,7 +55,7 @@ def compute_quat_error(R_tcp: Array, R_goal: Array) -> Array:
         products[:, i, j] = products[:, j, i] = product
     quat = products[np.arange(len(R)), np.argmax(four_squares, axis=1)]
     quat /= np.linalg.norm(quat, axis=1, keepdims=True)
-    return np.where(quat[:, :1] < 0.0, -quat, quat)
+    return np.where(quat[:, :1] < 0.0, -quat, quat)  # q and −q are one rotation; observations must not jump between them
 
 
 def compute_angle(quat_error: Array) -> Array:
@@ -64,4 +67,5 @@ def compute_angle(quat_error: Array) -> Array:
     Returns:
         (n,) angles from 0 to π [rad].
     """
+    # arctan2 is accurate for small angles, where arccos(w) loses half of its digits.
     return 2.0 * np.arctan2(np.linalg.norm(quat_error[:, 1:], axis=1), quat_error[:, 0])
