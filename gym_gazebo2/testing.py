@@ -1,12 +1,12 @@
 """The backend contract as a test that anyone can run on a backend of their own.
 
-Three lines are enough, in any test runner or none::
+Three lines are enough, with or without a test runner::
 
     from gym_gazebo2.testing import check_backend
     from my_package import MyBackend
     check_backend(lambda num_envs: MyBackend(make_robot("mara"), num_envs))
 
-A check raises an ``AssertionError`` that says what was expected and what came. ``CHECKS`` lists them by name.
+A check raises an ``AssertionError`` with the expected and the actual value. ``CHECKS`` lists the checks by name.
 """
 
 from __future__ import annotations
@@ -29,21 +29,24 @@ __all__ = ["CHECKS", "FAKE_TOLERANCE", "Factory", "check_backend", "drive_smooth
 
 Array = NDArray[np.float64]
 Factory = Callable[[int], Backend]
-"""Number of arms → a new backend."""
+"""Called with a number of arms; returns a new backend."""
 
 FAKE_TOLERANCE = 0.02
-"""Free of contact and with smooth actions, every backend stays this near to the fake one [rad]."""
+"""Largest difference to the fake backend, free of contact and with smooth actions [rad]."""
+LIMIT_TOLERANCE = 0.1
+"""Joint limits are soft: a joint may pass its limit by this much [rad]."""
 SMOOTH_CHANGE = 0.2
-"""Actions of the fidelity checks change by at most this a period."""
+"""Largest change of an action's component per period in the fidelity check."""
 ARMS, PERIODS = 3, 20
+"""Default size of the batch, and number of control periods, of a check."""
 
 
 def check_backend(factory: Factory, arms: int = ARMS) -> None:
     """Run every check of the contract.
 
     Args:
-        factory: Makes a new backend of so many arms of one robot.
-        arms: Arms of the batch that is checked; 1 for a backend that moves a single arm.
+        factory: Makes a new backend for a given number of arms.
+        arms: Number of arms in the checked batch; 1 for a backend that moves a single arm.
 
     Raises:
         AssertionError: The backend breaks the contract; the message says where.
@@ -56,7 +59,7 @@ def check_backend(factory: Factory, arms: int = ARMS) -> None:
 
 
 def check_state(factory: Factory, arms: int = ARMS) -> None:
-    """Shapes and types are those of ``ArmState``, and later calls do not overwrite it."""
+    """Shapes and types are those of ``ArmState``, and later calls do not change a state that was returned."""
     with _open(factory, arms) as backend:
         shape = (arms, backend.robot.dof)
         first = _reset_home(backend)
@@ -93,31 +96,32 @@ def check_time(factory: Factory, arms: int = ARMS) -> None:
 
 
 def check_setpoint(factory: Factory, arms: int = ARMS) -> None:
-    """The drives end each period at the set-point asked for; what is too fast or outside is refused, and changes nothing."""
+    """The drives end each period at the given set-point. Invalid set-points are refused and change nothing."""
     with _open(factory, 1) as backend:
         robot, state = backend.robot, _reset_home(backend)
         goal = state.q_setpoint + 0.5 * _get_travel(backend)
         state = backend.step(goal)
         _expect(np.allclose(state.q_setpoint, goal, atol=1e-9), f"set-point is {state.q_setpoint}, not {goal}")
         too_fast = goal + 1.01 * robot.velocity_limit * backend.control_dt
-        for what, bad in {
+        for fault, bad in {
             "too fast": too_fast,
             "NaN": np.full_like(goal, np.nan),
             "of another shape": goal[:, :-1],
             "of another batch": np.vstack([goal, goal]),
         }.items():
-            _expect_error(InvalidArgumentError, functools.partial(backend.step, bad), f"a set-point that is {what}")
+            _expect_error(InvalidArgumentError, functools.partial(backend.step, bad), f"a set-point that is {fault}")
         upper = robot.upper[None].copy()
         state = backend.reset(np.ones(1, dtype=bool), upper)
         _expect_error(InvalidArgumentError, lambda: backend.step(upper + 1e-3), "a set-point outside the limits")
         state = backend.step(upper)
         _expect(
-            bool(np.all(state.time == backend.control_dt * NANOSECONDS) or not backend.lock_step), "a refused step moved time"
+            bool(np.all(state.time == backend.control_dt * NANOSECONDS) or not backend.lock_step),
+            "a refused step advanced time",
         )
 
 
 def check_reset(factory: Factory, arms: int = ARMS) -> None:
-    """Any pose inside the limits resets, out of any motion: exactly there, at rest, time zero, and only the masked arms."""
+    """A reset puts the masked arms at any pose, out of any motion: exactly there, at rest, at time zero. Others stay as is."""
     rng = np.random.default_rng(0)
     with _open(factory, arms) as backend:
         robot, state = backend.robot, _reset_home(backend)
@@ -125,7 +129,7 @@ def check_reset(factory: Factory, arms: int = ARMS) -> None:
             state = backend.step(_move(backend, state, rng.uniform(-1, 1, state.q.shape)))
             mask = rng.random(arms) < 0.5
             q = rng.uniform(robot.lower, robot.upper, state.q.shape)
-            q[~mask] = np.nan
+            q[~mask] = np.nan  # rows outside the mask must be ignored, even if invalid
             before, state = state, backend.reset(mask, q)
             _expect(bool(np.allclose(state.q[mask], q[mask], atol=1e-6)), f"reset to {q[mask]} put the arm at {state.q[mask]}")
             _expect(bool(np.all(np.abs(state.dq[mask]) < 1e-6)), f"after reset the arm moves: {state.dq[mask]} rad/s")
@@ -165,18 +169,19 @@ def check_fidelity(factory: Factory, arms: int = ARMS) -> None:
 
 
 def check_random_actions(factory: Factory, arms: int = ARMS) -> None:
-    """Under uniform random actions, contact included, states stay finite and inside the limits (0.1 rad of give)."""
+    """Under uniform random actions, with contacts, states stay finite and inside the limits (with a tolerance of 0.1 rad)."""
     rng = np.random.default_rng(3)
     with _open(factory, arms) as backend:
         robot, state = backend.robot, _reset_home(backend)
         for _ in range(5 * PERIODS):
             state = backend.step(_move(backend, state, rng.uniform(-1, 1, state.q.shape)))
-            inside = (state.q >= robot.lower - 0.1) & (state.q <= robot.upper + 0.1) & np.isfinite(state.dq)
-            _expect(bool(inside.all()), f"q is {state.q}, limits are {robot.lower} to {robot.upper}")
+            inside = (state.q >= robot.lower - LIMIT_TOLERANCE) & (state.q <= robot.upper + LIMIT_TOLERANCE)
+            inside &= np.isfinite(state.dq)
+            _expect(bool(inside.all()), f"q is {state.q}, limits are {robot.lower} to {robot.upper}; dq is {state.dq}")
 
 
 def check_saved_state(factory: Factory, arms: int = ARMS) -> None:
-    """Where a backend saves its state, going on from it is bit-equal; where not, it says so."""
+    """A backend continues bit-equally from a saved state, or raises an ``UnsupportedError`` when asked for it."""
     with _open(factory, arms) as backend:
         *_, state = drive_smoothly(backend, seed=4)
         try:
@@ -186,17 +191,18 @@ def check_saved_state(factory: Factory, arms: int = ARMS) -> None:
         robot, travel = backend.robot, _get_travel(backend)
         goals = [np.clip(state.q_setpoint + k * 0.1 * travel, robot.lower, robot.upper) for k in range(1, 4)]
         first = [backend.step(goal) for goal in goals]
+        # Once on the backend that saved, which has moved on since, and once on a new one, as when a training is resumed.
         with _open(factory, arms) as other:
-            for again in (backend, other):
-                again.set_state(saved)
+            for restored in (backend, other):
+                restored.set_state(saved)
                 for expected, goal in zip(first, goals, strict=True):
-                    came = again.step(goal)
-                    equal = all(np.array_equal(x, y) for x, y in zip(_get_arrays(expected), _get_arrays(came), strict=True))
-                    _expect(equal, "a restored state goes on differently")
+                    actual = restored.step(goal)
+                    equal = all(np.array_equal(x, y) for x, y in zip(_get_arrays(expected), _get_arrays(actual), strict=True))
+                    _expect(equal, "a backend continues differently from a restored state")
 
 
 def check_misuse(factory: Factory, arms: int = ARMS) -> None:
-    """Calls in the wrong order or of the wrong shape are errors; closing twice is fine."""
+    """Calls in an invalid order, or with arrays of another shape, are errors. Closing twice is fine."""
     backend = factory(1)
     q, everyone = backend.robot.home[None], np.ones(1, dtype=bool)
     with closing(backend):
@@ -229,12 +235,15 @@ CHECKS: dict[str, Callable[[Factory, int], None]] = {
 
 
 def drive_smoothly(backend: Backend, seed: int, periods: int = 100) -> Iterator[ArmState]:
-    """Reset near home and drive around it with actions that change by at most 0.2 a period; yield every state.
+    """Reset near home and drive around it with actions that change by at most 0.2 per period.
 
     Args:
         backend: The backend to drive.
         seed: Seed of start poses and actions.
         periods: Number of steps.
+
+    Yields:
+        The state after the reset and after every step.
     """
     rng = np.random.default_rng(seed)
     robot = backend.robot
@@ -243,6 +252,7 @@ def drive_smoothly(backend: Backend, seed: int, periods: int = 100) -> Iterator[
     yield state
     action = np.zeros_like(start)
     for _ in range(periods):
+        # More than 0.4 rad away from home the actions turn back, so that the arm stays clear of the floor and its own links.
         homewards = np.where(np.abs(state.q_setpoint - robot.home) > 0.4, np.sign(robot.home - state.q_setpoint), 0.0)
         change = SMOOTH_CHANGE * homewards + rng.uniform(-SMOOTH_CHANGE, SMOOTH_CHANGE, action.shape)
         action = np.clip(action + np.clip(change, -SMOOTH_CHANGE, SMOOTH_CHANGE), -1.0, 1.0)
@@ -280,9 +290,9 @@ def _expect(condition: bool, message: str) -> None:
         raise AssertionError(message)
 
 
-def _expect_error(error: type[Exception], call: Callable[[], object], what: str) -> None:
+def _expect_error(error: type[Exception], call: Callable[[], object], subject: str) -> None:
     try:
         call()
     except error:
         return
-    raise AssertionError(f"{what} was accepted, {error.__name__} expected")
+    raise AssertionError(f"{subject} was accepted, {error.__name__} expected")

@@ -98,9 +98,15 @@ def test_step_before_reset_and_after_close(env):
         ({"control_dt": 0.0123}, "whole number of physics steps"),
         ({"control_dt": 0.001}, r"control_dt is 0\.001, .* physics steps of 0\.005 s, such as 0\.005, or .*'physics_dt'"),
         ({"control_dt": None}, "control_dt is None"),
-        ({"backend": None}, "backend is None, expected a factory, or a name of: fake, gazebo, mujoco, ros2"),
-        ({"backend_options": {"phyics_dt": 0.001}}, "backend_options .* of num_envs, control_dt, physics_dt, num_threads"),
-        ({"backend_options": {"num_envs": 2}}, "backend_options holds num_envs, which the environment passes to the backend itself"),
+        ({"backend": None}, "backend is None, expected a factory, or one of the names fake, gazebo, mujoco, ros2"),
+        (
+            {"backend_options": {"phyics_dt": 0.001}},
+            "keywords of num_envs, control_dt, physics_dt, num_threads",
+        ),
+        (
+            {"backend_options": {"num_envs": 2}},
+            "backend_options holds num_envs, which .* itself",
+        ),
         ({"backend_options": "fast"}, "backend_options is 'fast', expected a dictionary"),
         ({"backend_options": {"physics_dt": 0.0}}, "physics_dt is 0.0, expected a positive physics step"),
         ({"start_noise": -0.1}, "start_noise"),

@@ -1,4 +1,4 @@
-"""The embedded physics: fidelity of its step, truth of its collisions, its pictures, its batch."""
+"""The embedded physics: accuracy of its step, correctness of its collisions, its pictures, its batch."""
 
 import itertools
 import os
@@ -65,7 +65,7 @@ def test_twice_the_default_step_is_not():
     assert max(measure_drift(make_robot(name), 2 * PHYSICS_DT) for name in ROBOTS) > OWN_TOLERANCE
 
 
-def test_physics_stays_near_the_fake_servo(robot):
+def test_physics_stays_near_the_fake_backend(robot):
     fake, differences = make_backend("fake", robot, num_envs=16), []
     for state in drive_smoothly(make(robot, 16), seed=5):
         assert not state.in_collision.any()
@@ -200,19 +200,19 @@ def test_any_number_of_threads_gives_the_same_bits():
 
 
 @pytest.mark.parametrize("num_threads", [0, -1, 1.5, True])
-def test_thread_counts_that_cannot_work(num_threads):
+def test_invalid_thread_counts(num_threads):
     with pytest.raises(ValueError, match="num_threads"):
         make(make_robot("mara"), num_threads=num_threads)
 
 
-def test_an_absurd_state_is_an_error_that_names_the_joint():
+def test_an_impossible_state_is_an_error_that_names_the_joint():
     robot = make_robot("mara")
     backend = make(robot, 2)
     state = backend.reset(everyone(2), np.tile(robot.home, (2, 1)))
     broken = backend.get_state()
     broken["dq"][1, 2] = np.nan
     backend.set_state(broken)
-    with pytest.raises(BackendError, match=r"Arm 1, joint 'motor\d'.*It broke"):
+    with pytest.raises(BackendError, match=r"Arm 1, joint 'motor\d'.*The simulation is unstable"):
         backend.step(state.q_setpoint)
 
 
@@ -257,7 +257,7 @@ def test_no_driver_names_the_package(monkeypatch):
         backend.render("rgb_array", 64, 64)
 
 
-def test_no_display_says_so(monkeypatch):
+def test_without_a_display_a_window_is_an_error(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     backend = make(make_robot("mara"))

@@ -160,7 +160,10 @@ BAD = {
     "negative mass": (MARA.replace('mass value="1.24"', 'mass value="-1.24"'), "Link 'motor2_link' .*mass of -1.24 kg"),
     "mass of NaN": (MARA.replace('mass value="1.24"', 'mass value="nan"'), "Link 'motor2_link' .*mass of nan"),
     "negative inertia": (MARA.replace('ixx="0.00796148"', 'ixx="-0.00796148"'), "Link 'motor2_link' .*positive definite"),
-    "inertia that is not positive definite": (MARA.replace('ixz="0.0003203"', 'ixz="0.3"'), "Link 'motor2_link' .*positive definite"),
+    "inertia not positive definite": (
+        MARA.replace('ixz="0.0003203"', 'ixz="0.3"'),
+        "Link 'motor2_link' .*positive definite",
+    ),
     "mass without inertia": (
         re.sub(r'<inertia ixx="0.00796148"[^>]*/>', "", MARA),
         "Link 'motor2_link' .*mass of 1.24 kg .*positive definite",

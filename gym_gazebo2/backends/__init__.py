@@ -1,4 +1,4 @@
-"""Backends: the places where an arm moves. A backend is a row of a table, imported when it is used."""
+"""The table of backends: the engines and robots that move arms. A row is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ BACKENDS: dict[str, str | BackendFactory] = {
 
 
 def register_backend(name: str, factory: str | BackendFactory) -> None:
-    """Add a backend to the table; adding the same again is fine.
+    """Add a backend to the table. Adding the same backend again changes nothing.
 
     Args:
         name: Name of the backend.
-        factory: What makes it, or its "module:attribute" to import when used.
+        factory: A class or function that makes the backend, or its "module:attribute", imported when first used.
 
     Raises:
-        InvalidArgumentError: The name is taken by another backend.
+        InvalidArgumentError: Another backend has this name.
     """
     add_row(BACKENDS, name, factory)
 
@@ -56,12 +56,12 @@ def make_backend(
     Args:
         backend: Name of a row of ``BACKENDS``, or a factory.
         robot: The arm.
-        on_failure: "raise" a BackendError; or "restart" the simulator, end the episodes under way and go on.
-        **options: Passed on: ``num_envs``, ``control_dt``, and what the backend adds.
+        on_failure: "raise" a BackendError, or "restart" the simulator, truncate the current episodes and continue.
+        **options: Keywords of the backend: ``num_envs``, ``control_dt`` and its own.
 
     Raises:
-        UnknownNameError: The table has no such row, or there is no such way to go on after a failure.
-        InvalidArgumentError: The backend does not take such an option.
+        UnknownNameError: The table has no such row, or ``on_failure`` is neither "raise" nor "restart".
+        InvalidArgumentError: The backend has no such keyword, or its value is invalid.
         MissingDependencyError: The backend's package is not installed.
     """
     check_on_failure(on_failure)
@@ -73,28 +73,27 @@ def make_backend(
 
 
 def _check_options(factory: BackendFactory, robot: RobotSpec, options: dict[str, Any]) -> None:
-    """Raise an InvalidArgumentError that lists the options of a factory where it does not take those given."""
+    """Raise an InvalidArgumentError that lists the keywords of a factory, if it does not take the given ones."""
+    # Comparing with the signature beforehand keeps a TypeError from inside the constructor apart from a wrong keyword.
     signature = inspect.signature(factory)
     try:
         signature.bind(robot, **options)
     except TypeError as error:
-        taken = ", ".join(list(signature.parameters)[1:])
-        raise InvalidArgumentError(
-            "backend_options", options, f"options that the backend takes, of {taken} ({error})"
-        ) from error
+        accepted = ", ".join(list(signature.parameters)[1:])
+        raise InvalidArgumentError("backend_options", options, f"keywords of {accepted} ({error})") from error
 
 
 def get_factory(backend: str | BackendFactory) -> BackendFactory:
-    """Return the factory of a row of the table, imported; a factory passes through.
+    """Return the factory of a row of the table, imported. A factory is returned as it is.
 
     Raises:
         UnknownNameError: The table has no such row.
-        InvalidArgumentError: It is neither a name nor a factory.
+        InvalidArgumentError: The value is neither a name nor a factory.
         MissingDependencyError: The backend's package is not installed.
     """
     if not isinstance(backend, str):
         if not callable(backend):
-            raise InvalidArgumentError("backend", backend, f"a factory, or a name of: {', '.join(sorted(BACKENDS))}")
+            raise InvalidArgumentError("backend", backend, f"a factory, or one of the names {', '.join(sorted(BACKENDS))}")
         return backend
     if backend not in BACKENDS:
         raise UnknownNameError("backend", backend, BACKENDS)
@@ -107,9 +106,14 @@ def get_factory(backend: str | BackendFactory) -> BackendFactory:
 
 
 def make_painter(robot: RobotSpec, width: int, height: int) -> Any:
-    """Return an object that draws an arm from its joint positions, whatever backend moves it.
+    """Return a painter: it draws an arm from its joint positions, whichever backend moves the arm.
 
     ``draw(q, p_goal, camera)`` returns a picture (height, width, 3); ``close()`` frees the OpenGL context.
+
+    Args:
+        robot: The arm.
+        width: Width of the pictures [px].
+        height: Height of the pictures [px].
 
     Raises:
         MissingDependencyError: mujoco is not installed.

@@ -1,4 +1,7 @@
-"""The boundary: a backend moves a batch of arms by exactly one control period. No simulator type crosses it."""
+"""The boundary to simulators and robots: a backend moves a batch of arms by exactly one control period.
+
+Only NumPy arrays and ``ArmState`` cross it, never a type of a simulator.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,32 @@ __all__ = ["NANOSECONDS", "OMEGA", "Backend", "count_substeps", "read_control_dt
 Array = NDArray[np.float64]
 
 NANOSECONDS = 1_000_000_000
+"""Nanoseconds per second."""
 OMEGA = 40.0
 """Natural frequency of every drive [rad/s]: τ = clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort limit)."""
-TOLERANCE = 1e-9
+ROUNDING_TOLERANCE = 1e-9
+"""Set-points may pass a limit by this much [rad]: the environment's own clipping rounds."""
 ABSURD_POSITION = 0.5
-"""No soft limit gives way by this much [rad]."""
+"""A joint that is reported this far outside its limits is a failure of the simulator [rad]. Soft limits give way by less."""
 ABSURD_SPEED = 1e3
-"""No arm turns this fast [rad/s]."""
+"""A joint that is reported to be this fast is a failure of the simulator [rad/s]."""
 
 
 class Backend(ABC):
-    """Base class of backends; ``FakeBackend`` is the reference semantics, ``gym_gazebo2.testing`` the contract as a test.
+    """Base class of backends.
+
+    ``FakeBackend`` is the reference for the semantics. ``gym_gazebo2.testing.check_backend`` tests any backend against them.
 
     Attributes:
         robot: The arm.
         num_envs: Number of arms n in the batch.
         control_dt: Control period [s]; every step advances simulated time by exactly this.
-        lock_step: Whether time stands still between steps. Robots and free-running simulators: False.
-        num_restarts: How often the simulator was started anew after a failure; each time ends the episodes under way.
-        max_envs: Number of arms that one backend moves at most; None: any number.
+        lock_step: Whether time stands still between steps. False for robots and free-running simulators.
+        num_restarts: Number of times the simulator was restarted after a failure. Each restart ends the current episodes.
+        max_envs: Largest number of arms that one backend moves; None: any number.
         is_shared: Whether a second instance would command the same arm, as with a robot. Training refuses such a backend.
-        is_restartable: Whether a new instance starts a simulator of its own, so that ``on_failure="restart"`` can go on.
-        window: Keywords of ``gymnasium.make`` that show the arm in a window; empty if the simulator shows it by itself.
+        is_restartable: Whether a new instance starts a simulator of its own, as ``on_failure="restart"`` needs.
+        window: Keywords of ``gymnasium.make`` that show the arm in a window; empty if the simulator has its own window.
     """
 
     lock_step: bool = True
@@ -55,15 +62,16 @@ class Backend(ABC):
         """Validate and store the sizes.
 
         Raises:
-            InvalidArgumentError: ``num_envs`` is no positive integer, ``control_dt`` no positive whole nanoseconds.
+            InvalidArgumentError: ``num_envs`` is not a positive integer, or more than ``max_envs``; or ``control_dt`` is not
+                between 1e-6 and 10 s.
         """
         self.robot, self.num_envs = robot, read_num_envs(num_envs, self.max_envs)
         self.control_dt = read_control_dt(control_dt)
         self.control_dt_ns = round(self.control_dt * NANOSECONDS)
         self.is_closed = False
         self._was_reset, self._is_ready = np.zeros(self.num_envs, dtype=bool), False
-        self._lower, self._upper = robot.lower - TOLERANCE, robot.upper + TOLERANCE
-        self._max_step = robot.velocity_limit * self.control_dt + TOLERANCE
+        self._lower, self._upper = robot.lower - ROUNDING_TOLERANCE, robot.upper + ROUNDING_TOLERANCE
+        self._max_step = robot.velocity_limit * self.control_dt + ROUNDING_TOLERANCE
         self._middle = (robot.lower + robot.upper) / 2
         self._absurd = (robot.upper - robot.lower) / 2 + ABSURD_POSITION
 
@@ -79,8 +87,9 @@ class Backend(ABC):
             The state of all arms.
 
         Raises:
-            InvalidArgumentError: Wrong shape, NaN, or a masked row outside the limits.
+            InvalidArgumentError: An array has another shape, or a masked row is NaN or outside the limits.
             UsageError: The backend is closed.
+            BackendError: The simulator failed.
         """
 
     @abstractmethod
@@ -90,45 +99,72 @@ class Backend(ABC):
         Args:
             q_setpoint: (n, dof) set-points at the end of the period [rad].
 
+        Returns:
+            The state of all arms at the end of the period.
+
         Raises:
-            InvalidArgumentError: Wrong shape, NaN, outside the limits, or faster than the joints' velocity limit.
+            InvalidArgumentError: The set-points have another shape, are NaN, outside the limits, or faster than the joints'
+                velocity limits.
             UsageError: The backend is closed, or an arm was never reset.
-            BackendError: The simulator died, hangs, or answered something absurd.
+            BackendError: The simulator died, hangs, or reports impossible values.
         """
 
     def check_poses(self, q: Array) -> None:
-        """Raise an InvalidArgumentError unless arms can be put at all poses (k, dof)."""
+        """Check that arms can be put at poses.
+
+        Args:
+            q: (k, dof) joint positions [rad].
+
+        Raises:
+            InvalidArgumentError: A position is NaN or outside the limits.
+        """
         if not _holds_everywhere((q >= self._lower) & (q <= self._upper)):
             raise InvalidArgumentError("q", q, f"finite positions from {self.robot.lower} to {self.robot.upper} rad")
 
     def close(self) -> None:
-        """Release everything; closing twice is fine."""
+        """Release all resources. Closing twice is fine."""
         self.is_closed = True
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Return everything that ``set_state`` needs to continue bit-equally, as arrays."""
+        """Return everything that ``set_state`` needs to continue bit-equally, as arrays by name.
+
+        Raises:
+            UnsupportedError: The backend cannot save its state; the default.
+        """
         self._refuse("save its state")
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> ArmState:
-        """Continue from what ``get_state`` returned."""
+        """Continue from a state that ``get_state`` returned.
+
+        Raises:
+            UnsupportedError: The backend cannot restore a state; the default.
+        """
         self._refuse("restore a state")
 
     def camera(self, name: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Return the pictures of a camera of every arm, (n, height, width, 3)."""
+        """Return the pictures of one camera, one per arm, (n, height, width, 3).
+
+        Raises:
+            UnsupportedError: The backend has no cameras; the default.
+        """
         self._refuse("show a camera")
 
     def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
-        """Draw the first arm: "rgb_array" returns a picture (height, width, 3), "human" shows a window."""
+        """Draw the first arm: "rgb_array" returns a picture (height, width, 3), "human" shows a window.
+
+        Raises:
+            UnsupportedError: The backend cannot draw; the default.
+        """
         self._refuse("render")
 
     def show_goal(self, goal: Array) -> None:  # noqa: B027
         """Show goals (n, 7) in pictures. The default implementation is a no-op."""
 
-    def _refuse(self, what: str) -> NoReturn:
-        raise UnsupportedError(f"The backend {type(self).__name__} cannot {what}. The 'mujoco' backend can.")
+    def _refuse(self, operation: str) -> NoReturn:
+        raise UnsupportedError(f"The backend {type(self).__name__} cannot {operation}. The 'mujoco' backend can.")
 
     def _check_reset(self, mask: NDArray[np.bool_], q: Array) -> tuple[NDArray[np.bool_], Array]:
-        """Return validated arrays, and note that the masked arms are ready."""
+        """Return validated arrays, and note that the masked arms were reset."""
         self._check_open()
         mask, q = np.asarray(mask), np.asarray(q, dtype=float)
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
@@ -140,10 +176,15 @@ class Backend(ABC):
         return mask, q
 
     def _check_step(self, q_setpoint: Array, current: Array) -> Array:
-        """Return the validated set-point, given the set-point that the drives have reached."""
+        """Return the validated set-point.
+
+        Args:
+            q_setpoint: (n, dof) new set-point [rad].
+            current: (n, dof) set-point that the drives have reached [rad]; the speed is judged from it.
+        """
         self._check_open()
         if not self._is_ready:
-            raise UsageError("step() was called before reset() of every arm. Call reset() first.")
+            raise UsageError("step() was called, but not every arm was reset. Call reset() first.")
         q_setpoint = np.asarray(q_setpoint, dtype=float)
         self._check_shape("q_setpoint", q_setpoint)
         inside = (q_setpoint >= self._lower) & (q_setpoint <= self._upper)
@@ -163,38 +204,54 @@ class Backend(ABC):
             raise UsageError(f"The {type(self).__name__} is closed. Make a new one.")
 
     def _check_sane(self, q: Array, dq: Array) -> None:
-        """Raise a BackendError where the simulator's answer cannot be true."""
+        """Raise a BackendError if the simulator reports impossible positions or speeds; NaN counts as impossible."""
         sane = (np.abs(q - self._middle) < self._absurd) & (np.abs(dq) < ABSURD_SPEED)
         if not _holds_everywhere(sane):
             robot = self.robot
             arm, joint = np.argwhere(~sane)[0]
             raise BackendError(
                 f"Arm {arm}, joint {robot.joint_names[joint]!r} reports q = {q[arm, joint]} rad, dq = {dq[arm, joint]} rad/s; "
-                f"expected {robot.lower[joint]} to {robot.upper[joint]} rad. It broke: reset, or use a smaller physics step."
+                f"expected {robot.lower[joint]} to {robot.upper[joint]} rad. The simulation is unstable: reset it, or use a "
+                "smaller physics step."
             )
 
 
 def _holds_everywhere(condition: NDArray[np.bool_]) -> bool:
-    """Return ``condition.all()``, in half the time on small arrays; NaN makes comparisons false."""
+    """Return ``condition.all()``, in half the time on small arrays.
+
+    Conditions are written as "is inside", so that a comparison with NaN, which is always false, counts as a violation.
+    """
     return bool(np.logical_and.reduce(condition, axis=None))
 
 
 def read_control_dt(control_dt: Any) -> float:
-    """Return a control period, or raise an InvalidArgumentError."""
+    """Return a control period [s].
+
+    Raises:
+        InvalidArgumentError: It is not a number between 1e-6 and 10 s.
+    """
     return read_number("control_dt", control_dt, "a control period between 1e-6 and 10 s", lambda dt: 1e-6 <= dt < 10.0)
 
 
 def read_num_envs(num_envs: Any, most: int | None = None) -> int:
-    """Return a positive number of arms, at most that many, or raise an InvalidArgumentError."""
+    """Return a number of arms from 1 to ``most``.
+
+    Raises:
+        InvalidArgumentError: It is not a whole number, or outside the range.
+    """
     num_envs = read_whole("num_envs", num_envs)
     if most is not None and num_envs > most:
-        expected = f"at most {most}, as this backend moves one arm a process: make_vec_env(id, {num_envs}, vec='subproc')"
+        expected = f"at most {most}: this backend moves one arm per process, so use make_vec_env(id, {num_envs}, vec='subproc')"
         raise InvalidArgumentError("num_envs", num_envs, expected)
     return num_envs
 
 
 def count_substeps(control_dt: float, physics_dt: float) -> int:
-    """Return how many physics steps make one control period.
+    """Return the number of physics steps per control period.
+
+    Args:
+        control_dt: Control period [s].
+        physics_dt: Physics step [s].
 
     Raises:
         InvalidArgumentError: The period is not a whole number of physics steps.

@@ -1,4 +1,4 @@
-"""The servo without physics: what every backend's drive does when nothing disturbs it, in closed form."""
+"""The drive without physics, in closed form: the motion of every backend's arm when nothing disturbs it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,27 @@ Array = NDArray[np.float64]
 class FakeBackend(Backend):
     """Reference semantics of a backend.
 
-    Over one period T the set-point ramps from s to s' in a straight line, ṡ = (s' − s)/T. A drive whose assumed
-    inertia is the true one, without effort limit, follows q̈ = ω²(s − q) + 2ω(ṡ − q̇). Its error e = q − s(t) therefore
-    obeys ë + 2ωė + ω²e = 0, solved exactly by e(t) = (e₀ + (ė₀ + ωe₀) t) e^(−ωt).
+    Over one period T the set-point ramps from s to s' in a straight line, ṡ = (s' − s)/T. A drive without effort limit whose
+    assumed inertia M̂ is the true one follows q̈ = ω²(s − q) + 2ω(ṡ − q̇). Its error e = q − s(t) therefore obeys the
+    critically damped equation ë + 2ωė + ω²e = 0, whose exact solution is e(t) = (e₀ + (ė₀ + ωe₀) t) e^(−ωt).
 
     - ``step`` advances time by exactly ``control_dt`` and returns the state at that instant.
     - ``reset`` puts the masked arms at ``q``, at rest, with the set-point there and time zero; other rows do not change.
-    - Nothing is ever hit: ``in_collision`` is always False.
+    - There is no contact: ``in_collision`` is always False.
     - The same calls give bit-equal states; arms do not influence each other.
     """
 
     def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = CONTROL_DT) -> None:
-        """Make n arms, to be reset before the first step."""
+        """Make n arms. Each must be reset before the first step.
+
+        Args:
+            robot: The arm.
+            num_envs: Number of arms n.
+            control_dt: Control period [s].
+
+        Raises:
+            InvalidArgumentError: ``num_envs`` or ``control_dt`` is invalid.
+        """
         super().__init__(robot, num_envs, control_dt)
         self._time = np.zeros(self.num_envs, dtype=np.int64)
         self._q = np.tile(robot.home, (self.num_envs, 1))
@@ -48,22 +57,22 @@ class FakeBackend(Backend):
         """Follow the ramp to ``q_setpoint`` over one period."""
         goal = self._check_step(q_setpoint, self._setpoint)
         dt = self.control_dt
-        speed = (goal - self._setpoint) / dt
-        error = self._q - self._setpoint
-        slope = self._dq - speed + OMEGA * error
-        error = (error + slope * dt) * self._decay
+        speed = (goal - self._setpoint) / dt  # ṡ
+        error = self._q - self._setpoint  # e₀
+        slope = self._dq - speed + OMEGA * error  # ė₀ + ωe₀, where ė₀ = q̇ − ṡ
+        error = (error + slope * dt) * self._decay  # e(T)
         self._q = goal + error
-        self._dq = speed + slope * self._decay - OMEGA * error
+        self._dq = speed + slope * self._decay - OMEGA * error  # ṡ + ė(T), where ė = slope·e^(−ωt) − ωe
         self._setpoint = goal.copy()
         self._time += self.control_dt_ns
         return self._make_state()
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Return copies of the arrays that determine the future."""
+        """Return copies of the arrays that determine the motion from here on."""
         return {"time": self._time.copy(), "q": self._q.copy(), "dq": self._dq.copy(), "setpoint": self._setpoint.copy()}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> ArmState:
-        """Continue from what ``get_state`` returned."""
+        """Continue from a state that ``get_state`` returned."""
         self._check_open()
         self._time, self._q = state["time"].copy(), state["q"].copy()
         self._dq, self._setpoint = state["dq"].copy(), state["setpoint"].copy()

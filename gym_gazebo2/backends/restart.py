@@ -1,4 +1,8 @@
-"""A backend that is made anew when its simulator fails: training goes on, and whoever looks can tell."""
+"""A wrapper that restarts a backend's simulator when it fails, so that a training continues.
+
+It never hides a restart: ``num_restarts`` grows, the environment truncates the episodes and reports ``simulator_restarted``,
+and a warning is logged.
+"""
 
 from __future__ import annotations
 
@@ -20,31 +24,39 @@ OnFailure = Literal["raise", "restart"]
 
 LOG = logging.getLogger("gym_gazebo2.backends")
 MOST_RESTARTS = 3
-"""Restarts without a whole step between them; after so many, what is set up is broken."""
+"""Largest number of restarts without a successful step between them. More mean that the setup itself is broken."""
 
 
 def check_on_failure(on_failure: str) -> None:
-    """Raise an UnknownNameError unless it is a way to go on after a failure."""
+    """Check a value of ``on_failure``.
+
+    Raises:
+        UnknownNameError: It is neither "raise" nor "restart".
+    """
     if on_failure not in get_args(OnFailure):
         raise UnknownNameError("on_failure", on_failure, get_args(OnFailure))
 
 
 class RestartingBackend(Backend):
-    """Arms of another backend. Where that one raises a BackendError, it is closed and made again.
+    """Wraps another backend. When that one raises a BackendError, it is closed and a new one is made.
 
-    A step that fails returns the last state, and ``num_restarts`` grows: the episodes under way are over. A reset that fails is
-    tried again, of every arm: those that were not to be reset start at home, for their episodes are over, too.
+    A step that fails returns the last good state, and ``num_restarts`` grows: the current episodes are over. A reset that fails
+    is repeated on the new simulator for every arm. Arms outside the mask start at home there, since their episodes are over,
+    too.
 
     Attributes:
-        inner: The backend that moves the arms now.
+        inner: The current backend.
     """
 
     def __init__(self, make: Callable[[], Backend], most: int = MOST_RESTARTS) -> None:
-        """Make the first one; if that fails, nothing is tried again.
+        """Make the first backend.
 
         Args:
             make: Makes a backend.
-            most: Most restarts without a whole step between them.
+            most: Largest number of restarts without a successful step between them.
+
+        Raises:
+            BackendError: The first simulator does not start. This is not retried: it is an error of the setup.
         """
         self.inner = make()
         super().__init__(self.inner.robot, self.inner.num_envs, self.inner.control_dt)
@@ -52,61 +64,66 @@ class RestartingBackend(Backend):
         self._make, self._most, self._failures = make, most, 0
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
-        """Put the masked arms at ``q``, in a new simulator where the old one fails, the others at home there."""
+        """Put the masked arms at ``q``. If the simulator fails, do it on a new one, with the other arms at home."""
         self._check_open()
         try:
             self._state = self.inner.reset(mask, q)
         except BackendError as error:
+            # The new simulator knows no arm's state, so all arms must be reset. The recursion ends: each failure counts
+            # towards the limit of _restart, since only a successful step clears the count.
             self._restart(error)
             return self.reset(np.ones_like(mask), np.where(mask[:, np.newaxis], q, self.robot.home))
         return self._state
 
     def step(self, q_setpoint: Array) -> ArmState:
-        """Step; where that fails, start anew and return the last state."""
+        """Step. If the simulator fails, restart it and return the last good state."""
         self._check_open()
         try:
             self._state = self.inner.step(q_setpoint)
             self._failures = 0
         except BackendError as error:
+            # The new simulator needs a reset before its first step. The environment sees num_restarts grow and truncates the
+            # episodes, so a reset comes next. The state returned here is only the last observation of the old episodes.
             self._restart(error)
         return self._state
 
     def close(self) -> None:
-        """Close the inner one; closing twice is fine."""
+        """Close the inner backend. Closing twice is fine."""
         super().close()
         self.inner.close()
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Return the inner one's."""
+        """Return the inner backend's state."""
         return self.inner.get_state()
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> ArmState:
-        """Continue from what ``get_state`` returned."""
+        """Continue from a state that ``get_state`` returned."""
         self._state = self.inner.set_state(state)
         return self._state
 
     def camera(self, name: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Return the inner one's pictures."""
+        """Return the inner backend's pictures."""
         return self.inner.camera(name, width, height)
 
     def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
-        """Draw the inner one's first arm."""
+        """Draw the inner backend's first arm."""
         return self.inner.render(mode, width, height)
 
     def show_goal(self, goal: Array) -> None:
-        """Show goals in the inner one's pictures."""
+        """Show goals in the inner backend's pictures."""
         self.inner.show_goal(goal)
 
     def _restart(self, error: BackendError) -> None:
-        """Close what failed and make another.
+        """Close the failed backend and make a new one.
 
         Raises:
-            BackendError: It failed too often in a row.
+            BackendError: The limit of restarts without a successful step is reached.
         """
         self.inner.close()
+        # A start that fails counts as well, so that a simulator that no longer starts ends the training.
         for attempt in range(self._failures + 1, self._most + 1):
             self._failures = attempt
-            LOG.warning("Restart %d of at most %d in a row, after: %s", attempt, self._most, error)
+            LOG.warning("Restarting the simulator (attempt %d of %d in a row) after: %s", attempt, self._most, error)
             try:
                 self.inner = self._make()
             except BackendError as again:
@@ -115,5 +132,5 @@ class RestartingBackend(Backend):
                 self.num_restarts += 1
                 return
         raise BackendError(
-            f"The simulator was started anew {self._most} times without a whole step between, and failed again: {error}"
+            f"The simulator was restarted {self._most} times without a successful step and failed again. Its error: {error}"
         ) from error

@@ -1,4 +1,8 @@
-"""The embedded physics. This package is the only place that imports the engine."""
+"""The embedded physics, MuJoCo. This package is the only place that imports the engine.
+
+Raises:
+    MissingDependencyError: On import, if mujoco is not installed.
+"""
 
 from __future__ import annotations
 

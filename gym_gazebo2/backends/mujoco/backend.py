@@ -1,4 +1,4 @@
-"""MuJoCo in process: a batch of arms, stepped by the engine's own thread pool. The default backend."""
+"""MuJoCo in this process: a batch of arms, stepped by the engine's own thread pool. The default backend."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ __all__ = ["PHYSICS_DT", "MujocoBackend"]
 Array = NDArray[np.float64]
 
 PHYSICS_DT = 0.005
-"""Largest physics step within 2 mrad of 1 ms on every robot here [s]; ``tests/test_mujoco.py`` shows it."""
+"""Physics step [s]: the largest that stays within 2 mrad of a 1 ms step on every robot here (``tests/test_mujoco.py``)."""
 ARMS_PER_THREAD = 16
-"""Below this a thread costs more than it brings."""
-_NEVER = np.array([0.0, 0.0, -1.0])
+"""Arms per thread by default. With fewer, handing the work to a thread takes longer than the work."""
+_BELOW_THE_FLOOR = np.array([0.0, 0.0, -1.0])
+"""Position of the goal marker until a goal is shown [m]: hidden by the floor."""
 
 
 class MujocoBackend(Backend):
-    """Arms in MuJoCo physics, bit-equal at any number of threads.
+    """Arms in MuJoCo physics. The result does not depend on the number of threads, to the bit.
 
     Attributes:
-        contact_force: (n,) largest force at a point of contact since the last call, zero when free [N]; where measured.
-        effort: (n, dof) torques of the drives in the last physics step [N·m]; where measured.
+        contact_force: (n,) largest force at a point of contact in the last period [N], zero when free. Only with
+            ``measure_forces``.
+        effort: (n, dof) torques of the drives in the last physics step [N·m]. Only with ``measure_forces``.
     """
 
     def __init__(
@@ -53,11 +55,11 @@ class MujocoBackend(Backend):
             num_envs: Number of arms.
             control_dt: Control period [s], a whole number of physics steps.
             physics_dt: Physics step [s].
-            num_threads: Threads to step with; None takes one per 16 arms, up to the processors.
-            measure_forces: Also keep ``contact_force`` and ``effort``; a step takes a little longer.
+            num_threads: Number of threads; None: one per 16 arms, at most one per processor.
+            measure_forces: Whether to keep ``contact_force`` and ``effort``; steps then take a little longer.
 
         Raises:
-            InvalidArgumentError: A size cannot work.
+            InvalidArgumentError: ``num_envs``, ``control_dt``, ``physics_dt`` or ``num_threads`` is invalid.
             RobotError: MuJoCo rejects the URDF.
         """
         super().__init__(robot, num_envs, control_dt)
@@ -65,26 +67,31 @@ class MujocoBackend(Backend):
         self.num_threads = _choose_threads(num_threads, self.num_envs)
         self.model = make_physics_model(robot, physics_dt, measure_forces)
         self._batch = Batch(self.model, nsim=self.num_envs, nthread=self.num_threads)
+        # bind() returns live arrays (n, size): writing to a state field (qpos, qvel, act, ctrl, qacc_warmstart) changes the
+        # simulation, and the next step overwrites all of them. Everything that leaves this class is therefore a copy.
         self._q, self._dq = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._num_contacts = self._batch.bind("ncon")
         self._warmstart = self._batch.bind("qacc_warmstart")
         self._time = np.zeros(self.num_envs, dtype=np.int64)
         self._setpoint = np.tile(robot.home, (self.num_envs, 1))
         self._in_collision = np.zeros(self.num_envs, dtype=bool)
+        # The actuators integrate their activation from the control; see scene._add_drive for the meaning of both.
         self._activation, self._speed = self._batch.bind("act"), self._batch.bind("ctrl")
         self._recorded = ("ncon", "sensordata") if measure_forces else ("ncon",)
         self._records: dict[Any, NDArray[Any]] = {}
         self.contact_force = np.zeros(self.num_envs)
         self.effort = self._batch.bind("qfrc_actuator") if measure_forces else np.zeros_like(self._setpoint)
-        self._p_goal = np.tile(_NEVER, (self.num_envs, 1))
+        self._p_goal = np.tile(_BELOW_THE_FLOOR, (self.num_envs, 1))
         self._painters: dict[tuple[int, int], Painter] = {}
         self._window: Window | None = None
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
-        """Put the masked arms at ``q``, at rest; contact in that very pose counts as collision."""
+        """Put the masked arms at ``q``, at rest. Contact in that pose counts as collision."""
         mask, q = self._check_reset(mask, q)
         arms = np.flatnonzero(mask)
         if len(arms):
+            # reset() clears velocities, activations and the solver's warm start, so nothing of the old motion remains. The
+            # forward pass up to stage POS finds the contacts of the new pose without computing any force.
             self._batch.reset(ids=arms, stage=mujoco.mjtStage.mjSTAGE_NONE)
             self._q[arms] = self._setpoint[arms] = q[arms]
             self._time[arms] = 0
@@ -102,11 +109,17 @@ class MujocoBackend(Backend):
         return self._make_state()
 
     def advance(self, q_setpoint: Array, num_substeps: int) -> ArmState:
-        """Ramp to ``q_setpoint`` over any number of physics steps: for servers, where the client chooses the period.
+        """Ramp to ``q_setpoint`` over any number of physics steps, for servers whose clients choose the period.
 
         Args:
-            q_setpoint: (n, dof) set-points at the end [rad]; limits and speed are the caller's to check.
+            q_setpoint: (n, dof) set-points at the end [rad]. The caller must check limits and speed.
             num_substeps: Number of physics steps.
+
+        Returns:
+            The state of all arms at the end.
+
+        Raises:
+            UsageError: The backend is closed.
         """
         self._check_open()
         seconds = num_substeps * self.model.opt.timestep
@@ -115,7 +128,9 @@ class MujocoBackend(Backend):
         return self._make_state()
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Return copies of the arrays that determine the future, the solver's warm start included."""
+        """Return copies of the arrays that determine the motion from here on."""
+        # The constraint solver starts from the accelerations of the last step (warm start). Without them, a restored
+        # simulation would converge to a result that differs in the last bits.
         return {
             "time": self._time.copy(),
             "q": self._q.copy(),
@@ -126,8 +141,9 @@ class MujocoBackend(Backend):
         }
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> ArmState:
-        """Continue from what ``get_state`` returned."""
+        """Continue from a state that ``get_state`` returned."""
         self._check_open()
+        # Activation and control are not part of the state: every step sets them from the set-point before it begins.
         self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._q[:], self._dq[:], self._warmstart[:] = state["q"], state["dq"], state["warmstart"]
         self._time, self._setpoint = state["time"].copy(), state["setpoint"].copy()
@@ -136,13 +152,28 @@ class MujocoBackend(Backend):
         return self._make_state()
 
     def camera(self, name: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Return the pictures of a camera ("overview", "wrist") of every arm."""
+        """Return the pictures of a camera, one per arm, (n, height, width, 3).
+
+        Args:
+            name: "overview" or "wrist".
+            width: Width [px].
+            height: Height [px].
+
+        Raises:
+            UnknownNameError: There is no such camera.
+            RenderError: This machine has no off-screen OpenGL.
+        """
         check_camera(name)
         painter = self._get_painter(width, height)
         return np.stack([painter.draw(q, p, name) for q, p in zip(self._q, self._p_goal, strict=True)])
 
     def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
-        """Draw the first arm."""
+        """Draw the first arm: "rgb_array" returns a picture (height, width, 3), "human" shows a window.
+
+        Raises:
+            UnknownNameError: There is no such mode.
+            RenderError: This machine has no off-screen OpenGL, or no display.
+        """
         if mode == "rgb_array":
             return self._get_painter(width, height).draw(self._q[0], self._p_goal[0], "overview")
         if mode != "human":
@@ -157,7 +188,7 @@ class MujocoBackend(Backend):
         self._p_goal = np.array(goal[:, :3])
 
     def close(self) -> None:
-        """Free windows and OpenGL contexts."""
+        """Close the window and free the OpenGL contexts. Closing twice is fine."""
         super().close()
         for painter in self._painters.values():
             painter.close()
@@ -167,13 +198,18 @@ class MujocoBackend(Backend):
             self._window = None
 
     def _ramp(self, goal: Array, num_substeps: int, seconds: float) -> None:
+        """Ramp the set-points to ``goal`` over a number of physics steps, and note contacts at every one of them."""
         speed = (goal - self._setpoint) / seconds
         self._speed[:] = speed
+        # u = s + 2ṡ/ω; from here the engine integrates u̇ = ṡ itself. Setting u anew each period, instead of letting it run on,
+        # keeps rounding errors from adding up over an episode.
         self._activation[:] = self._setpoint + speed * (2.0 / OMEGA)
+        # rollout() fills the arrays of the last call again, which saves an allocation per step, as long as their sizes fit.
         if self._records and self._records["ncon"].shape[1] != num_substeps:
             self._records = {}
         self._records = self._batch.rollout(num_substeps, record=self._recorded, out=self._records)
         self._setpoint = goal.copy()
+        # Pairs that may touch are excluded from the model, so every contact that the engine counts is a collision.
         self._in_collision = np.logical_or.reduce(self._records["ncon"], axis=1)
         if "sensordata" in self._records:
             self.contact_force = np.linalg.norm(self._records["sensordata"], axis=2).max(axis=1)
@@ -190,5 +226,6 @@ class MujocoBackend(Backend):
 
 def _choose_threads(num_threads: int | None, num_envs: int) -> int:
     if num_threads is None:
+        # The processors that this process may use: in a container or under taskset these are fewer than the machine has.
         return max(1, min(len(os.sched_getaffinity(0)), num_envs // ARMS_PER_THREAD))
     return read_whole("num_threads", num_threads)

@@ -1,4 +1,4 @@
-"""Pictures of a MuJoCo arm: off screen through EGL, or in a window."""
+"""Pictures of a MuJoCo arm: off-screen through EGL, or in a window."""
 
 from __future__ import annotations
 
@@ -22,20 +22,25 @@ __all__ = ["Painter", "Window"]
 Array = NDArray[np.float64]
 
 NO_DRIVER = (
-    "No off-screen OpenGL here: {error}. Install an EGL driver, on Debian and Ubuntu: "
-    "apt-get install libegl1 libegl-mesa0 libgl1 (Mesa, also without a GPU); then unset MUJOCO_GL or set MUJOCO_GL=egl."
+    "This machine has no off-screen OpenGL: {error}. Install an EGL driver, on Debian and Ubuntu: "
+    "apt-get install libegl1 libegl-mesa0 libgl1 (Mesa, also without a GPU). Then unset MUJOCO_GL, or set MUJOCO_GL=egl."
 )
 NO_DISPLAY = (
-    "No window can be opened here: {error}. Start from a desktop session (DISPLAY), or without the window: "
+    "No window can be opened: {error}. Start from a desktop session (DISPLAY), or use no window: "
     "render_mode='rgb_array', gym-gazebo2 sim without --gui."
 )
 
 
 class Painter:
-    """Draws poses of one robot off screen, in an OpenGL context of its own."""
+    """Draws poses of one robot off-screen, in an OpenGL context of its own."""
 
     def __init__(self, robot: RobotSpec, width: int, height: int) -> None:
         """Make the OpenGL context.
+
+        Args:
+            robot: The arm.
+            width: Width of the pictures [px].
+            height: Height of the pictures [px].
 
         Raises:
             RenderError: The machine has no EGL driver.
@@ -54,16 +59,22 @@ class Painter:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
 
     def draw(self, q: Array, p_goal: Array | None, camera: str) -> NDArray[np.uint8]:
-        """Return a picture (height, width, 3) of a pose (dof,) [rad] and a goal position (3,) [m], if there is a goal."""
+        """Return a picture (height, width, 3).
+
+        Args:
+            q: (dof,) joint positions [rad].
+            p_goal: (3,) position of the goal [m]; None: no goal is drawn.
+            camera: Name of the camera, one of ``CAMERAS``.
+        """
         _pose(self.model, self.data, q, p_goal)
         self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, self.model.camera(camera).id
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self.model, self.data, self._option, None, self._camera, everything, self._scene)
         picture = np.empty((self._view.height, self._view.width, 3), dtype=np.uint8)
-        self._gl.make_current()
+        self._gl.make_current()  # another painter, of another size, may have made its own context current since
         mujoco.mjr_render(self._view, self._scene, self._context)
         mujoco.mjr_readPixels(picture, None, self._view, self._context)
-        return np.ascontiguousarray(picture[::-1])
+        return np.ascontiguousarray(picture[::-1])  # OpenGL's rows go from bottom to top
 
     def close(self) -> None:
         """Free the OpenGL context."""
@@ -73,7 +84,7 @@ class Painter:
 
 
 def _make_gl_context(width: int, height: int) -> Any:
-    """Return EGL on Linux, so that no display is needed, unless the user chose another with MUJOCO_GL."""
+    """Return an OpenGL context: EGL on Linux, which needs no display, unless MUJOCO_GL names another library."""
     if sys.platform == "linux" and os.environ.get("MUJOCO_GL", "egl") == "egl":
         from mujoco.egl import GLContext
     else:
@@ -82,14 +93,14 @@ def _make_gl_context(width: int, height: int) -> Any:
 
 
 class Window:
-    """Shows one arm in MuJoCo's viewer, no faster than real time."""
+    """Shows one arm in MuJoCo's viewer, at most at real-time speed."""
 
     def __init__(self, robot: RobotSpec, period: float) -> None:
         """Open the window.
 
         Args:
             robot: The arm.
-            period: Least time between two pictures [s].
+            period: Shortest time between two pictures [s].
 
         Raises:
             RenderError: There is no display.
@@ -101,18 +112,20 @@ class Window:
         except ImportError as error:
             raise MissingDependencyError(error.name or "glfw", "mujoco") from error
 
-        if not glfw.init():  # the viewer would end the process
+        if not glfw.init():  # without a display the viewer would end the process instead of raising an error
             raise RenderError(NO_DISPLAY.format(error=f"DISPLAY is {os.environ.get('DISPLAY', 'not set')!r}"))
         self.model = make_visual_model(robot, 640, 480)
         self.data = mujoco.MjData(self.model)
+        # The viewer draws in threads that its handle does not name. They are found by comparison, so that close() can wait
+        # for them: a thread that still draws while the interpreter ends would crash the process.
         others = set(threading.enumerate())
         self._handle: Any = viewer.launch_passive(self.model, self.data, show_left_ui=False, show_right_ui=False)
         self._threads = set(threading.enumerate()) - others
-        atexit.register(self.close)  # a viewer that still draws when the interpreter ends would crash it
+        atexit.register(self.close)
         self._real_time = RealTime(period)
 
     def show(self, q: Array, p_goal: Array) -> None:
-        """Show a pose (dof,) and a goal position (3,); a window that the user closed stays closed."""
+        """Show a pose (dof,) [rad] and a goal position (3,) [m]. A window that the user closed stays closed."""
         if not self._handle.is_running():
             return
         with self._handle.lock():
@@ -121,7 +134,7 @@ class Window:
         self._real_time.wait()
 
     def close(self) -> None:
-        """Close the window and wait for its threads; closing twice is fine."""
+        """Close the window and wait for its threads. Closing twice is fine."""
         atexit.unregister(self.close)
         self._handle.close()
         for thread in self._threads:
@@ -129,14 +142,19 @@ class Window:
 
 
 def check_camera(name: str) -> None:
-    """Raise an UnknownNameError unless the camera exists."""
+    """Check the name of a camera.
+
+    Raises:
+        UnknownNameError: There is no such camera.
+    """
     if name not in CAMERAS:
         raise UnknownNameError("camera", name, CAMERAS)
 
 
 def _pose(model: mujoco.MjModel, data: mujoco.MjData, q: Array, p_goal: Array | None) -> None:
+    """Put the arm and the goal marker in place. No physics: only frames, cameras and lights are computed."""
     data.qpos[:] = q
-    if p_goal is not None:  # otherwise the marker stays where the model has it, below the floor
+    if p_goal is not None:  # otherwise the marker stays at its place in the model, below the floor
         data.mocap_pos[0] = p_goal
     mujoco.mj_kinematics(model, data)
     mujoco.mj_comPos(model, data)

@@ -15,32 +15,37 @@ from gym_gazebo2.robots import RobotSpec
 __all__ = ["CAMERAS", "make_physics_model", "make_visual_model"]
 
 CAMERAS = ("overview", "wrist")
+"""Names of the cameras of every robot."""
 LOOK_ALONG_TOOL = (0.0, 1.0, 0.0, 0.0)
 """A MuJoCo camera looks along its −z; half a turn about x points it along the tool's z (quaternion wxyz)."""
 
 
 def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool = False) -> mujoco.MjModel:
-    """Return the model to step: collision shapes and drives, nothing to look at.
+    """Return the model to step: collision shapes and drives, without visuals, lights and cameras.
 
-    Gravity is off: the drives of a real arm compensate its own weight, and the arm is all that moves here.
+    Gravity is off: the drive of a real arm compensates the weight of its links, and nothing else in the model moves.
 
     Args:
         robot: The arm.
         physics_dt: Physics step [s].
-        measure_forces: Whether a sensor gives the largest contact force, (3,) in the frame of its contact [N].
+        measure_forces: Whether to add a sensor of the largest contact force, (3,) in the frame of its contact [N].
 
     Raises:
         RobotError: MuJoCo rejects the URDF.
     """
     spec = _load(robot)
     spec.option.timestep = physics_dt
+    # The drive's damping 2ωM̂ is stiff at ω = 40 rad/s. This integrator treats forces that depend on velocity implicitly, so
+    # that a step of 5 ms is stable.
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # By default MuJoCo resets a simulation whose state is NaN, without an error. With AUTORESET disabled the NaN stays, and
+    # the backend reports it.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_AUTORESET
     _add_floor(spec)
     for joint, inertia, rotor, effort in zip(
         robot.joint_names, robot.drive_inertia, robot.rotor_inertia, robot.effort_limit, strict=True
     ):
-        spec.joint(joint).armature = rotor
+        spec.joint(joint).armature = rotor  # MuJoCo's name for an inertia that is added at the joint
         _add_drive(spec, joint, inertia, effort)
     if measure_forces:
         _add_force_sensor(spec)
@@ -48,7 +53,7 @@ def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool
 
 
 def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjModel:
-    """Return the model to draw, with the same joints as the physics model.
+    """Return the model to draw. It has the joints of the physics model, so poses can be copied over.
 
     Args:
         robot: The arm.
@@ -63,6 +68,7 @@ def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjMod
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.35] * 3, [0.45] * 3
     _add_floor(spec)
     _add_surroundings(spec)
+    # A mocap body is moved by setting its position; contype and conaffinity 0 keep it out of collisions.
     marker = spec.worldbody.add_body(name="goal", mocap=True, pos=[0.0, 0.0, -1.0])
     marker.add_geom(
         type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.055, 0, 0], rgba=[0.9, 0.1, 0.15, 0.45], contype=0, conaffinity=0
@@ -73,13 +79,20 @@ def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjMod
 
 
 def _load(robot: RobotSpec, visual: bool = False) -> mujoco.MjSpec:
-    """Read the URDF; neighbouring links never collide, the fixed base and its first link included."""
+    """Read the URDF, and exclude collisions between neighbouring links.
+
+    Raises:
+        RobotError: MuJoCo cannot read the URDF.
+    """
     try:
         spec = mujoco.MjSpec.from_file(robot.urdf)
     except ValueError as error:
         raise RobotError(f"MuJoCo cannot read {robot.urdf!r}: {error}") from error
+    # Links behind fixed joints stay bodies of their own: tool frame, cameras and exclusions are found by their names.
     spec.compiler.fusestatic = False
     spec.compiler.discardvisual = not visual
+    # MuJoCo by itself leaves out parent and child, but not where the parent is fixed to the world, as the base is. Explicit
+    # exclusions cover both. Two bodies that are both fixed to the world never collide in MuJoCo.
     for body in spec.bodies[1:]:
         if body.parent.name != "world":
             spec.add_exclude(bodyname1=body.parent.name, bodyname2=body.name)
@@ -93,16 +106,24 @@ def _compile(spec: mujoco.MjSpec, robot: RobotSpec) -> mujoco.MjModel:
         raise RobotError(f"MuJoCo cannot compile {robot.urdf!r}: {error}") from error
     joints = tuple(model.joint(i).name for i in range(model.njnt))
     if joints != robot.joint_names:
+        # The backend takes qpos[i] for joint i of the robot, so an order of its own would move the wrong joints.
         raise RobotError(f"MuJoCo reads the joints {joints} from {robot.urdf!r}, expected {robot.joint_names}.")
     return model
 
 
 def _add_drive(spec: mujoco.MjSpec, joint: str, inertia: float, effort: float) -> None:
-    """Add the drive of the contract, with a ramp of its own.
+    """Add the drive of the backend contract, as an actuator whose set-point ramps by itself.
 
-    The actuator's activation is u = s + 2ṡ/ω, which the engine integrates from the control ṡ; its force is
-    clip(M̂(ω²(u − q) − 2ωq̇), ±effort), the same as clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort).
+    The actuator's activation is u = s + 2ṡ/ω, which the engine integrates from the control ṡ. Its force is
+    clip(M̂(ω²(u − q) − 2ωq̇), ±effort), which equals the contract's clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort).
+
+    Args:
+        spec: The model.
+        joint: Name of the joint.
+        inertia: Apparent inertia that the drive assumes, M̂ [kg·m²].
+        effort: Torque limit [N·m].
     """
+    # MuJoCo's force is gainprm[0]·u + biasprm[0] + biasprm[1]·q + biasprm[2]·q̇. The arrays have 10 entries each.
     spec.add_actuator(
         name=joint,
         target=joint,
@@ -118,7 +139,8 @@ def _add_drive(spec: mujoco.MjSpec, joint: str, inertia: float, effort: float) -
 
 
 def _add_force_sensor(spec: mujoco.MjSpec) -> None:
-    """Add a sensor of the largest force among all contacts: data "force", reduced by "maxforce", one contact."""
+    """Add a sensor of the largest force among all contacts."""
+    # A contact sensor's intprm: the fields to report as bits, how contacts are reduced (2: the largest force), and how many.
     force, maxforce = 1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), 2
     spec.add_sensor(name="contact", type=mujoco.mjtSensor.mjSENS_CONTACT, intprm=[force, maxforce, 1])
 
@@ -128,7 +150,7 @@ def _add_floor(spec: mujoco.MjSpec) -> None:
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
-    """Add what only pictures need: sky, a floor pattern for the eye, a lamp with shadows."""
+    """Add sky, floor pattern and a light with shadows. Only pictures need them."""
     texture = mujoco.mjtTexture
     spec.add_texture(
         name="sky", type=texture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
@@ -151,14 +173,15 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
 
 
 def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
-    """Add a camera that sees the whole arm and one beside the tool that looks along it."""
+    """Add a camera that shows the whole arm, and one beside the tool that looks along it."""
     eye, target = [-0.9, -0.9, 0.8], [-0.05, 0.0, 0.38]
     spec.worldbody.add_camera(name="overview", pos=eye, quat=_look_at(eye, target), fovy=50)
     spec.body(robot.tool_frame).add_camera(name="wrist", pos=[0.0, 0.07, 0.0], quat=LOOK_ALONG_TOOL, fovy=75)
 
 
 def _paint(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
-    """Give each shape the colour of its visual; the engine's URDF reader gives all shapes of a link the last one."""
+    """Give each shape the colour of its own <visual>."""
+    # MuJoCo's URDF reader gives all shapes of a link the colour of the last one, so the colours are read from the file.
     root = ET.parse(robot.urdf).getroot()
     colours = {material.attrib["name"]: color.attrib["rgba"] for material in root.iter("material") for color in material}
     for link in root.iter("link"):
@@ -170,7 +193,8 @@ def _paint(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
 
 
 def _look_at(position: list[float], target: list[float]) -> np.ndarray:
-    """Return the quaternion wxyz of a level camera at ``position`` that looks at ``target``."""
+    """Return the quaternion wxyz of a level camera at ``position`` that looks at ``target``, both (3,) [m]."""
+    # A MuJoCo camera looks along its −z axis; x points to the right, y up.
     backward = np.subtract(position, target) / np.linalg.norm(np.subtract(position, target))
     right = np.cross([0.0, 0.0, 1.0], backward)
     right /= np.linalg.norm(right)
@@ -180,7 +204,8 @@ def _look_at(position: list[float], target: list[float]) -> np.ndarray:
 
 
 def list_collision_pairs(model: mujoco.MjModel) -> list[tuple[str, str]]:
-    """Return the pairs of bodies that may collide, by name; the floor counts as "world"."""
+    """Return the pairs of bodies that can collide, by name. The floor belongs to the body "world"."""
+    # An exclusion is stored as (body1 << 16) + body2, with body1 < body2. weldid 0 means fixed to the world.
     excluded = {int(signature) for signature in model.exclude_signature}
     bodies = [i for i in range(model.nbody) if model.body_geomnum[i]]
     moving = [i for i in bodies if model.body_weldid[i] != 0]
