@@ -1,4 +1,4 @@
-"""Packaging: what pip and colcon build, and what each extra brings. Tool settings live in pyproject.toml."""
+"""Packaging for pip and colcon: packages, data files and extras. The settings of tools are in pyproject.toml."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 NAME = "gym_gazebo2"
-HERE = Path(__file__).resolve().parent  # colcon build --symlink-install runs a link to this file
+# resolve(): colcon build --symlink-install runs a link to this file, in another folder.
+HERE = Path(__file__).resolve().parent
 
+# ROS 2 wheels of PyPI exist for these systems only. Elsewhere the extra is empty, and a sourced ROS 2 provides rclpy.
 WHEELS = "python_version >= '3.11' and sys_platform == 'linux' and platform_machine == 'x86_64'"
 ROS2 = [
     "ros-rclpy[fastrtps]>=9",
@@ -51,16 +53,17 @@ EXTRAS["dev"] = [
     "colcon-bash>=0.5",
 ]
 
-# ROS 2 looks for these in share/: what `ros2 launch` starts, and what it shows.
+# Folder → files that are also installed in share/, where `ros2 launch` and RViz look for them.
 SHARED = {"urdf": "*.urdf", "launch": "*.*"}
 AUTOLOAD = "gym_gazebo2_autoload"
 
 
 class BuildWithAutoload(build_py):
-    """Put the .pth that registers the ids beside the packages, where Python reads it at start."""
+    """Also copy the .pth file into site-packages, where Python reads it at start: see gym_gazebo2_autoload.py."""
 
     def run(self) -> None:
         super().run()
+        # An editable install has no build folder that ends up in site-packages, so the file is put there directly.
         site = self.get_finalized_command("install").install_lib if self.editable_mode else self.build_lib
         self.copy_file(f"{AUTOLOAD}.pth", site)
 

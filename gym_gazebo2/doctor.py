@@ -1,7 +1,8 @@
-"""``gym-gazebo2 doctor``: what is here, what is missing, and the command that mends it.
+"""``gym-gazebo2 doctor``: checks what is installed and what works, and names the command that repairs the rest.
 
-Every check is a small function that tries the real thing, in a process of its own with a deadline: what crashes or hangs
-is a finding, not the end of the examination.
+Every check is a small function that tries the real thing: it makes a step of physics, draws a picture, sends a message over
+DDS, starts a Gazebo. It runs in a process of its own with a deadline, so that a crash in a C library or an endless wait is a
+finding of that check alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,41 +28,51 @@ from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError
 __all__ = ["CHECKS", "Finding", "examine", "has_failed"]
 
 State = Literal["ok", "optional", "missing", "broken"]
-"""There and works; not there, and only needed for some things; not there and needed; there and does not work."""
-DEADLINE = 60.0
-PARALLEL = 4
-OLDEST = (3, 10)
-NO_ROS = "pip install 'gym_gazebo2[ros2]', or source a ROS 2: . /opt/ros/<distribution>/setup.sh"
-NO_DRIVER = "sudo apt-get install libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri"
+"""Installed and works; not installed, needed for some features only; not installed, always needed; installed, does not work."""
+DEADLINE_S = 60.0
+"""Longest time of a check [s]. The slowest one, the start of a Gazebo server on a busy machine, takes about 10 s."""
+SERVER_DEADLINE_S = DEADLINE_S / 2
+"""Longest wait for a Gazebo server inside a check [s]: shorter than the check's own deadline, so that its error is reported."""
+MESSAGE_DEADLINE_S = 10.0
+"""Longest wait for a message between two participants of this machine [s]."""
+DISCOVERY_S = 1.5
+"""Time in which other nodes of the ROS domain are discovered [s]; without others it passes in full."""
+PARALLEL_CHECKS = 4
+"""Checks that run at the same time."""
+OLDEST_PYTHON = (3, 10)
+INSTALL_ROS = "pip install 'gym_gazebo2[ros2]', or source a ROS 2: . /opt/ros/<distribution>/setup.sh"
+INSTALL_DRIVER = "sudo apt-get install libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri"
+NO_MIDDLEWARE = 102
+"""Exit status of a process in which RMW_IMPLEMENTATION names a middleware that is not installed: rcl calls exit() itself."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
         name: Name of the check.
         state: "ok", "optional", "missing" or "broken".
-        found: What is there.
-        mend: The command that mends it, or what to do; empty where nothing is to be done.
+        found: The versions found, or the fault.
+        remedy: The command that repairs it, or the next step in words; empty if nothing needs to be done.
     """
 
     name: str
     state: State
     found: str
-    mend: str = ""
+    remedy: str = ""
 
 
 def check_python() -> Finding:
-    """Python is one that this package runs on."""
+    """Python has a version that this package supports."""
     found = f"{platform.python_version()}, {sys.executable}"
-    if sys.version_info < OLDEST:
+    if sys.version_info < OLDEST_PYTHON:
         return Finding("Python", "broken", found, "Use Python 3.10 or newer, 3.11 or newer for ROS 2 from wheels")
     return Finding("Python", "ok", found)
 
 
 def check_versions() -> Finding:
-    """What this package stands on is installed."""
+    """The packages that everything needs are installed."""
     names = ("gym_gazebo2", "gymnasium", "numpy", "yourdfpy", "tyro", "rich")
     versions = {name: _get_version(name) for name in names}
     found = ", ".join(f"{name} {version or 'missing'}" for name, version in versions.items())
@@ -81,7 +93,7 @@ def check_physics() -> Finding:
 
 
 def check_rendering() -> Finding:
-    """One picture is drawn off screen."""
+    """One picture is drawn off-screen."""
     import gymnasium as gym
 
     from gym_gazebo2.errors import RenderError
@@ -91,11 +103,12 @@ def check_rendering() -> Finding:
     try:
         picture = env.render()
     except RenderError as error:
-        return Finding("rendering", "optional", f"Pictures, and nothing else, cannot be drawn. {error}", NO_DRIVER)
+        return Finding("rendering", "optional", f"only pictures and films are affected. {error}", INSTALL_DRIVER)
     finally:
         env.close()
+    # A broken driver may draw without an error, but nothing: the standard deviation of a picture of an arm is above 30.
     if getattr(picture, "std", lambda: 0.0)() < 1.0:
-        return Finding("rendering", "broken", "The picture is of one colour", NO_DRIVER)
+        return Finding("rendering", "broken", "the picture has a single colour", INSTALL_DRIVER)
     return Finding("rendering", "ok", f"one picture drawn, MUJOCO_GL {os.environ.get('MUJOCO_GL', 'not set')}")
 
 
@@ -119,39 +132,40 @@ def check_ros() -> Finding:
     try:
         import gym_gazebo2.ros  # noqa: F401
     except MissingDependencyError as error:
-        half = importlib.util.find_spec("rclpy") is not None
-        found = f"rclpy is here, but: {error.__cause__}" if half else "rclpy is not installed"
-        return Finding("ROS 2", "broken" if half else "optional", found, NO_ROS)
+        is_partial = importlib.util.find_spec("rclpy") is not None
+        found = f"rclpy is installed, but: {error.__cause__}" if is_partial else "rclpy is not installed"
+        return Finding("ROS 2", "broken" if is_partial else "optional", found, INSTALL_ROS)
     sourced = os.environ.get("ROS_DISTRO")
     return Finding("ROS 2", "ok", f"sourced, {sourced}" if sourced else f"from wheels, rclpy {_get_version('ros-rclpy')}")
 
 
 def check_middleware() -> Finding:
-    """A message goes from one participant to another over DDS."""
+    """A message goes from one participant to another over DDS, on a free domain of this machine."""
     if importlib.util.find_spec("rclpy") is None:
-        return Finding("middleware", "optional", "needs ROS 2", NO_ROS)
+        return Finding("middleware", "optional", "needs ROS 2", INSTALL_ROS)
     from gym_gazebo2.gazebo import Domain
     from gym_gazebo2.gazebo.serve import make_local
     from gym_gazebo2.ros import Graph, String, get_middleware
 
     os.environ.update(make_local())
-    domain, came = Domain(), list[str]()
+    domain, received = Domain(), list[str]()
     with contextlib.closing(Graph(domain.id)) as sender, contextlib.closing(Graph(domain.id)) as receiver:
         publisher = sender.publish(String, "/doctor", keep=True)
-        receiver.subscribe(String, "/doctor", lambda message: came.append(message.data), keep=True)
+        receiver.subscribe(String, "/doctor", lambda message: received.append(message.data), keep=True)
         publisher.publish(String(data="hello"))
-        arrived = receiver.wait(lambda: bool(came), 10.0)
+        arrived = receiver.wait(lambda: bool(received), MESSAGE_DEADLINE_S)
     domain.release()
     if arrived:
         return Finding("middleware", "ok", f"{get_middleware()}, a message went through")
-    mend = "Unset RMW_IMPLEMENTATION and FASTRTPS_DEFAULT_PROFILES_FILE; allow UDP on the loopback interface"
-    return Finding("middleware", "broken", f"{get_middleware()}: a message did not arrive within 10 s", mend)
+    remedy = "Unset RMW_IMPLEMENTATION and FASTRTPS_DEFAULT_PROFILES_FILE; allow UDP on the loopback interface"
+    found = f"{get_middleware()}: a message did not arrive within {MESSAGE_DEADLINE_S:g} s"
+    return Finding("middleware", "broken", found, remedy)
 
 
 def check_domain() -> Finding:
-    """ROS_DOMAIN_ID can be used, and who else is there."""
+    """ROS_DOMAIN_ID is valid; the finding names the other nodes on the domain."""
     if importlib.util.find_spec("rclpy") is None:
-        return Finding("ROS domain", "optional", "needs ROS 2", NO_ROS)
+        return Finding("ROS domain", "optional", "needs ROS 2", INSTALL_ROS)
     from gym_gazebo2.ros import Graph, read_domain
 
     try:
@@ -159,31 +173,32 @@ def check_domain() -> Finding:
     except GymGazebo2Error as error:
         return Finding("ROS domain", "broken", f"ROS_DOMAIN_ID: {error}", "export ROS_DOMAIN_ID=0, or another from 0 to 101")
     with contextlib.closing(Graph(domain)) as graph:
-        graph.wait(lambda: len(graph.node.get_node_names()) > 1, 1.5)
+        graph.wait(lambda: len(graph.node.get_node_names()) > 1, DISCOVERY_S)
         others = sorted(set(graph.node.get_node_names()) - {graph.node.get_name()})
-    company = f"with {', '.join(others)}" if others else "nobody else is on it"
-    return Finding("ROS domain", "ok", f"{domain}, {company}")
+    nodes = f"with {', '.join(others)}" if others else "no other node found"
+    return Finding("ROS domain", "ok", f"{domain}, {nodes}")
 
 
 def check_gazebo() -> Finding:
-    """A gzserver starts, its time advances, and it ends."""
+    """A Gazebo server starts, its time advances, and it ends."""
     from gym_gazebo2.gazebo import GazeboError, find_gazebo
     from gym_gazebo2.gazebo.install import find_apt_version
     from gym_gazebo2.gazebo.server import check_gazebo as try_gazebo
 
     gazebo = find_gazebo()
     if gazebo is None:
-        mend = "sudo apt-get install gazebo libgazebo-dev" if find_apt_version() else "gym-gazebo2 install-gazebo"
-        return Finding("Gazebo", "optional", "Gazebo 11 is not installed", mend)
+        remedy = "sudo apt-get install gazebo libgazebo-dev" if find_apt_version() else "gym-gazebo2 install-gazebo"
+        return Finding("Gazebo", "optional", "Gazebo 11 is not installed", remedy)
     found = f"{gazebo.version}, {gazebo.gzserver}"
     try:
-        try_gazebo(gazebo, DEADLINE / 2)
+        try_gazebo(gazebo, SERVER_DEADLINE_S)
     except GazeboError as error:
-        return Finding("Gazebo", "broken", f"{found}: {error}", _name_reinstall(gazebo.prefix is None))
+        return Finding("Gazebo", "broken", f"{found}: {error}", _make_reinstall_command(gazebo.prefix is None))
     return Finding("Gazebo", "ok", f"{found}, started and ended")
 
 
-def _name_reinstall(is_system: bool) -> str:
+def _make_reinstall_command(is_system: bool) -> str:
+    """Return the command that installs Gazebo again: the system's package, or the copy in the user's cache."""
     from gym_gazebo2.gazebo.locate import find_cached_prefix
 
     if is_system:
@@ -200,7 +215,7 @@ def check_plugin() -> Finding:
     gazebo = find_gazebo()
     if gazebo is None or importlib.util.find_spec("rclpy") is None:
         return Finding(
-            "plug-in", "optional", "needs Gazebo and ROS 2", "gym-gazebo2 install-gazebo" if gazebo is None else NO_ROS
+            "plug-in", "optional", "needs Gazebo and ROS 2", "gym-gazebo2 install-gazebo" if gazebo is None else INSTALL_ROS
         )
     ros = find_ros()
     library = find_plugin(gazebo, ros)
@@ -209,7 +224,7 @@ def check_plugin() -> Finding:
         return Finding("plug-in", "ok", "not built yet; the first use builds it, in about half a minute")
     domain = Domain()
     with contextlib.closing(start_robot(make_robot("scara"), domain.id)) as server:
-        server.wait_ready(DEADLINE / 2)
+        server.wait_ready(SERVER_DEADLINE_S)
     domain.release()
     return Finding("plug-in", "ok", f"serves an arm, {library}")
 
@@ -218,10 +233,10 @@ def check_display() -> Finding:
     """A window can be opened."""
     where = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
     if not where:
-        mend = "Start from a desktop session, or set DISPLAY; Xvfb is a virtual one"
-        return Finding("display", "optional", "DISPLAY is not set: no windows, pictures are not concerned", mend)
+        remedy = "Start from a desktop session, or set DISPLAY. Xvfb is a virtual display"
+        return Finding("display", "optional", "DISPLAY is not set: no windows; pictures and films work without", remedy)
     if importlib.util.find_spec("glfw") is None:
-        return Finding("display", "optional", f"{where}; windows need the physics", "pip install 'gym_gazebo2[mujoco]'")
+        return Finding("display", "optional", f"{where}; windows need glfw", "pip install 'gym_gazebo2[mujoco]'")
     import glfw
 
     if not glfw.init():
@@ -230,87 +245,98 @@ def check_display() -> Finding:
     return Finding("display", "ok", where)
 
 
-CHECKS: dict[str, Callable[[], Finding]] = {
-    "Python": check_python,
-    "packages": check_versions,
-    "physics": check_physics,
-    "rendering": check_rendering,
-    "training": check_training,
-    "ROS 2": check_ros,
-    "middleware": check_middleware,
-    "ROS domain": check_domain,
-    "Gazebo": check_gazebo,
-    "plug-in": check_plugin,
-    "display": check_display,
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A row of ``CHECKS``.
+
+    Attributes:
+        run: Tries the real thing, and returns the finding.
+        remedy: The remedy where the check itself crashes; empty: the remedy that its error names, if it names one.
+    """
+
+    run: Callable[[], Finding]
+    remedy: str = ""
+
+
+CHECKS: dict[str, Check] = {
+    "Python": Check(check_python),
+    "packages": Check(check_versions),
+    "physics": Check(check_physics, "pip install 'gym_gazebo2[mujoco]'; unset MUJOCO_GL"),
+    "rendering": Check(check_rendering, f"unset MUJOCO_GL; {INSTALL_DRIVER}"),
+    "training": Check(check_training, "pip install 'gym_gazebo2[train]'"),
+    "ROS 2": Check(check_ros, INSTALL_ROS),
+    "middleware": Check(check_middleware, INSTALL_ROS),
+    "ROS domain": Check(check_domain),
+    "Gazebo": Check(check_gazebo),
+    "plug-in": Check(check_plugin),
+    "display": Check(check_display),
 }
-"""The checks by name, in the order in which they are shown."""
+"""The checks by name, in the order of the table that is printed."""
 
 
-def examine(names: Sequence[str] = tuple(CHECKS), deadline: float = DEADLINE) -> list[Finding]:
+def examine(names: Sequence[str] = tuple(CHECKS), deadline: float = DEADLINE_S) -> list[Finding]:
     """Run checks side by side, each in a process of its own.
 
     Args:
-        names: Which of ``CHECKS``.
+        names: Names of checks, keys of ``CHECKS``.
         deadline: Longest time of a check [s].
+
+    Returns:
+        One finding per name.
     """
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    with ThreadPoolExecutor(PARALLEL_CHECKS) as pool:
         return list(pool.map(lambda name: _examine_one(name, deadline), names))
 
 
 def has_failed(findings: Sequence[Finding]) -> bool:
-    """Tell whether something is broken, or missing that everything needs."""
+    """Return whether something is broken, or something is missing that everything needs."""
     return any(finding.state in ("missing", "broken") for finding in findings)
 
 
 def _examine_one(name: str, deadline: float) -> Finding:
+    """Run one check in a process of its own, and return its finding, or how the process failed."""
+    remedy = CHECKS[name].remedy
     command = [sys.executable, "-m", "gym_gazebo2.doctor", name]
+    # start_new_session makes a process group: a check that is ended at its deadline takes the servers that it started along.
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
         try:
             out, error = child.communicate(timeout=deadline)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
-            return Finding(
-                name, "broken", f"the check did not end within {deadline:g} s", "Try it alone; see what it waits for"
-            )
+            hint = f"Run it alone to see where it hangs: {shlex.join(command)}"
+            return Finding(name, "broken", f"the check did not end within {deadline:g} s", hint)
     if child.returncode < 0:
-        return Finding(
-            name, "broken", f"the check was ended by signal {signal.Signals(-child.returncode).name}", MENDS.get(name, "")
-        )
+        signal_name = signal.Signals(-child.returncode).name
+        return Finding(name, "broken", f"the check was ended by the signal {signal_name}", remedy)
     if child.returncode == NO_MIDDLEWARE:
         missing = f"RMW_IMPLEMENTATION is {os.environ.get('RMW_IMPLEMENTATION', '')!r}, which is not installed"
         return Finding(name, "broken", missing, "unset RMW_IMPLEMENTATION")
+    # The finding is the last line of the output; libraries may print before it. Without one, the check crashed, and the last
+    # line of standard error is the exception.
     try:
         return Finding(**json.loads(out.splitlines()[-1]))
     except (IndexError, ValueError, TypeError):
-        last = (error.strip().splitlines() or ["it said nothing"])[-1]
-        return Finding(name, "broken", f"the check failed: {last}", MENDS.get(name, ""))
-
-
-MENDS = {
-    "physics": "pip install 'gym_gazebo2[mujoco]'; unset MUJOCO_GL",
-    "rendering": f"unset MUJOCO_GL; {NO_DRIVER}",
-    "training": "pip install 'gym_gazebo2[train]'",
-    "ROS 2": NO_ROS,
-    "middleware": NO_ROS,
-}
-"""What to do where a check crashed; the plug-in's errors say it themselves."""
-NO_MIDDLEWARE = 102
-"""Status with which rcl ends the process where RMW_IMPLEMENTATION names a middleware that is not installed."""
+        last = (error.strip().splitlines() or ["it printed no error"])[-1]
+        return Finding(name, "broken", f"the check failed: {last}", remedy)
 
 
 def _run(name: str) -> Finding:
-    """Run a check here; what it lacks is a finding."""
+    """Run a check in this process. An error of this package becomes a finding; others end the process with a traceback."""
     try:
-        return CHECKS[name]()
+        return CHECKS[name].run()
     except MissingDependencyError as error:
-        needed: State = "missing" if name == "physics" else "optional"
-        return Finding(name, needed, f"{error.package} is not installed", f"pip install 'gym_gazebo2[{error.extra}]'")
+        state: State = "missing" if name == "physics" else "optional"
+        return Finding(name, state, f"{error.package} is not installed", f"pip install 'gym_gazebo2[{error.extra}]'")
     except GymGazebo2Error as error:
-        return Finding(name, "broken", str(error), MENDS.get(name) or _find_remedy(str(error)))
+        return Finding(name, "broken", str(error), CHECKS[name].remedy or _find_remedy(str(error)))
 
 
 def _find_remedy(text: str) -> str:
-    """Return the sentence of an error that says what to do, or nothing; CMake breaks it into lines."""
+    """Return the first sentence of an error that begins with a remedy's verb, without its full stop; empty if there is none.
+
+    The text may be CMake's output around a message of the plug-in's CMakeLists.txt, broken into lines, so no attribute of an
+    exception holds the remedy.
+    """
     found = re.search(r"\b(Install|Make|Source|Use) .+?\.(?= |$)", " ".join(text.split()))
     return found.group().rstrip(".") if found else ""
 

@@ -19,14 +19,14 @@ def put_module(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
 
 
-def test_here_everything_works(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_works_on_this_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     assert main(["doctor", "--json"]) == 0
     findings = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert list(findings) == list(CHECKS)
     assert {name: findings[name]["state"] for name in NEEDED} == dict.fromkeys(NEEDED, "ok"), findings
     assert "a message went through" in findings["middleware"]["found"]
-    assert findings["display"]["state"] == "optional" and findings["display"]["mend"]
+    assert findings["display"]["state"] == "optional" and findings["display"]["remedy"]
 
 
 def test_the_table_shows_what_is_wrong_and_the_command(
@@ -41,10 +41,10 @@ def test_the_table_shows_what_is_wrong_and_the_command(
     assert "broken" in shown and "export ROS_DOMAIN_ID=0" in shown
 
 
-def test_a_domain_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_DOMAIN_ID", "200")
     [finding] = examine(["ROS domain"])
-    assert finding.state == "broken" and "200" in finding.found and "export ROS_DOMAIN_ID=" in finding.mend
+    assert finding.state == "broken" and "200" in finding.found and "export ROS_DOMAIN_ID=" in finding.remedy
 
 
 def test_others_on_the_domain_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,13 +70,13 @@ def test_others_on_the_domain_are_named(monkeypatch: pytest.MonkeyPatch) -> None
         ("rendering", "mujoco", "raise RuntimeError('half a driver')", "broken", "half a driver"),
     ],
 )
-def test_what_is_missing_or_broken_is_a_finding(
+def test_a_missing_or_broken_part_is_a_finding(
     check: str, module: str, code: str, state: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_module(tmp_path, module, code, monkeypatch)
     [finding] = examine([check])
     assert (finding.name, finding.state) == (check, state) and found in finding.found
-    assert "install" in finding.mend and has_failed([finding])
+    assert "install" in finding.remedy and has_failed([finding])
 
 
 def test_a_check_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_a_check_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_no_picture_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("__EGL_VENDOR_LIBRARY_FILENAMES", "/nonexistent.json")
     [finding] = examine(["rendering"])
-    assert finding.state == "optional" and "libegl1" in finding.mend and not has_failed([finding])
+    assert finding.state == "optional" and "libegl1" in finding.remedy and not has_failed([finding])
 
 
 def test_no_gazebo_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_no_gazebo_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", "/nonexistent")
     gazebo, plugin = examine(["Gazebo", "plug-in"])
     assert gazebo.state == plugin.state == "optional"
-    assert gazebo.mend == plugin.mend == "gym-gazebo2 install-gazebo"
+    assert gazebo.remedy == plugin.remedy == "gym-gazebo2 install-gazebo"
 
 
 def test_a_missing_compiler_names_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_a_missing_compiler_names_the_packages(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", "/nonexistent")
     [plugin] = examine(["plug-in"])
     assert (
-        plugin.state == "broken" and "cmake is not on the PATH" in plugin.found and "apt-get install cmake g++" in plugin.mend
+        plugin.state == "broken" and "cmake is not on the PATH" in plugin.found and "apt-get install cmake g++" in plugin.remedy
     )
 
 
@@ -125,7 +125,7 @@ def test_missing_headers_name_their_package(tmp_path: Path, monkeypatch: pytest.
     (find_cached_prefix() / "usr/bin/gzserver-11.1.0").touch()
     [plugin] = examine(["plug-in"])
     assert plugin.state == "broken" and "header <gazebo/gazebo.hh> is missing" in " ".join(plugin.found.split())
-    assert plugin.mend == "Install Gazebo's headers (libgazebo-dev)"
+    assert plugin.remedy == "Install Gazebo's headers (libgazebo-dev)"
 
 
 def test_a_python_without_its_library_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_a_python_without_its_library_names_the_package(tmp_path: Path, monkeypa
     monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
     [plugin] = examine(["plug-in"])
     assert plugin.state == "broken" and "libnowhere.so is not here" in plugin.found
-    assert plugin.mend.startswith("Install it (on Debian and Ubuntu: libpython3.")
+    assert plugin.remedy.startswith("Install it (on Debian and Ubuntu: libpython3.")
 
 
 @pytest.mark.parametrize("check", ["middleware", "ROS domain"])
@@ -143,7 +143,7 @@ def test_a_middleware_that_is_not_installed_is_unset(check: str, monkeypatch: py
     monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_of_nobody_cpp")
     [finding] = examine([check])
     assert finding.state == "broken" and "rmw_of_nobody_cpp" in finding.found
-    assert finding.mend == "unset RMW_IMPLEMENTATION"
+    assert finding.remedy == "unset RMW_IMPLEMENTATION"
 
 
 def test_a_display_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,9 +53,16 @@ def test_importing_gymnasium_alone_is_enough(env_id):
     assert run_python(code).strip() == "MARA-v0"
 
 
-def test_waiting_for_gymnasium_imports_nothing():
+def test_a_program_without_gymnasium_imports_nothing_of_this_package():
     loaded = run_python("import sys; print(' '.join(sys.modules))").split()
     assert "gym_gazebo2_autoload" in loaded and not {"gym_gazebo2", "gymnasium", "numpy"} & set(loaded)
+
+
+def test_the_registration_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv("GYM_GAZEBO2_AUTOLOAD", "0")
+    check = "print('MARA-v0' in gymnasium.registry)"
+    code = f"import gymnasium; {check}; import gym_gazebo2; {check}"
+    assert run_python(code).split() == ["False", "True"]
 
 
 def test_sb3s_own_worker_processes_know_the_ids():
@@ -85,10 +92,19 @@ def list_modules():
     return sorted(m.name for m in pkgutil.walk_packages(gym_gazebo2.__path__, "gym_gazebo2."))
 
 
+def test_modules_behind_the_symbolic_links_are_listed():
+    assert {f"gym_gazebo2.{name}" for name in ("core", "algos.train", "algos.runs.folder", "gazebo.server")} <= set(
+        list_modules()
+    )
+
+
 @pytest.mark.parametrize("name", list_modules())
 def test_every_public_name_exists(name):
+    """Every module lists its public names; packages that only group modules, and programs, have none."""
     module = importlib.import_module(name)
-    for public in getattr(module, "__all__", ()):
+    names = getattr(module, "__all__", None)
+    assert names is not None or hasattr(module, "__path__") or name.endswith(".__main__"), "no __all__"
+    for public in names or ():
         assert getattr(module, public, None) is not None, public
 
 

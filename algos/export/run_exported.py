@@ -14,6 +14,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+__all__ = ["Policy"]
+
 Array = NDArray[np.float64]
 
 

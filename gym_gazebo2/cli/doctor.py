@@ -47,5 +47,5 @@ def show_findings(findings: Sequence[Finding]) -> None:
         table.add_column(header, overflow="fold")
     for finding in findings:
         state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
-        table.add_row(finding.name, state, escape(finding.found), escape(finding.mend))
+        table.add_row(finding.name, state, escape(finding.found), escape(finding.remedy))
     Console().print(table)
