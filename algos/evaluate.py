@@ -1,4 +1,4 @@
-"""Evaluate a run: what its task measures, how accurate and repeatable the arm is, and how often it succeeds."""
+"""Evaluate a run: the measures of its task, accuracy and repeatability of the arm, and the success rate."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class EvaluateConfig:
     """Evaluate the model of a run folder.
 
     Attributes:
-        runs: Episodes, each from a start of its own.
-        seed: Episode i is seeded seed + i.
+        runs: Number of episodes.
+        seed: Seed of the first episode; episode i is seeded seed + i.
         start_noise: Half-width of the noise on the start pose [rad]; None: the training's.
         backend: Backend to run on; None: the training's.
-        model: "model", the one at the end of training, or "best_model".
-        env_kwargs: Any other keyword of the environment, on top of the training's: its name follows the point, as in
-            --env.control_dt 0.02.
+        model: "model", the one at the end of the training, or "best_model".
+        env_kwargs: Any other keyword of the environment, on top of the training's. On the command line its name follows the
+            point, as in --env.control_dt 0.02.
     """
 
     runs: int = 30
@@ -49,8 +49,14 @@ class EvaluateConfig:
     env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Check the values.
+
+        Raises:
+            InvalidArgumentError: ``runs`` is below 2, ``seed`` below 0, or a keyword is given twice.
+            UnknownNameError: There is no such model.
+        """
         gather_env_kwargs(self)
+        # Repeatability is a standard deviation, which needs two episodes.
         for name, least in (("runs", 2), ("seed", 0)):
             object.__setattr__(self, name, read_whole(name, getattr(self, name), least))
         if self.model not in MODELS:
@@ -64,30 +70,32 @@ class Evaluation:
     Attributes:
         env: Environment id.
         algo: Algorithm.
-        backend: Backend that it ran on; empty for ids of other packages.
-        model: Which model of the run: "model" or "best_model".
-        runs: Episodes.
-        success_rate: Share that ended in success; None if the environment does not report success.
-        accuracy_rms_mm: √mean‖eᵢ‖² with eᵢ = tool − goal at the last state [mm]; None, as are the next four, if the task does
-            not place the tool.
+        backend: Backend of the evaluation; empty for ids of other packages.
+        model: The run's model that was evaluated, "model" or "best_model".
+        runs: Number of episodes.
+        success_rate: Share of episodes that ended in success; None if the environment does not report success.
+        accuracy_rms_mm: √mean‖eᵢ‖² with eᵢ = tool − goal at the last state [mm]. This and the next three are None if the task
+            does not place the tool.
         repeatability_rms_mm: √mean‖eᵢ − ē‖² [mm].
-        iso9283_ap_mm: ‖ē‖ [mm].
-        iso9283_rp_mm: l̄ + 3S [mm].
-        orientation_error_rms_deg: RMS of the angle to the goal [°]; zero if the task asks for no orientation.
-        collision_rate: Share with contact at any step; None if the environment does not report contact.
+        iso9283_ap_mm: Pose accuracy AP of ISO 9283, ‖ē‖ [mm].
+        iso9283_rp_mm: Pose repeatability RP of ISO 9283, l̄ + 3S [mm].
+        orientation_error_rms_deg: RMS of the angle to the goal [°]; zero if the task asks for no orientation, None if it does
+            not measure one.
+        collision_rate: Share of episodes with contact at any step; None if the environment does not report contact.
         mean_reward: Mean of the episodes' sums of rewards.
         median_steps_to_goal: Median of the steps until first success; None if no episode succeeded.
         train_wall_s: Wall time of the training.
-        train_steps: Its environment steps.
+        train_steps: Environment steps of the training.
         time_to_target_s: Wall time at which the training first met its target; None if it never did.
-        errors_mm: Tool minus goal at the last state of each run, in the base frame, x y z [mm]; empty as accuracy is None.
-        start_noise: Half-width of the noise on the start pose [rad]; None in files of the first version, and for ids of other
-            packages.
-        seed: Seed of the first episode; None in files of the first version.
-        measures: What the task measures, at the last state, over all episodes [SI units].
-        success_interval: 95 % confidence interval of the success rate (Wilson 1927); None without one.
+        errors_mm: Tool minus goal at the last state of each episode, in the base frame, x y z [mm]; empty if the task does not
+            place the tool.
+        start_noise: Half-width of the noise on the start pose [rad]; None for ids of other packages, and in files written
+            before this field existed.
+        seed: Seed of the first episode; None in files written before this field existed.
+        measures: The task's measures at the last state, summarised over all episodes [SI units].
+        success_interval: 95 % confidence interval of the success rate (Wilson 1927); None without a success rate.
         mean_length: Mean number of steps of an episode.
-        env_kwargs: Other keywords of the environment than the training's, besides backend and start_noise.
+        env_kwargs: Keywords of the environment that differ from the training's, besides backend and start_noise.
     """
 
     env: str
@@ -125,20 +133,26 @@ def evaluate(
 
     Args:
         path: The run's folder.
-        config: How to evaluate.
+        config: Settings of the evaluation.
         json: Also write the result to this file.
 
     Raises:
         RunError: There is no finished run, one of its files is corrupt, or ``json`` cannot be written.
         UnknownNameError: There is no such backend, or the environment has no such keyword.
+        BackendError: The simulator failed.
+        NonFiniteError: A reward or observation is NaN or infinite.
     """
     run = RunFolder.open(path)
     training, target = run.read_json("training.json", TRAINING), run.read_target()
     file = read_model_file(run.get_model(config.model))
     own = run.read_config()
+    # A model that was copied in from another run would be evaluated on this run's behalf.
     if (file.config.env, file.config.algo) != (own.env, own.algo):
-        came, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
-        raise RunError(f"{file.path} was trained on {came}, expected {expected} as the run's config.json says.")
+        found, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
+        raise RunError(
+            f"{file.path} was trained on {found}, but the run's config.json names {expected}. "
+            "Evaluate the run that the model comes from."
+        )
     changes = gather_env_kwargs(config)
     check_env_kwargs(file.config.env, changes)
     kwargs = change_env_kwargs(file.config.make_kwargs, changes)

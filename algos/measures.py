@@ -1,4 +1,4 @@
-"""What is measured in the episodes of an environment id: its task's measures."""
+"""The measures of an environment id's task, and how their values are written in tables and sentences."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def get_task(env_id: str) -> Task | None:
 
 
 def get_measures(env_id: str) -> Mapping[str, Measure]:
-    """Return name → measure, the one that chooses the best model first; empty for ids without a task of this package."""
+    """Return name → measure. The first one decides which model is the best. Empty for ids without a task of this package."""
     task = get_task(env_id)
     return {} if task is None else task.MEASURES
 
 
 def to_si(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of results with the tool error in metres: the first version stored it as "error_mm"."""
+    """Return a row of results in SI units. The first version stored the tool error in millimetres, as "error_mm"."""
     rest = {key: value for key, value in row.items() if key != "error_mm"}
     return rest | ({"position_error": row["error_mm"] / 1e3} if "error_mm" in row else {})
 
 
 def format_value(value: float) -> str:
-    """Return a number with as many digits as a person compares: 0.0042, 0.176, 28.07, 131.1."""
+    """Return a number with about three significant digits: 0.0042, 0.176, 8.07, 131.1."""
     size = abs(value)
     if size < 0.01:
         return f"{value:.2g}"
@@ -50,7 +50,7 @@ def format_value(value: float) -> str:
 
 
 def show_measure(measure: Measure, value: float) -> str:
-    """Return a value [SI] in the unit that people read, such as "0.176 mm"."""
+    """Return a value [SI] in the measure's display unit, such as "0.176 mm"."""
     return f"{format_value(measure.scale * value)} {measure.unit}".rstrip()
 
 
@@ -73,7 +73,7 @@ def describe_condition(condition: Condition, measures: Mapping[str, Measure]) ->
 
 
 def read_measured(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Return name → value [SI] of ``evaluation.json``; the first version wrote the tool's errors in fields of their own."""
+    """Return name → value [SI] of an ``evaluation.json``. The first version had separate fields for the tool's errors."""
     if "measures" in evaluation:
         return dict(evaluation["measures"])
     angle = evaluation.get("orientation_error_rms_deg")

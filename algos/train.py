@@ -21,8 +21,9 @@ from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
-from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState, get_action_meaning
+from gym_gazebo2.algos.training.callbacks import RunCallback, get_action_meaning
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
+from gym_gazebo2.algos.training.state import TrainingState
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 
 __all__ = ["resume", "train"]
@@ -32,20 +33,21 @@ def train(config: TrainConfig) -> RunFolder:
     """Train from the beginning.
 
     Args:
-        config: What to train; None values are filled from the preset.
+        config: The configuration; None values are filled from the preset.
 
     Returns:
         The run's folder, with ``model.zip``, ``best_model.zip``, ``training.json``, ``curve.json``,
         ``progress.csv`` and ``episodes.csv``.
 
     Raises:
-        UnknownNameError: There is no preset for the id and the algorithm.
-        InvalidArgumentError: A hyperparameter or environment keyword cannot work.
+        UnknownNameError: There is no such id, algorithm, preset, hyperparameter or environment keyword.
+        InvalidArgumentError: A hyperparameter or environment keyword has an invalid value.
         RunError: The folder exists already, or cannot be written to.
-        NonFiniteError: The training met NaN or infinity, as after too large a step; the last checkpoint is from before.
+        NonFiniteError: The training met NaN or infinity; the checkpoints from before it are kept.
+        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
     """
-    asked, config = config.preset, resolve(config)
-    if config.preset == "default" and asked == "tuned" and config.progress != "quiet":
+    requested, config = config.preset, resolve(config)
+    if config.preset == "default" and requested == "tuned" and config.progress != "quiet":
         defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
         print(f"There is no preset for {config.env} with {config.algo}: {defaults}.", file=sys.stderr)
     env = _make_training_env(config)
@@ -57,13 +59,21 @@ def train(config: TrainConfig) -> RunFolder:
 
 
 def resume(path: str | os.PathLike[str]) -> RunFolder:
-    """Continue a run from its newest checkpoint that can be read; a finished run is returned as it is.
+    """Continue a run from its newest readable checkpoint. A finished run is returned as it is.
 
-    Where arms cannot be saved (those that are not batched, and Gazebo), networks, optimiser, counters and statistics continue,
-    and the arms start new episodes, with a warning.
+    Some environments cannot save the state of their arms: those that are not batched, and Gazebo. There the networks, the
+    optimiser, counters and statistics continue, and the arms start new episodes, with a warning.
+
+    Args:
+        path: The run's folder.
+
+    Returns:
+        The run's folder.
 
     Raises:
         RunError: There is no run, or none of its checkpoints can be read.
+        NonFiniteError: The training met NaN or infinity; the checkpoints from before it are kept.
+        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
     """
     run = RunFolder.open(path)
     config = run.read_config()
@@ -76,17 +86,27 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
         _torch_threads(config.torch_threads),
     ):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
+        # The checkpoint holds values that the logger has not written yet, so the model needs a logger before it is loaded.
         model.set_logger(Logger(str(run.path), []))
         return _learn(run, config, model, load_newest(run.checkpoints, model, TrainingState.read))
 
 
 def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed: TrainingState | None = None) -> RunFolder:
-    """Learn until the steps are done, and write the model and the training's summary."""
+    """Learn until all steps are done or a stopping rule is met, then write the model and the training's summary.
+
+    Args:
+        run: The run's folder.
+        config: The resolved configuration.
+        model: The model, new or loaded from a checkpoint.
+        resumed: The runner's memory from the checkpoint; None for a new training.
+    """
     state = TrainingState() if resumed is None else resumed
     interrupt = Interrupt(run.path)
     with contextlib.closing(_make_eval_env(config)) as eval_env:
         num_eval_steps = get_episode_steps(config.env, config.max_episode_steps)
         pending = dict(model.logger.name_to_value) if hasattr(model, "_logger") else {}
+        # The order matters: on the way out, the error is explained first, then signals end the process again, the progress
+        # display closes, and the last episodes and log rows are written.
         with contextlib.ExitStack() as stack:
             logger = stack.enter_context(contextlib.closing(make_logger(run, model.num_timesteps, pending)))
             episodes = stack.enter_context(
@@ -95,22 +115,23 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
             callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes, interrupt)
             stack.callback(callback.on_training_end)
             stack.enter_context(interrupt.noting_signals())
-            stack.enter_context(callback.naming_divergence())
+            stack.enter_context(callback.explain_divergence())
             model.set_logger(logger)
+            # With reset_num_timesteps=False, SB3 adds the steps already done to the number given.
             remaining = config.steps - model.num_timesteps
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)
-        with callback.naming_divergence():
-            callback.evaluate()
+        with callback.explain_divergence():
+            callback.evaluate()  # of the final model, so that the curve ends where the training does
     summary = {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps, "stopped_by": state.stopped_by}
     run.write_json("training.json", summary)
     action = get_action_meaning(config)
-    save_model(run.model, model, config, action)  # last: its presence says that the run is finished
+    save_model(run.model, model, config, action)  # last: a run with this file counts as finished
     interrupt.raise_if_requested()
     return run
 
 
 def _choose_log_interval(config: ResolvedConfig) -> int:
-    """Return the iterations between two rows of the log, or the episodes, off-policy: one of each arm."""
+    """Return the interval between two rows of the log: one iteration on-policy, one episode per arm off-policy."""
     return 1 if get_algorithm(config.algo).learns == "on_policy" else max(4, config.num_envs)
 
 
@@ -129,7 +150,7 @@ def _make_eval_env(config: ResolvedConfig) -> VecEnv:
 
 @contextlib.contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
-    """Set the number of torch's threads for a while; results are bit-equal for equal numbers only."""
+    """Set the number of torch's threads in this context. Results are bit-equal only for equal numbers of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

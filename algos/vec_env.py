@@ -1,4 +1,4 @@
-"""Environments for stable-baselines3: the batched environment as a ``VecEnv``, or one environment a worker."""
+"""Environments for stable-baselines3: the batched environment as a ``VecEnv``, or one environment per process."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from gym_gazebo2.vector_env import ArmVectorEnv
 __all__ = ["BatchedVecEnv", "has_batched_form", "make_vec_env", "normalize"]
 
 GOAL_POINTS = ("achieved_goal", "desired_goal")
+"""Parts of a goal environment's observation that must stay comparable with each other."""
 BATCHED = "gym_gazebo2.vector_env:ArmVectorEnv"
 """Vector entry point of the ids that this package can step as a batch."""
 
@@ -49,16 +50,16 @@ def make_vec_env(
     Args:
         env_id: An id that ``gymnasium.make`` knows, or "module:Id".
         num_envs: Number of environments n.
-        vec: "batched", one backend that moves all arms (the fast path); "dummy", one environment after the other in this
-            process; "subproc", a process an environment; "pinned", such a process and its simulator on one processor, the next
-            one for the next: faster with as many Gazebos as processors, slower where other programs want those.
+        vec: "batched": one backend moves all arms (the fast path). "dummy": one environment after the other in this process.
+            "subproc": one process per environment. "pinned": as "subproc", with process i and its simulator bound to processor
+            i; faster with as many Gazebo servers as processors, slower if other programs need the processors.
         seed: Environment i is seeded seed + i.
-        actions: "box", the arm's own; "discrete", a choice among a few of them (``discrete.make_action_table``).
+        actions: "box": the arm's own actions. "discrete": a choice among a few of them (``discrete.make_action_table``).
         **env_kwargs: Keywords of ``gymnasium.make``.
 
     Raises:
-        UnknownNameError: There is no such id, vectorization or kind of actions.
-        InvalidArgumentError: ``num_envs`` or ``seed`` cannot work, or the id has no batched form.
+        UnknownNameError: There is no such id, vectorization, kind of actions, or keyword.
+        InvalidArgumentError: ``num_envs`` or ``seed`` is invalid, or the id has no batched form.
     """
     check_env_id(env_id)
     if vec not in get_args(Vectorization):
@@ -74,13 +75,14 @@ def make_vec_env(
 
 
 def has_batched_form(env_id: str) -> bool:
-    """Return whether an id can be made with ``vec="batched"``: an id of this package, or registered with ``register_env``."""
+    """Return whether an id can be made with ``vec="batched"``: ids of this package and of ``register_env`` can."""
     return get_spec(env_id).vector_entry_point == BATCHED
 
 
 def _make_batch(env_id: str, num_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
     if not has_batched_form(env_id):
-        raise InvalidArgumentError("vec", "batched", f"'dummy' or 'subproc' for {env_id}, which has no batched form")
+        sentence = f"{env_id} has no batched form, so vec='batched' is impossible. Use vec='dummy' or vec='subproc'."
+        raise InvalidArgumentError("vec", "batched", sentence=sentence)
     return BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
 
 
@@ -95,7 +97,7 @@ def _make_each(env_id: str, num_envs: int, vec: Vectorization, seed: int | None,
 
 
 def _make_one(vec: Vectorization, index: int, seed: int | None, **kwargs: Any) -> Monitor[Any, Any]:
-    """Make an environment, in a process of its own that leaves signals to the training, unless "dummy"."""
+    """Make environment ``index``. Unless "dummy", this runs in a worker process, which leaves signals to the training."""
     if vec != "dummy":
         leave_signals_to_parent()
         work_in_batches()
@@ -109,7 +111,8 @@ def _make_one(vec: Vectorization, index: int, seed: int | None, **kwargs: Any) -
 def normalize(env: VecEnv, **options: Any) -> VecNormalize:
     """Return the environments with observations and rewards normalised by running statistics.
 
-    Images stay as they are, and so do the points of a goal environment, whose difference is what matters.
+    Images are not normalised. Neither are achieved and desired goals: normalised with different statistics, two equal points
+    would no longer be equal.
 
     Args:
         env: The environments.
@@ -122,12 +125,12 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
 
 
 class BatchedVecEnv(VecEnv):
-    """The batched environment as a ``VecEnv``: episode statistics included, so that no Monitor is needed.
+    """The batched environment as a ``VecEnv``. It counts rewards and steps of episodes itself, so it needs no ``Monitor``.
 
     Attributes:
-        last_info: The info of the last step as arrays (n,), of ended episodes' last state and not of the new episode's first.
+        last_info: The info of the last step as arrays (n,). Where an episode ended, it is the info of its last state.
         returns: (n,) sum of rewards of each arm's episode so far.
-        lengths: (n,) its steps so far.
+        lengths: (n,) number of steps of each arm's episode so far.
     """
 
     env: ArmVectorEnv
@@ -139,7 +142,7 @@ class BatchedVecEnv(VecEnv):
             env: An ``ArmVectorEnv`` with the autoreset mode SAME_STEP.
 
         Raises:
-            InvalidArgumentError: Another environment or autoreset mode.
+            InvalidArgumentError: The environment has another class or autoreset mode.
         """
         if not isinstance(env, ArmVectorEnv) or env.autoreset_mode != AutoresetMode.SAME_STEP:
             raise InvalidArgumentError("env", env, "an ArmVectorEnv with AutoresetMode.SAME_STEP")
@@ -153,14 +156,14 @@ class BatchedVecEnv(VecEnv):
 
     @property
     def arms(self) -> ArmCore:
-        """The arms themselves: robot, task, backend and their newest state."""
+        """The core of the environment: robot, task, backend and newest state of the arms."""
         return self.env.core
 
     def reset(self) -> VecEnvObs:
-        """Start an episode of every arm, seeded where ``seed`` was called before, with the options of ``set_options``.
+        """Start an episode of every arm, with the seeds of ``seed`` and the options of ``set_options``, if they were called.
 
         Raises:
-            InvalidArgumentError: The options are not one dictionary for all arms, or one an arm with the same names.
+            InvalidArgumentError: The options are neither one dictionary for all arms nor one per arm with the same names.
         """
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
         observation, infos = self.env.reset(seed=seeds, options=_stack_options(self._options, self.num_envs))
@@ -171,17 +174,23 @@ class BatchedVecEnv(VecEnv):
         return observation
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Store the actions, (n, dof)."""
+        """Store the actions, (n, size)."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Advance every arm by one control period."""
+        """Advance every arm by one control period.
+
+        Returns:
+            Observation, rewards (n,) float32, dones (n,), and one info per arm in SB3's form: where an episode ended, it holds
+            "terminal_observation", "TimeLimit.truncated" and "episode".
+        """
         observation, reward, terminated, truncated, infos = self.env.step(self._actions)
         done = terminated | truncated
         self.returns += reward
         self.lengths += 1
         rows = _split(infos, self.num_envs)
-        ended_info = infos.get("final_info", infos)  # holds the rows of all arms, from before the automatic resets
+        # "final_info" holds rows for all arms, from before the automatic resets, so it serves whichever arms ended.
+        ended_info = infos.get("final_info", infos)
         self.last_info = {name: value for name, value in ended_info.items() if not name.startswith(("_", "final_"))}
         if done.any():
             self._end_episodes(np.flatnonzero(done), terminated, infos, rows)
@@ -190,7 +199,10 @@ class BatchedVecEnv(VecEnv):
     def _end_episodes(
         self, ended: NDArray[np.int64], terminated: NDArray[np.bool_], infos: dict[str, Any], rows: list[dict[str, Any]]
     ) -> None:
-        """Write what SB3 expects of an episode's end into the infos of the arms that ended, and keep those of their new one."""
+        """Replace the infos of ended arms by those of their last state, with the keys that SB3 expects at an episode's end.
+
+        The infos of the new episodes go to ``reset_infos``, as in SB3's own vectorized environments.
+        """
         final = _split(infos["final_info"], self.num_envs)
         elapsed = round(time.monotonic() - self._start, 6)
         for i in ended:
@@ -201,7 +213,7 @@ class BatchedVecEnv(VecEnv):
         self.returns[ended], self.lengths[ended] = 0.0, 0
 
     def get_state(self) -> tuple[dict[str, NDArray[Any]], list[Any]]:
-        """Return what ``set_state`` needs to continue bit-equally: arrays by name, and the state of each arm's generator.
+        """Return the state with which ``set_state`` continues bit-equally: arrays by name, and each arm's generator state.
 
         Raises:
             UnsupportedError: The backend cannot save its state.
@@ -211,7 +223,15 @@ class BatchedVecEnv(VecEnv):
         return arrays, [rng.bit_generator.state for rng in self.env.np_random]
 
     def set_state(self, arrays: Mapping[str, NDArray[Any]], generators: Sequence[Any]) -> None:
-        """Continue from what ``get_state`` returned."""
+        """Continue from a state that ``get_state`` returned.
+
+        Args:
+            arrays: Arrays by name.
+            generators: State of each arm's random generator.
+
+        Raises:
+            UnsupportedError: The backend cannot restore a state.
+        """
         prefix = "env."
         self.arms.set_state({k.removeprefix(prefix): value for k, value in arrays.items() if k.startswith(prefix)})
         self.env.set_steps(arrays["steps"])
@@ -220,7 +240,7 @@ class BatchedVecEnv(VecEnv):
             rng.bit_generator.state = state
 
     def close(self) -> None:
-        """Release the backend; closing twice is fine."""
+        """Release the backend. Closing twice is fine."""
         self.env.close()
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
@@ -229,7 +249,7 @@ class BatchedVecEnv(VecEnv):
         return [] if frames is None else list(frames)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute of the batched environment, once an arm asked for."""
+        """Return an attribute of the batched environment, once per arm in ``indices``."""
         return [getattr(self.env, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -237,23 +257,23 @@ class BatchedVecEnv(VecEnv):
         setattr(self.env, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Call a method of the batched environment, and return its result once an arm asked for."""
+        """Call a method of the batched environment once, and return its result once per arm in ``indices``."""
         method: Callable[..., Any] = getattr(self.env, method_name)
         result = method(*method_args, **method_kwargs)
         return [result for _ in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
-        """Tell that episodes are monitored, and nothing else is wrapped."""
+        """Return True for ``Monitor``, whose work this class does, and False for every other wrapper."""
         return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]
 
 
 def _stack_options(options: list[dict[str, Any]], num_envs: int) -> dict[str, NDArray[np.float64]]:
-    """Return rows of every option from one dictionary an arm."""
+    """Return arrays (n, …) by name from one dictionary per arm."""
     if len(options) != num_envs:
-        raise InvalidArgumentError("number of options", len(options), f"{num_envs}, one dictionary an arm")
+        raise InvalidArgumentError("number of options", len(options), f"{num_envs}, one dictionary per arm")
     for i, own in enumerate(options):
         if set(own) != set(options[0]):
-            expected = f"{sorted(options[0])} as of arm 0: all arms have an option, or none"
+            expected = f"{sorted(options[0])}, the same as for arm 0"
             raise InvalidArgumentError(f"options of arm {i}", sorted(own), expected)
         for name in own:
             if name not in RESET_OPTIONS:
@@ -265,7 +285,8 @@ def _stack_options(options: list[dict[str, Any]], num_envs: int) -> dict[str, ND
 
 
 def _split(infos: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:
-    """Return one dictionary an arm from a dictionary of arrays, without Gymnasium's masks and final entries."""
+    """Return one dictionary per arm from a dictionary of arrays, without Gymnasium's masks and final entries."""
+    # tolist() makes Python numbers of a whole array at once: 0.7 µs for 64 arms, against 22 µs one by one.
     names = [name for name in infos if not name.startswith(("_", "final_"))]
     columns: Iterable[list[Any]] = (np.asarray(infos[name]).tolist() for name in names)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] or [{} for _ in range(num_envs)]

@@ -139,7 +139,7 @@ def test_an_arms_actions_become_choices_for_an_algorithm_that_chooses(tmp_path: 
             UnknownNameError,
             "^There is no keyword of CartPole-v1 'reward'.*: sutton_barto",
         ),
-        ({"vec": "batched"}, InvalidArgumentError, "CartPole-v1, which has no batched form"),
+        ({"vec": "batched"}, InvalidArgumentError, "CartPole-v1 has no batched form"),
     ],
 )
 def test_keywords_that_another_packages_id_does_not_take(

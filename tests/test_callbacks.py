@@ -1,4 +1,4 @@
-"""A training that meets NaN stops, says what and when, and leaves its last checkpoint as it was."""
+"""A training that meets NaN stops, names the quantity and the step, and leaves its last checkpoint as it was."""
 
 import dataclasses
 import zipfile
@@ -13,7 +13,8 @@ from gym_gazebo2.algos.finite import find_fault
 from gym_gazebo2.algos.runs.checkpoint import load_checkpoint
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.table import make_model
-from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState
+from gym_gazebo2.algos.training.callbacks import RunCallback
+from gym_gazebo2.algos.training.state import TrainingState
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.cli import main
 from gym_gazebo2.errors import NonFiniteError
@@ -22,7 +23,7 @@ from gym_gazebo2.tasks import TASKS, ReachTask, register_task
 
 ENV, NUM_ENVS = "Faulty-v0", 4
 FIRST = 300
-"""Steps of the training at which the fault is there."""
+"""Environment steps from which on the fault occurs."""
 ZOO = {"acktr": "{n_steps: 20, n_envs: 4, n_critic_updates: 1}", "ppo": "{n_steps: 20, n_envs: 4, batch_size: 40, n_epochs: 1}",
        "sac": "{n_envs: 4, learning_starts: 40, batch_size: 8, buffer_size: 1000}"}  # fmt: skip
 
@@ -109,7 +110,7 @@ DIVERGING = {
 
 
 @pytest.mark.parametrize("case", DIVERGING)
-def test_too_large_a_step_is_told_as_such(tmp_path, case):
+def test_an_error_after_too_large_a_step_names_that_cause(tmp_path, case):
     algo, hyperparameters = DIVERGING[case]
     given = {
         "num_envs": 4,
@@ -120,8 +121,8 @@ def test_too_large_a_step_is_told_as_such(tmp_path, case):
         "checkpoint_seconds": 1e-9,
     }
     config = TrainConfig("SCARA-v0", algo, hyperparameters=hyperparameters, out=str(tmp_path), **given)
-    told = r"finite (parameters|actions|numbers in an update).* after \d+ steps\..*checkpoint.* or too large a step"
-    with pytest.raises(NonFiniteError, match=told) as caught:
+    message = r"finite (parameters|actions|numbers in an update).* after \d+ steps\..*update step was too large.*checkpoint"
+    with pytest.raises(NonFiniteError, match=message) as caught:
         train(config)
     newest = max(RunFolder.open(tmp_path).checkpoints.glob("*.zip"), key=lambda path: int(path.stem))
     assert caught.value.steps > int(newest.stem) and str(newest) in str(caught.value)
@@ -130,7 +131,7 @@ def test_too_large_a_step_is_told_as_such(tmp_path, case):
     model.set_logger(Logger(None, []))
     model._last_obs = np.zeros((4, *model.observation_space.shape), np.float32)
     load_checkpoint(newest, model, TrainingState)
-    assert find_fault(model) is None, "what was saved can act"
+    assert find_fault(model) is None, "the saved model must be able to act"
 
 
 def test_an_error_of_another_kind_passes(faulty, monkeypatch):
@@ -149,7 +150,7 @@ def test_nan_in_an_evaluation(faulty):
         evaluate(run.path, EvaluateConfig(runs=2))
 
 
-def test_the_command_line_says_it_in_one_line(faulty, tmp_path, capsys):
+def test_the_command_line_reports_nan_in_one_line(faulty, tmp_path, capsys):
     FaultyTask.fault["of"] = "rewards"
     (tmp_path / "zoo.yml").write_text(f"default: {ZOO['ppo']}")
     words = ["--env", ENV, "--zoo", str(tmp_path / "zoo.yml"), "--out", str(tmp_path / "run"), "--steps", "400"]
@@ -157,8 +158,8 @@ def test_the_command_line_says_it_in_one_line(faulty, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("gym-gazebo2 train: Expected finite rewards")
 
 
-def test_the_command_line_says_of_a_step_too_large_what_to_do(tmp_path, capsys):
+def test_the_command_line_names_the_likely_causes(tmp_path, capsys):
     words = ["--env", "SCARA-v0", "--steps", "20000", "--out", str(tmp_path / "run"), "--hyper", "learning_rate=1e12"]
     assert main(["train", *words, "--progress", "quiet"]) == 1
-    said = capsys.readouterr().err
-    assert "gym-gazebo2 train: Expected finite" in said and "too large a step" in said and "tensor" not in said
+    error = capsys.readouterr().err
+    assert "gym-gazebo2 train: Expected finite" in error and "step was too large" in error and "tensor" not in error

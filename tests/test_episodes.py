@@ -11,10 +11,10 @@ from gym_gazebo2.algos.runs.episodes import FILE_NAME, EpisodeLog, read_episodes
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.training.callbacks import RunCallback
 from gym_gazebo2.algos.training.progress import (
-    Meter,
     PlainProgress,
     QuietProgress,
     RichProgress,
+    SpeedMeter,
     Status,
     format_status,
     make_progress,
@@ -160,7 +160,7 @@ def test_a_status_tells_all_that_is_known():
 
 
 def test_the_speed_is_that_of_the_last_seconds():
-    meter = Meter()
+    meter = SpeedMeter()
     assert meter.measure(0.0, 0) is None and meter.measure(1.0, 100) == 100.0
     for second in range(2, 60):
         speed = meter.measure(float(second), 100 + 10 * (second - 1))

@@ -24,7 +24,8 @@ from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.runs.writing import is_leftover
 from gym_gazebo2.algos.settings.provenance import collect_provenance
 from gym_gazebo2.algos.table import make_model
-from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState
+from gym_gazebo2.algos.training.callbacks import RunCallback
+from gym_gazebo2.algos.training.state import TrainingState
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.errors import RunError
 from gym_gazebo2.signals import ENDING, get_status

@@ -91,7 +91,7 @@ def test_options_are_one_dictionary_an_arm_or_one_for_all():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([{"goal": GOALS[0]}, {}], r"options of arm 1 is \[\], expected \['goal'\] as of arm 0"),
+        ([{"goal": GOALS[0]}, {}], r"options of arm 1 is \[\], expected \['goal'\], the same as for arm 0"),
         ([{}, {"q": [0.0] * 6}], r"options of arm 1 is \['q'\], expected \[\]"),
         ([{"goal": GOALS[0]}], "number of options is 1, expected 2"),
         ([{"goal": GOALS[0]}, {"goal": [0.0]}], "of one shape for all arms"),
@@ -126,7 +126,7 @@ def test_hindsight_replay_learns_on_the_goal_environment():
 def test_foreign_environments_run_in_workers():
     env = make_vec_env("Pendulum-v1", 2, vec="dummy", seed=0)
     assert env.reset().shape == (2, 3)
-    with pytest.raises(ValueError, match="'dummy' or 'subproc'"):
+    with pytest.raises(ValueError, match="Use vec='dummy' or vec='subproc'"):
         make_vec_env("Pendulum-v1", 2)
 
 

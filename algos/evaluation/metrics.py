@@ -1,4 +1,4 @@
-"""The figures of many episodes: accuracy, repeatability, success and measures. Pure functions."""
+"""Results of many episodes: accuracy, repeatability, success rate and measures. Pure functions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ Z_95 = 1.959963984540054
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """Position accuracy over n runs, in millimetres.
+    """Position accuracy over n runs, in millimetres, with eᵢ = tool − goal at the end of run i and ē their mean.
 
     Attributes:
         accuracy_rms_mm: √mean‖eᵢ‖².
         repeatability_rms_mm: √mean‖eᵢ − ē‖².
-        iso9283_ap_mm: AP = ‖ē‖, as ISO 9283 defines pose accuracy.
-        iso9283_rp_mm: RP = l̄ + 3S with lᵢ = ‖eᵢ − ē‖ and S over n − 1, as ISO 9283 defines pose repeatability.
+        iso9283_ap_mm: Pose accuracy of ISO 9283:1998, AP = ‖ē‖.
+        iso9283_rp_mm: Pose repeatability of ISO 9283:1998, RP = l̄ + 3S, where lᵢ = ‖eᵢ − ē‖, l̄ is their mean and S their
+            standard deviation over n − 1.
     """
 
     accuracy_rms_mm: float
@@ -39,7 +40,7 @@ class Accuracy:
 
 
 def compute_rms(error: Array) -> float:
-    """Return √mean‖eᵢ‖² of (n, 3) errors, in their unit."""
+    """Return √mean‖eᵢ‖² of errors (n, 3), in their unit."""
     return float(np.sqrt(np.mean(np.sum(np.square(error), axis=1))))
 
 
@@ -61,9 +62,14 @@ def compute_accuracy(error: Array) -> Accuracy:
 
 
 def compute_interval(successes: int, runs: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a success rate: the score interval of Wilson (1927).
+    """Return the 95 % confidence interval of a success rate: the score interval.
 
-    Unlike the interval mean ± 1.96·√(p(1 − p)/n), it stays within 0 and 1, and has a width where all runs succeed.
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927. Unlike the textbook interval
+    p ± 1.96·√(p(1 − p)/n), it stays between 0 and 1, and its width is not zero when all runs succeed.
+
+    Args:
+        successes: Number of successful runs.
+        runs: Number of runs, at least 1.
     """
     share, z2 = successes / runs, Z_95**2
     middle = (share + z2 / (2 * runs)) / (1 + z2 / runs)
@@ -72,7 +78,14 @@ def compute_interval(successes: int, runs: int) -> tuple[float, float]:
 
 
 def compute_results(episodes: Episodes, measures: Mapping[str, Measure]) -> dict[str, float]:
-    """Return what stopping rules and logs know of an evaluation: the task's measures [SI units], and success_rate if known."""
+    """Return the results of an evaluation for stopping rules and logs, by name.
+
+    These are the task's measures [SI units], and success_rate if the environment reports success.
+
+    Args:
+        episodes: The episodes.
+        measures: The task's measures.
+    """
     results = {name: measure.summarize(episodes.measures[name]) for name, measure in measures.items()}
     if not np.isnan(episodes.is_success).any():
         results["success_rate"] = float(episodes.is_success.mean())
@@ -86,6 +99,7 @@ def summarize(episodes: Episodes, measures: Mapping[str, Measure]) -> dict[str, 
         episodes: The episodes.
         measures: The task's measures.
     """
+    # NaN marks episodes without success. Their median time would need a guess, so only the successful ones count.
     runs, arrived = len(episodes.reward), episodes.steps_to_goal[~np.isnan(episodes.steps_to_goal)]
     results = compute_results(episodes, measures)
     rate = results.pop("success_rate", None)
@@ -106,3 +120,4 @@ def summarize(episodes: Episodes, measures: Mapping[str, Measure]) -> dict[str, 
 
 
 ACCURACY = tuple(field.name for field in dataclasses.fields(Accuracy))
+"""Names of the fields of ``Accuracy``, which an ``Evaluation`` repeats."""

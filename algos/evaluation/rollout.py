@@ -1,7 +1,7 @@
-"""Run a policy for one episode on each of many arms, and keep what an evaluation needs.
+"""Run a policy for one episode on each of many arms, and record the results.
 
-Works for every VecEnv. An arm's first episode counts: nothing is summed after its end, although the arm may have started
-another one while its neighbours were still in their first.
+This works for every ``VecEnv``. Only the first episode of each arm counts. Vectorized environments start the next one by
+themselves while other arms are still in their first, so everything after an arm's first end is ignored.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from gym_gazebo2.errors import BackendError, InvalidArgumentError, NonFiniteErro
 __all__ = ["Episodes", "ModelPolicy", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
 
 Array = NDArray[np.float64]
-ATTEMPTS = 3
-"""Attempts at a batch of episodes whose simulator fails and is restarted."""
+MOST_ATTEMPTS = 3
+"""Largest number of attempts at a batch of episodes that restarts of the simulator cut short."""
 Policy = Callable[[Any], NDArray[Any]]
-"""Batched observation → batched action. A policy may remember, so each batch of episodes needs a new one."""
-GENERAL = ("time", "is_success", "in_collision", "simulator_restarted", "TimeLimit.truncated")
-"""Entries of ``info`` that are no measures."""
+"""Batched observation → batched action. A policy may have a memory, so each batch of episodes needs a new one."""
+NOT_MEASURES = ("time", "is_success", "in_collision", "simulator_restarted", "TimeLimit.truncated")
+"""Numeric entries of ``info`` that are not measures of the task."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Episodes:
 
     Attributes:
         reward: (n,) sums of rewards.
-        length: (n,) steps.
-        is_success: (n,) 1 where the last state is a success, else 0; NaN where the environment does not report success.
+        length: (n,) numbers of steps.
+        is_success: (n,) 1 if the last state is a success, else 0; NaN if the environment does not report success.
         has_collided: (n,) bool, contact at any step; None if the environment does not report contact.
-        steps_to_goal: (n,) first step with success, NaN where there was none.
-        measures: Name → (n,) what the task measured at the last state [SI units].
-        offset: (n, 3) tool minus goal at the last state, in the base frame [m]; None where the task defines none.
+        steps_to_goal: (n,) first step with success; NaN for episodes without.
+        measures: Name → (n,) the task's measure at the last state [SI units].
+        offset: (n, 3) tool minus goal at the last state, in the base frame [m]; None if the task does not place the tool.
     """
 
     reward: Array
@@ -57,10 +57,19 @@ class Episodes:
 
 
 def make_eval_env(env_id: str, runs: int, **env_kwargs: Any) -> VecEnv:
-    """Make the environments in which runs of an evaluation take place side by side.
+    """Make the environments of an evaluation, one arm per run where possible.
 
-    Ids of this package are batched, without a time limit: the evaluation counts the steps itself. A backend that moves few
-    arms gets as many as it moves. Other ids get one environment per run, with their own time limit.
+    Args:
+        env_id: The id.
+        runs: Number of runs.
+        **env_kwargs: Keywords of ``gymnasium.make``.
+
+    Returns:
+        Ids of this package: a batch without a time limit, as the evaluation counts the steps itself; a backend that moves
+        fewer arms than ``runs`` gets as many as it moves. Other ids: one environment per run, with its own time limit.
+
+    Raises:
+        UnknownNameError: There is no such id.
     """
     check_env_id(env_id)
     if not has_batched_form(env_id):
@@ -73,22 +82,23 @@ def make_eval_env(env_id: str, runs: int, **env_kwargs: Any) -> VecEnv:
 
 
 def get_episode_steps(env_id: str, max_episode_steps: int | None) -> int:
-    """Return the step limit of an id's episodes, or the one given instead.
+    """Return the step limit of an id's episodes, or the given one.
 
     Raises:
         InvalidArgumentError: The id has no time limit.
     """
     steps = max_episode_steps or get_spec(env_id).max_episode_steps
     if steps is None:
-        raise InvalidArgumentError("max_episode_steps", None, f"a number of steps, as {env_id} has no time limit")
+        sentence = f"{env_id} has no time limit, so an evaluation would not end. Set max_episode_steps."
+        raise InvalidArgumentError("max_episode_steps", None, sentence=sentence)
     return steps
 
 
 class ModelPolicy:
-    """The deterministic policy of a model. A recurrent policy's memory lives here, so make one per batch of episodes."""
+    """The deterministic policy of a model. It holds a recurrent policy's memory, so make one per batch of episodes."""
 
     def __init__(self, model: BaseAlgorithm) -> None:
-        """Start without a memory.
+        """Start with an empty memory.
 
         Args:
             model: The model that acts.
@@ -96,7 +106,7 @@ class ModelPolicy:
         self._model, self._state = model, None
 
     def __call__(self, observation: Any) -> NDArray[Any]:
-        """Return the actions for batched observations, and remember."""
+        """Return the actions for batched observations, and update the memory."""
         action, self._state = self._model.predict(observation, self._state, deterministic=True)
         return action
 
@@ -105,14 +115,18 @@ def run_episodes(env: Any, make_policy: Callable[[], Policy], num_steps: int, se
     """Run episodes, as many at a time as there are arms.
 
     Args:
-        env: The result of ``make_eval_env``, or a wrapper of it such as ``VecNormalize``.
-        make_policy: Called once per batch of episodes.
-        num_steps: Steps after which an episode counts as ended; the task may end it earlier.
-        seed: Episode i is seeded seed + i.
+        env: The result of ``make_eval_env``, or a wrapper around it such as ``VecNormalize``.
+        make_policy: Makes a policy; called once per batch of episodes.
+        num_steps: Step limit of an episode; the task may end it earlier.
+        seed: Seed of the first episode; episode i is seeded seed + i.
         runs: Number of episodes, a multiple of the number of arms.
+
+    Returns:
+        The episodes, in the order of their seeds.
 
     Raises:
         NonFiniteError: A reward or observation is NaN or infinite.
+        BackendError: The simulator failed, and with ``on_failure="restart"`` failed in every attempt.
     """
     parts = [_run_whole_batch(env, make_policy, num_steps, first) for first in range(seed, seed + runs, env.num_envs)]
     return Episodes(
@@ -122,6 +136,7 @@ def run_episodes(env: Any, make_policy: Callable[[], Policy], num_steps: int, se
 
 
 JOINED = [field.name for field in dataclasses.fields(Episodes) if field.name != "measures"]
+"""Fields of ``Episodes`` that are single arrays, which batches are joined by."""
 
 
 def _join(arrays: Sequence[Any]) -> Any:
@@ -129,18 +144,18 @@ def _join(arrays: Sequence[Any]) -> Any:
 
 
 def _run_whole_batch(env: Any, make_policy: Callable[[], Policy], num_steps: int, seed: int) -> Episodes:
-    """Run a batch of episodes; repeat it if a restart of the simulator cuts it short."""
-    for _ in range(ATTEMPTS):
+    """Run a batch of episodes. Repeat it, with the same seeds, if a restart of the simulator cuts it short."""
+    for _ in range(MOST_ATTEMPTS):
         episodes = _run_batch(env, make_policy(), num_steps, seed)
         if episodes is not None:
             return episodes
     raise BackendError(
-        f"The simulator failed in each of {ATTEMPTS} attempts at the episodes that start with seed {seed}. See its log."
+        f"The simulator failed in each of {MOST_ATTEMPTS} attempts at the episodes from seed {seed} on. See its log."
     )
 
 
 def _run_batch(env: VecEnv, policy: Policy, num_steps: int, seed: int) -> Episodes | None:
-    """Run one episode on every arm; arm i is seeded seed + i. None if the simulator was restarted meanwhile."""
+    """Run one episode on every arm; arm i is seeded seed + i. Return None if the simulator was restarted meanwhile."""
     record = _Recorder(env)
     env.seed(seed)
     observation = env.reset()
@@ -149,9 +164,10 @@ def _run_batch(env: VecEnv, policy: Policy, num_steps: int, seed: int) -> Episod
         info = _gather(env, infos)
         if np.any(info.get("simulator_restarted", False)):
             return None
-        for what, values in (("rewards", rewards), ("observations", observation)):
+        # A reward of NaN would make every mean NaN without saying when it came.
+        for quantity, values in (("rewards", rewards), ("observations", observation)):
             if not is_finite(values):
-                raise NonFiniteError(f"{what} in an evaluation", step, "The environment returned it.")
+                raise NonFiniteError(f"{quantity} in an evaluation", step, "The environment returned them.")
         record.add(step, np.asarray(rewards), np.asarray(dones) | (step == num_steps), info)
         if not record.is_running.any():
             break
@@ -159,7 +175,11 @@ def _run_batch(env: VecEnv, policy: Policy, num_steps: int, seed: int) -> Episod
 
 
 class _Recorder:
-    """Sums up each arm's first episode, and keeps its last state."""
+    """Records the first episode of each arm: sums of rewards, lengths, and the results at the last state.
+
+    Attributes:
+        is_running: (n,) bool, arms whose first episode has not ended.
+    """
 
     def __init__(self, env: VecEnv) -> None:
         n = env.num_envs
@@ -173,7 +193,14 @@ class _Recorder:
         self._offset: Array | None = None
 
     def add(self, step: int, rewards: Array, ends: NDArray[np.bool_], info: Mapping[str, NDArray[Any]]) -> None:
-        """Take one step of all arms; arms whose episode has ended are ignored."""
+        """Add one step of all arms. Arms whose first episode has ended are ignored.
+
+        Args:
+            step: Number of the step, from 1.
+            rewards: (n,) rewards.
+            ends: (n,) bool, episodes that end with this step.
+            info: Arrays (n,) by name, of the state at the end of the step.
+        """
         running = self.is_running
         self._reward[running] += rewards[running]
         self._length[running] = step
@@ -188,11 +215,13 @@ class _Recorder:
             self.is_running = running & ~ends
 
     def _keep_last(self, last: NDArray[np.bool_], info: Mapping[str, NDArray[Any]]) -> None:
+        """Record the results of the masked arms, which are at their last state."""
         if "is_success" in info:
             self._success[last] = info["is_success"][last]
         for name, values in info.items():
-            if name not in GENERAL and np.issubdtype(values.dtype, np.number) and values.ndim == 1:
+            if name not in NOT_MEASURES and np.issubdtype(values.dtype, np.number) and values.ndim == 1:
                 self._measures.setdefault(name, np.full(len(last), np.nan))[last] = values[last]
+        # The arms that ended have been reset already; ``ended`` holds the state and the goals from before.
         if isinstance(self._env, BatchedVecEnv) and self._env.arms.ended is not None:
             offset = self._env.arms.task.compute_offset(*self._env.arms.ended)
             if offset is not None:
@@ -213,9 +242,9 @@ class _Recorder:
 
 
 def _gather(env: VecEnv, infos: Sequence[Mapping[str, Any]]) -> Mapping[str, NDArray[Any]]:
-    """Return the info of a step as arrays (n,): a batched environment has them, others are asked row by row."""
+    """Return the info of a step as arrays (n,). A batched environment has them; others report one dictionary per arm."""
     if isinstance(env.unwrapped, BatchedVecEnv):
         return env.unwrapped.last_info
-    # Only names that every environment reports as a number; others say nothing about an episode.
+    # Only numbers that every arm reports; other entries cannot be averaged over episodes.
     names = [name for name, value in infos[0].items() if isinstance(value, bool | int | float | np.number | np.bool_)]
     return {name: np.array([info[name] for info in infos]) for name in names if all(name in info for info in infos)}

@@ -1,7 +1,7 @@
-"""Every episode of a training, one row each in ``episodes.csv``: written when it ends, read by the reports.
+"""The file ``episodes.csv`` of a run: one row per episode of the training, written when it ends, and read by reports.
 
-Columns: steps, wall_s, reward, length, the task's measures [SI units], success. The first version had "error_mm" in place of
-the measures; such files are read, and converted when their run is resumed.
+Columns: steps, wall_s, reward, length, the task's measures [SI units], success. The first version had the column "error_mm" in
+place of the measures. Files of that version can be read, and are converted when their run is resumed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ __all__ = ["FILE_NAME", "EpisodeLog", "EpisodeTable", "read_episodes"]
 
 FILE_NAME = "episodes.csv"
 FIRST, LAST = ("steps", "wall_s", "reward", "length"), ("success",)
-"""Columns before and after those of the measures."""
+"""Names of the columns before and after the measures."""
+REMEDY = "Delete the file; the run's other files do not need it."
+"""Last sentence of the errors about a corrupt file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +35,12 @@ class EpisodeTable:
     """The n episodes of a training, in the order in which they ended.
 
     Attributes:
-        steps: (n,) environment steps, over all arms, when the episode ended.
-        wall_s: (n,) wall time of the training then [s].
+        steps: (n,) environment steps of the training, over all arms, when the episode ended.
+        wall_s: (n,) wall time of the training when the episode ended [s].
         reward: (n,) sums of rewards.
-        length: (n,) steps of the episode.
-        success: (n,) 1 if its last state was a success, else 0; NaN if the environment does not report success.
-        measures: Name → (n,) what the task measured at the episode's last state [SI units].
+        length: (n,) numbers of steps.
+        success: (n,) 1 if the last state was a success, else 0; NaN if the environment does not report success.
+        measures: Name → (n,) the task's measure at the last state [SI units].
     """
 
     steps: NDArray[np.float64]
@@ -54,10 +56,10 @@ class EpisodeTable:
 
 
 class EpisodeLog:
-    """Appends a run's episodes to its file. A step in which no episode ends costs one look at an array."""
+    """Appends a run's episodes to its file. A step in which no episode ends costs one test of an array."""
 
     def __init__(self, run: RunFolder, steps: int, measures: Sequence[str] = ()) -> None:
-        """Open the file, and drop the episodes after a checkpoint, so that a resumed curve has none twice.
+        """Open the file, and drop the episodes after a checkpoint: the resumed training runs them again.
 
         Args:
             run: The run.
@@ -65,7 +67,7 @@ class EpisodeLog:
             measures: Names of the task's measures.
 
         Raises:
-            RunError: The folder cannot be written to, or the file is no table of episodes.
+            RunError: The folder cannot be written to, or the file is corrupt.
         """
         path, self._measures = run.path / FILE_NAME, tuple(measures)
         header = ",".join((*FIRST, *self._measures, *LAST)) + "\n"
@@ -74,7 +76,7 @@ class EpisodeLog:
         self._pending: list[str] = []
 
     def collect(self, dones: NDArray[np.bool_], infos: Sequence[Mapping[str, Any]], steps: int, wall_s: float) -> None:
-        """Take the episodes that ended with this step. Episodes without "episode" in their info do not count.
+        """Collect the episodes that ended with this step. Episodes without "episode" in their info do not count.
 
         Args:
             dones: (n,) arms whose episode ended.
@@ -89,7 +91,7 @@ class EpisodeLog:
             self._pending.append(f"{steps},{wall_s:.3f},{reward:.6g},{length},{measured}{success}\n")
 
     def flush(self) -> None:
-        """Hand the collected episodes to the operating system.
+        """Write the collected episodes to the file.
 
         Raises:
             RunError: The file cannot be written to.
@@ -100,18 +102,18 @@ class EpisodeLog:
         self._file.write(content)
 
     def close(self) -> None:
-        """Write what is left; closing twice is fine."""
+        """Write the remaining episodes. Closing twice is fine."""
         self.flush()
 
 
 def read_episodes(folder: Path) -> EpisodeTable:
-    """Return the episodes of a run. An incomplete last line is ignored.
+    """Return the episodes of a run. An incomplete last line, as after a crash, is ignored.
 
     Args:
-        folder: The run's folder; without the file, the table is empty.
+        folder: The run's folder. If it has no such file, the table is empty.
 
     Raises:
-        RunError: The file is no table of episodes.
+        RunError: The file is corrupt.
     """
     path = folder / FILE_NAME
     columns = _read_columns(path)
@@ -127,17 +129,18 @@ def _read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
         rows = np.loadtxt(io.StringIO("".join(lines)), delimiter=",", ndmin=2) if lines else np.empty((0, len(names)))
         columns = to_si(dict(zip(names, rows.T, strict=True)))
     except ValueError as error:
-        raise RunError(f"{path} is corrupt: {error}. Delete it; the run's other files do not need it.") from error
+        raise RunError(f"{path} is corrupt: {error}. {REMEDY}") from error
     if missing := {*FIRST, *LAST} - columns.keys():
-        raise RunError(f"{path} is corrupt: no column {sorted(missing)[0]}. Delete it; the run's other files do not need it.")
+        raise RunError(f"{path} is corrupt: it has no column {sorted(missing)[0]!r}. {REMEDY}")
     return columns
 
 
 def _read_rows(path: Path, header: str) -> list[str]:
-    """Return the lines of a file in the order of a header; a file of the first version is converted."""
+    """Return the lines of a file with the columns of a header. A file of the first version is converted."""
     found, lines = _read_lines(path)
     if not lines or found == header:
         return lines
+    # Columns that the file does not have become NaN.
     columns = _read_columns(path)
     unknown = np.full(len(lines), np.nan)
     table = np.column_stack([columns.get(name, unknown) for name in header.strip().split(",")])
@@ -145,7 +148,7 @@ def _read_rows(path: Path, header: str) -> list[str]:
 
 
 def _read_lines(path: Path) -> tuple[str, list[str]]:
-    """Return the header and the whole lines after it."""
+    """Return the header and the complete lines after it; both are empty if there is no file."""
     if not path.is_file():
         return "", []
     whole, newline, _ = path.read_text(encoding="ascii", errors="replace").rpartition("\n")
@@ -157,6 +160,4 @@ def _get_steps(path: Path, line: str) -> int:
     try:
         return int(line.partition(",")[0])
     except ValueError as error:
-        raise RunError(
-            f"{path} is corrupt: {line.strip()!r} is no episode. Delete it; the run's other files do not need it."
-        ) from error
+        raise RunError(f"{path} is corrupt: the line {line.strip()!r} is not an episode. {REMEDY}") from error

@@ -1,4 +1,4 @@
-"""What happens around the iterations of a training: checkpoints, evaluations, stopping, progress."""
+"""The runner's callback: checkpoints, evaluations, stopping rules and progress around the iterations of a training."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,67 +18,37 @@ from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.evaluation.metrics import compute_results
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.finite import find_fault, find_parameter, is_finite
-from gym_gazebo2.algos.measures import describe_condition, get_measures, show_measure, to_si
+from gym_gazebo2.algos.measures import get_measures, show_measure
 from gym_gazebo2.algos.runs.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import save_model
-from gym_gazebo2.algos.settings.conditions import REWARD, Condition
+from gym_gazebo2.algos.settings.conditions import REWARD
 from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
 from gym_gazebo2.algos.training.interrupt import Interrupt
-from gym_gazebo2.algos.training.progress import Meter, Status, make_progress
+from gym_gazebo2.algos.training.progress import SpeedMeter, Status, make_progress
+from gym_gazebo2.algos.training.state import TrainingState
 from gym_gazebo2.errors import NonFiniteError
 from gym_gazebo2.robots import make_robot
-from gym_gazebo2.tasks import Measure
 
-__all__ = ["EVAL_SEED", "RunCallback", "TrainingState", "get_action_meaning"]
+__all__ = ["EVAL_SEED", "RunCallback", "get_action_meaning"]
 
 EVAL_SEED = 1_000_000
-"""Evaluations during training start from the same poses each time, away from the training's seeds."""
-
-
-LOOK_SECONDS = 0.2
-"""Least time between two updates of what is shown; off policy, an iteration may be one step."""
-
+"""First seed of every evaluation during training: the same starts each time, which the training's own seeds do not reach."""
+UPDATE_SECONDS = 0.2
+"""Shortest time between two updates of the progress display [s]. Off policy an iteration can be a single step."""
 CHECKPOINT_SHARE = 0.02
-"""Most of the wall time that checkpoints may take, as far as ``MOST_INTERVALS`` of ``checkpoint_seconds`` allow."""
-MOST_INTERVALS = 20
-
-
-@dataclasses.dataclass
-class TrainingState:
-    """What the runner itself must remember over an interruption.
-
-    Attributes:
-        wall_s: Wall time spent training, evaluations included [s].
-        next_eval: Steps at which the next evaluation is due.
-        best: Best value so far of the first measure, or of the mean reward if the environment measures nothing.
-        time_to_target_s: Wall time at which the target was first met [s].
-        steps_to_target: Steps at that time.
-        curve: Evaluations: steps, wall_s [s], reward (mean), the task's measures [SI units], success_rate where known.
-        stopped_by: Why training ended before its steps, if it did.
-    """
-
-    wall_s: float = 0.0
-    next_eval: int = 0
-    best: float | None = None
-    time_to_target_s: float | None = None
-    steps_to_target: int | None = None
-    curve: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    stopped_by: str | None = None
-
-    @classmethod
-    def read(cls, **values: Any) -> TrainingState:
-        """Return a state that was stored, by this version or the first one, whose only measure was the tool error in mm."""
-        values["curve"] = [to_si(row) for row in values["curve"]]
-        if "best_error_mm" in values:
-            error_mm = values.pop("best_error_mm")
-            values["best"] = None if error_mm is None else error_mm / 1e3
-        return cls(**values)
+"""Largest share of the wall time that checkpoints may take. A slower checkpoint, as with a large buffer, delays the next."""
+LARGEST_DELAY = 20
+"""Limit of that delay, in multiples of ``checkpoint_seconds``: a crash must not cost hours of training."""
 
 
 class RunCallback(BaseCallback):
-    """Evaluates, keeps the best model, writes checkpoints, stops where asked, and shows how far it is."""
+    """Evaluates, keeps the best model, writes checkpoints, applies stopping rules, and reports progress.
+
+    An iteration is a rollout and the updates after it. Evaluations and checkpoints happen between iterations, where the model
+    and the buffers are consistent and a resumed training continues to the bit.
+    """
 
     def __init__(
         self,
@@ -92,13 +63,13 @@ class RunCallback(BaseCallback):
         """Store the parts.
 
         Args:
-            run: Where files go.
+            run: The run's folder.
             config: The resolved configuration.
             state: The runner's memory, updated in place.
-            eval_env: Environments for evaluations, wrapped like the training's.
-            num_eval_steps: Steps of an evaluation's episodes.
-            episodes: Where the training's episodes go.
-            interrupt: Whether a signal asked the training to end.
+            eval_env: Environments for evaluations, with the same wrappers as the training's.
+            num_eval_steps: Step limit of an evaluation's episodes.
+            episodes: Log of the training's episodes.
+            interrupt: Reports whether a signal asked the training to end.
         """
         super().__init__()
         self.run, self.config, self.state = run, config, state
@@ -108,27 +79,41 @@ class RunCallback(BaseCallback):
         self._started = time.monotonic()
         self._next_checkpoint = self._started + config.checkpoint_seconds
         self._wall_before = state.wall_s
-        self._progress, self._meter, self._next_look = make_progress(config.progress), Meter(), 0.0
+        self._progress, self._speed, self._next_update = make_progress(config.progress), SpeedMeter(), 0.0
 
     def _on_training_start(self) -> None:
         self._progress.start()
 
     def _on_step(self) -> bool:
-        for what, name in (("rewards", "rewards"), ("observations", "new_obs")):
-            self._check_finite(what, self.locals[name])
+        """After each step of all arms: check the numbers, and log the episodes that ended.
+
+        Returns:
+            False if a stopping rule is met; SB3 then ends the training.
+
+        Raises:
+            NonFiniteError: The environment returned NaN or infinity.
+        """
+        # SB3 passes the local variables of its rollout loop; on-policy and off-policy loops share these names.
+        for quantity, name in (("rewards", "rewards"), ("observations", "new_obs")):
+            self._check_finite(quantity, self.locals[name])
         dones = self.locals["dones"]
         if dones.any():
             for info in self.locals["infos"]:
+                # A restart of the simulator cuts the episode short, so its sum of rewards does not measure the policy.
+                # Without "episode" in the info, neither the log nor SB3's mean reward counts it.
                 if info.get("simulator_restarted"):
-                    info.pop("episode", None)  # cut short, its sum of rewards says nothing of the policy
+                    info.pop("episode", None)
             self.update_wall()
             self._episodes.collect(dones, self.locals["infos"], self.num_timesteps, self.state.wall_s)
         return self.state.stopped_by is None
 
     def _on_rollout_start(self) -> None:
-        """Between two iterations: evaluate, then write the checkpoint, so that a resumed run does not repeat it.
+        """Between two iterations: evaluate if it is time, then write a checkpoint if it is time.
+
+        The evaluation comes first, so that the checkpoint holds its result and a resumed run does not repeat it.
 
         Raises:
+            NonFiniteError: A parameter of the model is NaN or infinite.
             KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; the checkpoint is written.
         """
         self.update_wall()
@@ -144,9 +129,10 @@ class RunCallback(BaseCallback):
             self.write_checkpoint()
 
     def _on_rollout_end(self) -> None:
+        """After each rollout: write its episodes, update the progress display, apply rules on the mean reward."""
         self._episodes.flush()
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + LOOK_SECONDS
+        if time.monotonic() >= self._next_update:
+            self._next_update = time.monotonic() + UPDATE_SECONDS
             self.update_wall()
             self._progress.update(self._get_status())
         self._check_conditions({REWARD: self._get_mean_reward()})
@@ -155,22 +141,34 @@ class RunCallback(BaseCallback):
         self._progress.stop()
 
     def update_wall(self) -> None:
-        """Bring the wall time up to date."""
+        """Update the wall time of the training."""
         self.state.wall_s = self._wall_before + time.monotonic() - self._started
 
     def write_checkpoint(self) -> None:
-        """Write a checkpoint, of a policy that can act; a slow one delays the next, as buffers can be large."""
+        """Write a checkpoint, and choose the time of the next one.
+
+        Raises:
+            NonFiniteError: The model has diverged; the checkpoints before stay as they are.
+            RunError: The file cannot be written.
+        """
+        # A checkpoint of a diverged model would replace a good one. This asks for actions, too: finite parameters can be so
+        # large that the actions are not finite.
         if fault := find_fault(self.model):
             raise self._make_error(fault)
         started = time.monotonic()
         save_checkpoint(self.run.checkpoints, self.model, dataclasses.asdict(self.state))
         ended = time.monotonic()
         interval = self.config.checkpoint_seconds
-        slow = min((ended - started) / CHECKPOINT_SHARE, MOST_INTERVALS * interval)
-        self._next_checkpoint = ended + max(interval, slow)
+        delay = min((ended - started) / CHECKPOINT_SHARE, LARGEST_DELAY * interval)
+        self._next_checkpoint = ended + max(interval, delay)
 
     def evaluate(self) -> None:
-        """Evaluate the deterministic policy from perturbed starts, keep the best model, and check target and stopping rules."""
+        """Evaluate the deterministic policy from perturbed starts, keep the best model, and check target and stopping rules.
+
+        Raises:
+            NonFiniteError: A reward or observation is NaN or infinite.
+            RunError: A file cannot be written.
+        """
         self._copy_statistics()
         episodes = run_episodes(
             self.eval_env, lambda: ModelPolicy(self.model), self.num_eval_steps, EVAL_SEED, self.config.eval_runs
@@ -184,23 +182,25 @@ class RunCallback(BaseCallback):
         self.run.write_json("curve.json", {"evaluations": self.state.curve, **target})
         for key in ("reward", *results):
             self.logger.record(f"eval/{key}", row[key])
-        if self._is_best(row):
+        if self.state.is_new_best(row, self._measures):
             action = get_action_meaning(self.config)
             save_model(self.run.best_model, self.model, self.config, action)
         self._progress.update(self._get_status(), is_milestone=True)
 
     @contextlib.contextmanager
-    def naming_divergence(self) -> Iterator[None]:
-        """Tell an error that comes of numbers that are not finite, as after too large a step, in these terms.
+    def explain_divergence(self) -> Iterator[None]:
+        """Replace errors whose cause is NaN or infinity, as after too large an update step, by one that names the cause.
+
+        torch reports a diverged policy as a ValueError about the parameters of a distribution, some updates after its cause.
 
         Raises:
-            NonFiniteError: In place of such an error; others pass as they are.
+            NonFiniteError: In place of an error whose cause is NaN or infinity. Other errors pass unchanged.
         """
         try:
             yield
         except NonFiniteError:
             raise
-        except FloatingPointError as error:  # K-FAC's own, which says what it was but not when
+        except FloatingPointError as error:  # from K-FAC, which knows the quantity but not the step of the training
             raise self._make_error(find_fault(self.model) or "numbers in an update", f"{error} ") from error
         except (ValueError, ArithmeticError) as error:
             if fault := find_fault(self.model):
@@ -211,43 +211,28 @@ class RunCallback(BaseCallback):
         if fault := find_parameter(self.model):
             raise self._make_error(fault)
 
-    def _check_finite(self, what: str, values: Any) -> None:
+    def _check_finite(self, quantity: str, values: Any) -> None:
         if not is_finite(values):
-            raise self._make_error(what)
+            raise self._make_error(quantity)
 
-    def _make_error(self, what: str, detail: str = "") -> NonFiniteError:
+    def _make_error(self, quantity: str, detail: str = "") -> NonFiniteError:
         checkpoint = find_checkpoint(self.run.checkpoints)
-        kept = f"The last checkpoint, {checkpoint}, is from before." if checkpoint else "There is no checkpoint yet."
-        advice = f"{detail}{kept} Its cause is the environment, or too large a step."
-        return NonFiniteError(what, self.num_timesteps, advice)
+        return NonFiniteError(quantity, self.num_timesteps, f"{detail}{_describe_causes(checkpoint)}")
 
-    def _is_best(self, row: Mapping[str, float]) -> bool:
-        """Return whether an evaluation is the best so far, and note its value: of the first measure, or else the reward."""
-        name, measure = next(iter(self._measures.items()), (REWARD, Measure(REWARD, better="more")))
-        if self.state.best is not None and not measure.is_better(row[name], self.state.best):
-            return False
-        self.state.best = row[name]
-        return True
-
-    def _check_conditions(self, figures: Mapping[str, float]) -> None:
-        """Note when the target is first met, and stop if a stopping rule is."""
-        if self._target is not None and self._is_met(self._target, figures) and self.state.time_to_target_s is None:
-            self.update_wall()
-            self.state.time_to_target_s, self.state.steps_to_target = self.state.wall_s, self.num_timesteps
-        for stop in self.config.stops:
-            if self._is_met(stop, figures):
-                reached = dataclasses.replace(stop, value=float(f"{figures[stop.name]:.5g}"))
-                self.state.stopped_by = f"{describe_condition(reached, self._measures)} met {stop}"
-
-    def _is_met(self, condition: Condition, figures: Mapping[str, float]) -> bool:
-        return condition.name in figures and condition.is_met(figures[condition.name])
+    def _check_conditions(self, results: Mapping[str, float]) -> None:
+        """Note when the target is first met, and stop the training if a stopping rule is met."""
+        self.update_wall()
+        self.state.note_target(self._target, results, self.num_timesteps)
+        self.state.note_stop(self.config.stops, results, self._measures)
 
     def _copy_statistics(self) -> None:
+        """Let evaluations normalise with the training's statistics. The objects are shared, so nothing drifts apart."""
         source, target = self.model.get_vec_normalize_env(), self.eval_env
         if source is not None:
             target.obs_rms, target.ret_rms = source.obs_rms, source.ret_rms
 
     def _get_mean_reward(self) -> float:
+        """Return the mean sum of rewards of SB3's last 100 episodes; −∞ before the first has ended."""
         infos = self.model.ep_info_buffer
         return float(np.mean([info["r"] for info in infos])) if infos else -math.inf
 
@@ -259,15 +244,25 @@ class RunCallback(BaseCallback):
             steps=steps,
             total=config.steps,
             wall_s=self.state.wall_s,
-            speed=self._meter.measure(self.state.wall_s, steps),
+            speed=self._speed.measure(self.state.wall_s, steps),
             reward=self._get_mean_reward() if self.model.ep_info_buffer else None,
             results=tuple(f"{m.label} {show_measure(m, last[name])}" for name, m in self._measures.items() if name in last),
             success_rate=last.get("success_rate"),
         )
 
 
+def _describe_causes(checkpoint: Path | None) -> str:
+    """Return the likely causes of numbers that are not finite, and the checkpoint to go back to."""
+    causes = "Likely causes: the environment returned NaN, or the update step was too large."
+    return f"{causes} {f'The last checkpoint before it: {checkpoint}.' if checkpoint else 'There is no checkpoint yet.'}"
+
+
 def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
-    """Return what a deployment must know of an arm's actions; nothing for environments of other packages."""
+    """Return the meaning of an arm's actions, as a deployment needs it: control, period [s], speeds [rad/s], joints, robot.
+
+    It is stored with the model, so that a policy can run without the training's configuration. Empty for environments of other
+    packages, and for those without a robot of this package.
+    """
     keywords = {**find_env_keywords(config.env).defaults, **config.make_kwargs}
     if config.control is None or "robot" not in keywords:
         return {}

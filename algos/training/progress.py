@@ -1,4 +1,4 @@
-"""How far a training is, for a person who waits: live on a terminal, a line now and then in a log, or nothing."""
+"""The display of a training's progress: live on a terminal, lines in a log, or nothing."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from rich.text import Text
 from gym_gazebo2.algos.choices import ProgressMode
 from gym_gazebo2.output import BestEffortStream
 
-__all__ = ["Meter", "Progress", "Status", "format_status", "make_progress"]
+__all__ = ["SpeedMeter", "Progress", "Status", "format_status", "make_progress"]
 
-WINDOW_S = 15.0
-"""The speed shown is that of so many seconds."""
-LINE_SECONDS = 30.0
-"""Longest time between two lines of a log."""
+SPEED_WINDOW_S = 15.0
+"""The displayed speed is averaged over this time [s]."""
+LINE_INTERVAL_S = 30.0
+"""Longest time between two lines of a log [s]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """What is shown of a training.
+    """The state of a training, as the display needs it.
 
     Attributes:
-        title: Which one it is.
+        title: Environment id, algorithm and seed.
         steps: Environment steps so far.
-        total: Those asked for.
+        total: Environment steps of the whole training.
         wall_s: Wall time so far [s].
-        speed: Steps a second; None before two looks at it.
-        reward: Mean of the last 100 episodes; None before the first.
-        results: The measures of the last evaluation, each as a text such as "tool error 0.42 mm"; empty before the first.
-        success_rate: Its share of successes; None before the first, or where the environment does not report success.
+        speed: Environment steps per second; None at the first reading.
+        reward: Mean reward of the last 100 episodes; None before the first.
+        results: Measures of the last evaluation, each as a text such as "tool error 0.42 mm"; empty before the first.
+        success_rate: Success rate of the last evaluation; None before the first, or if the environment does not report success.
     """
 
     title: str
@@ -52,25 +52,25 @@ class Status:
 
     @property
     def left_s(self) -> float | None:
-        """Time left at this speed [s]."""
+        """Remaining time at the current speed [s]; None without a speed."""
         return (self.total - self.steps) / self.speed if self.speed else None
 
 
 class Progress(Protocol):
-    """A way to show a training."""
+    """A display of a training."""
 
     def start(self) -> None:
-        """Begin to show."""
+        """Open the display."""
 
     def update(self, status: Status, *, is_milestone: bool = False) -> None:
-        """Show a status; a milestone, such as an evaluation, is worth a line in a log."""
+        """Display a status. A milestone, such as an evaluation, always gets a line in a log."""
 
     def stop(self) -> None:
-        """Leave the terminal as it was; stopping twice is fine."""
+        """Close the display, and leave the terminal as it was. Stopping twice is fine."""
 
 
 class QuietProgress:
-    """Shows nothing."""
+    """Displays nothing."""
 
     def start(self) -> None:
         """Do nothing."""
@@ -83,23 +83,23 @@ class QuietProgress:
 
 
 class PlainProgress(QuietProgress):
-    """Prints a line at each evaluation, and at least one in 30 seconds, to standard error."""
+    """Prints lines to standard error: one per evaluation, and at least one every 30 seconds."""
 
     _due = 0.0
 
     def start(self) -> None:
-        """Wait for the first line's time."""
-        self._due = time.monotonic() + LINE_SECONDS
+        """Note the time; the first line comes an interval later."""
+        self._due = time.monotonic() + LINE_INTERVAL_S
 
     def update(self, status: Status, *, is_milestone: bool = False) -> None:
-        """Print the status where it is time to."""
+        """Print the status if it is a milestone, or if the interval has passed."""
         if is_milestone or time.monotonic() >= self._due:
-            self._due = time.monotonic() + LINE_SECONDS
+            self._due = time.monotonic() + LINE_INTERVAL_S
             print(format_status(status), file=BestEffortStream(sys.stderr))
 
 
 class RichProgress:
-    """Keeps a bar and the figures up to date at the bottom of the terminal."""
+    """Displays a bar and the current figures at the bottom of the terminal."""
 
     def __init__(self) -> None:
         """Prepare the display; ``start`` opens it."""
@@ -112,11 +112,11 @@ class RichProgress:
         self._live.start()
 
     def update(self, status: Status, *, is_milestone: bool = False) -> None:
-        """Show the status at the next refresh."""
+        """Display the status at the next refresh, of which there are four per second."""
         self._status = status
 
     def stop(self) -> None:
-        """Leave the last status standing."""
+        """Close the display; the last status stays on the terminal."""
         self._live.stop()
 
     def _render(self) -> RenderableType:
@@ -134,7 +134,7 @@ MODES: dict[str, type[Progress]] = {"rich": RichProgress, "plain": PlainProgress
 
 
 def make_progress(mode: ProgressMode) -> Progress:
-    """Return a way to show a training; "auto" is "rich" on a terminal and "plain" elsewhere."""
+    """Return a display. "auto" is "rich" on a terminal and "plain" elsewhere, as in a log file."""
     chosen = ("rich" if Console(stderr=True).is_terminal else "plain") if mode == "auto" else mode
     return MODES[chosen]()
 
@@ -146,18 +146,27 @@ def format_status(status: Status) -> str:
     return "  ".join((status.title, share, str(elapsed), *_describe(status)))
 
 
-class Meter:
-    """Measures the speed of a training over the last seconds."""
+class SpeedMeter:
+    """Measures the speed of a training, averaged over the last 15 s.
+
+    The average over the whole training would hide that the machine has become busy, and make "time left" wrong.
+    """
 
     def __init__(self) -> None:
         """Start without a reading."""
         self._readings: deque[tuple[float, int]] = deque()
 
     def measure(self, wall_s: float, steps: int) -> float | None:
-        """Note a reading and return the steps a second since the oldest one kept; None at the first."""
+        """Add a reading, and return the steps per second since the oldest one kept; None at the first reading.
+
+        Args:
+            wall_s: Wall time so far [s].
+            steps: Environment steps so far.
+        """
         readings = self._readings
         readings.append((wall_s, steps))
-        while len(readings) > 2 and readings[1][0] < wall_s - WINDOW_S:
+        # Keep one reading older than the window: evaluations can take longer than it.
+        while len(readings) > 2 and readings[1][0] < wall_s - SPEED_WINDOW_S:
             readings.popleft()
         first_s, first = readings[0]
         return (steps - first) / (wall_s - first_s) if wall_s > first_s else None
