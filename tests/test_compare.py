@@ -71,7 +71,7 @@ def test_the_table_tells_median_and_range(runs, page):
     cell = rows["ppo, num envs 8"]["tool error, RMS [mm]"]
     assert cell == f"{np.median(values):.3f} ({min(values):.3f}–{max(values):.3f})" and rows["ppo, num envs 8"]["runs"] == "3"
     assert rows["2019 paper, 1 / 8 workers"]["tool error, RMS [mm]"] == "2.80 / 1.37"
-    assert rows["trpo"]["to the target [s]"] == "–" and "cost at 2 an hour" in rows["trpo"]
+    assert rows["trpo"]["to the target [s]"] == "–" and "cost at 2 per hour" in rows["trpo"]
     assert len(read_rows(page, "Every run")) == 6
 
 
@@ -110,7 +110,7 @@ def test_unfinished_runs_stand_beside_finished_ones(runs, tmp_path):
     assert read_rows(out, "Every run")[str(part)]["tool error, RMS [mm]"] == "–"
 
 
-def test_evaluations_that_are_not_alike_are_told(runs, tmp_path):
+def test_different_settings_of_evaluations_are_listed(runs, tmp_path):
     paths = [shutil.copytree(runs[name], tmp_path / name) for name in ("ppo-0", "ppo-1", "ppo-2")]
     evaluate(paths[1], EvaluateConfig(runs=2, backend="fake", start_noise=0.3, model="best_model"))
     old = json.loads((paths[2] / "evaluation.json").read_text())
@@ -118,8 +118,8 @@ def test_evaluations_that_are_not_alike_are_told(runs, tmp_path):
     (paths[2] / "evaluation.json").write_text(json.dumps(old))
     page = compare([*paths, runs["few"]], CompareConfig(out=str(tmp_path / "page.html")))
     own, other = "3 runs on mujoco", "2 runs on fake, starts ±0.3 rad, best model"
-    told = {name: row["evaluated"] for name, row in read_rows(page, "SCARA-v0").items()}
-    assert told["ppo, num envs 8"] == f"not alike: {own}; {other}" and told["ppo, num envs 4"] == own
+    evaluated = {name: row["evaluated"] for name, row in read_rows(page, "SCARA-v0").items()}
+    assert evaluated["ppo, num envs 8"] == f"different settings: {own}; {other}" and evaluated["ppo, num envs 4"] == own
     rows = read_rows(page, "Every run")
     assert [rows[str(path)]["evaluated"] for path in paths] == [own, other, own]
     [*_, report] = write_report(paths[1], ReportConfig(video=False))

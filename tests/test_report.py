@@ -61,7 +61,7 @@ def test_the_page_needs_nothing_but_itself(run):
 
 def test_the_page_tells_what_was_run_and_what_came_of_it(run):
     page, result = read_page(run), run.read_json("evaluation.json")
-    for part in ("SCARA-v0 with PPO", "batch size", "stable baselines3", "machine-hours", "cost at 2 an hour", "2.80 / 1.37"):
+    for part in ("SCARA-v0 with PPO", "batch size", "stable baselines3", "machine-hours", "cost at 2 per hour", "2.80 / 1.37"):
         assert part in page, part
     assert f"<td>{result['accuracy_rms_mm']:.3f}</td>" in page and f"<td>{result['train_steps']:,}</td>" in page
     assert f"<td>{2.0 * result['train_wall_s'] / 3600:.3g}</td>" in page
@@ -243,7 +243,7 @@ def test_a_million_steps_are_reported_in_under_ten_seconds(run, tmp_path):
 
 def test_the_command(run, capsys):
     assert main(["report", str(run.path), "--no-video", "--price-per-hour", "1.5"]) == 0
-    assert f"{run.path / 'report.html'}" in capsys.readouterr().out and "cost at 1.5 an hour" in read_page(run)
+    assert f"{run.path / 'report.html'}" in capsys.readouterr().out and "cost at 1.5 per hour" in read_page(run)
     assert main(["report", str(run.path), "--price-per-hour", "-1"]) == 2
     assert "price_per_hour is -1.0, expected a finite price of at least 0" in capsys.readouterr().err
     write_report(run.path, ReportConfig(price_per_hour=2.0))

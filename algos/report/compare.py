@@ -1,4 +1,4 @@
-"""One page of several runs: algorithms, seeds, numbers of arms; median and spread of each group."""
+"""The page that compares several runs: median and range of each group of runs that differ only in their seeds."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ __all__ = ["CompareConfig", "compare"]
 
 Array = NDArray[np.float64]
 Curve = Callable[[RunData, Axis], tuple[Array, Array]]
+"""(run, x axis) → x and y of the run's curve."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CompareConfig:
-    """Put several runs on one page.
+    """Compare several runs on one page.
 
     Attributes:
         out: File to write.
-        price_per_hour: What the machine costs an hour, in any currency.
+        price_per_hour: Price of the machine per hour, in any currency.
     """
 
     out: str = "comparison.html"
     price_per_hour: float | None = None
 
     def __post_init__(self) -> None:
-        """Reject what cannot work."""
+        """Reject an invalid price."""
         check_price(self.price_per_hour)
 
 
@@ -56,8 +57,8 @@ class Column:
         name: Name of the figure, as in ``evaluation.json``.
         title: Heading.
         form: Format of a number.
-        read: Returns a run's number; None if the run has none.
-        better: 1 if more is better, −1 if less is, 0 if neither.
+        read: Returns the figure of a run; None if the run does not have it.
+        better: 1 if larger values are better, −1 if smaller values are, 0 if neither.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Column:
 
 
 def make_columns(runs: Iterable[RunData], price_per_hour: float | None) -> tuple[Column, ...]:
-    """Return the columns for some runs: success and measures where they have any, then time, steps and cost."""
+    """Return the columns for a set of runs: success rate and measures that any of them has, then time, steps and cost."""
     runs = list(runs)
     measures = {name: measure for run in runs for name, measure in run.measures.items()}
     columns = (
@@ -78,7 +79,7 @@ def make_columns(runs: Iterable[RunData], price_per_hour: float | None) -> tuple
         Column("mean_reward", "mean reward", "{:.2f}", lambda run: _get(run, "mean_reward"), 1),
     )
     own = [column for column in columns if any(column.read(run) is not None for run in runs)]
-    if measures:  # these say more of a task than its reward
+    if measures:  # a shaped reward is a means of training; measures compare tasks in their own units
         own = [column for column in own if column.name != "mean_reward"]
     return (*own, *COST, *_make_price(price_per_hour))
 
@@ -113,18 +114,21 @@ COST = (
 
 @add_advice("Or choose another file with --out.")
 def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = CompareConfig()) -> Path:
-    """Write one page of several runs, grouped by id and algorithm, and by the arguments in which they differ but the seed.
+    """Write one page that compares several runs.
+
+    Runs are grouped by id, algorithm, and all arguments except the seed in which they differ.
 
     Args:
         paths: The runs' folders.
-        config: Where to, and what to tell.
+        config: The file to write, and the machine's price.
 
     Returns:
         The file written.
 
     Raises:
         InvalidArgumentError: There are no paths.
-        RunError: There is no run in one of the folders, or a file of it is corrupt.
+        RunError: One of the folders holds no run, or a file of it is corrupt.
+        WriteError: The page cannot be written.
     """
     runs = [read_run(path) for path in dict.fromkeys(os.fspath(path) for path in paths)]
     if not runs:
@@ -143,21 +147,23 @@ def _make_price(price_per_hour: float | None) -> tuple[Column, ...]:
     if price_per_hour is None:
         return ()
     return (
-        Column("cost", f"cost at {price_per_hour:g} an hour", "{:.3g}", lambda run: price_per_hour * run.wall_s / facts.HOUR_S),
+        Column(
+            "cost", f"cost at {price_per_hour:g} per hour", "{:.3g}", lambda run: price_per_hour * run.wall_s / facts.HOUR_S
+        ),
     )
 
 
 def _make_head(runs: Sequence[RunData], groups: Sequence[Group], envs: Iterable[str]) -> str:
     several = any(len(group.runs) > 1 for group in groups)
-    told = f"{len(runs)} run{'s' if len(runs) > 1 else ''} in {len(groups)} group{'s' if len(groups) > 1 else ''}."
+    counts = f"{len(runs)} run{'s' if len(runs) > 1 else ''} in {len(groups)} group{'s' if len(groups) > 1 else ''}."
     spread = (
-        " Lines and figures are medians over a group's seeds; bands and brackets span the least to the greatest."
+        " Lines and figures are medians over a group's seeds; bands and brackets show the smallest to the largest value."
         if several
         else ""
     )
     return (
         f'<header><p class="eyebrow">gym_gazebo2 · comparison</p><h1>{text(", ".join(envs))}</h1>'
-        f'<p class="lead">{text(told + spread)}</p></header>'
+        f'<p class="lead">{text(counts + spread)}</p></header>'
     )
 
 
@@ -172,7 +178,7 @@ def _make_section(env: str, index: int, groups: Sequence[Group], price_per_hour:
             drawn["success"] = _plot_success(groups, axis)
         plots += [page.make_plot(plot, f"{kind}-{name}-{index}", f"by-{name}") for kind, plot in drawn.items()]
     rows = [
-        [_name_group(group), str(len(group.runs)), _tell_evaluations(group), *_summarize(group, groups, columns)]
+        [_name_group(group), str(len(group.runs)), _describe_evaluations(group), *_summarize(group, groups, columns)]
         for group in groups
     ]
     if paper := get_paper(env):
@@ -199,7 +205,7 @@ def _make_runs(groups: Sequence[Group], columns: Sequence[Column], folder: Path)
 
 
 def _link(run: RunData, folder: Path) -> str:
-    """Return a run's path, as a link to its report where there is one, relative to the page's folder."""
+    """Return a run's path: as a link to its report, relative to the page's folder, if there is a report."""
     report = run.run.path / "report.html"
     if not report.is_file():
         return text(run.run.path)
@@ -211,14 +217,14 @@ def _name_group(group: Group) -> str:
     return f'<i style="--c:var(--{name_color(group.color)})"></i>{text(group.label)}'
 
 
-def _tell_evaluations(group: Group) -> str:
-    """Return how a group's runs were evaluated; where not all alike, every way, as its medians mix them."""
-    ways = list(dict.fromkeys(facts.describe_evaluation(run) for run in group.runs if run.evaluation is not None))
-    return text(f"not alike: {'; '.join(ways)}" if len(ways) > 1 else "".join(ways) or "–")
+def _describe_evaluations(group: Group) -> str:
+    """Return the settings of a group's evaluations. If they differ, list all: the group's medians then mix them."""
+    settings = list(dict.fromkeys(facts.describe_evaluation(run) for run in group.runs if run.evaluation is not None))
+    return text(f"different settings: {'; '.join(settings)}" if len(settings) > 1 else "".join(settings) or "–")
 
 
 def _summarize(group: Group, groups: Sequence[Group], columns: Sequence[Column]) -> list[str]:
-    """Return a group's cells: the median, the best in bold, and the range."""
+    """Return a group's cells: the median, in bold if it is the best of all groups, and the range over the runs."""
     cells = []
     for column in columns:
         values = _get_values(group, column)
@@ -229,6 +235,7 @@ def _summarize(group: Group, groups: Sequence[Group], columns: Sequence[Column])
         best = max((column.better * float(np.median(v)) for g in groups if (v := _get_values(g, column))), default=0.0)
         shown = _format_cell(column, median)
         shown = f"<b>{shown}</b>" if len(groups) > 1 and column.better and column.better * median == best else shown
+        # "3 of 5" marks figures that not every run of the group has, such as a target that some never met.
         low, high = (column.form.format(edge) for edge in (min(values), max(values)))
         missing = f", {len(values)} of {len(group.runs)}" if len(values) < len(group.runs) else ""
         span = low if low == high else f"{low}–{high}"
@@ -280,7 +287,14 @@ def _get_success(run: RunData, axis: Axis) -> tuple[Array, Array]:
 
 
 def _make_bands(groups: Sequence[Group], axis: Axis, curve: Curve, log: bool = False) -> tuple[Series, ...]:
-    """Return a median line a group, above the band of its runs."""
+    """Return one median line per group, drawn above the bands of all groups.
+
+    Args:
+        groups: The groups.
+        axis: The x axis.
+        curve: Returns the curve of a run.
+        log: Whether the y axis is logarithmic.
+    """
     bands, lines = [], []
     for group in groups:
         curves = [(x, y) for x, y in (curve(run, axis) for run in group.runs) if len(x)]

@@ -1,4 +1,4 @@
-"""A run in words and figures: what a report says besides its plots."""
+"""The sentences, figures and tables of a run's report."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from gym_gazebo2.tasks import Measure
 __all__ = ["describe", "describe_evaluation", "format_duration", "get_configuration", "get_cost", "get_figures", "get_results"]
 
 HOUR_S = 3600.0
+"""One hour [s]."""
 
 
 def format_duration(seconds: float | None) -> tuple[str, str]:
-    """Return a time in a unit that keeps it short, and the unit; "never" for None."""
+    """Return a time as number and unit: seconds below 100 s, minutes below 2 h, else hours; "never" for None."""
     if seconds is None:
         return "never", ""
     if seconds < 100.0:
@@ -28,9 +29,9 @@ def format_duration(seconds: float | None) -> tuple[str, str]:
 
 
 def describe(data: RunData) -> str:
-    """Return one or two sentences that say how the run went."""
+    """Return two sentences: the extent of the training, and the result of the evaluation."""
     kind = "arm" if data.measures else "environment"
-    arms = f"one {kind}" if data.config.num_envs == 1 else f"{data.config.num_envs} {kind}s side by side"
+    arms = f"one {kind}" if data.config.num_envs == 1 else f"{data.config.num_envs} {kind}s in parallel"
     learned = f"{data.steps:,} steps in {' '.join(format_duration(data.wall_s))} on {arms}"
     first = f"{learned}." if data.training else f"{learned} so far; the training is not finished."
     if (result := data.evaluation) is None:
@@ -49,13 +50,13 @@ def _describe_value(measure: Measure, value: float) -> str:
 
 
 def get_start_noise(data: RunData) -> float | None:
-    """Return the start noise of a run's evaluation [rad]: the training's, where a file of an older version does not tell."""
+    """Return the start noise of a run's evaluation [rad]; the training's if the file is older than this field."""
     noise = (data.evaluation or {}).get("start_noise")
     return data.config.start_noise if noise is None else noise
 
 
 def describe_evaluation(data: RunData) -> str:
-    """Return how a run was evaluated, as far as it tells evaluations apart; "–" where it was not."""
+    """Return the settings of a run's evaluation in which evaluations differ; "–" if it was not evaluated."""
     if (result := data.evaluation) is None:
         return "–"
     noise = get_start_noise(data)
@@ -68,7 +69,12 @@ def describe_evaluation(data: RunData) -> str:
 
 
 def get_figures(data: RunData, price_per_hour: float | None) -> dict[str, tuple[str, str]]:
-    """Return the numbers that matter most: what each is → the number and its unit."""
+    """Return the most important figures: label → number and unit.
+
+    Args:
+        data: The run.
+        price_per_hour: Price of the machine per hour; None: unknown.
+    """
     figures: dict[str, tuple[str, str]] = {}
     if (result := data.evaluation) is not None:
         measured = read_measured(result)
@@ -87,12 +93,12 @@ def get_figures(data: RunData, price_per_hour: float | None) -> dict[str, tuple[
     if price_per_hour is None:
         figures["steps per second"] = (f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}", "")
     else:
-        figures[f"cost at {price_per_hour:g} an hour"] = (f"{price_per_hour * data.wall_s / HOUR_S:.2g}", "")
+        figures[f"cost at {price_per_hour:g} per hour"] = (f"{price_per_hour * data.wall_s / HOUR_S:.2g}", "")
     return figures
 
 
 def get_results(data: RunData) -> list[tuple[str, str, str]]:
-    """Return the evaluation's rows: label, value here, value of the 2019 paper; empty before an evaluation."""
+    """Return the rows of the evaluation: label, value, and value of the 2019 paper; no rows before an evaluation."""
     if data.evaluation is None:
         return []
     paper = get_paper(data.config.env)
@@ -107,7 +113,7 @@ def describe_target(data: RunData) -> str:
 
 
 def get_cost(data: RunData, price_per_hour: float | None) -> list[tuple[str, str]]:
-    """Return what the training took: time to the target, machine-hours, money where a price is known."""
+    """Return the rows of the training's cost: time to the target, machine-hours, and money if the price is known."""
     hours, target, goal = data.wall_s / HOUR_S, data.target, describe_target(data)
     reached = "never" if target is None else f"{' '.join(format_duration(target[0]))}, {target[1]:,} steps"
     rows = [
@@ -118,14 +124,14 @@ def get_cost(data: RunData, price_per_hour: float | None) -> list[tuple[str, str
         ("machine-hours", f"{hours:.4g}"),
     ]
     if price_per_hour is not None:
-        rows.append((f"cost at {price_per_hour:g} an hour", f"{price_per_hour * hours:.3g}"))
+        rows.append((f"cost at {price_per_hour:g} per hour", f"{price_per_hour * hours:.3g}"))
         if target is not None:
             rows.append((f"cost to {goal}", f"{price_per_hour * target[0] / HOUR_S:.3g}"))
     return [(text(name), text(value)) for name, value in rows]
 
 
 def get_configuration(data: RunData) -> dict[str, list[tuple[str, str]]]:
-    """Return what was run: the arguments, the algorithm's hyperparameters, the versions and the machine."""
+    """Return the tables of the configuration, by title: arguments, hyperparameters, versions and machine."""
     arguments = {name: value for name, value in vars(data.config).items() if name not in ("hyperparameters", "out", "progress")}
     about = data.about
     machine = {

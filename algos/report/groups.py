@@ -1,4 +1,4 @@
-"""Group runs that differ in their seeds only."""
+"""Groups of runs that differ only in their seeds."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gym_gazebo2.algos.report.run_data import RunData
 __all__ = ["Group", "group_runs"]
 
 IGNORED = ("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds", "eval_every", "eval_runs")
-"""Fields ignored when grouping runs: groups are made per id and algorithm anyway, hyperparameters are compared one by one, and
-the others do not change what is learned."""
+"""Fields ignored when grouping runs. Groups are per id and algorithm anyway, hyperparameters are compared one by one, and the
+other fields do not change the training's result."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs of one id and algorithm that differ in their seeds only.
+    """Runs of one id and algorithm that differ only in their seeds.
 
     Attributes:
         env: Environment id.
-        label: Algorithm, and the arguments by which it differs from the other groups.
-        color: Number of its colour.
-        runs: Its runs.
+        label: Algorithm, and the arguments in which the group differs from the other groups.
+        color: Index of the group's colour.
+        runs: The runs.
     """
 
     env: str
@@ -34,13 +34,14 @@ class Group:
 
 
 def group_runs(runs: Sequence[RunData]) -> list[Group]:
-    """Return the groups among runs, in the order of the runs; colours count within an id."""
+    """Return the groups of runs, in the order of their first runs. Colours are counted per id."""
     arguments = {id(run): _get_arguments(run) for run in runs}
     members: dict[tuple[str, str], list[RunData]] = {}
     for run in runs:
         peers = [other for other in runs if (other.config.env, other.config.algo) == (run.config.env, run.config.algo)]
         own = arguments[id(run)]
         differing = [name for name in own if any(arguments[id(peer)].get(name) != own[name] for peer in peers)]
+        # Arguments that only other runs have, such as a hyperparameter that this run leaves at its default.
         differing += sorted({name for peer in peers for name in arguments[id(peer)]} - set(own))
         label = ", ".join(
             [run.config.algo, *(f"{name.replace('_', ' ')} {_format_argument(own.get(name))}" for name in differing)]
@@ -55,7 +56,7 @@ def group_runs(runs: Sequence[RunData]) -> list[Group]:
 
 
 def _get_arguments(run: RunData) -> dict[str, Any]:
-    """Return what a run was asked to do, the algorithm's own arguments included."""
+    """Return the arguments of a run by which groups are formed, hyperparameters included."""
     own = {name: value for name, value in vars(run.config).items() if name not in IGNORED}
     return own | dict(run.config.hyperparameters)
 

@@ -1,4 +1,4 @@
-"""The rows that describe an evaluation: label and value of each figure, and the 2019 paper's figures beside them."""
+"""The rows of an evaluation: label and value of each figure, and the 2019 paper's figures for comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["CURVE", "EVALUATION", "PAPER", "TRAINING", "Fields", "Row", "format_
 
 Fields = dict[str, Callable[[Any], bool]]
 Row = tuple[str, str]
-"""Label and value of a figure, as people read them."""
+"""Label and formatted value of a figure."""
 
 ACCURACY = {
     "repeatability_rms_mm": "repeatability, RMS [mm]",
@@ -31,13 +31,13 @@ FIGURES: dict[str, tuple[str, str]] = {
     "train_steps": ("training, environment steps", "{:,}"),
     "time_to_target_s": ("time to the target [s]", "{:.1f}"),
 }
-"""Field of an ``Evaluation`` → its label and format, in the order to show."""
-NEVER = ("median_steps_to_goal", "time_to_target_s")
-"""Fields whose None means that it never happened."""
+"""Field of an ``Evaluation`` → its label and format, in the order of the table."""
+NONE_IS_NEVER = ("median_steps_to_goal", "time_to_target_s")
+"""Fields in which None means that the event never happened, and not that the value is unknown."""
 
 
 def is_curve(value: Any) -> bool:
-    """Return whether a value read from JSON is a list of evaluations: rows of numbers, with the columns that all have."""
+    """Return whether a value read from JSON is a list of evaluations: rows of numbers with the columns common to all."""
     return isinstance(value, list) and all(
         isinstance(row, dict)
         and all(is_number(entry) for entry in row.values())
@@ -53,23 +53,26 @@ EVALUATION: Fields = {
 }
 TRAINING: Fields = {"train_wall_s": is_number, "train_steps": is_number}
 CURVE: Fields = {"evaluations": is_curve}
-"""The fields that a report needs of ``evaluation.json``, ``training.json`` and ``curve.json``."""
+"""Fields that a report reads from ``evaluation.json``, ``training.json`` and ``curve.json``, each with a check of its value."""
 
 PAPER = {
     "mara": {"position_error": "0.05 / 0.075", "repeatability_rms_mm": "0.02 / 0.016", "train_wall_s": "3000 / 2000"},
     "scara": {"position_error": "2.80 / 1.37", "repeatability_rms_mm": "4.52 / 3.57", "train_wall_s": "600 / 300"},
 }
-"""The 2019 paper's figures with one worker / with 8 (MARA's time: 4 or 8), by robot and by the name of the figure."""
+"""Figures of the gym-gazebo2 paper (arXiv:1903.06278), with one worker / with 8, by robot and name of the figure.
+
+The times of MARA are those with 4 / 8 workers.
+"""
 
 
 def get_paper(env_id: str) -> dict[str, str]:
-    """Return the paper's figures for the robot of an id, by name; empty for other robots."""
+    """Return the paper's figures for the robot of an id, by name; empty for robots that are not in the paper."""
     row = ENVIRONMENTS.get(drop_module(env_id))
     return PAPER.get(row.robot, {}) if row else {}
 
 
 def make_rows(evaluation: Mapping[str, Any], measures: Mapping[str, Measure]) -> dict[str, Row]:
-    """Return name → label and value of every figure that an evaluation has, in the order to show.
+    """Return name → label and value of every figure of an evaluation, in the order of the table.
 
     Args:
         evaluation: Fields of an ``Evaluation``.
@@ -87,22 +90,23 @@ def make_rows(evaluation: Mapping[str, Any], measures: Mapping[str, Measure]) ->
         if evaluation.get(name) is not None:
             rows[name] = (label, format_digits(evaluation[name]))
     for name, (label, form) in FIGURES.items():
-        if name in evaluation and (evaluation[name] is not None or name in NEVER):
+        if name in evaluation and (evaluation[name] is not None or name in NONE_IS_NEVER):
             rows[name] = (label, "never" if evaluation[name] is None else form.format(evaluation[name]))
-    if "success_rate" not in rows:  # without success there is no goal to reach
+    # "never" would be wrong where the environment reports no success, or where the training most likely had no target.
+    if "success_rate" not in rows:
         rows.pop("median_steps_to_goal", None)
-    if not measures and evaluation.get("time_to_target_s") is None:  # most likely there is no target at all
+    if not measures and evaluation.get("time_to_target_s") is None:
         rows.pop("time_to_target_s", None)
     return rows
 
 
 def format_success(evaluation: Mapping[str, Any]) -> str:
-    """Return a success rate with its 95 % confidence interval, where the file has one."""
+    """Return a success rate, with its 95 % confidence interval if the file has one."""
     interval = evaluation.get("success_interval")
     rate = f"{evaluation['success_rate']:.0%}"
     return rate if interval is None else f"{rate} (95 % CI {100 * interval[0]:.0f}–{100 * interval[1]:.0f}%)"
 
 
 def format_digits(value: float) -> str:
-    """Return a number with three decimals, more where it is small."""
+    """Return a number with three decimals; below 0.01 with two significant digits instead."""
     return f"{value:.3f}" if abs(value) >= 0.01 or value == 0.0 else f"{value:.2g}"

@@ -1,4 +1,4 @@
-"""The page of one run, and the pictures beside it."""
+"""The report of one run: a page, and pictures of the arm and of the learning curve."""
 
 from __future__ import annotations
 
@@ -46,7 +46,11 @@ class ReportConfig:
 
 
 def check_price(price_per_hour: float | None) -> None:
-    """Raise an InvalidArgumentError unless the price is a finite number of at least zero, or None."""
+    """Check a price per hour.
+
+    Raises:
+        InvalidArgumentError: The price is negative or not finite.
+    """
     if price_per_hour is not None and not 0.0 <= price_per_hour < float("inf"):
         raise InvalidArgumentError("price_per_hour", price_per_hour, "a finite price of at least 0")
 
@@ -55,8 +59,8 @@ def check_price(price_per_hour: float | None) -> None:
 def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConfig()) -> list[Path]:
     """Write ``report.html`` into a run's folder, with ``learning_curve.png``, ``arm.png`` and ``arm.webp``.
 
-    A run may still be training or wait for its evaluation: the page shows what exists. Without an OpenGL driver the film is
-    left out, with a warning that names the package to install.
+    The run need not be finished or evaluated: the page shows the results that exist. Without an OpenGL driver the film is left
+    out, with a warning that names the package to install.
 
     Args:
         path: The run's folder.
@@ -82,13 +86,13 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
 
 
 def _film(data: RunData) -> FilmedEpisode | None:
-    """Return a film of the arm, or None: no model yet, an environment of another package, or no OpenGL."""
+    """Return a film of the arm; None without a model, for environments of other packages, and without OpenGL."""
     if data.model is None or not has_batched_form(data.config.env):
         return None
     try:
         return film_episode(data.model)
     except RenderError as error:
-        warnings.warn(f"No picture of the arm: {error}", stacklevel=3)
+        warnings.warn(f"The report has no picture of the arm. {error}", stacklevel=3)
         return None
 
 
@@ -115,8 +119,9 @@ def _make_opening(data: RunData, config: ReportConfig, film: FilmedEpisode | Non
         return f'{head}<div class="opening single">{figures}</div>'
     still = page.make_data_uri(encode_png(film.frames[-1], SIZE), "image/png")
     moving = page.make_data_uri(video, "image/webp")
-    end = f" At its end: {film.measured[-1]}." if film.measured[-1] else ""
-    caption = f"One episode of {film.times[-1]:g} s in real time.{end}"
+    end = f" At the end: {film.measured[-1]}." if film.measured[-1] else ""
+    caption = f"One episode of {film.times[-1]:g} s, in real time.{end}"
+    # Readers who prefer reduced motion, and printers, get the last picture in place of the film.
     arm = (
         f'<figure class="arm"><picture><source media="(prefers-reduced-motion: reduce), print" srcset="{still}">'
         f'<img id="arm" width="{SIZE[0]}" height="{SIZE[1]}" alt="The arm in one episode" src="{moving}"></picture>'
@@ -140,8 +145,8 @@ def _make_learning(data: RunData) -> str:
         if data.reports_success:
             drawn["success"] = plot_success(data, axis)
         plots += [page.make_plot(plot, f"{kind}-{name}", f"by-{name}") for kind, plot in drawn.items()]
-    count = f"{len(data.episodes):,} episodes of the training, each a dot; " if len(data.episodes) else ""
-    runs = f"evaluations are {data.config.eval_runs} runs of the policy without exploration."
+    count = f"{len(data.episodes):,} episodes of the training, one dot each. " if len(data.episodes) else ""
+    runs = f"An evaluation is {data.config.eval_runs} runs of the policy without exploration."
     return (
         f'<section><h2>Learning</h2><p class="about">{text(count + runs)}</p>'
         f"{page.make_switch('axis')}{page.make_grid(plots)}</section>"
@@ -161,8 +166,8 @@ def _make_accuracy(data: RunData) -> str:
     name = f"{result['env']}, {result['algo']} ({result.get('model', 'model')}), {result['runs']} runs"
     where = f" on {result['backend']}" if result["backend"] else ""
     about = f"{name}{where}." + (
-        " The plots show where the tool stood at the end, around the goal. Accuracy is the distance from the goal, "
-        "repeatability the distance from the mean."
+        " The plots show the tool's final positions around the goal. Accuracy is the distance from the goal, "
+        "repeatability the distance from the mean position."
         if views
         else ""
     )
@@ -187,7 +192,8 @@ def _make_internals(data: RunData) -> str:
 
 
 def _make_cost(data: RunData, config: ReportConfig) -> str:
-    hint = "" if config.price_per_hour is not None else '<p class="note screen">In money: <code>--price-per-hour</code>.</p>'
+    option = "<code>--price-per-hour</code>"
+    hint = "" if config.price_per_hour is not None else f'<p class="note screen">For the cost in money, use {option}.</p>'
     table = page.make_table((), facts.get_cost(data, config.price_per_hour), "narrow")
     return f"<section><h2>Time and cost</h2>{table}{hint}</section>"
 
@@ -196,16 +202,18 @@ def _make_configuration(data: RunData) -> str:
     tables = [page.make_table((), rows, caption=title) for title, rows in facts.get_configuration(data).items() if rows]
     whole = json.dumps(data.about, indent=2)
     stopped = (data.training or {}).get("stopped_by")
-    note = f'<p class="about">Stopped before its steps: {text(stopped)}.</p>' if stopped else ""
+    note = f'<p class="about">Stopped early: {text(stopped)}.</p>' if stopped else ""
     return (
-        f'<section><h2>What was run</h2>{note}<div class="what">{"".join(f"<div>{table}</div>" for table in tables)}</div>'
+        f'<section><h2>Configuration</h2>{note}<div class="what">{"".join(f"<div>{table}</div>" for table in tables)}</div>'
         f'<details class="screen"><summary>config.json</summary><pre>{text(whole)}</pre></details></section>'
         f"<footer>{text(data.run.path)}</footer>"
     )
 
 
 def _draw_learning_curve(data: RunData) -> bytes:
-    """Return a PNG of the first measure, or the success rate, and the reward over steps, for places that show no pages.
+    """Return a PNG of the first measure (or the success rate) and of the reward, over environment steps.
+
+    Pages and README files that cannot show HTML use it.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -219,9 +227,9 @@ def _draw_learning_curve(data: RunData) -> bytes:
     top, bottom = figure.subplots(2, 1, sharex=True)
     _draw_results(top, data)
     steps, episodes = data.curve["steps"] / 1e3, data.episodes
-    bottom.plot(episodes.steps / 1e3, episodes.reward, ".", markersize=2, color="0.75", label="an episode of the training")
+    bottom.plot(episodes.steps / 1e3, episodes.reward, ".", markersize=2, color="0.75", label="training episode")
     bottom.plot(steps, data.curve["reward"], color="#0072b2", label="evaluations")
-    bottom.set(ylabel="reward of an episode", xlabel="environment steps [thousands]")
+    bottom.set(ylabel="reward per episode", xlabel="environment steps [thousands]")
     for axes in (top, bottom):
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
@@ -231,7 +239,7 @@ def _draw_learning_curve(data: RunData) -> bytes:
 
 
 def _draw_results(axes: Any, data: RunData) -> None:
-    """Draw the evaluations' first measure; their success rate, or else their reward, if the task has no measures."""
+    """Draw the first measure of the evaluations; without measures, their success rate, or else their reward."""
     name, measure = next(iter(data.measures.items()), ("", None))
     if measure is None:
         is_known = "success_rate" in data.curve
