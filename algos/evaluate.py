@@ -153,10 +153,12 @@ def evaluate(
             f"{file.path} was trained on {found}, but the run's config.json names {expected}. "
             "Evaluate the run that the model comes from."
         )
+    # The keywords are checked before the environment is made: a wrong name is reported at once, not after a Gazebo's start.
     changes = gather_env_kwargs(config)
     check_env_kwargs(file.config.env, changes)
     kwargs = change_env_kwargs(file.config.make_kwargs, changes)
     num_steps = get_episode_steps(file.config.env, kwargs.get("max_episode_steps"))
+    # wrap() adds what the model was trained with: normalisation with the training's final statistics, discrete actions.
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, config.runs, **kwargs))) as env:
         model = file.build()
         episodes = run_episodes(env, lambda: ModelPolicy(model), num_steps, config.seed, config.runs)

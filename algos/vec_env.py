@@ -91,6 +91,7 @@ def _make_each(env_id: str, num_envs: int, vec: Vectorization, seed: int | None,
     given = {"render_mode": "rgb_array", **env_kwargs} if can_render else env_kwargs
     make = functools.partial(_make_one, id=env_id, **given)
     seeds = [None if seed is None else seed + i for i in range(num_envs)]
+    # Functions of module level with partial arguments, since the makers are pickled on their way to the workers.
     makers = [functools.partial(make, vec, i, seeds[i]) for i in range(num_envs)]
     with naming_env_kwargs(env_id, env_kwargs):
         return DummyVecEnv(makers) if vec == "dummy" else SubprocVecEnv(makers)
@@ -104,6 +105,7 @@ def _make_one(vec: Vectorization, index: int, seed: int | None, **kwargs: Any) -
     if vec == "pinned":
         keep_to_processor(index)
     env = gymnasium.make(**kwargs)
+    # The space has a generator of its own, which the environment's seed does not reach; SB3's make_vec_env does the same.
     env.action_space.seed(seed)
     return Monitor(env)
 
@@ -165,6 +167,7 @@ class BatchedVecEnv(VecEnv):
         Raises:
             InvalidArgumentError: The options are neither one dictionary for all arms nor one per arm with the same names.
         """
+        # SB3 keeps seeds and options until the next reset, which uses them once.
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
         observation, infos = self.env.reset(seed=seeds, options=_stack_options(self._options, self.num_envs))
         self.reset_infos = _split(infos, self.num_envs)
@@ -208,6 +211,7 @@ class BatchedVecEnv(VecEnv):
         for i in ended:
             self.reset_infos[i], rows[i] = rows[i], final[i]
             rows[i]["terminal_observation"] = infos["final_obs"][i]
+            # SB3 bootstraps the value of the last observation where an episode was truncated, also by a restart.
             rows[i]["TimeLimit.truncated"] = not terminated[i]
             rows[i]["episode"] = {"r": round(float(self.returns[i]), 6), "l": int(self.lengths[i]), "t": elapsed}
         self.returns[ended], self.lengths[ended] = 0.0, 0
@@ -218,6 +222,7 @@ class BatchedVecEnv(VecEnv):
         Raises:
             UnsupportedError: The backend cannot save its state.
         """
+        # Steps, returns and lengths are those of episodes in progress; without them a resumed episode would be too long.
         arrays = {f"env.{key}": value for key, value in self.arms.get_state().items()}
         arrays |= {"steps": self.env.get_steps(), "returns": self.returns, "lengths": self.lengths}
         return arrays, [rng.bit_generator.state for rng in self.env.np_random]

@@ -83,6 +83,7 @@ def check_versions() -> Finding:
 
 def check_physics() -> Finding:
     """An arm in the embedded physics makes one step."""
+    # "module:Id" works without the registration at import, which the check must not depend on.
     import gymnasium as gym
 
     env = gym.make("gym_gazebo2:MARA-v0")
@@ -121,6 +122,7 @@ def check_training() -> Finding:
     import stable_baselines3
     import torch
 
+    # A CUDA driver that does not fit torch makes this call warn and return False, so the finding names the device in use.
     device = f"CUDA {torch.version.cuda}" if torch.cuda.is_available() else "CPU"
     return Finding(
         "training", "ok", f"torch {torch.__version__} on {device}, stable-baselines3 {stable_baselines3.__version__}"
@@ -147,6 +149,7 @@ def check_middleware() -> Finding:
     from gym_gazebo2.gazebo.serve import make_local
     from gym_gazebo2.ros import Graph, String, get_middleware
 
+    # Restricted to this machine: the check must not depend on, or disturb, the ROS network of a laboratory.
     os.environ.update(make_local())
     domain, received = Domain(), list[str]()
     with contextlib.closing(Graph(domain.id)) as sender, contextlib.closing(Graph(domain.id)) as receiver:
@@ -212,6 +215,7 @@ def check_plugin() -> Finding:
     from gym_gazebo2.gazebo.build import find_plugin, is_built, try_build
     from gym_gazebo2.robots import make_robot
 
+    # Without Gazebo or ROS 2 there is nothing to build against, and their own checks name the remedy.
     gazebo = find_gazebo()
     if gazebo is None or importlib.util.find_spec("rclpy") is None:
         return Finding(
@@ -219,6 +223,7 @@ def check_plugin() -> Finding:
         )
     ros = find_ros()
     library = find_plugin(gazebo, ros)
+    # Compiling takes half a minute, longer than a user expects of a check: only compiler, CMake and headers are tried.
     if not is_built(library):
         try_build(gazebo, ros)
         return Finding("plug-in", "ok", "not built yet; the first use builds it, in about half a minute")
@@ -239,6 +244,7 @@ def check_display() -> Finding:
         return Finding("display", "optional", f"{where}; windows need glfw", "pip install 'gym_gazebo2[mujoco]'")
     import glfw
 
+    # The library that MuJoCo's viewer uses: it opens a connection to the display, but no window.
     if not glfw.init():
         return Finding("display", "broken", f"{where} does not answer", "Check DISPLAY, or unset it")
     glfw.terminate()

@@ -75,6 +75,7 @@ class ArmEnv(gymnasium.Env[Any, Any]):
             UsageError: The environment is closed.
             BackendError: The simulator failed.
         """
+        # The options are checked before the seed is used: a reset that is refused must leave the generator as it was.
         start = self.core.read_options(options, _ONE_ARM)
         super().reset(seed=seed)
         outcome = self.core.reset(_ONE_ARM, [self.np_random], start)
@@ -97,6 +98,7 @@ class ArmEnv(gymnasium.Env[Any, Any]):
             UsageError: The environment was never reset, or is closed.
             BackendError: The simulator failed.
         """
+        # Checked here and not by the core alone, since the core would report the shape of a batch of one.
         action = np.asarray(action)
         if action.shape != self.action_space.shape:
             raise InvalidArgumentError("shape of action", action.shape, f"{self.action_space.shape}")
@@ -153,4 +155,5 @@ def _take_first(observation: Observation) -> Observation:
 
 
 def _make_info(info: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    # item() makes Python numbers, as Gymnasium's environments return them: ``info["is_success"] is True`` holds.
     return {key: value.item() for key, value in info.items()}

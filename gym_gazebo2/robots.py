@@ -156,15 +156,17 @@ def load_robot(name: str, row: RobotRow) -> RobotSpec:
         InvalidArgumentError: ``home`` or ``control_speed`` of the row does not fit the URDF.
     """
     path = find_urdf(row.urdf)
-    robot, reductions = _parse(path)
+    robot, rotors = _parse(path)
+    # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
+    # LinAlgError or in an arm that explodes in the simulator.
     check_tree(robot, path)
     check_inertias(robot, path)
-    check_rotors(reductions, path)
+    check_rotors(rotors, path)
     chain = _find_chain(robot, row.tool_frame, path)
     moving = [joint for joint in chain if joint.type != "fixed"]
     check_joints(robot.joints, moving, path)
     offsets, T_tcp_to_last = _fold_fixed_joints(chain)
-    rotor = np.array([reductions.get(joint.name, 0.0) for joint in moving])
+    rotor = np.array([rotors.get(joint.name, 0.0) for joint in moving])  # without a <transmission>, the rotor has no inertia
     limits = {key: np.array([getattr(j.limit, key) for j in moving]) for key in ("lower", "upper", "velocity", "effort")}
     return RobotSpec(
         name=name,
@@ -218,8 +220,10 @@ def _parse(path: Path) -> tuple[yourdfpy.Robot, dict[str, float]]:
             joint = transmission.find("joint")
             inertia = float(transmission.findtext(".//rotorInertia", "0"))
             reduction = float(transmission.findtext(".//mechanicalReduction", "1"))
+            # A rotor behind a gear of ratio N turns N times as fast as the joint, so its inertia appears N² times as large.
             if joint is not None:
                 rotor[joint.attrib["name"]] = inertia * reduction**2
+    # yourdfpy raises all of these for malformed elements, depending on the element.
     except (ET.ParseError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise RobotError(f"The URDF {str(path)!r} is malformed: {error}. Check it with check_urdf or an XML editor.") from error
     return robot, rotor
@@ -231,6 +235,7 @@ def _find_chain(robot: yourdfpy.Robot, tool_frame: str, path: Path) -> list[your
     Raises:
         RobotError: No joint leads to the tool frame.
     """
+    # From the tool upwards, the way is unique: every link has one parent at most. check_tree has made sure of that.
     by_child = {joint.child: joint for joint in robot.joints}
     if tool_frame not in by_child:
         exists = ", ".join(link.name for link in robot.links)
@@ -256,6 +261,7 @@ def _fold_fixed_joints(chain: Sequence[yourdfpy.Joint]) -> tuple[Array, Array]:
 
 
 def _check_home(home: tuple[float, ...] | None, lower: Array, upper: Array) -> Array:
+    # A joint may have limits that leave out zero; its default home is then the nearest limit.
     q = np.clip(np.zeros_like(lower), lower, upper) if home is None else np.array(home, dtype=float)
     if q.shape != lower.shape or not np.all((q >= lower) & (q <= upper)):
         raise InvalidArgumentError("home", home, f"{len(lower)} joint positions between {lower} and {upper}")
@@ -303,5 +309,6 @@ def _compute_inertia_about(urdf: yourdfpy.URDF, link: str, T_joint: Array, axis:
     T_com = urdf.get_transform(link) @ (np.eye(4) if inertial.origin is None else inertial.origin)
     a = T_joint[:3, :3] @ axis / np.linalg.norm(axis)
     r = T_com[:3, 3] - T_joint[:3, 3]
-    I_world = T_com[:3, :3] @ inertial.inertia @ T_com[:3, :3].T
-    return float(a @ I_world @ a + inertial.mass * (r @ r - (a @ r) ** 2))
+    I_base = T_com[:3, :3] @ inertial.inertia @ T_com[:3, :3].T
+    # aᵀ I a about the centre of mass, plus the mass times the squared distance of the centre of mass from the axis.
+    return float(a @ I_base @ a + inertial.mass * (r @ r - (a @ r) ** 2))

@@ -88,6 +88,7 @@ def check_time(factory: Factory, arms: int = ARMS) -> None:
         period = round(backend.control_dt * NANOSECONDS)
         state = _reset_home(backend)
         for k in range(PERIODS):
+            # A robot or a free-running simulator returns the first state at or after the instant, so it may be late.
             expected = k * period
             exact = np.array_equal(state.time, np.full(arms, expected))
             _expect(exact or not backend.lock_step, f"after {k} steps time is {state.time} ns, not {expected}")
@@ -97,6 +98,7 @@ def check_time(factory: Factory, arms: int = ARMS) -> None:
 
 def check_setpoint(factory: Factory, arms: int = ARMS) -> None:
     """The drives end each period at the given set-point. Invalid set-points are refused and change nothing."""
+    # One arm is enough here, and lets a backend that moves a single arm run this check.
     with _open(factory, 1) as backend:
         robot, state = backend.robot, _reset_home(backend)
         goal = state.q_setpoint + 0.5 * _get_travel(backend)
@@ -110,9 +112,11 @@ def check_setpoint(factory: Factory, arms: int = ARMS) -> None:
             "of another batch": np.vstack([goal, goal]),
         }.items():
             _expect_error(InvalidArgumentError, functools.partial(backend.step, bad), f"a set-point that is {fault}")
+        # At the upper limit, a set-point a little beyond is outside without being too fast.
         upper = robot.upper[None].copy()
         state = backend.reset(np.ones(1, dtype=bool), upper)
         _expect_error(InvalidArgumentError, lambda: backend.step(upper + 1e-3), "a set-point outside the limits")
+        # Time is still that of the reset: none of the refused set-points has advanced it.
         state = backend.step(upper)
         _expect(
             bool(np.all(state.time == backend.control_dt * NANOSECONDS) or not backend.lock_step),
@@ -142,10 +146,12 @@ def check_reset(factory: Factory, arms: int = ARMS) -> None:
 def check_determinism(factory: Factory, arms: int = ARMS) -> None:
     """The same calls give bit-equal states, and an arm of a batch moves as a single one to 1e-9."""
     with _open(factory, arms) as one, _open(factory, arms) as two, _open(factory, 1) as single:
+        # Every state is compared, not only the last: differences can vanish again when an arm comes to rest.
         first, second = list(drive_smoothly(one, seed=1)), list(drive_smoothly(two, seed=1))
         for a, b in zip(first, second, strict=True):
             equal = all(np.array_equal(x, y) for x, y in zip(_get_arrays(a), _get_arrays(b), strict=True))
             _expect(equal, "two backends given the same calls differ")
+        # The last arm of the batch, replayed alone: an error in the indexing of arms shows there first.
         state = single.reset(np.ones(1, dtype=bool), first[0].q[-1:])
         for batch in first[1:]:
             state = single.step(batch.q_setpoint[-1:])
@@ -157,7 +163,7 @@ def check_fidelity(factory: Factory, arms: int = ARMS) -> None:
     """Free of contact and with smooth actions, the arm stays within 0.02 rad of the fake backend."""
     with _open(factory, arms) as backend, closing(FakeBackend(backend.robot, arms, backend.control_dt)) as fake:
         for state in drive_smoothly(backend, seed=2):
-            if not state.time.any():
+            if not state.time.any():  # the state after the reset
                 expected = fake.reset(np.ones(arms, dtype=bool), state.q)
                 continue
             expected = fake.step(state.q_setpoint)

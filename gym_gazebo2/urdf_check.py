@@ -41,6 +41,7 @@ def check_tree(robot: yourdfpy.Robot, path: Path) -> None:
                     f"Joint {joint.name!r} of {str(path)!r} names the link {end!r}. The links are: {_list(links)}."
                 )
         _check_origin(f"joint {joint.name!r}", joint.origin, path)
+    # Kinematics fold the joints from the root to the tool. With two parents, a loop or two roots there is no unique way.
     parents: dict[str, yourdfpy.Joint] = {}
     for joint in robot.joints:
         other = parents.setdefault(joint.child, joint)
@@ -70,6 +71,8 @@ def check_inertias(robot: yourdfpy.Robot, path: Path) -> None:
             raise RobotError(f"Link {link.name!r} of {str(path)!r} has a mass of {mass} kg, expected at least 0.")
         if not mass:
             continue
+        # Engines divide by the inertia, and MuJoCo refuses to compile any other. isfinite comes first, since eigvalsh raises
+        # a LinAlgError for NaN.
         inertia = np.zeros((3, 3)) if link.inertial.inertia is None else link.inertial.inertia
         if not np.isfinite(inertia).all() or np.linalg.eigvalsh(inertia)[0] <= 0.0:
             raise RobotError(
@@ -115,6 +118,7 @@ def check_joints(joints: Iterable[yourdfpy.Joint], moving: Sequence[yourdfpy.Joi
             raise RobotError(f"{subject} is {joint.type!r}, expected 'revolute' with limits.")
         if joint.axis.shape != (3,) or not 1e-9 < np.linalg.norm(joint.axis) < np.inf:
             raise RobotError(f"{subject} has the axis {joint.axis.tolist()}, expected three numbers, not all zero.")
+        # The comparisons are written so that NaN fails them.
         values: list[Any] = [getattr(joint.limit, key, None) for key in LIMITS]
         if None in values or not (
             -np.inf < values[0] < values[1] < np.inf and 0 < values[2] < np.inf and 0 < values[3] < np.inf

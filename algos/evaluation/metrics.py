@@ -50,6 +50,7 @@ def compute_accuracy(error: Array) -> Accuracy:
     Args:
         error: (n, 3) tool minus goal at the last state of each run [m], n at least 2.
     """
+    # By Pythagoras accuracy² = AP² + repeatability²: bias and spread add up, which a test checks.
     error = 1e3 * np.asarray(error, dtype=float)
     mean = error.mean(axis=0)
     spread = np.linalg.norm(error - mean, axis=1)
@@ -86,6 +87,7 @@ def compute_results(episodes: Episodes, measures: Mapping[str, Measure]) -> dict
         episodes: The episodes.
         measures: The task's measures.
     """
+    # NaN in is_success means that the environment does not report success; a rate of 0 would be a false statement.
     results = {name: measure.summarize(episodes.measures[name]) for name, measure in measures.items()}
     if not np.isnan(episodes.is_success).any():
         results["success_rate"] = float(episodes.is_success.mean())

@@ -74,6 +74,8 @@ def make_eval_env(env_id: str, runs: int, **env_kwargs: Any) -> VecEnv:
     check_env_id(env_id)
     if not has_batched_form(env_id):
         return make_vec_env(env_id, runs, vec="dummy", **env_kwargs)
+    # run_episodes counts the steps. With a limit of its own, the environment would reset every arm in its last step for
+    # nothing, which takes seconds on a robot.
     env_kwargs.pop("max_episode_steps", None)
     backend = env_kwargs.get("backend") or get_spec(env_id).kwargs.get("backend", "mujoco")
     most = getattr(get_factory(backend), "max_envs", None)
@@ -159,6 +161,7 @@ def _run_batch(env: VecEnv, policy: Policy, num_steps: int, seed: int) -> Episod
     record = _Recorder(env)
     env.seed(seed)
     observation = env.reset()
+    # Arms whose episode has ended keep moving in a new one; the policy acts for them, too, and the recorder ignores them.
     for step in range(1, num_steps + 1):
         observation, rewards, dones, infos = env.step(policy(observation))
         info = _gather(env, infos)
@@ -168,6 +171,7 @@ def _run_batch(env: VecEnv, policy: Policy, num_steps: int, seed: int) -> Episod
         for quantity, values in (("rewards", rewards), ("observations", observation)):
             if not is_finite(values):
                 raise NonFiniteError(f"{quantity} in an evaluation", step, "The environment returned them.")
+        # At the limit every running episode counts as ended, since the environment itself has no limit.
         record.add(step, np.asarray(rewards), np.asarray(dones) | (step == num_steps), info)
         if not record.is_running.any():
             break
@@ -183,6 +187,7 @@ class _Recorder:
 
     def __init__(self, env: VecEnv) -> None:
         n = env.num_envs
+        # unwrapped: VecNormalize and others change observations and rewards, not the state of the arms.
         self._env = env.unwrapped
         self.is_running = np.ones(n, dtype=bool)
         self._reward, self._length = np.zeros(n), np.zeros(n)
@@ -205,6 +210,7 @@ class _Recorder:
         self._reward[running] += rewards[running]
         self._length[running] = step
         if "in_collision" in info:
+            # None until the environment reports contact for the first time: "no contact" and "not reported" differ.
             collides = info["in_collision"] & running
             self._collided = collides if self._collided is None else self._collided | collides
         if "is_success" in info:

@@ -130,6 +130,7 @@ def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = Com
         RunError: One of the folders holds no run, or a file of it is corrupt.
         WriteError: The page cannot be written.
     """
+    # A folder given twice, as by overlapping patterns of a shell, counts once.
     runs = [read_run(path) for path in dict.fromkeys(os.fspath(path) for path in paths)]
     if not runs:
         raise InvalidArgumentError("paths", [], "at least one run's folder")
@@ -169,6 +170,7 @@ def _make_head(runs: Sequence[RunData], groups: Sequence[Group], envs: Iterable[
 
 def _make_section(env: str, index: int, groups: Sequence[Group], price_per_hour: float | None) -> str:
     runs = [run for group in groups for run in group.runs]
+    # Every plot is drawn twice, over steps and over wall time; the page's switch shows one of them.
     columns, plots = make_columns(runs, price_per_hour), []
     for name in AXES:
         axis = make_axis(name, runs)
@@ -232,6 +234,7 @@ def _summarize(group: Group, groups: Sequence[Group], columns: Sequence[Column])
             cells.append("–")
             continue
         median = float(np.median(values))
+        # better is ±1, so the maximum of better · median is the best group for either direction.
         best = max((column.better * float(np.median(v)) for g in groups if (v := _get_values(g, column))), default=0.0)
         shown = _format_cell(column, median)
         shown = f"<b>{shown}</b>" if len(groups) > 1 and column.better and column.better * median == best else shown
@@ -256,6 +259,7 @@ def _plot_measure(groups: Sequence[Group], axis: Axis, name: str, measure: Measu
         x, values = axis.read(run, name)
         return x, measure.scale * values
 
+    # The threshold is a line of the plot; all groups of a section share the id, and with it the measure.
     values = np.concatenate([read(run, axis)[1] for group in groups for run in group.runs])
     log, bound = spans_decades(values), measure.threshold
     rules = () if bound is None else ((measure.scale * bound, f"success, {measure.scale * bound:g} {measure.unit}".rstrip()),)
@@ -300,6 +304,7 @@ def _make_bands(groups: Sequence[Group], axis: Axis, curve: Curve, log: bool = F
         curves = [(x, y) for x, y in (curve(run, axis) for run in group.runs) if len(x)]
         if not curves:
             continue
+        # A group of one run has no band. The label is on the line alone, or the legend would name each group twice.
         band = compute_band(curves, log=log)
         if len(curves) > 1:
             bands.append(Series("", band.x, band.low, "band", group.color, high=band.high))

@@ -38,6 +38,7 @@ def describe(data: RunData) -> str:
         return f"{first} Not evaluated yet."
     noise = f" from starts up to {get_start_noise(data):g} rad from home" if get_start_noise(data) else ""
     measured = read_measured(result)
+    # An evaluation of the first version lacks measures that the task has today.
     found = [_describe_value(m, measured[name]) for name, m in data.measures.items() if name in measured]
     if result["success_rate"] is not None:
         found.append(f"{round(result['success_rate'] * result['runs'])} of {result['runs']} succeeded")
@@ -85,6 +86,7 @@ def get_figures(data: RunData, price_per_hour: float | None) -> dict[str, tuple[
             figures["repeatability, RMS"] = (format_value(result["repeatability_rms_mm"]), "mm")
         if result["success_rate"] is not None:
             figures[f"success in {result['runs']} runs"] = (f"{100 * result['success_rate']:.0f}", "%")
+        # A task's own measures say more than its reward, so the reward is a figure only where there are none.
         if not data.measures:
             figures["mean reward"] = (format_value(result["mean_reward"]), "")
     if goal := describe_target(data):
@@ -132,6 +134,7 @@ def get_cost(data: RunData, price_per_hour: float | None) -> list[tuple[str, str
 
 def get_configuration(data: RunData) -> dict[str, list[tuple[str, str]]]:
     """Return the tables of the configuration, by title: arguments, hyperparameters, versions and machine."""
+    # Hyperparameters have a table of their own; folder and display do not change the result.
     arguments = {name: value for name, value in vars(data.config).items() if name not in ("hyperparameters", "out", "progress")}
     about = data.about
     machine = {

@@ -81,6 +81,7 @@ def make_rows(evaluation: Mapping[str, Any], measures: Mapping[str, Measure]) ->
     rows: dict[str, Row] = {}
     if evaluation.get("success_rate") is not None:
         rows["success_rate"] = ("success rate", format_success(evaluation))
+    # The task's measures come first, in the order in which it names them, then accuracy, then the general figures.
     measured = read_measured(evaluation)
     for name, measure in measures.items():
         if name in measured:

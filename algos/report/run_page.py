@@ -79,6 +79,7 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
     film = _film(data) if config.video else None
     if film is not None:
         files |= {"arm.png": encode_png(film.frames[-1]), "arm.webp": encode_film(film)}
+    # The page embeds its pictures, so that it can be sent as one file; the separate files are for README files and slides.
     files["report.html"] = _make_page(data, config, film, files.get("arm.webp")).encode()
     for name, content in files.items():
         write_atomically(data.run.path / name, content)
@@ -115,6 +116,7 @@ def _make_opening(data: RunData, config: ReportConfig, film: FilmedEpisode | Non
         f'<h1>{text(run.env)} with {text(_name_algorithm(data))}</h1><p class="lead">{text(facts.describe(data))}</p></header>'
     )
     figures = page.make_figures(facts.get_figures(data, config.price_per_hour))
+    # Without a film the figures take the full width.
     if film is None or video is None:
         return f'{head}<div class="opening single">{figures}</div>'
     still = page.make_data_uri(encode_png(film.frames[-1], SIZE), "image/png")
@@ -137,6 +139,7 @@ def _name_algorithm(data: RunData) -> str:
 def _make_learning(data: RunData) -> str:
     if not len(data.episodes) and not len(data.curve["steps"]):
         return '<section><h2>Learning</h2><p class="note">No episode has ended yet.</p></section>'
+    # Every plot is drawn twice, over steps and over wall time; the page's switch shows one of them.
     plots = []
     for name in AXES:
         axis = make_axis(name, [data])
@@ -154,6 +157,7 @@ def _make_learning(data: RunData) -> str:
 
 
 def _make_accuracy(data: RunData) -> str:
+    # The threshold of the first measure is a distance wherever the task places the tool, the only case with views.
     results = facts.get_results(data)
     if not results or data.evaluation is None:
         hint = f"Not evaluated yet: <code>gym-gazebo2 evaluate {text(data.run.path)}</code>"
@@ -223,6 +227,7 @@ def _draw_learning_curve(data: RunData) -> bytes:
     except ImportError as error:
         raise MissingDependencyError("matplotlib", "train") from error
 
+    # Figure without pyplot: pyplot chooses a window system by itself, and keeps figures in memory until they are closed.
     figure = Figure(figsize=(7, 6), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True)
     _draw_results(top, data)

@@ -69,6 +69,7 @@ class EpisodeLog:
         Raises:
             RunError: The folder cannot be written to, or the file is corrupt.
         """
+        # The file is rewritten as a whole, with the kept lines; from then on it only grows.
         path, self._measures = run.path / FILE_NAME, tuple(measures)
         header = ",".join((*FIRST, *self._measures, *LAST)) + "\n"
         kept = [line for line in _read_rows(path, header) if _get_steps(path, line) <= steps]
@@ -85,6 +86,7 @@ class EpisodeLog:
             wall_s: Wall time of the training so far [s].
         """
         for info in (infos[i] for i in np.flatnonzero(dones).tolist() if "episode" in infos[i]):
+            # "episode" is SB3's summary of a whole episode; NaN stands for values that the environment does not report.
             measured = "".join(f"{info.get(name, math.nan):.6g}," for name in self._measures)
             success = int(info["is_success"]) if "is_success" in info else math.nan
             reward, length = info["episode"]["r"], info["episode"]["l"]
@@ -151,6 +153,7 @@ def _read_lines(path: Path) -> tuple[str, list[str]]:
     """Return the header and the complete lines after it; both are empty if there is no file."""
     if not path.is_file():
         return "", []
+    # A process that is killed while it writes leaves a line without its newline, which is dropped here.
     whole, newline, _ = path.read_text(encoding="ascii", errors="replace").rpartition("\n")
     header, *lines = (whole + newline).splitlines(keepends=True) or [""]
     return header, lines

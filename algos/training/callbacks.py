@@ -76,6 +76,8 @@ class RunCallback(BaseCallback):
         self.eval_env, self.num_eval_steps, self._episodes = eval_env, num_eval_steps, episodes
         self._interrupt = interrupt
         self._measures, self._target = get_measures(config.env), config.target_condition
+        # Wall time is that of the monotonic clock, plus the time before an interruption: changes of the system's clock, and
+        # the time between interruption and resumption, do not count.
         self._started = time.monotonic()
         self._next_checkpoint = self._started + config.checkpoint_seconds
         self._wall_before = state.wall_s
@@ -117,6 +119,8 @@ class RunCallback(BaseCallback):
             KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; the checkpoint is written.
         """
         self.update_wall()
+        # Off policy, an iteration can be a single step, and testing all parameters in each would be slow. There checkpoints
+        # test them, and a diverged policy returns actions of NaN, which the environment refuses (see explain_divergence).
         if isinstance(self.model, OnPolicyAlgorithm):
             self._check_parameters()
         if self._interrupt.is_requested:
@@ -175,6 +179,7 @@ class RunCallback(BaseCallback):
         )
         results, reward = compute_results(episodes, self._measures), float(episodes.reward.mean())
         self.update_wall()
+        # The target is checked before curve.json is written, which holds the time at which it was met.
         row = {"steps": self.num_timesteps, "wall_s": self.state.wall_s, "reward": reward, **results}
         self.state.curve.append(row)
         self._check_conditions(results)
@@ -238,6 +243,7 @@ class RunCallback(BaseCallback):
 
     def _get_status(self) -> Status:
         config, last = self.config, self.state.curve[-1] if self.state.curve else {}
+        # The last rollout is collected as a whole, so a training can make a few steps more than it was asked for.
         steps = min(self.num_timesteps, config.steps)
         return Status(
             title=f"{config.env} {config.algo} seed {config.seed}",

@@ -104,6 +104,7 @@ class RichProgress:
     def __init__(self) -> None:
         """Prepare the display; ``start`` opens it."""
         self._status: Status | None = None
+        # Standard error, so that standard output stays free for results; a terminal that goes away must not end a training.
         console = Console(file=BestEffortStream(sys.stderr))  # type: ignore[arg-type]
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
@@ -174,6 +175,7 @@ class SpeedMeter:
 
 def _describe(status: Status) -> list[str]:
     """Return the figures that are known, each with its name or unit."""
+    # Values that are None, as before the first evaluation, are left out.
     left = None if status.left_s is None else datetime.timedelta(seconds=round(status.left_s))
     parts = (
         ("{} left", left),

@@ -69,6 +69,7 @@ class Backend(ABC):
         self.control_dt = read_control_dt(control_dt)
         self.control_dt_ns = round(self.control_dt * NANOSECONDS)
         self.is_closed = False
+        # The limits of the checks are computed once: the checks run in every step, for batches of thousands of arms.
         self._was_reset, self._is_ready = np.zeros(self.num_envs, dtype=bool), False
         self._lower, self._upper = robot.lower - ROUNDING_TOLERANCE, robot.upper + ROUNDING_TOLERANCE
         self._max_step = robot.velocity_limit * self.control_dt + ROUNDING_TOLERANCE
@@ -170,7 +171,7 @@ class Backend(ABC):
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
             raise InvalidArgumentError("mask", mask, f"{self.num_envs} booleans")
         self._check_shape("q", q)
-        self.check_poses(q[mask])
+        self.check_poses(q[mask])  # rows outside the mask may hold anything, NaN included
         self._was_reset |= mask
         self._is_ready = bool(self._was_reset.all())
         return mask, q
@@ -187,6 +188,7 @@ class Backend(ABC):
             raise UsageError("step() was called, but not every arm was reset. Call reset() first.")
         q_setpoint = np.asarray(q_setpoint, dtype=float)
         self._check_shape("q_setpoint", q_setpoint)
+        # One test for both conditions in the usual case; only an error finds out which one failed.
         inside = (q_setpoint >= self._lower) & (q_setpoint <= self._upper)
         if not _holds_everywhere(inside & (np.abs(q_setpoint - current) <= self._max_step)):
             robot = self.robot
@@ -256,6 +258,7 @@ def count_substeps(control_dt: float, physics_dt: float) -> int:
     Raises:
         InvalidArgumentError: The period is not a whole number of physics steps.
     """
+    # In floating point 0.3 / 0.1 is 2.9999999999999996, so the quotient is rounded and a difference below 1 ns is accepted.
     physics_dt = read_number("physics_dt", physics_dt, "a positive physics step [s]", lambda dt: dt > 0)
     count = round(control_dt / physics_dt)
     if count < 1 or abs(count * physics_dt - control_dt) > 1e-9:

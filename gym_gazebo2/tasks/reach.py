@@ -61,6 +61,7 @@ def compute_reach_reward(
     Returns:
         (n,) rewards.
     """
+    # The ancestor takes the RMS of the three coordinates as the error, which is the distance over √3.
     d = position_error * (1.0 / math.sqrt(3.0))
     reward = _SCALES @ np.exp(_RATES * d) - _FLOOR
     if angle is not None:
@@ -140,6 +141,7 @@ class ReachTask(Task):
 
     def measure(self, state: TaskState, goal: Array) -> Measures:
         """Return "position_error" [m] and "orientation_error" [rad], zero if the task asks for no orientation."""
+        # np.linalg.norm computes the same, but takes 1.5 times as long for 8 arms; this runs in every step.
         difference = state.tcp.position - goal[:, :3]
         position = np.sqrt(np.add.reduce(difference * difference, axis=1))
         if self.quat_goal is None:
@@ -214,6 +216,7 @@ class ReachTask(Task):
 
     def sample_goal(self, rng: np.random.Generator) -> Array:
         """Return one goal (7,); a fixed goal draws nothing."""
+        # A goal is always a pose (7,), so that batches of tasks with and without orientation have one shape.
         position = self.goal if self.goal_box is None else rng.uniform(*self.goal_box)
         return np.concatenate([np.asarray(position), self.quat_goal or NO_ROTATION])
 
