@@ -64,7 +64,7 @@ def test_runs_are_grouped_by_everything_but_the_seed(runs):
     assert [group.color for group in groups] == [0, 1, 2, 0]
 
 
-def test_the_table_tells_median_and_range(runs, page):
+def test_the_table_shows_median_and_range(runs, page):
     rows = read_rows(page, "SCARA-v0")
     assert set(rows) == {"ppo, num envs 8", "ppo, num envs 4", "trpo", "2019 paper, 1 / 8 workers"}
     values = [json.loads((runs[f"ppo-{i}"] / "evaluation.json").read_text())["accuracy_rms_mm"] for i in range(3)]
@@ -101,7 +101,7 @@ def test_a_browser_shows_it(page):
         assert browser.get_log("browser") == []
 
 
-def test_unfinished_runs_stand_beside_finished_ones(runs, tmp_path):
+def test_unfinished_runs_appear_beside_finished_ones(runs, tmp_path):
     part = tmp_path / "part"
     shutil.copytree(runs["ppo-1"], part, ignore=shutil.ignore_patterns("evaluation.json", "training.json", "*.zip"))
     out = compare([runs["ppo-0"], part], CompareConfig(out=str(tmp_path / "page.html")))
@@ -132,7 +132,7 @@ def test_the_command(runs, tmp_path, capsys):
     assert str(out) in capsys.readouterr().out and "2 runs in 2 groups" in out.read_text()
 
 
-def test_what_cannot_be_compared(tmp_path):
+def test_folders_that_cannot_be_compared(tmp_path):
     with pytest.raises(ValueError, match="at least one run's folder"):
         compare([])
     with pytest.raises(RunError, match="not a run folder"):

@@ -1,4 +1,4 @@
-"""Every backend keeps the contract; and the contract's checks can fail."""
+"""Every backend keeps the contract, and every check of the contract finds a backend that breaks it."""
 
 import dataclasses
 
@@ -65,7 +65,7 @@ def test_unknown_backend_lists_those_that_exist():
 @pytest.mark.parametrize(
     ("keyword", "value"), [("num_envs", 0), ("num_envs", 1.5), ("control_dt", 0.0), ("control_dt", float("nan"))]
 )
-def test_sizes_that_cannot_work(keyword, value, backend_name):
+def test_invalid_sizes(keyword, value, backend_name):
     with pytest.raises(ValueError, match=keyword):
         make_backend(backend_name, make_robot("mara"), **{keyword: value})
 

@@ -1,4 +1,4 @@
-"""What every id promises, single and batched."""
+"""Properties of every id, single and batched."""
 
 import copy
 import json
@@ -105,7 +105,7 @@ def test_sizes_are_the_ancestors(env_id, size, make):
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_actions_are_one_value_a_joint(env_id, make):
+def test_actions_have_one_component_per_joint(env_id, make):
     env = make(env_id)
     space = env.action_space
     assert space.shape == (env.unwrapped.core.robot.dof,) and np.all(space.low == -1) and np.all(space.high == 1)

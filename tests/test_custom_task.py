@@ -115,7 +115,7 @@ def test_an_evaluation_counts_the_first_episode_of_each_arm_and_nothing_after_it
     assert episodes.offset is None and len(np.unique(episodes.length)) > 1
 
 
-def test_the_run_tells_its_own_measure(run):
+def test_the_run_reports_its_own_measure(run):
     result = evaluate(run.path, EvaluateConfig(runs=4))
     assert set(result.measures) == {"held"} and result.accuracy_rms_mm is None and result.errors_mm == []
     assert 0.0 <= result.success_rate <= 1.0 and result.success_interval[0] <= result.success_rate <= result.success_interval[1]

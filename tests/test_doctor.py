@@ -29,9 +29,7 @@ def test_everything_works_on_this_machine(capsys: pytest.CaptureFixture[str], mo
     assert findings["display"]["state"] == "optional" and findings["display"]["remedy"]
 
 
-def test_the_table_shows_what_is_wrong_and_the_command(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_table_shows_the_fault_and_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(
         "gym_gazebo2.cli.doctor.examine", lambda: [Finding("ROS domain", "broken", "200", "export ROS_DOMAIN_ID=0")]

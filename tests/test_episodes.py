@@ -73,7 +73,7 @@ def test_resuming_neither_doubles_nor_loses_an_episode(tmp_path, monkeypatch):
     assert np.all(np.diff(read_episodes(cut.path).wall_s) >= 0.0)
 
 
-def test_a_cut_off_line_is_no_episode_and_a_damaged_file_says_so(tmp_path):
+def test_an_incomplete_line_is_ignored_and_a_damaged_file_is_an_error(tmp_path):
     log = EpisodeLog(RunFolder(tmp_path), 0, ["position_error"])
     info = {"position_error": 0.25, "is_success": False, "episode": {"r": -1.5, "l": 100}}
     log.collect(np.array([True, False, True]), [info, {}, info], 300, 1.0)
@@ -110,7 +110,7 @@ def test_a_file_of_the_first_version_is_read_and_continued_in_si_units(tmp_path)
     assert after.measures["position_error"].tolist() == [0.25, 0.1] and after.steps.tolist() == [100.0, 207.0]
 
 
-def test_a_full_disk_says_what_to_do(tmp_path):
+def test_a_full_disk_is_an_error_with_a_remedy(tmp_path):
     log = EpisodeLog(RunFolder(tmp_path), 0)
     log.collect(np.array([True]), [{"episode": {"r": 1.0, "l": 3}}], 3, 0.1)
     with full_disk(10), pytest.raises(WriteError, match=r"episodes\.csv: File too large. Free disk space."):
@@ -144,7 +144,7 @@ def test_following_costs_at_most_three_percent_of_the_training(tmp_path, monkeyp
 STATUS = Status("SCARA-v0 ppo seed 0", 250, 1_000, 5.0, 50.0, -1.5, ("tool error 0.250 mm",), 0.5)
 
 
-def test_a_status_tells_all_that_is_known():
+def test_a_status_shows_every_known_figure():
     line = format_status(STATUS)
     for part in (
         "25% of 1,000 steps",

@@ -59,7 +59,7 @@ def test_the_page_needs_nothing_but_itself(run):
     assert len(ids) == len(set(ids))
 
 
-def test_the_page_tells_what_was_run_and_what_came_of_it(run):
+def test_the_page_shows_configuration_and_results(run):
     page, result = read_page(run), run.read_json("evaluation.json")
     for part in ("SCARA-v0 with PPO", "batch size", "stable baselines3", "machine-hours", "cost at 2 per hour", "2.80 / 1.37"):
         assert part in page, part
@@ -140,7 +140,7 @@ def _until(pictures, first, deadline):
             return
 
 
-def test_pointing_at_a_plot_tells_the_value(run, browser):
+def test_pointing_at_a_plot_shows_the_value(run, browser):
     from selenium.webdriver import ActionChains
 
     show(browser, run.path / "report.html")
@@ -292,7 +292,7 @@ def read_labels(svg):
     return re.findall(r">([^<]+)</text>", svg)
 
 
-def test_points_stand_where_the_axes_say():
+def test_points_match_the_axes():
     """The pixel of a tick's label is the pixel of a point of its value, on linear and logarithmic axes."""
     for log in (False, True):
         y = np.array([1.0, 10.0, 100.0])
@@ -305,7 +305,7 @@ def test_points_stand_where_the_axes_say():
         assert y2 == pytest.approx(places["100"][1] - 4.5, abs=0.2) and x0 == 46.0 and y0 > 200.0
 
 
-def test_a_circle_of_a_plot_of_positions_is_as_large_as_the_axes_say():
+def test_a_circle_in_a_plot_of_positions_matches_the_axes():
     plot = Plot("xy", "x", (), circles=(Circle("success", (0.0, 0.0), 5.0),), reach=10.0, size=(380, 366))
     svg = draw(plot, "key").svg
     x = {label: float(x) for x, label in re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="middle">([^<]+)<', svg)}

@@ -73,7 +73,7 @@ def test_observations_stay_inside_their_bounds(name):
     assert np.all(observation >= low) and np.all(observation <= high)
 
 
-def test_mara_observation_is_what_the_table_says():
+def test_mara_observation_has_the_components_of_its_task():
     robot, task = make_robot("mara"), TASKS["mara_reach"]
     q, dq = np.full((1, 6), 0.2), np.full((1, 6), 0.3)
     state, goal = look(robot, q, dq), task.sample_goal(np.random.default_rng(0))[None]
@@ -152,7 +152,7 @@ def test_pure_functions_leave_their_arguments_alone():
 
 
 @pytest.mark.parametrize("goal", [(1, 2), (np.nan, 0, 0), (1, 2, 3, 1, 0, 0, 0), "here"])
-def test_goals_that_cannot_work(goal):
+def test_invalid_goals(goal):
     with pytest.raises(ValueError, match="goal|could not convert"):
         TASKS["mara_reach"].with_goal(goal)
 
@@ -164,7 +164,7 @@ def test_goal_with_a_quaternion_is_normalised():
         TASKS["mara_reach_orient"].with_goal([0, 0.3, 0.4, 0, 0, 0, 0])
 
 
-def test_tasks_that_cannot_work():
+def test_invalid_tasks():
     with pytest.raises(ValueError, match="exactly one"):
         ReachTask()
     for field in ("reward", "layout"):
@@ -186,7 +186,7 @@ def test_tasks_that_cannot_work():
         ((0.3, 0.0, 0.0), (0.4, 1.0, np.inf)),
     ],
 )
-def test_a_box_of_goals_that_cannot_be(box):
+def test_invalid_boxes_of_goals(box):
     with pytest.raises(InvalidArgumentError, match="goal_box is .*, expected a lower and an upper corner"):
         ReachTask(goal_box=box)
     ReachTask(goal_box=((0.1, 0.0, 0.2), (0.3, 1.0, 0.2)))

@@ -22,7 +22,7 @@ def roll(env, seed=0, steps=12):
 
 
 @pytest.mark.parametrize("vec", ["dummy", "subproc", "pinned"])
-def test_the_batched_form_is_what_sb3s_own_vector_environments_are(vec):
+def test_the_batched_form_equals_sb3s_own_vector_environments(vec):
     batched = make_vec_env("MARARandomTarget-v0", 2, seed=3, **KWARGS)
     workers = make_vec_env("MARARandomTarget-v0", 2, vec=vec, seed=3, **KWARGS)
     assert isinstance(batched, BatchedVecEnv) and isinstance(workers, DummyVecEnv if vec == "dummy" else SubprocVecEnv)
@@ -70,8 +70,8 @@ def test_vec_env_surface():
 GOALS = [[-0.4, 0.1, 0.2], [-0.4, 0.0, 0.3]]
 
 
-def test_options_are_one_dictionary_an_arm_or_one_for_all():
-    """Whatever SB3's own vector environments make of options, the batched form does."""
+def test_options_are_one_dictionary_per_arm_or_one_for_all():
+    """The batched form treats options as SB3's own vector environments do."""
     q = [[0.1] * 6, [0.2] * 6]
     for options in (
         [{"goal": GOALS[0]}, {"goal": GOALS[1]}],
@@ -98,7 +98,7 @@ def test_options_are_one_dictionary_an_arm_or_one_for_all():
         ({"reset_mask": np.ones(2, dtype=bool)}, "no reset option 'reset_mask'"),
     ],
 )
-def test_options_that_cannot_work(options, message):
+def test_invalid_options(options, message):
     env = make_vec_env("MARA-v0", 2, backend="fake")
     env.set_options(options)
     with pytest.raises(ValueError, match=message):
