@@ -489,7 +489,7 @@ def copy_run(run, path, change):
 
 def test_model_of_another_id_does_not_fit(run, tmp_path):
     other = copy_run(run, tmp_path / "other", lambda name, content: content.replace(b"SCARA-v0", b"MARA-v0"))
-    with pytest.raises(RunError, match="trained on MARA-v0 with ppo, expected SCARA-v0"):
+    with pytest.raises(RunError, match="trained on MARA-v0 with ppo, but the run's config.json names SCARA-v0"):
         evaluate(other)
 
 
