@@ -6,8 +6,8 @@ point ``gymnasium.envs`` until 1.0, and no longer does.
 
 Python imports this module at every start of the interpreter, because ``gym_gazebo2_autoload.pth`` lies beside it in
 site-packages. It puts one finder in front of ``sys.meta_path``, which waits for the name "gymnasium" and then removes itself.
-Cost, measured with ``python -X importtime``: 0.2 ms per start of Python; 4 ms per import of Gymnasium, which by itself takes
-110 ms. A program that does not import Gymnasium imports nothing of this package.
+Cost, measured with ``python -X importtime``: 0.2 ms per start of Python, and 2 ms per import of Gymnasium, which takes more
+than 100 ms by itself. A program that does not import Gymnasium imports nothing of this package.
 
 Set the environment variable ``GYM_GAZEBO2_AUTOLOAD=0`` to switch it off; ``import gym_gazebo2`` then registers the ids.
 """
