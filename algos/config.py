@@ -39,7 +39,7 @@ class TrainConfig:
 
     Attributes:
         env: Environment id that Gymnasium knows, or MODULE:ID for one that a module of yours registers.
-        algo: Row of the table of algorithms.
+        algo: Algorithm, such as ppo, trpo, acktr, sac or dqn.
         steps: Environment steps, summed over all environments.
         seed: Random seed; environment i gets seed + i.
         out: Run folder to make; None: runs/<id>/<algo>/<time>-seed<k>.

@@ -20,10 +20,9 @@ from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.model_file import save_model
-from gym_gazebo2.algos.settings.env_keywords import naming_env_kwargs
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState, get_action_meaning
-from gym_gazebo2.algos.training.interrupt import Interrupt, naming_the_run
+from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 
 __all__ = ["resume", "train"]
@@ -53,7 +52,7 @@ def train(config: TrainConfig) -> RunFolder:
     with contextlib.closing(env), _torch_threads(config.torch_threads):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
         run = RunFolder.create(config)
-        with naming_the_run(run.path), run.hold():
+        with report_resume_command(run.path), run.hold():
             return _learn(run, config, model)
 
 
@@ -71,7 +70,7 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
     if run.model.is_file():
         return run
     with (
-        naming_the_run(run.path),
+        report_resume_command(run.path),
         run.hold(),
         contextlib.closing(_make_training_env(config)) as env,
         _torch_threads(config.torch_threads),
@@ -95,7 +94,7 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
             )
             callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes, interrupt)
             stack.callback(callback.on_training_end)
-            stack.enter_context(interrupt.listening())
+            stack.enter_context(interrupt.noting_signals())
             stack.enter_context(callback.naming_divergence())
             model.set_logger(logger)
             remaining = config.steps - model.num_timesteps
@@ -106,8 +105,7 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
     run.write_json("training.json", summary)
     action = get_action_meaning(config)
     save_model(run.model, model, config, action)  # last: its presence says that the run is finished
-    if interrupt.is_asked:
-        raise KeyboardInterrupt
+    interrupt.raise_if_requested()
     return run
 
 
@@ -117,8 +115,7 @@ def _choose_log_interval(config: ResolvedConfig) -> int:
 
 
 def _make_training_env(config: ResolvedConfig) -> VecEnv:
-    with naming_env_kwargs(config.env, config.training_kwargs) as kwargs:
-        env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **kwargs)
+    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **config.training_kwargs)
     env = wrap_actions(config.algo, env)
     if not config.normalize:
         return env

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args
@@ -21,11 +20,12 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from gym_gazebo2.algos.choices import Actions, Vectorization
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
 from gym_gazebo2.algos.env_id import check_env_id, get_spec
-from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
+from gym_gazebo2.algos.settings.env_keywords import find_env_keywords, naming_env_kwargs
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS, ArmCore
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
+from gym_gazebo2.signals import leave_signals_to_parent
 from gym_gazebo2.vector_env import ArmVectorEnv
 
 __all__ = ["BatchedVecEnv", "has_batched_form", "make_vec_env", "normalize"]
@@ -85,26 +85,24 @@ def _make_batch(env_id: str, num_envs: int, env_kwargs: dict[str, Any]) -> VecEn
 
 
 def _make_each(env_id: str, num_envs: int, vec: Vectorization, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
-    can_render = find_env_keywords(env_id).accepts("render_mode")  # an environment of the user's own may not take it
+    can_render = "render_mode" in find_env_keywords(env_id).defaults  # an environment of the user's own may not take it
     given = {"render_mode": "rgb_array", **env_kwargs} if can_render else env_kwargs
     make = functools.partial(_make_one, id=env_id, **given)
     seeds = [None if seed is None else seed + i for i in range(num_envs)]
     makers = [functools.partial(make, vec, i, seeds[i]) for i in range(num_envs)]
-    return DummyVecEnv(makers) if vec == "dummy" else SubprocVecEnv(makers)
+    with naming_env_kwargs(env_id, env_kwargs):
+        return DummyVecEnv(makers) if vec == "dummy" else SubprocVecEnv(makers)
 
 
 def _make_one(vec: Vectorization, index: int, seed: int | None, **kwargs: Any) -> Monitor[Any, Any]:
-    """Make an environment, in a process that has nothing else to do and leaves Ctrl-C to the training, unless "dummy"."""
+    """Make an environment, in a process of its own that leaves signals to the training, unless "dummy"."""
     if vec != "dummy":
+        leave_signals_to_parent()
         work_in_batches()
     if vec == "pinned":
         keep_to_processor(index)
     env = gymnasium.make(**kwargs)
     env.action_space.seed(seed)
-    if vec != "dummy":
-        # The terminal sends Ctrl-C to every process of the group. Only the training handles it: it finishes the
-        # iteration, for which it needs its workers. Set after the environment, whose simulator must not inherit it.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return Monitor(env)
 
 

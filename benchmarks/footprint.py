@@ -19,7 +19,8 @@ IMPORT = "import time; start = time.perf_counter(); import gym_gazebo2; print(ti
 
 def measure_import() -> float:
     """Return the best import time of some fresh processes [s]."""
-    runs = [subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True) for _ in range(IMPORTS)]
+    command, options = [sys.executable, "-c", IMPORT], {"capture_output": True, "text": True}
+    runs = [subprocess.run(command, check=True, timeout=60, **options) for _ in range(IMPORTS)]
     return min(float(run.stdout) for run in runs)
 
 

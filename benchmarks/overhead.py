@@ -129,7 +129,7 @@ def time_help() -> float:
     times = []
     for _ in range(5):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "gym_gazebo2.cli", "--help"], capture_output=True, check=True)
+        subprocess.run([sys.executable, "-m", "gym_gazebo2.cli", "--help"], capture_output=True, check=True, timeout=60)
         times.append(time.perf_counter() - start)
     return min(times)
 

@@ -6,10 +6,7 @@ import contextlib
 import dataclasses
 import os
 import select
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -20,13 +17,14 @@ from gym_gazebo2.gazebo.client import GazeboClient
 from gym_gazebo2.gazebo.serve import DISCOVERY, LOCALHOST, make_default, make_local, start_robot
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.robots import RobotSpec, make_robot
+from gym_gazebo2.signals import raise_on_signals
 
 __all__ = ["PROVIDERS", "SimConfig", "describe", "parse", "simulate"]
 
 MODE = tyro.conf.create_mutex_group(required=False)
-"""Of --lock-step and --real-time, one at most."""
-PATIENCE = 5.0
-"""Time that a gzserver has to end by itself [s]."""
+"""At most one of --lock-step and --real-time."""
+EXIT_TIMEOUT_S = 5.0
+"""Longest wait for the exit status of a gzserver that has closed its pipe [s]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,16 +32,16 @@ class SimConfig:
     """Serve a robot on the ROS 2 contract, until Ctrl-C.
 
     Attributes:
-        robot: Robot of the table: mara, scara or scara4.
-        provider: "mujoco", the embedded physics, needs only ROS 2; "gazebo" is a real gzserver.
-        real_time: Let time run by itself; without it, a command is a step (lock-step).
-        factor: In real time, how fast time runs; 0 is as fast as it can.
+        robot: Name of the robot: mara, scara or scara4.
+        provider: "mujoco" is the embedded physics and needs only ROS 2; "gazebo" is a gzserver.
+        real_time: Let time run by itself. Without this option, each command is one step (lock-step).
+        factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
         gui: Show the arm in a window.
-        namespace: ROS namespace; None is the robot's name.
-        domain: ROS domain; None takes ROS_DOMAIN_ID, or 0.
-        control_dt: Control period, in real time also the period of states [s].
-        physics_dt: Physics step [s]; None is the provider's own.
-        robot_only: Stand in for the robot (mujoco, in real time): commands and joint states, no placement, no reset.
+        namespace: ROS namespace. Default: the robot's name.
+        domain: ROS domain. Default: ROS_DOMAIN_ID, or 0.
+        control_dt: Control period; in real time also the period of joint states [s].
+        physics_dt: Physics step [s]. Default: the provider's.
+        robot_only: Replace a real robot (mujoco in real time only): commands and joint states, no placement, no reset.
     """
 
     robot: tyro.conf.Positional[str] = "mara"
@@ -67,58 +65,59 @@ class Arguments(SimConfig):
     """Serve a robot on the ROS 2 contract, until Ctrl-C.
 
     Attributes:
-        lock_step: Let time stand still between commands; so it is without --real-time, too.
+        lock_step: Let time stand still between commands. This is the default.
     """
 
     lock_step: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False
 
 
 def parse(args: Sequence[str]) -> SimConfig:
-    """Return what a command line asks for; a wrong one ends the program with status 2 and says why."""
+    """Return the configuration of a command line; invalid arguments end the program with status 2 and a message."""
     given = tyro.cli(Arguments, args=args, prog="gym-gazebo2 sim")
     return SimConfig(**{field.name: getattr(given, field.name) for field in dataclasses.fields(SimConfig)})
 
 
 def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
-    """Serve a robot until KeyboardInterrupt; SIGTERM ends it as cleanly, with exit status 143.
+    """Serve a robot until SIGINT (Ctrl-C), SIGTERM or SIGHUP; whatever ends it, nothing is left running.
 
-    Discovery is restricted to this machine unless ``ROS_AUTOMATIC_DISCOVERY_RANGE`` says otherwise.
+    Discovery is restricted to this machine unless ``ROS_AUTOMATIC_DISCOVERY_RANGE`` is set.
 
     Args:
-        config: What to serve, and how.
-        show: Called with what is served and how to connect, once it can be.
+        config: The robot, its provider and the mode.
+        show: Called once clients can connect, with a text that describes the topics and how to connect.
 
     Raises:
-        InvalidArgumentError: A value cannot work.
+        KeyboardInterrupt: A signal ended it; an ``Interrupted`` unless it was SIGINT.
+        InvalidArgumentError: A value is invalid.
         UnknownNameError: There is no such robot or provider.
         GazeboError: Gazebo is missing, or its plug-in cannot be built.
         BackendError: The gzserver does not start, or dies; the message quotes its log.
-        RenderError: A window is asked for and there is no display.
+        RenderError: A window is requested and there is no display.
     """
     from gym_gazebo2.ros import read_domain
 
     if config.provider not in PROVIDERS:
         raise UnknownNameError("provider", config.provider, PROVIDERS)
     if config.factor != 1.0 and not config.real_time:
-        raise InvalidArgumentError("factor", config.factor, "1 without --real-time: in lock-step time runs with the commands")
+        raise InvalidArgumentError("factor", config.factor, "1 without --real-time: in lock-step, commands advance time")
     if config.gui:
         check_display("without --gui")
     robot = make_robot(config.robot)
     config = dataclasses.replace(config, domain=read_domain() if config.domain is None else config.domain)
     os.environ.update(make_default())
-    with _ending_on_sigterm():
+    with raise_on_signals():
         PROVIDERS[config.provider](robot, config, lambda: show(describe(robot, config)))
 
 
 def describe(robot: RobotSpec, config: SimConfig) -> str:
-    """Return what is served and how to connect, for people."""
+    """Return a text that lists the topics and how to connect."""
     from gym_gazebo2.ros import Topics
 
     topics = Topics(config.namespace or robot.name)
     reach = os.environ.get(DISCOVERY, LOCALHOST)
     own = {DISCOVERY: reach, **{name: os.environ[name] for name in make_local() if name in os.environ}}
     discovery = " ".join(f"{name}={value}" for name, value in own.items())
-    mode = f"in real time, {config.factor:g} ×" if config.real_time else "in lock-step: a command is a step"
+    mode = f"in real time, {config.factor:g} ×" if config.real_time else "in lock-step: each command is one step"
     rows = [
         (topics.command, "trajectory_msgs/JointTrajectory", "commands"),
         (topics.state, "sensor_msgs/JointState", "states"),
@@ -148,7 +147,7 @@ def _make_arguments(robot: RobotSpec, config: SimConfig) -> str:
     return ", ".join(arguments)
 
 
-def _serve_mujoco(robot: RobotSpec, config: SimConfig, tell: Callable[[], None]) -> None:
+def _serve_mujoco(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], None]) -> None:
     from gym_gazebo2.provider import serve
 
     given: dict[str, Any] = {} if config.physics_dt is None else {"physics_dt": config.physics_dt}
@@ -160,45 +159,28 @@ def _serve_mujoco(robot: RobotSpec, config: SimConfig, tell: Callable[[], None])
         factor=config.factor if config.real_time else None,
         robot_only=config.robot_only,
         gui=config.gui,
-        on_ready=lambda graph: tell(),
+        on_ready=lambda graph: on_ready(),
         **given,
     )
 
 
-def _serve_gazebo(robot: RobotSpec, config: SimConfig, tell: Callable[[], None]) -> None:
+def _serve_gazebo(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], None]) -> None:
     if config.robot_only:
-        raise InvalidArgumentError("robot_only", True, "False with Gazebo; the provider mujoco can stand in for a robot")
+        raise InvalidArgumentError("robot_only", True, "False with Gazebo: only the provider mujoco can replace a robot")
     options: dict[str, Any] = {} if config.physics_dt is None else {"physics_dt": config.physics_dt}
     options |= {"namespace": config.namespace, "control_dt": config.control_dt, "gazebo_topics": config.gui}
     factor = config.factor if config.real_time else None
     with start_robot(robot, int(config.domain or 0), real_time_factor=factor, **options) as server:
         server.wait_ready()
         with contextlib.closing(GazeboClient(server)) if config.gui else contextlib.nullcontext():
-            tell()
+            on_ready()
             select.select([server], [], [])
-            server.process.wait(PATIENCE)
+            server.process.wait(EXIT_TIMEOUT_S)
             server.check_alive()
-
-
-@contextlib.contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise, so that everything is closed on the way out; signals come to the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 PROVIDERS: dict[str, Callable[[RobotSpec, SimConfig, Callable[[], None]], None]] = {
     "mujoco": _serve_mujoco,
     "gazebo": _serve_gazebo,
 }
-"""Serve until interrupted; the third argument is called once clients can connect."""
+"""Name of a provider → function that serves until it is interrupted; it calls its third argument once clients can connect."""

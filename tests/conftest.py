@@ -1,5 +1,7 @@
+import faulthandler
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,7 +12,16 @@ import pytest
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.robots import ROBOTS, make_robot
 
+from .processes import deadline, run_process
+
+# A script's background jobs inherit SIGINT as ignored. Tests send it to themselves and to what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).parents[1]
+DEADLINE = 600.0
+"""Time that a test has, with its fixtures [s]: twenty times what the longest takes on an idle machine."""
+LAST_DEADLINE = DEADLINE + 60.0
+"""Time after which a test that does not even end by an exception ends the whole process [s]."""
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +50,32 @@ def display():
     """A virtual display of its own, ended by its handle."""
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
-    os.close(writer)
-    with os.fdopen(reader) as numbers:
-        yield f":{int(numbers.readline())}"
-    server.terminate()
-    server.wait(timeout=10)
+    with run_process(command, pass_fds=[writer], stderr=subprocess.DEVNULL) as server, os.fdopen(reader) as numbers:
+        os.close(writer)
+        with deadline(server):
+            number = int(numbers.readline())
+        yield f":{number}"
+        server.terminate()
+        server.wait(timeout=10)
+
+
+def fail_late(signum, frame):
+    pytest.fail(f"The test was not done after {DEADLINE:g} s.")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Give every test a deadline: it fails where it waits, and its fixtures end what it started."""
+    if item.config.getoption("usepdb"):
+        return (yield)
+    signal.signal(signal.SIGALRM, fail_late)
+    signal.setitimer(signal.ITIMER_REAL, DEADLINE, DEADLINE)
+    faulthandler.dump_traceback_later(LAST_DEADLINE, exit=True)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -102,11 +102,11 @@ def compile_sources(folder: Path) -> None:
     for source in sorted([*out.rglob("*.c"), *out.rglob("*.cpp")]):
         objects.append(str(source.with_suffix(source.suffix + ".o")))
         compiler = ["g++", "-std=c++17"] if source.suffix == ".cpp" else ["gcc", "-std=gnu11"]
-        subprocess.run([*compiler, "-w", "-fPIC", *include, "-c", str(source), "-o", objects[-1]], check=True)
+        subprocess.run([*compiler, "-w", "-fPIC", *include, "-c", str(source), "-o", objects[-1]], check=True, timeout=300)
     module = out / f"{PACKAGE}_s__rosidl_typesupport_c{sysconfig.get_config_var('EXT_SUFFIX')}"
     library = prefix / "lib"
     flags = [f"-L{library}", f"-Wl,-rpath,{library}", *(f"-l{name}" for name in LIBRARIES)]
-    subprocess.run(["g++", "-shared", "-o", str(module), *objects, *flags], check=True)
+    subprocess.run(["g++", "-shared", "-o", str(module), *objects, *flags], check=True, timeout=300)
 
 
 if __name__ == "__main__":

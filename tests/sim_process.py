@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gym_gazebo2.gazebo.ports import Domain
 
+from .processes import TIMEOUT, read_until, run_process
+
 LOCAL = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-TIMEOUT = 60.0
 
 
 class Sim:
@@ -25,21 +25,12 @@ class Sim:
         shown: What it printed until it was ready.
     """
 
-    def __init__(self, *args: str, domain: int) -> None:
-        """Start it, and wait until it serves."""
-        os.environ.update(LOCAL)  # the client in this process
-        command = [sys.executable, "-m", "gym_gazebo2.cli", "sim", *args, "--domain", str(domain)]
-        self.domain, self.shown = domain, ""
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        late = threading.Timer(TIMEOUT, self.process.kill)
-        late.start()
-        for line in self.process.stdout or ():
-            self.shown += line
-            if line.startswith("Ctrl-C"):
-                break
-        late.cancel()
+    def __init__(self, process: subprocess.Popen[str], domain: int) -> None:
+        """Wait until a provider that was just started serves."""
+        self.process, self.domain = process, domain
+        self.shown = read_until(process, process.stdout, "Ctrl-C")
         if not self.shown:
-            raise RuntimeError(f"gym-gazebo2 sim did not start: {self.process.communicate()[1]}")
+            raise RuntimeError(f"gym-gazebo2 sim did not start: {process.communicate(timeout=TIMEOUT)[1]}")
 
     def end(self, signum: int = signal.SIGINT) -> tuple[int, str]:
         """End it, and return its exit status and what it wrote to standard error."""
@@ -49,16 +40,26 @@ class Sim:
 
 
 @contextlib.contextmanager
-def run_sim(*args: str) -> Iterator[Sim]:
-    """Run ``gym-gazebo2 sim`` with these arguments in a free domain, and end it."""
-    domain = Domain()
+def run_sim(*args: str, domain: int | None = None, before: Sequence[str] = ()) -> Iterator[Sim]:
+    """Run ``gym-gazebo2 sim``, and end it.
+
+    Args:
+        *args: Its arguments.
+        domain: ROS domain; None takes a free one.
+        before: Command that starts it, such as ``IN_BACKGROUND``.
+    """
+    os.environ.update(LOCAL)  # the client in this process
+    own = None if domain is not None else Domain()
+    number = str(domain if own is None else own.id)
+    command = [*before, sys.executable, "-m", "gym_gazebo2.cli", "sim", *args, "--domain", number]
     try:
-        sim = Sim(*args, domain=domain.id)
-        with sim.process:
+        with run_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            sim = Sim(process, int(number))
             try:
                 yield sim
             finally:
-                if sim.process.poll() is None:
+                if process.poll() is None:
                     sim.end()
     finally:
-        domain.release()
+        if own is not None:
+            own.release()

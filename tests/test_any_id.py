@@ -38,6 +38,11 @@ class Sized(gymnasium.Env[Any, Any]):
         return self.observation_space.sample(), 1.0, self.steps == self.length, False, {}
 
 
+def make_sized(**kwargs: Any) -> Sized:
+    """Its signature does not show its keywords."""
+    return Sized(**kwargs)
+
+
 OBSERVATIONS: dict[str, spaces.Space[Any]] = {
     "Flat-v0": spaces.Box(-1, 1, (3,)),
     "Image-v0": spaces.Box(0, 255, (40, 40, 3), np.uint8),
@@ -54,6 +59,9 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
         kwargs = {"observation_space": space, "action_space": spaces.Box(-1, 1, (2,))}
         spec = gymnasium.envs.registration.EnvSpec(name, Sized, max_episode_steps=5, kwargs=kwargs)
         monkeypatch.setitem(gymnasium.registry, name, spec)
+    kwargs = {"observation_space": spaces.Discrete(2), "action_space": spaces.Discrete(2)}
+    spec = gymnasium.envs.registration.EnvSpec("Open-v0", make_sized, max_episode_steps=5, kwargs=kwargs)
+    monkeypatch.setitem(gymnasium.registry, "Open-v0", spec)
 
 
 def make_config(path: Path, env: str, algo: str = "ppo", **kwargs: Any) -> TrainConfig:
@@ -140,6 +148,15 @@ def test_keywords_that_another_packages_id_does_not_take(
     with pytest.raises(error, match=message):
         train(make_config(tmp_path / "run", "CartPole-v1", **kwargs))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_constructor_that_hides_its_keywords_rejects_them_itself(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^Open-v0 rejects a keyword of \['colour'\]: .*unexpected keyword"):
+        train(make_config(tmp_path / "run", "Open-v0", env_kwargs={"colour": 1}))
+    run = train(make_config(tmp_path / "run", "Open-v0", env_kwargs={"length": 2}))
+    assert evaluate(run.path, EvaluateConfig(runs=2)).mean_length == 2
+    with pytest.raises(InvalidArgumentError, match="^Open-v0 rejects a keyword"):
+        evaluate(run.path, EvaluateConfig(runs=2, env_kwargs={"colour": 1}))
 
 
 def test_an_id_without_a_time_limit_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:

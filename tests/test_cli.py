@@ -1,11 +1,15 @@
+import contextlib
 import dataclasses
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import time
 from unittest.mock import Mock
 
+import psutil
 import pytest
 import torch
 
@@ -15,6 +19,9 @@ from gym_gazebo2.algos.settings.options import join_assignments
 from gym_gazebo2.cli import COMMANDS, load_command, main
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.registration import ENVIRONMENTS
+from gym_gazebo2.signals import ENDING
+
+from .processes import IN_BACKGROUND, deadline, read_until, run_process
 
 SHORT = ["--steps", "800", "--num-envs", "8", "--eval-runs", "2"]
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
@@ -169,40 +176,140 @@ def test_a_period_between_physics_steps_is_refused_by_names_of_what_takes_anothe
     assert "gym-gazebo2 sim: --physics-dt" in error
 
 
-def start_training(out, *words):
-    """Return a training's process, a group of its own as in a terminal, once it has shown its first evaluation."""
+@contextlib.contextmanager
+def start_training(out, *words, before=(), **options):
+    """Yield a training, a group of its own as in a terminal, once it has shown its first evaluation."""
     command = [sys.executable, "-m", "gym_gazebo2.cli", "train", "--env", "SCARA-v0", "--steps", "4000000", "--out", str(out)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
-    assert any("tool error" in line for line in process.stderr)
-    return process
+    options = {"stderr": subprocess.PIPE, "text": True, "env": environment, **options}
+    with run_process([*before, *command, *words], **options) as process:
+        shown = read_until(process, process.stderr, "tool error")
+        assert "tool error" in shown, shown
+        yield process
+
+
+RARELY = ("--checkpoint-seconds", "1e6", "--num-envs", "2", "--hyper", "batch_size=100")
+"""A checkpoint is written only when the training is asked to end."""
 
 
 @pytest.mark.parametrize("vec", ["batched", "subproc"])
-def test_ctrl_c_saves_and_the_run_resumes(tmp_path, vec):
-    few = ("--vec", vec, "--num-envs", "2", "--hyper", "batch_size=100")
-    process = start_training(tmp_path / "run", "--checkpoint-seconds", "1e6", *few)
-    os.killpg(process.pid, signal.SIGINT)
-    rest = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "finishing this iteration" in rest and "Traceback" not in rest
-    assert f"gym-gazebo2 resume {tmp_path / 'run'}" in rest
-    assert len(list((tmp_path / "run" / "checkpoints").glob("*.zip"))) == 1 and not list((tmp_path / "run").glob("**/.*"))
+@pytest.mark.parametrize("signum", ENDING)
+@pytest.mark.parametrize("before", [(), IN_BACKGROUND], ids=["terminal", "background"])
+def test_a_signal_saves_and_the_run_resumes(tmp_path, vec, signum, before):
+    """The signal reaches every process of the group, as from a terminal or a batch system."""
+    out = tmp_path / "run"
+    with start_training(out, *RARELY, "--vec", vec, before=before) as process:
+        workers = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signum)
+        rest = process.communicate(timeout=60)[1]
+        assert process.returncode == 128 + signum and "finishing this iteration" in rest and "Traceback" not in rest
+        assert (len(workers) > 2) == (vec == "subproc") and not psutil.wait_procs(workers, timeout=10)[1]
+    assert f"gym-gazebo2 resume {out}" in rest
+    assert len(list((out / "checkpoints").glob("*.zip"))) == 1 and not list(out.glob("**/.*"))
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
-    process = start_training(tmp_path / "run", "--num-envs", "1", "--hyper", "n_steps=1000000")
-    os.killpg(process.pid, signal.SIGINT)
-    assert any("finishing this iteration" in line for line in process.stderr)
-    os.killpg(process.pid, signal.SIGINT)
-    rest = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "Traceback" not in rest and "interrupted" in rest
-    assert rest.splitlines()[-1] == f"gym-gazebo2 train: interrupted. Go on with: gym-gazebo2 resume {tmp_path / 'run'}"
+    with start_training(tmp_path / "run", "--num-envs", "1", "--hyper", "n_steps=1000000") as process:
+        os.killpg(process.pid, signal.SIGTERM)
+        assert "SIGTERM: finishing this iteration" in read_until(process, process.stderr, "finishing this iteration")
+        os.killpg(process.pid, signal.SIGTERM)  # as timeout and make repeat it; it changes nothing
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in rest
+    said = f"gym-gazebo2 train: interrupted by SIGINT. Resume with: gym-gazebo2 resume {tmp_path / 'run'}"
+    assert rest.splitlines()[-1] == said
+
+
+def test_a_signal_twice_within_an_instant_is_one_request(tmp_path):
+    """``timeout`` sends SIGTERM to its command, and then to the group, where the command gets it again."""
+    out = tmp_path / "run"
+    words = ["--env", "SCARA-v0", "--steps", "4000000", "--out", str(out), *RARELY]
+    command = ["timeout", "15", sys.executable, "-m", "gym_gazebo2.cli", "train", *words]
+    with run_process(command, stderr=subprocess.PIPE, text=True) as process:
+        rest = process.communicate(timeout=90)[1]
+    assert process.returncode == 124 and "Traceback" not in rest and f"gym-gazebo2 resume {out}" in rest
+    assert len(list((out / "checkpoints").glob("*.zip"))) == 1
+
+
+def test_nohup_ignores_the_end_of_the_terminal(tmp_path):
+    with start_training(tmp_path / "run", *RARELY, before=("env", "--ignore-signal=HUP")) as process:
+        os.killpg(process.pid, signal.SIGHUP)
+        os.killpg(process.pid, signal.SIGTERM)
+        rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 143 and "SIGTERM: finishing" in rest
+
+
+def test_a_terminal_that_closes_saves(tmp_path):
+    """The kernel sends SIGHUP, and every write to the terminal fails from then on."""
+    ours, theirs = pty.openpty()
+    out = tmp_path / "run"
+    words = ["train", "--env", "SCARA-v0", "--steps", "4000000", "--out", str(out), *RARELY]
+    attach = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+    command = [sys.executable, "-c", attach, sys.executable, "-m", "gym_gazebo2.cli", *words]
+    with run_process(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        with deadline(process):
+            shown = b""
+            while b"steps/s" not in shown:
+                shown += os.read(ours, 65536)
+        os.close(ours)
+        assert process.wait(60) == 129
+    assert len(list((out / "checkpoints").glob("*.zip"))) == 1
+
+
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_training_without_standard_streams(tmp_path, redirect):
+    words = f"-m gym_gazebo2.cli train --env SCARA-v0 --steps 800 --num-envs 8 --eval-runs 2 --out {tmp_path / 'run'}"
+    with run_process(["bash", "-c", f"exec {sys.executable} {words} {redirect}"]) as process:
+        assert process.wait(60) == 0
+    assert RunFolder.open(tmp_path / "run").model.is_file()
+
+
+def test_a_pipe_that_nobody_reads_does_not_stop_a_training(tmp_path):
+    """Neither the training, which reports its progress there, nor SIGTERM."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    out = tmp_path / "run"
+    words = ["train", "--env", "SCARA-v0", "--steps", "4000000", "--out", str(out), *RARELY]
+    with run_process([sys.executable, "-m", "gym_gazebo2.cli", *words], stdout=writer, stderr=writer) as process:
+        os.close(writer)
+        end = time.monotonic() + 60
+        while not (out / "progress.csv").exists() or (out / "progress.csv").read_text().count("\n") < 5:
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60) == 143
+    os.close(reader)
+    assert len(list((out / "checkpoints").glob("*.zip"))) == 1
+
+
+@pytest.mark.parametrize("signum", ENDING)
+@pytest.mark.parametrize("before", [(), IN_BACKGROUND], ids=["terminal", "background"])
+def test_commands_that_work_end_on_a_signal(tmp_path, signum, before):
+    """An evaluation of many runs and a film of many steps: no traceback, nothing left running."""
+    out = tmp_path / "run"
+    assert main(["train", "--env", "SCARA-v0", "--out", str(out), *SHORT, "--progress", "quiet"]) == 0
+    film = ("play", str(out), "--steps", "1000000", "--record", str(tmp_path / "arm.gif"))
+    for words in (("evaluate", str(out), "--runs", "100000"), film):
+        command = [*before, sys.executable, "-X", "importtime", "-m", "gym_gazebo2.cli", *words]
+        with run_process(command, stderr=subprocess.PIPE, text=True) as process:
+            assert "mujoco" in read_until(process, process.stderr, "gym_gazebo2.backends.mujoco.backend")
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signum)
+            rest = process.communicate(timeout=60)[1]
+        assert process.returncode == 128 + signum, rest
+        assert "Traceback" not in rest and f"interrupted by {signum.name}." in rest.splitlines()[-1]
+        assert not psutil.wait_procs(children, timeout=10)[1]
 
 
 @pytest.mark.parametrize(("where", "is_made"), [("create", False), ("hold", True)])
 def test_an_interrupted_start_names_a_run_where_one_was_made(tmp_path, capsys, monkeypatch, where, is_made):
     monkeypatch.setattr(RunFolder, where, Mock(side_effect=KeyboardInterrupt))
     assert main(["train", "--env", "SCARA-v0", "--out", str(tmp_path / "run"), *SHORT]) == 130
-    said = f" Go on with: gym-gazebo2 resume {tmp_path / 'run'}" if is_made else ""
-    assert capsys.readouterr().err.splitlines()[-1] == f"gym-gazebo2 train: interrupted.{said}"
+    said = f" Resume with: gym-gazebo2 resume {tmp_path / 'run'}" if is_made else ""
+    assert capsys.readouterr().err.splitlines()[-1] == f"gym-gazebo2 train: interrupted by SIGINT.{said}"
     assert (tmp_path / "run").exists() == is_made

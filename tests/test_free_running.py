@@ -26,6 +26,7 @@ from gym_gazebo2.errors import BackendError, InvalidArgumentError, UsageError
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.ros import JointState, from_ns, to_ns
 
+from .processes import TIMEOUT, read_until, run_process
 from .ros_relay import Relay, change, delay, double, lose, relay, reorder
 from .sim_process import Sim, run_sim
 
@@ -327,11 +328,12 @@ try:
 finally:
     arm.close()
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as user:
-        assert user.stdout is not None and user.stderr is not None and user.stdout.readline() == "ready\n"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with run_process([sys.executable, "-c", script], **pipes, text=True) as user:
+        assert read_until(user, user.stdout, "ready") == "ready\n"
         wait_for(between, "command", 5)
         user.send_signal(signal.SIGINT)
-        error = user.stderr.read()
+        error = user.communicate(timeout=TIMEOUT)[1]
     assert "KeyboardInterrupt" in error and "RCLError" not in error
     check_held(between)
 

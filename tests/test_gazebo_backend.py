@@ -121,7 +121,7 @@ def test_a_server_killed_while_it_is_waited_for_is_noticed_at_once(backend, duri
     with pytest.raises(BackendError, match=r"(?s)by signal SIGKILL.*end of its log"):
         backend.step(state.q_setpoint) if during == "step" else backend.reset(ONE, state.q)
     assert time.monotonic() - started < 5.0
-    killer.join()
+    killer.join(10)
 
 
 def test_another_version_of_the_plug_in_is_refused(monkeypatch):

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import select
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,8 @@ from gym_gazebo2.gazebo.build import build_plugin, compute_key, find_plugin, is_
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.locate import Gazebo, find_gazebo
 from gym_gazebo2.gazebo.ros import Ros, find_ros
+
+from .processes import run_process
 
 
 @pytest.fixture
@@ -146,15 +147,15 @@ def test_a_killed_build_ends_and_the_next_removes_what_it_left(
     quick, started = source.read_text(), tmp_path / "started"
     (tmp_path / "wait").write_text(f"echo $$ > {started}.new && mv {started}.new {started} && exec sleep 60\n")
     source.write_text(f"{quick}add_custom_command(TARGET gym_gazebo2_plugin PRE_BUILD COMMAND sh {tmp_path}/wait)\n")
-    builder = subprocess.Popen([sys.executable, "-c", BUILD, str(tmp_path)])
-    deadline = time.monotonic() + 30.0
-    while not started.exists():
-        assert builder.poll() is None and time.monotonic() < deadline
-    handle = os.pidfd_open(int(started.read_text()))
-    plugins = find_plugin(gazebo, ros).parent.parent
-    [left] = plugins.iterdir()
-    builder.kill()
-    builder.wait(5)
+    with run_process([sys.executable, "-c", BUILD, str(tmp_path)]) as builder:
+        deadline = time.monotonic() + 30.0
+        while not started.exists():
+            assert builder.poll() is None and time.monotonic() < deadline
+        handle = os.pidfd_open(int(started.read_text()))
+        plugins = find_plugin(gazebo, ros).parent.parent
+        [left] = plugins.iterdir()
+        builder.kill()
+        builder.wait(5)
     assert select.select([handle], [], [], 5)[0], "what the build started goes on"
     os.close(handle)
     source.write_text(quick)

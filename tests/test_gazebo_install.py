@@ -151,10 +151,12 @@ def test_a_kept_package_that_is_not_the_locked_one_is_fetched_again(mirror: Mirr
 def run_cutting_mirror(whole: bytes) -> Iterator[str]:
     """Serve one file over HTTP, and cut the connection in the middle of the next."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
 
         def serve() -> None:
             for body in (whole, whole[:-1]):
                 connection, _ = listener.accept()
+                connection.settimeout(60)
                 connection.recv(4096)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(whole) + body)
                 if body is not whole:

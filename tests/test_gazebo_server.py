@@ -31,6 +31,7 @@ from gym_gazebo2.gazebo.server import PREFIX, GazeboServer, check_gazebo
 from gym_gazebo2.robots import make_robot
 
 from .gazebo_client import Client, start_server
+from .processes import run_process
 
 ROBOT = make_robot("scara")
 START = """
@@ -167,7 +168,7 @@ def test_a_thread_that_started_it_may_end(domain: int) -> None:
     servers: list[GazeboServer] = []
     thread = threading.Thread(target=lambda: servers.append(start_server(ROBOT, domain)))
     thread.start()
-    thread.join()
+    thread.join(60)
     with contextlib.closing(servers[0]) as server:
         client = Client(domain, ROBOT.name, ROBOT.joint_names)
         client.connect()
@@ -182,7 +183,8 @@ def test_a_forked_child_leaves_it_alone(domain: int) -> None:
         if child == 0:
             server.close()
             os._exit(0)
-        os.waitpid(child, 0)
+        assert wait_gone(child, 20)
+        os.waitpid(child, os.WNOHANG)
         server.check_alive()
 
 
@@ -236,12 +238,12 @@ def test_check_gives_up_at_its_deadline(tmp_path: Path) -> None:
 
 def test_the_checks_gzserver_ends_when_the_interpreter_is_killed(tmp_path: Path) -> None:
     put_gazebo(tmp_path, f"echo $$ > {tmp_path}/pid")
-    child = subprocess.Popen([sys.executable, "-c", CHECK, str(tmp_path / "gzserver")])
-    deadline = time.monotonic() + 20.0
-    while not (pid := (tmp_path / "pid").read_text().strip() if (tmp_path / "pid").exists() else ""):
-        assert child.poll() is None and time.monotonic() < deadline
-    child.kill()
-    child.wait(5)
+    with run_process([sys.executable, "-c", CHECK, str(tmp_path / "gzserver")]) as child:
+        deadline = time.monotonic() + 20.0
+        while not (pid := (tmp_path / "pid").read_text().strip() if (tmp_path / "pid").exists() else ""):
+            assert child.poll() is None and time.monotonic() < deadline
+        child.kill()
+        child.wait(5)
     assert wait_gone(int(pid), 5)
 
 

@@ -27,8 +27,10 @@ from gym_gazebo2.algos.table import make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 from gym_gazebo2.errors import RunError
+from gym_gazebo2.signals import ENDING, get_status
 
 from .conftest import ROOT
+from .processes import run_process
 
 KILLS = 20
 TINY = {"env": "SCARA-v0", "num_envs": 4, "max_episode_steps": 10, "steps": 2_000, "eval_every": 40, "eval_runs": 2,
@@ -63,10 +65,11 @@ class Trainer:
 def trainer(tmp_path):
     command = [sys.executable, "-m", "tests.forked_training", json.dumps(TINY)]
     with (tmp_path / "stderr").open("wb") as errors:
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
-    with process:
-        yield Trainer(process)
-        process.stdin.close()
+        options = {"cwd": ROOT, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors, "text": True}
+        with run_process(command, **options) as process:
+            yield Trainer(process)
+            process.stdin.close()
+            assert process.wait(120) == 0
 
 
 def wait_end(process, timeout):
@@ -186,32 +189,35 @@ def test_where_there_are_no_links_a_training_begins_all_the_same(tmp_path, monke
     assert [path.name for path in run.path.iterdir()] == ["config.json"]
 
 
-def press_ctrl_c_at(monkeypatch, steps):
+def raise_signal_at(monkeypatch, signum, steps):
     original = RunCallback._on_step
 
-    def press(self):
+    def step(self):
         if self.num_timesteps == steps:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signum)
         return original(self)
 
-    monkeypatch.setattr(RunCallback, "_on_step", press)
+    monkeypatch.setattr(RunCallback, "_on_step", step)
 
 
+@pytest.mark.parametrize("signum", ENDING)
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
 @pytest.mark.parametrize("steps", [100, 200])
-def test_ctrl_c_finishes_the_iteration_and_saves(tmp_path, monkeypatch, capfd, algo, steps):
+def test_a_signal_finishes_the_iteration_and_saves(tmp_path, monkeypatch, capfd, algo, steps, signum):
     """Between two evaluations, and at the end; what was done is not done again."""
+    handlers = [signal.getsignal(number) for number in ENDING]
     own = {"learning_starts": 40, "train_freq": 4} if algo == "sac" else TINY["hyperparameters"]
     given = {**TINY, "algo": algo, "hyperparameters": own, "steps": 200, "checkpoint_seconds": 1e9}
     whole = train(TrainConfig(**given, out=str(tmp_path / "whole")))
     with monkeypatch.context() as patch:
-        press_ctrl_c_at(patch, steps)
-        with pytest.raises(KeyboardInterrupt):
+        raise_signal_at(patch, signum, steps)
+        with pytest.raises(KeyboardInterrupt) as ended:
             train(TrainConfig(**given, out=str(tmp_path / "run")))
-    assert f"once more ends at once. Then: gym-gazebo2 resume {tmp_path / 'run'}" in capfd.readouterr().err
+    assert get_status(ended.value) == 128 + signum
+    assert f"Press Ctrl-C to end at once. Resume with: gym-gazebo2 resume {tmp_path / 'run'}" in capfd.readouterr().err
     saved = [int(path.stem) for path in (tmp_path / "run" / "checkpoints").glob("*.zip")]
     assert saved == ([] if steps == 200 else [120 if algo == "ppo" else 112])
     run = resume(tmp_path / "run")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert [signal.getsignal(number) for number in ENDING] == handlers
     weights = read_model_file(run.model).weights
     assert all(torch.equal(weights[name], expected) for name, expected in read_model_file(whole.model).weights.items())

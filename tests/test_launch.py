@@ -173,9 +173,8 @@ def test_colcon_builds_and_installs_the_package(options: tuple[str, ...], tmp_pa
 
 def copy_source(target: Path) -> Path:
     """Copy what git tracks, symbolic links as such: a build must not write into the working tree."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_symlink() or (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

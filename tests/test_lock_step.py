@@ -8,7 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
@@ -149,7 +149,7 @@ def test_a_second_client_is_noticed(steps: int, between: Relay, arm: Any, sim: S
 def test_a_second_provider_is_noticed() -> None:
     with ExitStack() as stack:
         sim = stack.enter_context(run_sim("mara"))
-        stack.enter_context(start("mara", "--physics-dt", "0.001", domain=sim.domain))
+        stack.enter_context(run_sim("mara", "--physics-dt", "0.001", domain=sim.domain))
         arm = stack.enter_context(closing(make_backend("ros2", MARA, domain_id=sim.domain)))
         link = arm._link
         assert link.graph.wait(lambda: link._commands.get_subscription_count() == 2, 10.0)
@@ -186,7 +186,7 @@ def test_two_robots_in_one_domain() -> None:
     scara = make_robot("scara")
     with ExitStack() as stack:
         sim = stack.enter_context(run_sim("mara"))
-        stack.enter_context(start("scara", domain=sim.domain))
+        stack.enter_context(run_sim("scara", domain=sim.domain))
         one = stack.enter_context(closing(make_backend("ros2", MARA, domain_id=sim.domain)))
         two = stack.enter_context(closing(make_backend("ros2", scara, domain_id=sim.domain)))
         for arm in (one, two):
@@ -194,18 +194,6 @@ def test_two_robots_in_one_domain() -> None:
         for k in range(1, 6):
             assert one.step(one._setpoint).time[0] == k * PERIOD
             assert two.step(two._setpoint).time[0] == k * PERIOD
-
-
-@contextmanager
-def start(*args: str, domain: int) -> Iterator[Sim]:
-    """Run a provider in a given domain, and end it."""
-    sim = Sim(*args, domain=domain)
-    with sim.process:
-        try:
-            yield sim
-        finally:
-            if sim.process.poll() is None:
-                sim.end()
 
 
 @pytest.fixture
@@ -219,19 +207,19 @@ def test_a_provider_that_starts_after_its_client(domain: int) -> None:
     with concurrent.futures.ThreadPoolExecutor() as pool:
         waiting = pool.submit(make_backend, "ros2", MARA, domain_id=domain, timeout=60.0)
         assert not concurrent.futures.wait([waiting], timeout=0.5).done, "there is no provider yet"
-        with start("mara", domain=domain), closing(waiting.result(60)) as arm:
+        with run_sim("mara", domain=domain), closing(waiting.result(60)) as arm:
             arm.reset(ONE, MARA.home[None])
             assert arm.step(arm._setpoint).time[0] == PERIOD
 
 
 def test_a_provider_that_is_started_anew_under_its_client(domain: int) -> None:
     with ExitStack() as stack:
-        with start("mara", domain=domain) as first:
+        with run_sim("mara", domain=domain) as first:
             arm = stack.enter_context(closing(make_backend("ros2", MARA, domain_id=domain, timeout=30.0)))
             arm.reset(ONE, np.full((1, 6), 0.5))
             arm.step(arm._setpoint)
             first.end(signal.SIGKILL)
-        with start("mara", domain=domain):
+        with run_sim("mara", domain=domain):
             with pytest.raises(BackendError, match=r"was started anew.*Call reset\(\)"):
                 arm.step(arm._setpoint)
             assert arm.reset(ONE, MARA.home[None]).time[0] == 0

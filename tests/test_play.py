@@ -20,6 +20,8 @@ from gym_gazebo2.algos.play.keyboard import Sliders, split_keys
 from gym_gazebo2.algos.play.player import PlayConfig, play
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RenderError, RunError, UnknownNameError, UsageError
 
+from .processes import run_process
+
 SMALL = {"n_steps": 10, "batch_size": 20, "n_epochs": 1}
 RIGHT, LEFT, UP, DOWN = b"\x1b[C", b"\x1b[D", b"\x1b[A", b"\x1b[B"
 
@@ -108,9 +110,8 @@ def test_sliders_from_a_terminal_move_the_arm_and_end_when_asked(tmp_path: Path)
         f"played = play('SCARA-v0', PlayConfig(policy='sliders', record={record!r}))\n"
         "print('\\nplayed', len(played), played[-1].steps)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    pipes = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with run_process([sys.executable, "-c", code], **pipes) as process:
         os.close(theirs)
         read_until(process, b"motor1: [+0.0]")
         os.write(ours, RIGHT)
@@ -129,7 +130,6 @@ def read_until(process: subprocess.Popen[bytes], wanted: bytes) -> None:
         ready, _, _ = select.select([process.stderr], [], [], max(0.0, deadline - time.monotonic()))
         part = os.read(process.stderr.fileno(), 65536) if ready else b""
         if not part:
-            process.kill()
             raise AssertionError(f"{wanted!r} never came: {seen[-500:]!r}")
         seen += part
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import gymnasium as gym
@@ -20,6 +21,7 @@ from gym_gazebo2.robots import make_robot
 
 from .conftest import ROOT
 from .gazebo_client import Client, get_q
+from .processes import read_until, run_process
 from .sim_process import Sim, run_sim
 
 DEPLOY = ROOT / "examples" / "deploy_to_robot.py"
@@ -49,10 +51,13 @@ def observer(robot: Sim) -> Iterator[Client]:
     client.close()
 
 
-def deploy(run: Path, robot: Sim, *args: str) -> subprocess.Popen[str]:
+@contextmanager
+def deploy(run: Path, robot: Sim, *args: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, str(DEPLOY), str(run), "--stale-after", "5", "--reset-speed", "1", *args]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ROS_DOMAIN_ID": str(robot.domain)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    with run_process(command, **options) as process:
+        yield process
 
 
 def test_the_id_is_the_robot(robot: Sim) -> None:
@@ -68,8 +73,8 @@ def test_the_id_is_the_robot(robot: Sim) -> None:
 
 
 def test_a_policy_runs_on_the_robot_and_the_arm_stays_at_its_end(run: Path, robot: Sim, observer: Client) -> None:
-    done = deploy(run, robot, "--steps", "30")
-    output, error = done.communicate(timeout=120)
+    with deploy(run, robot, "--steps", "30") as done:
+        output, error = done.communicate(timeout=120)
     assert done.returncode == 0, error
     assert "Going home" in output and "mm after" in output
     observer.states.clear()
@@ -79,22 +84,19 @@ def test_a_policy_runs_on_the_robot_and_the_arm_stays_at_its_end(run: Path, robo
 
 
 def test_a_speed_that_cannot_be_ends_in_a_sentence(run: Path, robot: Sim) -> None:
-    done = deploy(run, robot, "--reset-speed", "7")
-    error = done.communicate(timeout=60)[1]
+    with deploy(run, robot, "--reset-speed", "7") as done:
+        error = done.communicate(timeout=60)[1]
     assert done.returncode == 1 and error.startswith("reset_speed is 7.0, expected") and error.count("\n") == 1
 
 
 def test_ctrl_c_ends_in_a_hold(run: Path, robot: Sim, observer: Client) -> None:
     with deploy(run, robot, "--steps", "100000") as process:
-        assert process.stdout is not None and process.stderr is not None
-        for line in process.stdout:
-            if line.startswith("Running"):
-                break
+        assert "Running" in read_until(process, process.stdout, "Running")
         observer.states.clear()
         assert observer.spin_until(lambda: len(observer.states) > 10)
         process.send_signal(signal.SIGINT)
-        error = process.stderr.read()
-        assert process.wait(30) == 1 and "the arm holds" in error and "Traceback" not in error
+        error = process.communicate(timeout=30)[1]
+        assert process.returncode == 1 and "the arm holds" in error and "Traceback" not in error
     observer.states.clear()
     assert observer.spin_until(lambda: len(observer.states) > 20)
     assert np.ptp([get_q(state) for state in observer.states], axis=0).max() < 0.02

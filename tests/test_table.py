@@ -272,7 +272,7 @@ def test_a_checkpoint_of_another_algorithm_says_so(tmp_path, monkeypatch):
         path.unlink()
     for path in (tmp_path / "a2c" / "checkpoints").glob("*.zip"):
         (target / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(RunError, match=r"^The checkpoint \S+ is one of A2C, expected one of TRPO"):
+    with pytest.raises(RunError, match=r"^The checkpoint \S+ is of A2C, but config.json says TRPO"):
         resume(tmp_path / "trpo")
 
 

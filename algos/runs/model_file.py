@@ -28,7 +28,7 @@ from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs
 from gym_gazebo2.algos.table import make_model, wrap_actions
-from gym_gazebo2.algos.vec_env import make_vec_env, normalize
+from gym_gazebo2.algos.vec_env import has_batched_form, make_vec_env, normalize
 from gym_gazebo2.errors import RunError, UnknownEnvError
 
 __all__ = ["ModelFile", "read_arrays", "read_model_file", "read_tensors", "save_model", "write_arrays", "write_tensors"]
@@ -78,7 +78,7 @@ class ModelFile:
             RunError: The weights do not fit the environment id.
         """
         config = self.config
-        vec: Vectorization = "batched" if config.vec == "batched" else "dummy"  # which needs no other processes
+        vec: Vectorization = "batched" if has_batched_form(config.env) else "dummy"  # neither starts a process
         env = wrap_actions(config.algo, make_vec_env(config.env, config.num_envs, vec=vec, **self.idle_kwargs))
         with contextlib.closing(env):
             model = make_model(config.algo, env, config.hyperparameters, config.seed)

@@ -123,15 +123,16 @@ def change_env_kwargs(kwargs: Mapping[str, Any], changes: Mapping[str, Any]) -> 
 
 
 @contextlib.contextmanager
-def naming_env_kwargs(env_id: str, kwargs: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield keywords to make an environment with; refuse one that its constructor turns out not to take.
+def naming_env_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> Iterator[None]:
+    """Report a keyword that an environment's constructor rejects only when it is called.
 
     Raises:
         InvalidArgumentError: A constructor with ``**kwargs`` rejects a keyword. Other errors pass.
     """
     try:
-        yield kwargs
+        yield
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        raise InvalidArgumentError("env_kwargs", kwargs, sentence=f"{env_id} rejects a keyword: {error}.") from error
+        sentence = f"{env_id} rejects a keyword of {sorted(kwargs)}: {error}."
+        raise InvalidArgumentError("env_kwargs", dict(kwargs), sentence=sentence) from error

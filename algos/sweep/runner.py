@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import os
-import signal
 import statistics
 import sys
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +23,13 @@ from gym_gazebo2.algos.settings.options import EnvKwargs
 from gym_gazebo2.algos.settings.values import nest
 from gym_gazebo2.algos.sweep.results import check_stored, read_evaluation
 from gym_gazebo2.algos.sweep.search import Search, make_grid, parse_grid, parse_range
+from gym_gazebo2.algos.sweep.workers import WorkerKilledError, call_each
 from gym_gazebo2.algos.table import check_hyperparameters
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import BackendError, GymGazebo2Error, InvalidArgumentError, MissingDependencyError, RunError
+from gym_gazebo2.output import BestEffortStream
+from gym_gazebo2.signals import raise_on_signals
 from gym_gazebo2.tasks import Measure
 
 __all__ = ["Point", "SweepConfig", "sweep"]
@@ -49,8 +49,8 @@ class SweepConfig:
         env: Environment ids.
         algo: Algorithms.
         seeds: Seeds.
-        hyper: Grid of hyperparameters, each NAME=VALUE,VALUE, such as policy_kwargs.net_arch=[64,64],[128]. Also written as
-            --hyper.NAME VALUE,VALUE.
+        hyper: Grid of hyperparameters, each NAME=VALUE,VALUE, such as policy_kwargs.net_arch=[64,64],[128]; or
+            written as --hyper.NAME VALUE,VALUE.
         search: Ranges that Optuna searches, each NAME=KIND:LOW..HIGH (float, log, int) or NAME=choice:A,B.
         trials: Points that Optuna tries for every id and algorithm.
         steps: Environment steps of a training; None: the preset's.
@@ -120,17 +120,13 @@ def sweep(config: SweepConfig) -> list[RunFolder]:
             fails.
         MissingDependencyError: The sweep is a search, and Optuna is not installed.
     """
-    jobs = config.jobs or len(os.sched_getaffinity(0))
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker)
-    try:
+    with raise_on_signals():
         if config.search:
-            points = [point for env in config.env for algo in config.algo for point in _search(pool, config, env, algo)]
+            points = [point for env in config.env for algo in config.algo for point in _search(config, env, algo)]
         else:
             points = list(list_points(config))
-            _, failed = _run_all(pool, config, points)
+            _, failed = _run_all(config, points)
             _check_none(failed, len(points))
-    finally:
-        pool.shutdown(cancel_futures=True)
     return [RunFolder.open(point.folder) for point in points]
 
 
@@ -165,7 +161,7 @@ def _check_points(config: SweepConfig) -> None:
         check_hyperparameters(algo, resolve(trainings[0]).hyperparameters)  # the others differ by the seed alone
 
 
-def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str) -> list[Point]:
+def _search(config: SweepConfig, env: str, algo: str) -> list[Point]:
     """Run the trials of a search, each with every seed. The value of a trial is the median over its seeds."""
     ranges = dict(map(parse_range, config.search))
     search = Search(_get_folder(config, env, algo) / "optuna.log", ranges, config.seeds[0])
@@ -175,19 +171,19 @@ def _search(pool: ProcessPoolExecutor, config: SweepConfig, env: str, algo: str)
     while len(search.get_tried()) < config.trials:
         number, values = next(iter(search.get_open()), None) or search.ask()
         points = list(_seed(config, env, algo, {**fixed, **values}, f"trial{number}"))
-        search.tell(number, _measure(pool, config, points))
+        search.tell(number, _measure(config, points))
     tried = search.get_done()
     if not tried:
         folder = _get_folder(config, env, algo)
         raise RunError(f"All of the {config.trials} trials in {folder} failed. Choose other ranges, and another --out.")
     number, values, score = search.get_best()
-    _say(f"{env} {algo}: the best of {config.trials} trials is number {number}, {_show_score(env, score)}, with {values}")
+    _print(f"{env} {algo}: the best of {config.trials} trials is number {number}, {_show_score(env, score)}, with {values}")
     return [p for number, values in tried for p in _seed(config, env, algo, {**fixed, **values}, f"trial{number}")]
 
 
-def _measure(pool: ProcessPoolExecutor, config: SweepConfig, points: Sequence[Point]) -> float | None:
+def _measure(config: SweepConfig, points: Sequence[Point]) -> float | None:
     """Return the median score of a trial's seeds, less is better; None if its hyperparameters make one fail."""
-    results, failed = _run_all(pool, config, points)
+    results, failed = _run_all(config, points)
     if any(isinstance(error, EXTERNAL_ERRORS) for error in failed.values()):
         _check_none(failed, len(points))
     return None if failed else statistics.median(map(_score, results))
@@ -207,33 +203,39 @@ def _show_score(env: str, score: float) -> str:
     return f"{measure.label} {value:.3f} {measure.unit}".rstrip()
 
 
-def _run_all(
-    pool: ProcessPoolExecutor, config: SweepConfig, points: Iterable[Point]
-) -> tuple[list[Evaluation], dict[Path, Exception]]:
+def _run_all(config: SweepConfig, points: Sequence[Point]) -> tuple[list[Evaluation], dict[Path, Exception]]:
     """Train and evaluate in parallel; return the results, and folder → error of each training that failed."""
-    points = list(points)
     for point in points:
         check_stored(point.folder, make_training(point, config))
-    waiting: dict[Future[Evaluation], Point] = {pool.submit(_work, point, config): point for point in points}
-    results: list[Evaluation] = []
+    stored = {point.folder: _read_result(point, config) for point in points}
+    results = [result for result in stored.values() if result is not None]
     failed: dict[Path, Exception] = {}
-    total = len(waiting)
-    while waiting:
-        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-            point = waiting.pop(future)
-            try:
-                results.append(future.result())
-            except BrokenProcessPool as error:
-                raise RunError(
-                    f"The process of a training was killed, as where memory runs out; {len(results)} of {total} are done. "
-                    "Give the same command again to go on, with fewer --jobs where memory is short."
-                ) from error
-            except Exception as error:  # a training that fails is reported with its folder, and stops no other one
-                failed[point.folder] = error
-                _say(_describe(point.folder, error))
-            else:
-                _say(f"{total - len(waiting)}/{total}  {point.folder}  {_show_score(point.env, _score(results[-1]))}")
+    missing = [point for point in points if stored[point.folder] is None]
+    jobs = config.jobs or len(os.sched_getaffinity(0))
+    try:
+        with contextlib.closing(call_each(functools.partial(run_point, config=config), missing, jobs)) as outcomes:
+            for point, outcome in outcomes:
+                if isinstance(outcome, Exception):  # reported with its folder; the other trainings go on
+                    failed[point.folder] = outcome
+                    _print(_describe(point.folder, outcome))
+                else:
+                    results.append(outcome)
+                    done = len(results) + len(failed)
+                    _print(f"{done}/{len(points)}  {point.folder}  {_show_score(point.env, _score(outcome))}")
+    except WorkerKilledError as error:
+        raise RunError(
+            f"The process of a training was killed, as happens when memory runs out; {len(results)} of {len(points)} are done. "
+            "Run the same command again to continue, with fewer --jobs if memory is short."
+        ) from error
     return results, failed
+
+
+def _read_result(point: Point, config: SweepConfig) -> Evaluation | None:
+    """Return the evaluation of a training that has ended, if it was evaluated."""
+    if not (point.folder / "config.json").is_file():
+        return None
+    run = RunFolder.open(point.folder)
+    return read_evaluation(run, config.runs) if run.model.is_file() else None
 
 
 def _check_none(failed: Mapping[Path, Exception], total: int) -> None:
@@ -241,7 +243,7 @@ def _check_none(failed: Mapping[Path, Exception], total: int) -> None:
         failures = " ".join(_describe(folder, error) for folder, error in failed.items())
         may_pass = any(isinstance(error, EXTERNAL_ERRORS) for error in failed.values())
         advice = (
-            "Give the same command again to go on." if may_pass else "What is done is kept; change or leave out what fails."
+            "Run the same command again to continue." if may_pass else "What is done is kept; change or leave out what fails."
         )
         raise RunError(f"{len(failed)} of {total} trainings failed. {advice} {failures}") from next(iter(failed.values()))
 
@@ -249,42 +251,6 @@ def _check_none(failed: Mapping[Path, Exception], total: int) -> None:
 def _describe(folder: Path, error: Exception) -> str:
     kind = "" if isinstance(error, GymGazebo2Error) else f"{type(error).__name__}: "
     return f"{folder}: {kind}{error}"
-
-
-INTERRUPTED = threading.Event()
-"""In a worker: Ctrl-C has ended a training, and what still waits for this worker must not begin."""
-
-
-def _begin_worker() -> None:
-    """Tie the worker to the sweep, and let Ctrl-C, which the terminal sends to all, pass it by while it has nothing to do."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _ignore_ctrl_c()
-
-
-def _end_with_parent() -> None:
-    """End this process with the sweep's, however that ends; a training goes on from its checkpoint."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _ignore_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _work(point: Point, config: SweepConfig) -> Evaluation:
-    """Run one point in a worker; Ctrl-C is the training's affair, and the worker's last."""
-    if INTERRUPTED.is_set():
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return run_point(point, config)
-    except KeyboardInterrupt:
-        INTERRUPTED.set()
-        raise
-    finally:
-        _ignore_ctrl_c()
 
 
 def run_point(point: Point, config: SweepConfig) -> Evaluation:
@@ -309,5 +275,5 @@ def make_training(point: Point, config: SweepConfig) -> TrainConfig:
     )
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _print(line: str) -> None:
+    print(line, file=BestEffortStream(sys.stderr))

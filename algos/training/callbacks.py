@@ -98,7 +98,7 @@ class RunCallback(BaseCallback):
             eval_env: Environments for evaluations, wrapped like the training's.
             num_eval_steps: Steps of an evaluation's episodes.
             episodes: Where the training's episodes go.
-            interrupt: Whether a person wants it to end.
+            interrupt: Whether a signal asked the training to end.
         """
         super().__init__()
         self.run, self.config, self.state = run, config, state
@@ -129,14 +129,14 @@ class RunCallback(BaseCallback):
         """Between two iterations: evaluate, then write the checkpoint, so that a resumed run does not repeat it.
 
         Raises:
-            KeyboardInterrupt: A person wants an end; the checkpoint is written.
+            KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; the checkpoint is written.
         """
         self.update_wall()
         if isinstance(self.model, OnPolicyAlgorithm):
             self._check_parameters()
-        if self._interrupt.is_asked:
+        if self._interrupt.is_requested:
             self.write_checkpoint()
-            raise KeyboardInterrupt
+            self._interrupt.raise_if_requested()
         if self.num_timesteps >= self.state.next_eval:
             self.evaluate()
             self.state.next_eval = self.num_timesteps + self.config.eval_every

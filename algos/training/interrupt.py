@@ -1,59 +1,87 @@
-"""Ctrl-C in a training: the first finishes the iteration and saves, the second ends at once."""
+"""A training that is asked to end finishes its iteration, saves, and reports how to resume it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-__all__ = ["Interrupt", "naming_the_run"]
+from gym_gazebo2.signals import handle_signals, make_interrupt
+
+__all__ = ["Interrupt", "report_resume_command"]
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed.
+    """Notes the first SIGINT (Ctrl-C), SIGTERM or SIGHUP, for the training to end at the next iteration.
+
+    A Ctrl-C after it ends the training at once. Further SIGTERM and SIGHUP change nothing: ``timeout``, ``make`` and batch
+    systems send them twice within milliseconds, and follow them by SIGKILL where the time is over.
 
     Attributes:
-        is_asked: It was, once.
+        signum: The signal that came first; None before.
     """
 
     def __init__(self, run: Path) -> None:
-        """Nothing was pressed yet.
+        """Start without a request.
 
         Args:
-            run: The run's folder, for what is said.
+            run: The run's folder, for the message.
         """
-        self.is_asked, self._run = False, run
+        self.signum: int | None = None
+        self._run = run
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether the training shall end."""
+        return self.signum is not None
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the first Ctrl-C as a wish, where it would raise: in the main thread, and a program without a handler."""
-        is_main = threading.current_thread() is threading.main_thread()
-        if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            yield
-            return
-        signal.signal(signal.SIGINT, self._ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+    def noting_signals(self) -> Iterator[None]:
+        """Note signals instead of letting them end the process; handlers of the user's program stay."""
+        before = signal.getsignal(signal.SIGINT)
 
-    def _ask(self, signum: int, frame: FrameType | None) -> None:
-        self.is_asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        text = f"\nCtrl-C: finishing this iteration and saving; once more ends at once. Then: gym-gazebo2 resume {self._run}\n"
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())  # print may stand in the midst of printing
+        def note(signum: int, frame: FrameType | None) -> None:
+            if self.signum is None:
+                self.signum = signum
+                signal.signal(signal.SIGINT, before)
+                self._announce(signum)
+
+        with handle_signals(note):
+            yield
+
+    def raise_if_requested(self) -> None:
+        """Raise where the training shall end.
+
+        Raises:
+            KeyboardInterrupt: A signal came; an ``Interrupted`` unless it was SIGINT.
+        """
+        if self.signum is not None:
+            raise make_interrupt(self.signum)
+
+    def _announce(self, signum: int) -> None:
+        name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
+        text = (
+            f"\n{name}: finishing this iteration and saving. Press Ctrl-C to end at once. "
+            f"Resume with: gym-gazebo2 resume {self._run}\n"
+        )
+        # A handler may interrupt a print, so it cannot print. Nor may it block or raise, or nothing would be saved: the
+        # terminal may be closed (SIGHUP), and nobody may read the pipe.
+        with contextlib.suppress(OSError, ValueError):
+            descriptor = sys.__stderr__.fileno() if sys.__stderr__ else 2
+            if select.select([], [descriptor], [], 0.0)[1]:
+                os.write(descriptor, text.encode())
 
 
 @contextlib.contextmanager
-def naming_the_run(run: Path) -> Iterator[None]:
-    """Let a KeyboardInterrupt say how the run in this folder goes on."""
+def report_resume_command(run: Path) -> Iterator[None]:
+    """Add the command that resumes the run in this folder to a KeyboardInterrupt."""
     try:
         yield
     except KeyboardInterrupt as error:
-        error.args = (f"Go on with: gym-gazebo2 resume {run}",)
+        error.args = (f"Resume with: gym-gazebo2 resume {run}",)
         raise

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gym_gazebo2.algos.choices import ProgressMode
+from gym_gazebo2.output import BestEffortStream
 
 __all__ = ["Meter", "Progress", "Status", "format_status", "make_progress"]
 
@@ -94,7 +95,7 @@ class PlainProgress(QuietProgress):
         """Print the status where it is time to."""
         if is_milestone or time.monotonic() >= self._due:
             self._due = time.monotonic() + LINE_SECONDS
-            print(format_status(status), file=sys.stderr, flush=True)
+            print(format_status(status), file=BestEffortStream(sys.stderr))
 
 
 class RichProgress:
@@ -103,7 +104,8 @@ class RichProgress:
     def __init__(self) -> None:
         """Prepare the display; ``start`` opens it."""
         self._status: Status | None = None
-        self._live = Live(console=Console(stderr=True), get_renderable=self._render, refresh_per_second=4)
+        console = Console(file=BestEffortStream(sys.stderr))  # type: ignore[arg-type]
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
     def start(self) -> None:
         """Open the display."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
-import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, UnknownNameError
+from gym_gazebo2.output import BestEffortStream, flush_streams, open_missing_streams
+from gym_gazebo2.signals import get_status, raise_on_signals
 
 __all__ = ["COMMANDS", "Row", "load_command", "main"]
 
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+DONE, FAILED, MISUSED = 0, 1, 2
 PROGRAM = "gym-gazebo2"
 
 
@@ -29,30 +31,33 @@ class Row:
         group: The heading that it stands under.
         path: "module:class" of its ``Command``.
         text: What it does, in a line.
-        hint: Said when Ctrl-C ends it; without one, what the interruption itself says.
+        hint: Printed when a signal ends it; without one, the message of the KeyboardInterrupt.
+        is_server: It serves until a signal ends it, so that end is a success: status 0. ``ros2 launch`` reports any other
+            status as a process that has died.
     """
 
     group: str
     path: str
     text: str
     hint: str = ""
+    is_server: bool = False
 
 
-AGAIN = "Give the same command again to go on."
+SAME_COMMAND = "Run the same command again to continue."
 
 COMMANDS: dict[str, Row] = {
     "train": Row("learn", "training:Train", "train an algorithm on an environment id"),
     "resume": Row("learn", "training:Resume", "continue an interrupted training"),
-    "sweep": Row("learn", "training:Sweep", "train many: ids, algorithms, seeds, hyperparameters", AGAIN),
-    "evaluate": Row("look", "inspecting:Evaluate", "measure how near a trained arm comes to its goal"),
-    "report": Row("look", "inspecting:Report", "write the report of a run, one page"),
-    "compare": Row("look", "inspecting:Compare", "put several runs on one page, with median and spread"),
-    "play": Row("look", "inspecting:Play", "watch or record an arm"),
-    "export": Row("look", "inspecting:Export", "write a policy as ONNX or TorchScript"),
-    "envs": Row("look", "inspecting:Envs", "list the environment ids, with their spaces, rewards and goals"),
-    "sim": Row("ROS 2", "simulating:Sim", "serve a robot over ROS 2, in lock-step or in real time"),
-    "doctor": Row("ROS 2", "doctor:Doctor", "say what is here, what is missing, and the command that mends it"),
-    "install-gazebo": Row("ROS 2", "simulating:InstallGazebo", "install Gazebo 11 without root, where the system has none"),
+    "sweep": Row("learn", "training:Sweep", "train many: ids, algorithms, seeds, hyperparameters", SAME_COMMAND),
+    "evaluate": Row("inspect", "inspecting:Evaluate", "measure how near a trained arm comes to its goal"),
+    "report": Row("inspect", "inspecting:Report", "write the report of a run, one page"),
+    "compare": Row("inspect", "inspecting:Compare", "put several runs on one page, with median and spread"),
+    "play": Row("inspect", "inspecting:Play", "watch or record an arm"),
+    "export": Row("inspect", "inspecting:Export", "write a policy as ONNX or TorchScript"),
+    "envs": Row("inspect", "inspecting:Envs", "list the environment ids, with their spaces, rewards and goals"),
+    "sim": Row("ROS 2", "simulating:Sim", "serve a robot over ROS 2, in lock-step or in real time", is_server=True),
+    "doctor": Row("ROS 2", "doctor:Doctor", "check the installation, and print the command that mends each fault"),
+    "install-gazebo": Row("ROS 2", "simulating:InstallGazebo", "install Gazebo 11 without root, unless the system has it"),
     "gz-sim": Row("ROS 2", "simulating:GzSim", "write description, controllers and world for Gazebo Sim (gz-sim)"),
     "completion": Row("shell", "completion:Completion", "print a script that completes these commands in your shell"),
 }
@@ -65,28 +70,47 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Arguments; None takes those of the process.
 
     Returns:
-        Exit status: 0 done, 1 failed, 2 misused, 130 interrupted.
+        Exit status: 0 done, 1 failed, 2 misused; ended by a signal 128 plus its number: 130 for SIGINT (Ctrl-C), 143 for
+        SIGTERM, 129 for SIGHUP. A server that a signal ends returns 0.
     """
     name, *rest = list(sys.argv[1:] if args is None else args) or ["--help"]
+    open_missing_streams()
+    errors = BestEffortStream(sys.stderr)  # type: ignore[arg-type]
+    try:
+        with raise_on_signals():
+            status = _run(name, rest)
+    except GymGazebo2Error as error:
+        print(f"{PROGRAM} {name}: {error}", file=errors)
+        status = MISUSED if isinstance(error, InvalidArgumentError | UnknownNameError) else FAILED
+    except BrokenPipeError:  # the reader of our output, such as head, has ended
+        status = FAILED
+    except KeyboardInterrupt as error:
+        status = _report_interrupt(name, error, errors)
+    return status if flush_streams() else status or FAILED
+
+
+def _run(name: str, args: Sequence[str]) -> int:
+    """Run a command of the table, or print the help."""
     if name in ("-h", "--help"):
         print(make_help())
-        return 0
+        return DONE
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        print(f"{PROGRAM}: there is no command {name!r}.{hint}\n\n{make_help()}", file=sys.stderr)
+        print(f"{PROGRAM}: There is no command {name!r}.{hint}\n\n{make_help()}", file=sys.stderr)
         return MISUSED
-    try:
-        return load_command(name).parse(rest, f"{PROGRAM} {name}").run() or 0
-    except GymGazebo2Error as error:
-        print(f"{PROGRAM} {name}: {error}", file=sys.stderr)
-        return MISUSED if isinstance(error, InvalidArgumentError | UnknownNameError) else FAILED
-    except BrokenPipeError:  # what read our output, such as head, has enough; Python would complain again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except KeyboardInterrupt as error:
-        print(f"\n{PROGRAM} {name}: interrupted. {COMMANDS[name].hint or error}".rstrip(), file=sys.stderr)
-        return INTERRUPTED
+    return load_command(name).parse(args, f"{PROGRAM} {name}").run() or DONE
+
+
+def _report_interrupt(name: str, error: KeyboardInterrupt, errors: BestEffortStream) -> int:
+    """Print that a signal ended a command, and return the exit status."""
+    row, status = COMMANDS[name], get_status(error)
+    by = signal.Signals(status - 128).name
+    if row.is_server:
+        print(f"\n{PROGRAM} {name}: stopped by {by}.", file=errors)
+        return DONE
+    print(f"\n{PROGRAM} {name}: interrupted by {by}. {row.hint or error}".rstrip(), file=errors)
+    return status
 
 
 def load_command(name: str) -> type[Command]:
@@ -96,7 +120,7 @@ def load_command(name: str) -> type[Command]:
 
 
 def make_help() -> str:
-    """Return the usage, with a line a command under the headings of the table."""
+    """Return the usage, with one line per command under the headings of the table."""
     lines, group = [f"usage: {PROGRAM} COMMAND [--help] …"], ""
     for name, row in COMMANDS.items():
         if row.group != group:

@@ -1,4 +1,4 @@
-"""``python -m gym_gazebo2.cli``: the command line where its script is not on the path."""
+"""``python -m gym_gazebo2.cli``: the command line, also where the script ``gym-gazebo2`` is not on the PATH."""
 
 import sys
 

@@ -1,0 +1,56 @@
+"""Processes that tests start: each ends with the block that starts it, and no wait for one is without a deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+from gym_gazebo2.gazebo.server import tie_to_thread
+
+TIMEOUT = 60.0
+"""Longest wait for a process to say something, or to end [s]."""
+IN_BACKGROUND = ("env", "--ignore-signal=INT")
+"""Before a command: start it with SIGINT ignored, as a script does with its background jobs."""
+
+
+@contextlib.contextmanager
+def run_process(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Start a process in a group of its own, and kill what is left of the group at the end of the block."""
+    process = subprocess.Popen([*tie_to_thread("KILL"), *command], start_new_session=True, **options)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(TIMEOUT)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@contextlib.contextmanager
+def deadline(process: subprocess.Popen[Any], timeout: float = TIMEOUT) -> Iterator[None]:
+    """Kill a process that is not done with the block in time, so that reading from it ends."""
+    late = threading.Timer(timeout, process.kill)
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
+        late.join(TIMEOUT)
+
+
+def read_until(process: subprocess.Popen[str], stream: IO[str] | None, wanted: str, timeout: float = TIMEOUT) -> str:
+    """Return what a process writes, up to the first line with some text; all of it where it ends before."""
+    text = ""
+    with deadline(process, timeout):
+        for line in stream or ():
+            text += line
+            if wanted in line:
+                break
+    return text
