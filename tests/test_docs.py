@@ -17,7 +17,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def get_blocks(path, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", path.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", [p for p in DOCUMENTS if get_blocks(p, "python")], ids=lambda p: p.name)
@@ -51,9 +51,9 @@ def test_anchors_exist(path):
 
 
 COMMANDS = [
-    (path, line.split(" #")[0].strip())
+    (path, line.split(" #")[0])
     for path in DOCUMENTS
-    for line in "\n".join(get_blocks(path, "bash")).splitlines()
+    for line in map(str.strip, "\n".join(get_blocks(path, "bash")).splitlines())
     if re.match(r"gym-gazebo2 (?!install|doctor)\w", line)
 ]
 
