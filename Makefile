@@ -46,7 +46,7 @@ check: $(STAMP)  ## Lint and check types
 docs: $(STAMP)  ## Build the documentation as a site, in site/
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: system $(STAMP)  ## Print the speeds that the README quotes
+bench: system $(STAMP)  ## Print the speeds of docs/figures.md
 	$(BIN)/python -m benchmarks.throughput $(if $(wildcard $(PEERS)/bin/python),--peers $(PEERS)/bin/python)
 
 peers: $(PEERS)/.installed  ## Install the packages that the benchmarks compare with, into an environment of their own

@@ -1,1 +1,1 @@
-"""Every speed that the README quotes comes from a command here."""
+"""Commands that print every figure of the documentation (docs/figures.md)."""

@@ -1,10 +1,11 @@
-"""ACKTR beside A2C and TRPO on Gymnasium's MuJoCo tasks: learning curves, a table, a figure.
+"""Compare ACKTR with A2C and TRPO on Gymnasium's MuJoCo tasks: learning curves, a table, a figure.
 
-``python -m benchmarks.algorithms --jobs 2`` runs every task, algorithm and seed that has no result yet in the output folder,
-then prints the table and draws the figure. ``--budget`` ends it after so many seconds: what was running goes on from its last
-evaluation when the same command is given again (with new episodes and a new seed of the environments, noted as "parts").
-A2C and TRPO have rl-baselines3-zoo's settings for these tasks. Needs, besides what ``make setup`` installs, Gymnasium's MuJoCo
-tasks: ``pip install -c constraints.txt 'gymnasium[mujoco]'``.
+``python -m benchmarks.algorithms --jobs 2`` runs every task, algorithm and seed that has no result yet in the output folder.
+Then it prints the table and draws the figure. ``--budget`` ends it after this many seconds. The same command continues the
+interrupted runs from their last evaluation, with new episodes and a new seed of the environments; the results count such
+continuations as "parts". A2C and TRPO have the settings of rl-baselines3-zoo for these tasks.
+
+It needs Gymnasium's MuJoCo tasks besides what ``make setup`` installs: ``pip install -c constraints.txt 'gymnasium[mujoco]'``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ ENVS = ("InvertedPendulum-v5", "Reacher-v5", "Hopper-v5", "HalfCheetah-v5", "Wal
 EVALUATIONS = 20
 EPISODES = 10
 LAST = 2
-"""Evaluations at the end whose mean is a run's score."""
+"""Number of evaluations at the end whose mean is the score of a run."""
 BEGIN, END = "<!-- python -m benchmarks.algorithms: begin -->", "<!-- end -->"
 
 
@@ -63,7 +64,7 @@ _TRPO = {
 
 
 def shrink(progress: float) -> float:
-    """Return ACKTR's trust region [nat]: what TRPO's 0.01 a joint is on six joints at first, a tenth of it at the end.
+    """Return ACKTR's trust region [nat]: at first TRPO's 0.01 per joint on six joints, at the end a tenth of it.
 
     It and the damping were chosen on Hopper (seeds 0 and 11), HalfCheetah (10 to 12) and Walker2d (10).
     """
@@ -75,7 +76,7 @@ ENTRANTS = {
     "a2c": Entrant("stable_baselines3:A2C", 1, {}),
     "trpo": Entrant("sb3_contrib:TRPO", 2, _TRPO, {"HalfCheetah-v5": {"target_kl": 0.04}}),
 }
-"""Observations and rewards are normalised for all of them, as the zoo does."""
+"""Observations and rewards are normalised for all of them, as in rl-baselines3-zoo."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Job:
         return self.out / f"{self.env}-{self.algo}-seed{self.seed}.{kind}"
 
     def read(self) -> dict[str, Any]:
-        """Return what the run has so far."""
+        """Return the results of the run so far."""
         path = self.locate("json")
         return json.loads(path.read_text()) if path.is_file() else {}
 
@@ -146,7 +147,7 @@ def parse() -> argparse.Namespace:
 
 
 def run_all(jobs: list[Job], workers: int, deadline: float) -> None:
-    """Run in so many processes, each on one thread."""
+    """Run jobs in several processes with one thread each."""
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(run, job, deadline) for job in jobs]
@@ -155,7 +156,7 @@ def run_all(jobs: list[Job], workers: int, deadline: float) -> None:
 
 
 def run(job: Job, deadline: float) -> str:
-    """Train one run to its end, or until the deadline, and say how far it came."""
+    """Train one run to its end, or until the deadline, and return how far it came."""
     if time.time() > deadline:
         return f"{job.locate('json').stem}: not started"
     import torch
@@ -182,7 +183,7 @@ def run(job: Job, deadline: float) -> str:
 
 
 def load_class(path: str) -> Any:
-    """Import what "module:class" names."""
+    """Import the class that "module:class" names."""
     import importlib
 
     module, name = path.split(":")
@@ -224,7 +225,7 @@ def make_watch(job: Job, record: dict[str, Any], eval_env: Any, deadline: float)
     from gym_gazebo2.algos.runs.writing import write_atomically
 
     class Watch(BaseCallback):
-        """Keeps processor time, as processes share cores: without evaluations; of updates, from a rollout's end to the next."""
+        """Measures processor time, because processes share cores: without evaluations, and of the updates alone."""
 
         def _on_training_start(self) -> None:
             self.mark, self.updating_since = time.process_time(), None
@@ -288,7 +289,7 @@ def compute_area(record: dict[str, Any], floor: float) -> float:
 
 
 def make_table(records: Iterable[dict[str, Any]]) -> str:
-    """Return the results as Markdown: medians, ranges, areas and times beside A2C's and TRPO's."""
+    """Return the results as Markdown: medians, ranges, and areas and times compared with A2C's and TRPO's."""
     records = [record for record in records if record.get("finished")]
     lines = [
         "| task | algorithm | seeds | score, median (range) | area / A2C's | CPU time [s] | time / TRPO's | share of updates |",
@@ -311,12 +312,12 @@ def make_table(records: Iterable[dict[str, Any]]) -> str:
 
 
 def divide(values: dict[str, float], algo: str, other: str) -> str:
-    """Return the ratio of two algorithms' values, where there is one: an area may be below the untrained policy's score."""
+    """Return the ratio of two algorithms' values, or a dash: an area below the untrained policy's score gives no ratio."""
     return f"{values[algo] / values[other]:.2f}" if values.get(other, 0.0) > 0 else "–"
 
 
 def draw(records: Iterable[dict[str, Any]], path: Path) -> None:
-    """Draw the median curve of each algorithm, and the range over its seeds, one panel a task."""
+    """Draw the median curve of each algorithm, and the range over its seeds, one panel per task."""
     import matplotlib
 
     matplotlib.use("Agg")

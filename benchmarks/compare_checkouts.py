@@ -1,8 +1,8 @@
 """Check that two checkouts of this repository behave the same to the last bit on this machine.
 
 ``python -m benchmarks.compare_checkouts OTHER [--algo ppo trpo acktr]``: OTHER is the root of another checkout. Each checkout
-runs in a process of its own. Compared are trajectories of every id on the ``mujoco`` and ``fake`` backends (observations,
-rewards, infos), and the weights and the evaluation of short trainings. Exit status 1 where anything differs.
+runs in a process of its own. The script compares trajectories of every id on the backends ``mujoco`` and ``fake``
+(observations, rewards, infos), and the weights and evaluations of short trainings. The exit status is 1 if anything differs.
 
 Floating-point results depend on the processor and on library versions, so compare two checkouts on one machine; a stored
 hash would be wrong on the next one.

@@ -1,6 +1,6 @@
-"""What the environment costs besides steps: import and reset time, and memory over many resets and steps.
+"""Measure the time of an import and of a reset, and the growth of memory over many resets and steps.
 
-``python -m benchmarks.footprint`` prints the figures that the README quotes.
+``python -m benchmarks.footprint`` prints the figures of docs/figures.md.
 """
 
 from __future__ import annotations

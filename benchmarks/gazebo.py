@@ -1,8 +1,8 @@
-"""Lock-step Gazebo against its own free-running rate, the embedded physics, and its promises, all in one run.
+"""Measure Gazebo in lock-step: speed compared with its free-running rate, fidelity compared with MuJoCo, exactness.
 
-``python -m benchmarks.gazebo`` prints every figure beside its goal; ``--only speed fidelity`` chooses, ``--run RUN`` adds the
-transfer of a trained policy (``--runs 100`` for random goals), ``--json FILE`` also writes the figures. Needs Gazebo and ROS 2
-(``gym-gazebo2 doctor``).
+``python -m benchmarks.gazebo`` prints every figure with its goal. ``--only speed fidelity`` chooses figures. ``--run RUN`` adds
+the transfer of a trained policy (with ``--runs 100`` for random goals). ``--json FILE`` also writes the figures. It needs
+Gazebo and ROS 2: see ``gym-gazebo2 doctor``.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """A figure's bound."""
+    """The bound that a figure should meet."""
 
     compare: Callable[[float, float], bool]
     value: float
@@ -107,7 +107,7 @@ GOALS = {
 
 
 def measure_speed(args: Arguments) -> Figures:
-    """Time a lock-step of 50 physics steps, the same steps free-running without clients, and a bare round trip."""
+    """Time a lock-step of 50 physics steps, the same physics steps free-running without clients, and a bare round trip."""
     robot = make_robot("mara")
     rows: dict[str, Callable[[RobotSpec], float]] = {
         "50 physics steps, free-running [ms]": time_free_running,
@@ -127,7 +127,7 @@ def measure_speed(args: Arguments) -> Figures:
 
 
 def time_free_running(robot: RobotSpec) -> float:
-    """Return the time of a control period of physics in a gzserver that reports once a simulated second [s].
+    """Return the time of a control period of physics in a gzserver that reports once per simulated second [s].
 
     The arm moves slowly all the while, on one command: an arm at rest costs Gazebo a quarter less than the lock-step's.
     """
@@ -148,7 +148,7 @@ def time_free_running(robot: RobotSpec) -> float:
 
 
 def time_round_trip(robot: RobotSpec, trips: int = 1000) -> float:
-    """Return the median time of a message there and back between two processes, rclpy on both sides [s]."""
+    """Return the median time of a round trip between two processes with rclpy on both sides [s]."""
     with take_domain() as domain:
         echo = subprocess.Popen([sys.executable, str(Path(__file__).with_name("ros_echo.py")), str(domain)])
         context, came = Context(), list[JointState]()
@@ -187,7 +187,7 @@ def time_round_trip(robot: RobotSpec, trips: int = 1000) -> float:
 
 
 def time_lock_step(robot: RobotSpec, steps: int = 1000) -> float:
-    """Return the median time of a step of the backend, set-points moving smoothly [s]."""
+    """Return the median time of a step of the backend with smoothly moving set-points [s]."""
     with open_gazebo(robot) as backend:
         backend.reset(ONE, robot.home[None])
         times = []
@@ -200,7 +200,7 @@ def time_lock_step(robot: RobotSpec, steps: int = 1000) -> float:
 
 
 def measure_fidelity(args: Arguments) -> Figures:
-    """Compare Gazebo with the embedded physics at 1 ms and with the fake servo, on smooth actions free of contact."""
+    """Compare Gazebo with MuJoCo at 1 ms and with the fake backend, on smooth actions free of contact."""
     figures: Figures = {}
     for name in ("mara", "scara"):
         robot = make_robot(name)
@@ -234,7 +234,7 @@ def measure_stamps(args: Arguments) -> Figures:
 
 
 def measure_placements(args: Arguments) -> Figures:
-    """Place an arm in random motion anywhere, every third time near ±π, and look at the next step.
+    """Place an arm in random motion at random poses, every third time near ±π, and measure the next step.
 
     A pose inside the floor or the arm itself is placed as exactly, and the arm comes out of it no faster than it may turn.
     """
@@ -275,7 +275,7 @@ def draw_pose(robot: RobotSpec, rng: np.random.Generator, near_pi: bool) -> NDAr
 
 
 def measure_parallel(args: Arguments) -> Figures:
-    """Compare two Gazebos in SubprocVecEnv with one, their processes left to the scheduler or with a processor each."""
+    """Compare two Gazebos in SubprocVecEnv with one: processes left to the scheduler, or one processor for each."""
     kinds: tuple[Vectorization, ...] = ("subproc", "pinned")
     rates: dict[tuple[Vectorization, int], list[float]] = {(vec, count): [] for vec in kinds for count in (1, 2)}
     for _ in range(args.rounds):
@@ -315,7 +315,7 @@ def measure_learning(args: Arguments) -> Figures:
 
 
 def measure_transfer(args: Arguments) -> Figures:
-    """Evaluate a policy that was trained embedded, there and in Gazebo; the run's own evaluation is left alone."""
+    """Evaluate a policy that was trained in MuJoCo, there and in Gazebo. The run's own evaluation is not changed."""
     if args.run is None:
         return {}
     with tempfile.TemporaryDirectory() as folder:
@@ -352,14 +352,14 @@ def wander(
 
 @contextlib.contextmanager
 def open_gazebo(robot: RobotSpec) -> Iterator[Backend]:
-    """Give a Gazebo of its own, at the period and step of the figures."""
+    """Yield a new Gazebo, with the control period and the physics step of the figures."""
     with contextlib.closing(make_backend("gazebo", robot, control_dt=CONTROL_DT, physics_dt=PHYSICS_DT)) as backend:
         yield backend
 
 
 @contextlib.contextmanager
 def take_domain() -> Iterator[int]:
-    """Give a free ROS domain."""
+    """Yield a free ROS domain."""
     domain = Domain()
     try:
         yield domain.id
@@ -368,7 +368,7 @@ def take_domain() -> Iterator[int]:
 
 
 def show(figures: Figures) -> None:
-    """Print figures, each beside its goal."""
+    """Print figures, each with its goal."""
     for name, value in figures.items():
         goal = GOALS.get(name)
         verdict = "" if goal is None else f"   {goal}: {'reached' if goal.compare(value, goal.value) else 'NOT reached'}"

@@ -1,4 +1,4 @@
-"""How fast and how far training gets, as the median and range over seeds.
+"""Measure how fast an algorithm learns and how accurate it becomes: median and range over seeds.
 
 ``python -m benchmarks.learning --env MARA-v0`` trains the preset with three seeds, one after the other, and evaluates each
 with 30 runs from perturbed starts.

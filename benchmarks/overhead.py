@@ -1,8 +1,8 @@
-"""What following a training costs: the runner beside stable-baselines3 alone, a long run's report, and the first answer.
+"""Measure what the runner costs compared with stable-baselines3 alone, and the time of a long report and of ``--help``.
 
-``python -m benchmarks.overhead`` trains the same PPO on the same arms bare (``model.learn`` without callbacks) and through the
-runner (logs, TensorBoard, episodes, checkpoints, progress), in turn, both from making the environment to the trained model.
-The runner's evaluations are no overhead and are taken out. The machine may be shared: the best of several rounds counts.
+``python -m benchmarks.overhead`` trains the same PPO on the same arms twice: with ``model.learn`` and no callbacks, and through
+the runner (logs, TensorBoard, episodes, checkpoints, progress). Both are measured from making the environment to the trained
+model, and take turns. Evaluations are not overhead and are subtracted. The machine may be shared, so the best round counts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LONG_STEPS, EPISODE = 1_000_000, 100
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Measure what following a training costs.
+    """Measure what the runner costs.
 
     Attributes:
         env: Environment id.
@@ -65,7 +65,7 @@ class Cost:
 
 @contextlib.contextmanager
 def measuring(costs: list[Cost]) -> Iterator[None]:
-    """Append what a block costs."""
+    """Append the time of a block."""
     cpu, wall = time.process_time(), time.perf_counter()
     yield
     costs.append(Cost(time.process_time() - cpu, time.perf_counter() - wall))
@@ -80,7 +80,7 @@ def train_bare(config: TrainConfig) -> Cost:
 
 
 def train_followed(config: TrainConfig) -> Cost:
-    """Train through the runner, and take out the evaluations."""
+    """Train through the runner, and subtract the evaluations."""
     costs, evaluations, original = list[Cost](), list[Cost](), RunCallback.evaluate
 
     def evaluate(self: RunCallback) -> None:
@@ -98,7 +98,7 @@ def train_followed(config: TrainConfig) -> Cost:
 
 
 def compare(arguments: Arguments, folder: Path) -> tuple[list[Cost], list[Cost]]:
-    """Return what the trainings of each round cost, bare and followed."""
+    """Return the times of the trainings of each round, without and with the runner."""
     few = {"env": arguments.env, "steps": arguments.steps, "progress": arguments.progress, "eval_runs": 2}
     bare, followed = list[Cost](), list[Cost]()
     for i in range(-1, arguments.rounds):

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def main() -> None:
-    """Step with random actions for as many CPU-seconds as the first argument says."""
+    """Step with random actions for the number of CPU-seconds in the first argument."""
     num_envs = 64
     env = envpool.make_gymnasium("Reacher-v4", num_envs=num_envs, num_threads=1)
     env.reset()

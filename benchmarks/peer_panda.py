@@ -9,7 +9,7 @@ import panda_gym  # noqa: F401
 
 
 def main() -> None:
-    """Step with random actions for as many CPU-seconds as the first argument says."""
+    """Step with random actions for the number of CPU-seconds in the first argument."""
     env = gym.make("PandaReach-v3")
     env.reset(seed=0)
     actions = [env.action_space.sample() for _ in range(100)]

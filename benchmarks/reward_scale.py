@@ -1,9 +1,10 @@
-"""What the scale of rewards does to ACKTR: its critic on Pendulum, its shared layers on CartPole.
+"""Measure how the scale of rewards affects ACKTR: its critic on Pendulum, and shared layers on CartPole.
 
-``python -m benchmarks.reward_scale`` prints two tables of medians with ranges over the seeds. Of Pendulum: the share of the
-returns' variance that the K-FAC critic explains in the last three of ten updates, with rewards multiplied by a constant. Of
-CartPole, whose rewards of one add up to returns of tens: the return at the end of 60 000 steps, and the median divergence as
-a multiple of the one asked for.
+``python -m benchmarks.reward_scale`` prints two tables with medians and ranges over the seeds.
+
+- Pendulum, with rewards multiplied by a constant: the share of the returns' variance that the K-FAC critic explains in the
+  last three of ten updates.
+- CartPole, where returns reach hundreds: the return after 60 000 steps, and the median divergence divided by ``target_kl``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Recorder(Logger):
     """A logger that keeps every value."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start without values."""
         super().__init__(None, [])
         self.values: dict[str, list[float]] = {}
 
@@ -81,7 +82,7 @@ def explain(scale: float, seed: int) -> float:
 
 
 def balance(name: str, seed: int) -> tuple[float, float]:
-    """Return the mean return at the end of a training on CartPole, and the median divergence over δ."""
+    """Return the mean return at the end of a training on CartPole, and the median divergence divided by δ."""
     keywords, normalize = CARTPOLE[name]
     env = make_envs("CartPole-v1", seed)
     model, values = learn(VecNormalize(env, norm_obs=False) if normalize else env, seed, CARTPOLE_STEPS, **keywords)
@@ -90,7 +91,7 @@ def balance(name: str, seed: int) -> tuple[float, float]:
 
 
 def make_envs(env_id: str, seed: int, wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] | None = None) -> VecEnv:
-    """Return environments side by side."""
+    """Return a vector environment."""
     return make_vec_env(env_id, NUM_ENVS, seed=seed, wrapper_class=wrap)
 
 

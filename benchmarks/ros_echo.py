@@ -1,4 +1,4 @@
-"""The other end of a bare rclpy round trip: answers each JointTrajectory with a JointState. Runs until it is terminated."""
+"""Answer each JointTrajectory with a JointState: the other end of a bare round trip of rclpy. Runs until it is terminated."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """The study of docs/study.md: five algorithms, two arms, three seeds, from presets, each evaluated with 30 runs.
 
-``python -m benchmarks.study`` runs the sweep, goes on where it was ended, and writes table and figure into the page.
-Needs ``pip install 'gym_gazebo2[train]'``.
+``python -m benchmarks.study`` runs the sweep, or continues it, and writes the table and the figure into the page.
+It needs ``pip install 'gym_gazebo2[train]'``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def make_table(groups: Sequence[Group]) -> str:
 
 
 def tell(values: Sequence[float], form: str, expected: int | None = None) -> str:
-    """Return median and range, and of how many seeds where some have no value."""
+    """Return median and range, and the number of seeds if some have no value."""
     if not values:
         return "–"
     median, low, high = (form.format(value) for value in (np.median(values), min(values), max(values)))
@@ -71,7 +71,7 @@ def tell(values: Sequence[float], form: str, expected: int | None = None) -> str
 
 
 def draw(groups: Sequence[Group], path: Path) -> None:
-    """Draw the tool error of the evaluations during training: the median over seeds, and the range, one panel an arm."""
+    """Draw the tool error of the evaluations during training: the median over seeds, and the range, one panel per arm."""
     figure, axes = plt.subplots(1, len(ENVS), figsize=(10, 4), layout="constrained", sharey=True)
     for axis, env in zip(axes, ENVS, strict=True):
         for group in (group for group in groups if group.env == env):

@@ -1,7 +1,7 @@
-"""Control steps per CPU-second of MARA-v0, beside raw physics and peers, all in one run.
+"""Measure control steps per CPU-second of MARA-v0, compared with raw MuJoCo and with other packages.
 
-``python -m benchmarks.throughput`` prints a table, ``--json FILE`` also writes it. The machine may be shared: every row
-is measured in several short slices taken in turn, and the best slice counts, so that the ratios are those of one moment.
+``python -m benchmarks.throughput`` prints a table; ``--json FILE`` also writes it. The machine may be shared. So every row is
+measured in several short slices that take turns, and the best slice counts: the ratios then belong to the same moment.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Arguments:
     """Measure the speed of the environments.
 
     Attributes:
-        seconds: CPU-seconds a row.
+        seconds: CPU-seconds per row.
         peers: Python of the environment that ``make peers`` installs.
         json: Also write the figures to this file.
     """
@@ -72,7 +72,7 @@ def make_batch(num_envs: int, num_threads: int) -> Callable[[], int]:
 
 
 def make_raw() -> Callable[[], int]:
-    """Return a function that steps the very model of the environment under random actions, without anything around it."""
+    """Return a function that steps the model of the environment with random actions, by MuJoCo alone."""
     core = gym.make(ENV_ID).unwrapped.core
     model, substeps = core.backend.model, core.backend.num_substeps
     data, rng = mujoco.MjData(model), np.random.default_rng(0)
@@ -89,7 +89,7 @@ def make_raw() -> Callable[[], int]:
 
 
 def measure(rows: dict[str, Callable[[], int]], seconds: float, clock: Callable[[], float]) -> dict[str, float]:
-    """Return the best rate of each row over slices taken in turn [1/s]."""
+    """Return the best rate of each row over slices that take turns [1/s]."""
     rates: dict[str, list[float]] = {name: [] for name in rows}
     for _ in range(SLICES):
         for name, run in rows.items():
@@ -101,7 +101,7 @@ def measure(rows: dict[str, Callable[[], int]], seconds: float, clock: Callable[
 
 
 def measure_peers(python: str, seconds: float) -> dict[str, float]:
-    """Run the peers' scripts in their own environment; one that is not installed there is left out, with its error."""
+    """Run the peers' scripts in their own environment. A peer that is not installed there is left out, with its error."""
     figures: dict[str, float] = {}
     for name, script in PEERS.items():
         command = [python, str(Path(__file__).with_name(script)), str(seconds)]

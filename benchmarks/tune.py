@@ -1,8 +1,8 @@
-"""Try settings of an algorithm on an environment id, side by side, and say which did best.
+"""Try settings of an algorithm on an environment id, in parallel, and print which one did best.
 
 ``python -m benchmarks.tune CANDIDATES.json --out RESULTS.jsonl --jobs 2`` trains every candidate with every seed and
 evaluates it with 30 runs from perturbed starts. A candidate is an object with "name", "env", "algo" and any further field of
-``TrainConfig``. A result is one line, appended when a run ends: the same command goes on where it was stopped.
+``TrainConfig``. Each result is one line, appended when a run ends. The same command continues an interrupted search.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def run_all(jobs: list[tuple[dict[str, Any], int, int]], workers: int, deadline: float, out: Path) -> None:
-    """Train in so many processes, and append each result as it comes."""
+    """Train in several processes, and append each result when it arrives."""
     os.environ["OMP_NUM_THREADS"] = "1"
     out.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -55,7 +55,7 @@ def run_all(jobs: list[tuple[dict[str, Any], int, int]], workers: int, deadline:
 
 
 def run_one(candidate: dict[str, Any], seed: int, runs: int, deadline: float) -> dict[str, Any] | None:
-    """Train and evaluate one candidate with one seed, on one processor; None where it is too late to start."""
+    """Train and evaluate one candidate with one seed, on one processor; None if the deadline has passed."""
     if time.monotonic() > deadline:
         return None
     from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, train
@@ -76,13 +76,13 @@ def run_one(candidate: dict[str, Any], seed: int, runs: int, deadline: float) ->
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """Return the results so far; a last line that was cut off is none."""
+    """Return the results so far. An incomplete last line is ignored."""
     whole, _, _ = (path.read_text() if path.is_file() else "").rpartition("\n")
     return [json.loads(line) for line in whole.splitlines()]
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """Print a line a candidate: worst and median tool error, least success, median steps to 1 mm."""
+    """Print a line per candidate: worst and median tool error, lowest success rate, median steps to 1 mm."""
     groups = defaultdict(list)
     for row in rows:
         groups[row["candidate"]["env"], row["candidate"]["algo"], row["name"]].append(row)

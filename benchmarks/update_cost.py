@@ -1,18 +1,19 @@
-"""What an update of ACKTR costs beside A2C's, and a training beside TRPO's, all in one run on one thread.
+"""Measure what an update of ACKTR costs compared with A2C's, and a whole training compared with TRPO's, on one thread.
 
-``python -m benchmarks.update_cost`` prints two tables with their goals, ``--json FILE`` also writes every time. What is
-compared takes turns, round by round, so that the ratios are those of one moment; medians over rounds count.
+``python -m benchmarks.update_cost`` prints two tables with their goals. ``--json FILE`` also writes every time. The things
+compared take turns, so that the ratios belong to the same moment. Medians over the rounds count.
 
-An *actor's update* is the same work for both algorithms, on equal batches and equal tanh networks: forward pass of the
-policy over the batch, loss (advantages normalised, entropy, figures read for the log), backward pass, and step of the actor's
-parameters. For A2C the step clips the gradient's norm and runs RMSprop; for ACKTR it takes the curvature, the natural
-direction, the step's length and the measured divergence. ``A2C.train`` is stable-baselines3's update as a whole, which moves
-the critic in the same pass. So that wholes are compared too, the last column has a trunk shared by actor and critic, with
-``train`` of both.
+An *actor's update* is the same work for both algorithms, on equal batches and equal tanh networks: forward pass of the policy
+over the batch, loss (advantages normalised, entropy, figures for the log), backward pass, and step of the actor's parameters.
+For A2C the step clips the gradient's norm and runs RMSprop. For ACKTR it computes the curvature, the natural direction, the
+length of the step and the measured divergence.
+
+``A2C.train`` is the whole update of stable-baselines3, which updates the critic in the same pass. So the last column compares
+``train`` of both algorithms with layers that actor and critic share.
 
 A *whole training* is ``learn`` from the first step: simulation, policy, buffers and updates. TRPO has the settings of
-rl-baselines3-zoo for MuJoCo tasks, and sb3-contrib's defaults; ACKTR has its own default critic, and the very critic of either
-TRPO (Adam, as many passes, minibatches of the same size).
+rl-baselines3-zoo for MuJoCo tasks, and sb3-contrib's defaults. ACKTR has its default critic, and a critic equal to that of
+each TRPO (Adam, as many passes, minibatches of the same size).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from gym_gazebo2.algos.acktr import ACKTR
 from gym_gazebo2.algos.natural.guarded import normalize
 
 NUM_OBSERVATIONS, NUM_ACTIONS = 17, 6
-"""Sizes of HalfCheetah's."""
+"""Sizes of HalfCheetah's observation and action."""
 NUM_ENVS, NUM_STEPS = 8, 256
 UPDATE_GOAL, TRAINING_GOAL = 1.25, 0.7
 COMPARISONS = (
@@ -57,7 +58,7 @@ COMPARISONS = (
     ("ACKTR.train, shared", "A2C.train, shared"),
 )
 CHEAP = {"stats_samples": 512, "curvature_interval": 10}
-"""Fewer samples for the curvature, decomposed at every tenth update: for layers hundreds wide."""
+"""Fewer samples for the curvature, and a decomposition at every tenth update: for layers with hundreds of units."""
 
 ZOO = {"batch_size": 128, "cg_max_steps": 25, "n_critic_updates": 20}
 """rl-baselines3-zoo's settings of TRPO for MuJoCo tasks, as far as they cost time."""
@@ -69,13 +70,13 @@ TRAININGS: dict[str, tuple[type[OnPolicyAlgorithm], dict[str, Any]]] = {
     "ACKTR, critic of the zoo's TRPO": (ACKTR, {"critic": "adam", "n_critic_updates": 20, "batch_size": 128}),
     "ACKTR, critic of TRPO's defaults": (ACKTR, {"critic": "adam", "n_critic_updates": 10, "batch_size": 128}),
 }
-"""Equal batches, and so many updates; the critic's work is the passes over a batch in minibatches of Adam, or ACKTR's own."""
+"""Equal batches and numbers of updates. The critic makes passes over a batch in minibatches of Adam, or is ACKTR's own."""
 REPEATS = CHEAP["curvature_interval"]
-"""Updates of which a round takes the mean, so that each holds its share of a decomposition."""
+"""A round takes the mean of this many updates, so that it includes its share of a decomposition."""
 
 Times = dict[str, list[float]]
 Row = tuple[Callable[[], object], Callable[[], object]]
-"""What comes before the clock starts, and what is timed."""
+"""A preparation that is not timed, and the part that is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +161,7 @@ def make_a2c_actor(model: A2C, batch: RolloutBufferSamples) -> Callable[[], None
 
 
 def make_updates(width: int, batch: int) -> dict[str, Row]:
-    """Return the updates that are compared at one size, each with what puts the first parameters back.
+    """Return the updates that are compared at one size, each with a function that restores the first parameters.
 
     A policy meets a batch only once in a training; on one that it has fitted, steps overshoot and are measured twice.
     """
@@ -182,7 +183,7 @@ def make_updates(width: int, batch: int) -> dict[str, Row]:
 
 
 def measure(rows: dict[str, Row], rounds: int, repeats: int) -> Times:
-    """Return the mean wall time of each row's repeats, in rounds taken in turn, after one that does not count [s]."""
+    """Return the mean wall time of each row's repeats, in rounds that take turns, after a first one that does not count [s]."""
     times: Times = {name: [] for name in rows}
     for count in range(rounds + 1):
         for name, (prepare, run) in rows.items():
@@ -198,7 +199,7 @@ def measure(rows: dict[str, Row], rounds: int, repeats: int) -> Times:
 
 
 def compare(times: Times, name: str, base: str) -> float:
-    """Return the median time of a row over that of another."""
+    """Return the median time of a row divided by that of another."""
     return statistics.median(times[name]) / statistics.median(times[base])
 
 
@@ -225,7 +226,7 @@ def measure_updates(args: Arguments) -> dict[str, Times]:
 
 
 def make_training(algorithm: type[OnPolicyAlgorithm], args: Arguments, **keywords: Any) -> Row:
-    """Return a whole training: making the algorithm, and so many updates of 8 arms × 256 steps."""
+    """Return a whole training: making the algorithm, and a number of updates with 8 arms × 256 steps."""
     env = make_vec_env(args.env, NUM_ENVS, seed=0)
 
     def run() -> None:

@@ -1,8 +1,10 @@
-"""Put a trained policy on the robot: go home slowly, run one episode, hold at the goal, say how near the tool is.
+"""Run a trained policy on the robot: move home slowly, run one episode, hold the arm, and print the tool error.
 
-Run with ``python examples/deploy_to_robot.py RUN``; needs ``pip install 'gym_gazebo2[train,ros2]'`` and, in this ROS domain,
-the robot's joint_trajectory_controller and joint states, or a stand-in: ``gym-gazebo2 sim mara --real-time --robot-only``.
-Ctrl-C holds the arm where it is. Read docs/robot.md first.
+THIS MOVES THE ROBOT. Read docs/robot.md first. Ctrl-C holds the arm where it is.
+
+Run it with ``python examples/deploy_to_robot.py RUN``. It needs ``pip install 'gym_gazebo2[train,ros2]'`` and, in this ROS
+domain, the robot's joint_trajectory_controller and joint states. To practise, start a stand-in instead of the robot:
+``gym-gazebo2 sim mara --real-time --robot-only``.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ class Deployment:
 
     Attributes:
         run: The run's folder.
-        namespace: ROS namespace of the robot; None is its name.
-        reset_speed: Speed on the way home, as a share of the joints' limits.
+        namespace: ROS namespace of the robot; None: its name.
+        reset_speed: Speed on the way home, as a share of the velocity limits.
         steps: Control periods to run.
-        stale_after: Age at which the newest state counts as lost [s]; None is three control periods.
+        stale_after: Age of the newest state at which the arm is held [s]; None: three control periods.
     """
 
     run: tyro.conf.Positional[str]
@@ -38,7 +40,7 @@ class Deployment:
 
 
 def deploy(deployment: Deployment) -> None:
-    """Run one episode; closing the environment holds the arm, whatever happened."""
+    """Run one episode. Closing the environment holds the arm, also after an error."""
     steps = read_whole("steps", deployment.steps)
     file = read_model_file(RunFolder.open(deployment.run).model)
     names = ("namespace", "reset_speed", "stale_after")

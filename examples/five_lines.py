@@ -1,14 +1,17 @@
-"""An arm, a goal, an episode: the environment by itself, without any learning library."""
+"""One episode of an arm with random actions: the environment alone, without a learning library.
+
+Run it with ``python examples/five_lines.py``. It needs ``pip install 'gym_gazebo2[mujoco]'``.
+"""
 
 from __future__ import annotations
 
 import gymnasium as gym
 
-import gym_gazebo2  # noqa: F401  (registers the ids)
+import gym_gazebo2  # noqa: F401  (registers the ids, also where the package is not installed)
 
 
 def main() -> None:
-    """Move MARA for one episode with random actions and print how far the tool stays from its goal."""
+    """Move MARA for one episode with random actions, and print the distance of the tool from its goal."""
     env = gym.make("MARA-v0", start_noise=0.1)
     _, info = env.reset(seed=0)
     truncated = False

@@ -1,8 +1,12 @@
-"""Run a trained policy for one episode: print reward and tool error of every step, and hold the arm at its goal.
+"""Run a trained policy for one episode, print reward and tool error of each step, and hold the arm at its goal.
 
-Run with ``python examples/run_policy.py POLICY``. POLICY is a run folder of ``gym-gazebo2 train``, of any algorithm, a model
-of one, or a zip that ``train_ppo.py``, ``train_trpo.py`` or ``train_acktr.py`` saved; that wants ``--algo`` and ``--env``, and
-comes from someone you trust, as stable-baselines3 unpickles it. ``--backend gazebo`` runs it in Gazebo.
+Run it with ``python examples/run_policy.py POLICY``. POLICY is
+
+- a run folder of ``gym-gazebo2 train``, of any algorithm, or the ``model.zip`` in it; or
+- a zip that ``train_ppo.py``, ``train_trpo.py`` or ``train_acktr.py`` saved. Give ``--algo`` and ``--env`` for it. Use only
+  files from people you trust: stable-baselines3 unpickles them.
+
+``--backend gazebo`` runs the policy in Gazebo.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from gym_gazebo2.errors import GymGazebo2Error
 
 
 def is_bare(path: Path) -> bool:
-    """Tell whether a zip is stable-baselines3's own; a run's holds its configuration and normalisation, too."""
+    """Return whether a zip is stable-baselines3's own. The zip of a run also holds configuration and normalisation."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -28,7 +32,7 @@ def is_bare(path: Path) -> bool:
 
 
 def main() -> None:
-    """Load, run, print."""
+    """Load the policy, run it, and print each step."""
     parser = argparse.ArgumentParser()
     parser.add_argument("policy", type=Path)
     parser.add_argument("--algo", choices=ALGORITHMS, default="ppo", help="algorithm of an example's zip")
@@ -50,9 +54,10 @@ def main() -> None:
     observation, done, step, steps_there = env.reset(), [False], 0, 0
     while not done[0]:
         action = policy(observation)
-        holding = steps_there >= 2 and arm.core.control == "delta"  # at its goal, and not just passing through
+        # Two steps at its goal: an arm that only passes through is not stopped.
+        holding = steps_there >= 2 and arm.core.control == "delta"
         if holding:
-            action = np.zeros_like(action)  # an arm that is not told to move holds its pose
+            action = np.zeros_like(action)  # with control "delta" an action of zeros keeps the set-point
         observation, reward, done, infos = env.step(action)
         step, info = step + 1, infos[0]
         steps_there = steps_there + 1 if info["is_success"] else 0

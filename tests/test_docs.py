@@ -1,11 +1,14 @@
-"""What the README and the documents say is run, or at least exists."""
+"""The code blocks of the README and the documents run; their links, commands and options exist."""
 
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+
+from gym_gazebo2.cli import load_command
 
 from .conftest import ROOT
 
@@ -14,7 +17,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def get_blocks(path, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", path.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", [p for p in DOCUMENTS if get_blocks(p, "python")], ids=lambda p: p.name)
@@ -35,6 +38,36 @@ def test_links_and_commands_exist(path):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
 
 
+def find_anchors(path):
+    """Return the anchors of a document's headings, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_anchors_exist(path):
+    for target, anchor in re.findall(r"\]\(([\w./-]*\.md)?#([\w-]+)\)", path.read_text()):
+        assert anchor in find_anchors(path.parent / target if target else path), f"{target}#{anchor}"
+
+
+COMMANDS = [
+    (path, line.split(" #")[0])
+    for path in DOCUMENTS
+    for line in map(str.strip, "\n".join(get_blocks(path, "bash")).splitlines())
+    if re.match(r"gym-gazebo2 (?!install|doctor)\w", line)
+]
+
+
+@pytest.mark.parametrize(("path", "line"), COMMANDS, ids=lambda x: getattr(x, "stem", None))
+def test_commands_take_the_options_that_are_shown(path, line, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    for example in ("hold:MARAHold-v0", "my_arm:TwoLink-v0"):  # modules of the reader, and a run of the reader
+        line = line.replace(example, "MARA-v0")
+    line = line.replace("runs/mine/config.json", str(tmp_path / "config.json"))
+    _, name, *words = shlex.split(line)
+    assert load_command(name).parse(words, name)
+
+
 @pytest.mark.parametrize("name", ["runs.md", "api.md"])
 def test_functions_that_are_named_can_be_called(name):
     text = (ROOT / "docs" / name).read_text()
@@ -53,11 +86,15 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     assert "control_dt" in page and "Raises" in page
 
 
-def test_readme_lists_every_id():
+def test_every_id_is_described():
     from gym_gazebo2 import ENVIRONMENTS
 
-    readme = (ROOT / "README.md").read_text()
-    assert all(f"`{env_id}`" in readme for env_id in ENVIRONMENTS)
+    table = (ROOT / "docs" / "environments.md").read_text()
+    assert [env_id for env_id in ENVIRONMENTS if f"| `{env_id}` |" not in table] == []
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
 def test_every_dependency_has_its_reason():
