@@ -1,4 +1,4 @@
-"""How the processes that work in lock-step share processors."""
+"""How processes that work in lock-step share processors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["keep_to_processor", "work_in_batches"]
 
 
 def work_in_batches(pid: int = 0) -> None:
-    """Let a process, and those that it starts, work on when it has woken another, instead of making room at once (sched(7)).
+    """Give a process, and the processes that it starts, the policy SCHED_BATCH: a process that it wakes does not preempt it.
 
-    Simulator and client wait for each other: the one that answers is done in an instant, and loses its caches and its
-    processor where each message that it sends interrupts it. A no-op where there is no such policy, or no right to it, as in
-    some sandboxes.
+    Simulator and client take turns. The one that answers is done within microseconds; under the default policy each message
+    that it sends would interrupt it, and cost it its caches and its processor. See sched(7). A no-op where the system has no
+    such policy or refuses it, as some sandboxes do.
 
     Args:
-        pid: The process; 0 is this one.
+        pid: The process; 0 means this one.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
@@ -25,14 +25,14 @@ def work_in_batches(pid: int = 0) -> None:
 
 
 def keep_to_processor(index: int) -> None:
-    """Keep this process, and those that it starts, to one of the processors that it may use: a no-op but on Linux.
+    """Keep this process, and the processes that it starts, on one of the processors that it may use.
 
-    A client and its simulator take turns, so that one processor is enough for both. The scheduler, left to itself, now and then
-    lets the one that was woken wait for another simulator's physics, while a processor is idle. Where the system refuses,
-    the scheduler goes on as it does.
+    A client and its simulator take turns, so one processor is enough for both. Without this, the scheduler sometimes lets the
+    one that was woken wait behind the physics of another simulator while a processor is idle. A no-op on other systems than
+    Linux, and where the system refuses.
 
     Args:
-        index: Which of them; where there are fewer, counting begins anew.
+        index: Position of the processor among those allowed, modulo their number.
     """
     if sys.platform == "linux":
         own = sorted(os.sched_getaffinity(0))

@@ -19,7 +19,6 @@ from gym_gazebo2.algos.settings.options import join_assignments
 from gym_gazebo2.cli import COMMANDS, load_command, main
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.registration import ENVIRONMENTS
-from gym_gazebo2.signals import ENDING
 
 from .processes import IN_BACKGROUND, deadline, read_until, run_process
 
@@ -193,8 +192,7 @@ RARELY = ("--checkpoint-seconds", "1e6", "--num-envs", "2", "--hyper", "batch_si
 
 
 @pytest.mark.parametrize("vec", ["batched", "subproc"])
-@pytest.mark.parametrize("signum", ENDING)
-@pytest.mark.parametrize("before", [(), IN_BACKGROUND], ids=["terminal", "background"])
+@pytest.mark.parametrize(("signum", "before"), [(signal.SIGINT, IN_BACKGROUND), (signal.SIGTERM, ()), (signal.SIGHUP, ())])
 def test_a_signal_saves_and_the_run_resumes(tmp_path, vec, signum, before):
     """The signal reaches every process of the group, as from a terminal or a batch system."""
     out = tmp_path / "run"
@@ -218,17 +216,6 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     assert process.returncode == 130 and "Traceback" not in rest
     said = f"gym-gazebo2 train: interrupted by SIGINT. Resume with: gym-gazebo2 resume {tmp_path / 'run'}"
     assert rest.splitlines()[-1] == said
-
-
-def test_a_signal_twice_within_an_instant_is_one_request(tmp_path):
-    """``timeout`` sends SIGTERM to its command, and then to the group, where the command gets it again."""
-    out = tmp_path / "run"
-    words = ["--env", "SCARA-v0", "--steps", "4000000", "--out", str(out), *RARELY]
-    command = ["timeout", "15", sys.executable, "-m", "gym_gazebo2.cli", "train", *words]
-    with run_process(command, stderr=subprocess.PIPE, text=True) as process:
-        rest = process.communicate(timeout=90)[1]
-    assert process.returncode == 124 and "Traceback" not in rest and f"gym-gazebo2 resume {out}" in rest
-    assert len(list((out / "checkpoints").glob("*.zip"))) == 1
 
 
 def test_nohup_ignores_the_end_of_the_terminal(tmp_path):
@@ -257,7 +244,7 @@ def test_a_terminal_that_closes_saves(tmp_path):
     assert len(list((out / "checkpoints").glob("*.zip"))) == 1
 
 
-@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("redirect", [">&-", "<&- >&- 2>&-"])
 def test_a_training_without_standard_streams(tmp_path, redirect):
     words = f"-m gym_gazebo2.cli train --env SCARA-v0 --steps 800 --num-envs 8 --eval-runs 2 --out {tmp_path / 'run'}"
     with run_process(["bash", "-c", f"exec {sys.executable} {words} {redirect}"]) as process:
@@ -287,8 +274,7 @@ def test_a_pipe_that_nobody_reads_does_not_stop_a_training(tmp_path):
     assert len(list((out / "checkpoints").glob("*.zip"))) == 1
 
 
-@pytest.mark.parametrize("signum", ENDING)
-@pytest.mark.parametrize("before", [(), IN_BACKGROUND], ids=["terminal", "background"])
+@pytest.mark.parametrize(("signum", "before"), [(signal.SIGINT, IN_BACKGROUND), (signal.SIGTERM, ())])
 def test_commands_that_work_end_on_a_signal(tmp_path, signum, before):
     """An evaluation of many runs and a film of many steps: no traceback, nothing left running."""
     out = tmp_path / "run"
