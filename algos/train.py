@@ -10,20 +10,19 @@ from collections.abc import Iterator
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
-from gym_gazebo2.algos.evaluation.rollout import get_episode_steps, make_eval_env
+from gym_gazebo2.algos.evaluation.rollout import get_episode_steps
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.checkpoint import load_newest
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.model_file import save_model
-from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
+from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState, get_action_meaning
+from gym_gazebo2.algos.training.environments import make_evaluation_env, make_training_env
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
-from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 
 __all__ = ["resume", "train"]
 
@@ -48,7 +47,7 @@ def train(config: TrainConfig) -> RunFolder:
     if config.preset == "default" and asked == "tuned" and config.progress != "quiet":
         defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
         print(f"There is no preset for {config.env} with {config.algo}: {defaults}.", file=sys.stderr)
-    env = _make_training_env(config)
+    env = make_training_env(config)
     with contextlib.closing(env), _torch_threads(config.torch_threads):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
         run = RunFolder.create(config)
@@ -72,7 +71,7 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
     with (
         report_resume_command(run.path),
         run.hold(),
-        contextlib.closing(_make_training_env(config)) as env,
+        contextlib.closing(make_training_env(config)) as env,
         _torch_threads(config.torch_threads),
     ):
         model = make_model(config.algo, env, config.hyperparameters, config.seed)
@@ -84,7 +83,7 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
     """Learn until the steps are done, and write the model and the training's summary."""
     state = TrainingState() if resumed is None else resumed
     interrupt = Interrupt(run.path)
-    with contextlib.closing(_make_eval_env(config)) as eval_env:
+    with contextlib.closing(make_evaluation_env(config)) as eval_env:
         num_eval_steps = get_episode_steps(config.env, config.max_episode_steps)
         pending = dict(model.logger.name_to_value) if hasattr(model, "_logger") else {}
         with contextlib.ExitStack() as stack:
@@ -112,19 +111,6 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
 def _choose_log_interval(config: ResolvedConfig) -> int:
     """Return the iterations between two rows of the log, or the episodes, off-policy: one of each arm."""
     return 1 if get_algorithm(config.algo).learns == "on_policy" else max(4, config.num_envs)
-
-
-def _make_training_env(config: ResolvedConfig) -> VecEnv:
-    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **config.training_kwargs)
-    env = wrap_actions(config.algo, env)
-    if not config.normalize:
-        return env
-    return normalize(env, norm_reward=config.normalize_reward, gamma=config.hyperparameters.get("gamma", 0.99))
-
-
-def _make_eval_env(config: ResolvedConfig) -> VecEnv:
-    env = wrap_actions(config.algo, make_eval_env(config.env, config.eval_runs, **config.training_kwargs))
-    return normalize(env, training=False, norm_reward=False) if config.normalize else env
 
 
 @contextlib.contextmanager
