@@ -5,78 +5,20 @@ import contextlib
 import gymnasium
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 
 import gym_gazebo2  # noqa: F401
-from gym_gazebo2.algos import TrainConfig
-from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.distributed.draws import ArmRows
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.moments import get_moments, get_own_moments, merge_moments, track_moments
-from gym_gazebo2.algos.distributed.rollouts import distribute
 from gym_gazebo2.algos.distributed.shards import LocalShards
-from gym_gazebo2.algos.runs.model_state import get_arrays
-from gym_gazebo2.algos.table import make_model
 from gym_gazebo2.algos.training.environments import make_training_env, wrap_training_env
 from gym_gazebo2.errors import NonFiniteError, UnsupportedError
 
-ON_POLICY = ("ppo", "ppo_kl", "recurrent_ppo", "trpo", "acktr", "a2c")
-SMALL = {"policy_kwargs": {"net_arch": [16, 16]}, "n_steps": 12}
-FEW = {"n_epochs": 2, "batch_size": 48}
-HYPERPARAMETERS = {
-    "ppo": {**SMALL, **FEW},
-    "ppo_kl": {**SMALL, **FEW},
-    "recurrent_ppo": {**SMALL, **FEW, "policy_kwargs": {"net_arch": [16, 16], "lstm_hidden_size": 8}},
-    "trpo": {**SMALL, "batch_size": 48},
-    "acktr": {**SMALL, "batch_size": 48},
-    "a2c": SMALL,
-}
-
-
-def configure(algo="ppo", env="SCARARandomTarget-v0", **values):
-    given = {"num_envs": 16, "max_episode_steps": 9, "preset": "default", "normalize": False, "start_noise": 0.3}
-    hyperparameters = {**HYPERPARAMETERS[algo], **values.pop("hyperparameters", {})}
-    return resolve(TrainConfig(env=env, algo=algo, hyperparameters=hyperparameters, **{**given, **values}))
-
-
-def learn(config, num_shards=None, iterations=3, places=1, **extra):
-    """Train for a few iterations, plain or in shards; every episode ends within them. Returns the model, closed."""
-    if num_shards is None:
-        env, adapt = make_training_env(config), lambda cls: cls
-    else:
-        shards = LocalShards(config, config.num_envs // num_shards, places)
-        env = wrap_training_env(config, ShardedVecEnv(shards, config.num_envs, num_shards, find_spaces(config)))
-        adapt = distribute
-    with contextlib.closing(env):
-        model = make_model(config.algo, env, config.hyperparameters, config.seed, adapt)
-        model.learn(iterations * model.n_steps * config.num_envs, **extra)
-    return model
-
-
-def describe(model):
-    """Everything that training has led to, as a dictionary of arrays and numbers."""
-    parts = {name: value.numpy() for name, value in model.policy.state_dict().items()}
-    parts |= {name: value for name, value in get_arrays(model).items() if not name.startswith("_last_original")}
-    for name, moments in get_moments(model.get_vec_normalize_env()).items():
-        parts |= {f"{name}.{i}": np.asarray(value) for i, value in enumerate(moments)}
-    episodes = [(info["r"], info["l"]) for info in model.ep_info_buffer]
-    return parts | {
-        "torch": torch.get_rng_state().numpy(),
-        "numpy": np.random.get_state()[1],
-        "episodes": np.array(episodes),
-        "successes": np.array(model.ep_success_buffer, dtype=float),
-        "steps": np.array(model.num_timesteps),
-    }
-
-
-def assert_equal(first, second):
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        np.testing.assert_array_equal(value, second[name], name)
+from .shards import HYPERPARAMETERS, ON_POLICY, assert_equal, configure, describe, learn
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -172,15 +114,15 @@ for name, space in ACTIONS.items():
 def test_discrete_actions_are_equal_to_the_bit(actions, algo):
     config = configure(algo, f"{actions}Shards-v0", num_envs=8, max_episode_steps=None, start_noise=None)
     assert config.vec == "dummy"
-    assert_equal(describe(learn(config)), describe(learn(config, 2, places=2)))
+    assert_equal(describe(learn(config)), describe(learn(config, 2, collector=LocalShards(config, 4, 2))))
 
 
 def test_environments_that_cannot_be_saved_start_anew_where_their_worker_changes():
     config = configure(env="DiscreteShards-v0", num_envs=8, max_episode_steps=None, start_noise=None)
-    first, second = (describe(learn(config, 2, places=1)) for _ in range(2))
+    first, second = (describe(learn(config, 2, collector=LocalShards(config, 4, 1))) for _ in range(2))
     assert_equal(first, second)  # from seeds that the task determines
     with pytest.raises(AssertionError):
-        assert_equal(first, describe(learn(config, 2, places=2)))
+        assert_equal(first, describe(learn(config, 2, collector=LocalShards(config, 4, 2))))
 
 
 def test_an_unknown_distribution_is_refused():
