@@ -10,8 +10,11 @@ from collections.abc import Iterator
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
+from gym_gazebo2.algos.distributed.rollouts import distribute
+from gym_gazebo2.algos.distributed.training import change_workers, open_training_env
 from gym_gazebo2.algos.evaluation.rollout import get_episode_steps
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.checkpoint import load_newest
@@ -21,7 +24,7 @@ from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback, TrainingState, get_action_meaning
-from gym_gazebo2.algos.training.environments import make_evaluation_env, make_training_env
+from gym_gazebo2.algos.training.environments import make_evaluation_env
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
 
 __all__ = ["resume", "train"]
@@ -47,34 +50,41 @@ def train(config: TrainConfig) -> RunFolder:
     if config.preset == "default" and asked == "tuned" and config.progress != "quiet":
         defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
         print(f"There is no preset for {config.env} with {config.algo}: {defaults}.", file=sys.stderr)
-    env = make_training_env(config)
-    with contextlib.closing(env), _torch_threads(config.torch_threads):
-        model = make_model(config.algo, env, config.hyperparameters, config.seed)
+    with open_training_env(config) as env, _torch_threads(config.torch_threads):
+        model = _make_model(config, env)
         run = RunFolder.create(config)
         with report_resume_command(run.path), run.hold():
             return _learn(run, config, model)
 
 
-def resume(path: str | os.PathLike[str]) -> RunFolder:
+def resume(path: str | os.PathLike[str], workers: int | None = None, address: str | None = None) -> RunFolder:
     """Continue a run from its newest checkpoint that can be read; a finished run is returned as it is.
 
     Where arms cannot be saved (those that are not batched, and Gazebo), networks, optimiser, counters and statistics continue,
     and the arms start new episodes, with a warning.
 
+    Args:
+        path: The run's folder.
+        workers: Workers from now on, with the same result to the bit; None: as before.
+        address: HOST:PORT of a Ray cluster, "local" for this machine; None: as before.
+
     Raises:
         RunError: There is no run, or none of its checkpoints can be read.
+        InvalidArgumentError: With so many workers the result would be another one.
     """
     run = RunFolder.open(path)
     config = run.read_config()
     if run.model.is_file():
         return run
+    if workers is not None or address is not None:
+        config = change_workers(config, workers, address)
     with (
         report_resume_command(run.path),
         run.hold(),
-        contextlib.closing(make_training_env(config)) as env,
+        open_training_env(config) as env,
         _torch_threads(config.torch_threads),
     ):
-        model = make_model(config.algo, env, config.hyperparameters, config.seed)
+        model = _make_model(config, env)
         model.set_logger(Logger(str(run.path), []))
         return _learn(run, config, model, load_newest(run.checkpoints, model, TrainingState.read))
 
@@ -106,6 +116,12 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
     save_model(run.model, model, config, action)  # last: its presence says that the run is finished
     interrupt.raise_if_requested()
     return run
+
+
+def _make_model(config: ResolvedConfig, env: VecEnv) -> BaseAlgorithm:
+    """Return an untrained model. With workers, its rollouts are filled from fragments; it learns in the same way."""
+    adapt = (lambda cls: cls) if config.workers is None else distribute
+    return make_model(config.algo, env, config.hyperparameters, config.seed, adapt)
 
 
 def _choose_log_interval(config: ResolvedConfig) -> int:

@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gym_gazebo2.algos.config import ResolvedConfig
+from gym_gazebo2.algos.distributed.places import WorkerStatus
 from gym_gazebo2.algos.distributed.shards import Collector, CollectTask, EnvState, Fragment, ResetTask, Weights
 from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs
 from gym_gazebo2.algos.vec_env import make_vec_env
@@ -59,6 +60,11 @@ class ShardedVecEnv(VecEnv):
     def starts(self) -> list[int]:
         """Index of the first arm of each shard."""
         return list(range(0, self.num_envs, self.shard_size))
+
+    @property
+    def workers(self) -> list[WorkerStatus]:
+        """The state of each worker; empty where the shards are in this process."""
+        return self.collector.workers
 
     def reset(self) -> VecEnvObs:
         """Start an episode of every arm, seeded where ``seed`` was called before."""

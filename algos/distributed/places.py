@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["DEFAULT_LIMITS", "Batch", "Job", "Limits", "Place", "WorkerStatus"]
+__all__ = ["DEFAULT_LIMITS", "Batch", "Job", "Limits", "Place", "WorkerStatus", "describe_workers"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +68,20 @@ class WorkerStatus:
     def speed(self) -> float | None:
         """Environment steps per second of work; None before the first result."""
         return self.steps / self.busy_s if self.busy_s else None
+
+
+def describe_workers(workers: Sequence[WorkerStatus]) -> tuple[str, ...]:
+    """Return the figures of a progress line: speed per worker while it works, and the workers that are missing."""
+    speeds = [worker.speed for worker in workers if worker.speed is not None]
+    parts = []
+    if speeds:
+        low, high = (f"{speed:,.0f}" for speed in (min(speeds), max(speeds)))
+        parts.append(f"{len(speeds)} workers at {low} to {high} steps/s" if len(speeds) > 1 else f"1 worker at {high} steps/s")
+    missing = [worker for worker in workers if worker.state == "starting"]
+    parts += [f"worker {worker.index} lost: {worker.last_loss}" for worker in missing if worker.last_loss]
+    if waiting := sum(not worker.last_loss for worker in missing):
+        parts.append(f"{waiting} of {len(workers)} workers starting")
+    return tuple(parts)
 
 
 @dataclasses.dataclass

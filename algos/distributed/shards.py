@@ -27,6 +27,7 @@ from stable_baselines3.common.logger import Logger
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.draws import ArmRows
 from gym_gazebo2.algos.distributed.moments import Moments, get_moments, get_own_moments, set_moments, track_moments
+from gym_gazebo2.algos.distributed.places import WorkerStatus
 from gym_gazebo2.algos.finite import is_finite
 from gym_gazebo2.algos.runs.checkpoint import Resumable
 from gym_gazebo2.algos.runs.model_state import Arrays, get_arrays, iterate_arrays, set_arrays
@@ -153,6 +154,10 @@ class Fragment:
 
 class Collector(Protocol):
     """Performs the tasks of an iteration: in this process, or on workers."""
+
+    @property
+    def workers(self) -> list[WorkerStatus]:
+        """The state of each worker; empty in this process."""
 
     def perform(self, tasks: Sequence[Any], weights: Weights) -> list[Any]:
         """Return the results, in the order of the tasks."""
@@ -301,6 +306,7 @@ class LocalShards:
             count: Places with environments of their own, among which shards are distributed.
         """
         self._shards = [Shard(config, size) for _ in range(count)]
+        self.workers: list[WorkerStatus] = []
 
     def perform(self, tasks: Sequence[Any], weights: Weights) -> list[Any]:
         """Return the results, in the order of the tasks."""

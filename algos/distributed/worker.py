@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from gym_gazebo2.algos.config import from_json
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.distributed.shards import Shard, Weights
 from gym_gazebo2.algos.settings.provenance import collect_versions
+from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.errors import UsageError
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
 
@@ -58,6 +60,7 @@ class Worker:
         if config.vec == "pinned":
             work_in_batches()
             keep_to_processor(self._index)
+            config = dataclasses.replace(config, vec="batched" if has_batched_form(config.env) else "dummy")
         self._shard = Shard(config, size)
         node = import_ray().get_runtime_context().get_node_id()
         return {"pid": os.getpid(), "host": socket.gethostname(), "node": node, "versions": collect_versions()}

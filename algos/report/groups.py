@@ -11,7 +11,10 @@ from gym_gazebo2.algos.report.run_data import RunData
 
 __all__ = ["Group", "group_runs"]
 
-IGNORED = ("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds", "eval_every", "eval_runs")
+IGNORED = (
+    *("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds", "eval_every", "eval_runs"),
+    *("shards", "worker_cpus", "address"),
+)
 """Fields ignored when grouping runs: groups are made per id and algorithm anyway, hyperparameters are compared one by one, and
 the others do not change what is learned."""
 
