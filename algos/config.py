@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from gym_gazebo2.algos.choices import ProgressMode, Vectorization
+from gym_gazebo2.algos.distributed.plan import check_can_distribute, choose_shards
 from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
@@ -75,6 +76,11 @@ class TrainConfig:
             stopping rule, or the target of the task's first measure.
         target_error_mm: Short for target position_error, in millimetres.
         checkpoint_seconds: Minimum wall time between two checkpoints [s].
+        workers: Processes that step the environments, on this machine or a cluster, with Ray; None: this process does.
+        shards: Parts into which workers split the environments. With normalisation the result depends on it, and never on the
+            number of workers; None: as many as the workers need.
+        worker_cpus: CPUs that Ray reserves for a worker; a fraction lets several share a processor.
+        address: HOST:PORT of a running Ray cluster; None, or "local": this machine.
         progress: How progress is shown: a progress bar ("rich"), lines for a log file ("plain"), nothing ("quiet"), or a bar
             on a terminal and lines elsewhere ("auto").
     """
@@ -110,6 +116,10 @@ class TrainConfig:
     target: str | None = None
     target_error_mm: float | None = None
     checkpoint_seconds: float = 5.0
+    workers: int | None = None
+    shards: int | None = None
+    worker_cpus: float = 1.0
+    address: str | None = None
     progress: ProgressMode = "auto"
 
     def __post_init__(self) -> None:
@@ -214,13 +224,20 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     if config.zoo is not None:
         preset = Preset(**read_zoo(config.zoo, config.env))
     else:
-        arms = None if max_envs is None else config.num_envs or max_envs
+        arms = None if max_envs is None else config.num_envs or max_envs * (config.workers or 1)
         preset = get_preset(config.env, config.algo, preset_name, arms)
     filled: dict[str, Any] = {name: _first(getattr(config, name), getattr(preset, name)) for name in FROM_PRESET}
     norm_reward = filled["normalize"] and preset.normalize_reward is not False
     filled["normalize_reward"] = _first(config.normalize_reward, norm_reward)
     filled["eval_every"] = config.eval_every or max(1, filled["steps"] // EVALUATIONS)
     filled["vec"] = config.vec or ("batched" if has_batched_form(config.env) else "dummy")
+    if config.workers is None and config.shards is not None:
+        sentence = f"shards={config.shards} needs workers. Give --workers, too."
+        raise InvalidArgumentError("shards", config.shards, sentence=sentence)
+    if config.workers is not None:
+        check_can_distribute(config.algo, filled["vec"])
+        split = (filled["num_envs"], max_envs, config.workers, config.shards)
+        filled["shards"] = choose_shards(*split, is_normalized=filled["normalize"])
     for name in KEPT_WITH_RUN:
         value = given.get(name, keywords.defaults.get(name))
         filled[name] = value if isinstance(value, str | float | int) else None  # a factory is not JSON; the id has it
@@ -232,6 +249,11 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     others = {name: value for name, value in given.items() if name not in WITH_FIELDS}
     filled |= {"max_episode_steps": given.get("max_episode_steps"), "env_kwargs": others}
     return ResolvedConfig(**{**vars(config), **filled, "preset": preset_name, "hyperparameters": hyperparameters})
+
+
+def get_max_envs(config: ResolvedConfig) -> int | None:
+    """Return how many arms the backend of a training moves at most; None for no limit, or no backend."""
+    return None if config.backend is None else getattr(get_factory(config.backend), "max_envs", None)
 
 
 def _first(*values: Any) -> Any:
@@ -340,15 +362,27 @@ def _read_keywords(name: str, value: Any) -> dict[str, Any]:
         raise InvalidArgumentError(name, value, f"a dictionary of JSON values ({error})") from error
 
 
-COUNTS = ("steps", "num_envs", "max_episode_steps", "torch_threads", "eval_every", "eval_runs", "num_layers", "num_hidden")
+COUNTS = (
+    "steps",
+    "num_envs",
+    "max_episode_steps",
+    "torch_threads",
+    "eval_every",
+    "eval_runs",
+    "num_layers",
+    "num_hidden",
+    "workers",
+    "shards",
+)
 READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(COUNTS, read_whole),
-    **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds"), read_positive),
+    **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds", "worker_cpus"), read_positive),
     "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
     "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
     **dict.fromkeys(("out", "zoo"), _read_path),
     **dict.fromkeys(DICTIONARIES, _read_keywords),
     "backend": _read_backend,
+    "address": lambda name, value: None if value == "local" else value,
 }
 """Field of a ``TrainConfig`` → function that returns its plain value, or raises."""
 CHOICES: dict[str, tuple[str, Collection[str]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -145,7 +145,13 @@ def _is_unit_box(space: spaces.Space[Any]) -> bool:
     return isinstance(space, spaces.Box) and len(space.shape) == 1 and bool((space.low == -1).all() and (space.high == 1).all())
 
 
-def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed: int) -> BaseAlgorithm:
+def make_model(
+    algo: str,
+    env: VecEnv,
+    hyperparameters: Mapping[str, Any],
+    seed: int,
+    adapt: Callable[[type[BaseAlgorithm]], type[BaseAlgorithm]] = lambda cls: cls,
+) -> BaseAlgorithm:
     """Make an untrained model.
 
     An off-policy algorithm learns a goal-conditioned task by hindsight experience replay (Andrychowicz et al. 2017,
@@ -157,6 +163,7 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
         hyperparameters: Keywords of the algorithm, in the form of ``make_keywords``, and "policy", the name of a
             policy in place of the one that fits the observations.
         seed: Seed of every random generator.
+        adapt: Takes the algorithm's class and returns the one to use, with the same constructor.
 
     Raises:
         UnknownNameError: There is no such algorithm, or it has no such hyperparameter.
@@ -173,7 +180,7 @@ def make_model(algo: str, env: VecEnv, hyperparameters: Mapping[str, Any], seed:
     switches = [name for name, annotation in find_keywords(cls).items() if annotation in (bool, "bool")]
     keywords = make_keywords(values, num_actions, row.activation, row.schedules, row.automatic, switches)
     try:
-        return cls(policy, env, seed=seed, device="cpu", **keywords)
+        return adapt(cls)(policy, env, seed=seed, device="cpu", **keywords)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:
         sentence = f"{row.path.partition(':')[2]} rejects hyperparameters of {algo} ({values}): {error}"
         raise InvalidArgumentError("hyperparameters", values, sentence=sentence) from error

@@ -13,18 +13,20 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
-from gym_gazebo2.algos.evaluation.rollout import get_episode_steps, make_eval_env
+from gym_gazebo2.algos.distributed.rollouts import distribute
+from gym_gazebo2.algos.distributed.training import change_workers, open_training_env
+from gym_gazebo2.algos.evaluation.rollout import get_episode_steps
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.checkpoint import load_newest
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.model_file import save_model
-from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
+from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback, get_action_meaning
+from gym_gazebo2.algos.training.environments import make_evaluation_env
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
 from gym_gazebo2.algos.training.state import TrainingState
-from gym_gazebo2.algos.vec_env import make_vec_env, normalize
 
 __all__ = ["resume", "train"]
 
@@ -50,15 +52,14 @@ def train(config: TrainConfig) -> RunFolder:
     if config.preset == "default" and requested == "tuned" and config.progress != "quiet":
         defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
         print(f"There is no preset for {config.env} with {config.algo}: {defaults}.", file=sys.stderr)
-    env = _make_training_env(config)
-    with contextlib.closing(env), _torch_threads(config.torch_threads):
-        model = make_model(config.algo, env, config.hyperparameters, config.seed)
+    with open_training_env(config) as env, _torch_threads(config.torch_threads):
+        model = _make_model(config, env)
         run = RunFolder.create(config)
         with report_resume_command(run.path), run.hold():
             return _learn(run, config, model)
 
 
-def resume(path: str | os.PathLike[str]) -> RunFolder:
+def resume(path: str | os.PathLike[str], workers: int | None = None, address: str | None = None) -> RunFolder:
     """Continue a run from its newest readable checkpoint. A finished run is returned as it is.
 
     Some environments cannot save the state of their arms: those that are not batched, and Gazebo. There the networks, the
@@ -66,6 +67,8 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
 
     Args:
         path: The run's folder.
+        workers: Number of workers from now on, with the same result to the bit; None: as before.
+        address: HOST:PORT of a Ray cluster, "local" for this machine; None: as before.
 
     Returns:
         The run's folder.
@@ -74,18 +77,21 @@ def resume(path: str | os.PathLike[str]) -> RunFolder:
         RunError: There is no run, or none of its checkpoints can be read.
         NonFiniteError: The training met NaN or infinity; the checkpoints from before it are kept.
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
+        InvalidArgumentError: With this number of workers the result would be a different one.
     """
     run = RunFolder.open(path)
     config = run.read_config()
     if run.model.is_file():
         return run
+    if workers is not None or address is not None:
+        config = change_workers(config, workers, address)
     with (
         report_resume_command(run.path),
         run.hold(),
-        contextlib.closing(_make_training_env(config)) as env,
+        open_training_env(config) as env,
         _torch_threads(config.torch_threads),
     ):
-        model = make_model(config.algo, env, config.hyperparameters, config.seed)
+        model = _make_model(config, env)
         # The checkpoint holds values that the logger has not written yet, so the model needs a logger before it is loaded.
         model.set_logger(Logger(str(run.path), []))
         return _learn(run, config, model, load_newest(run.checkpoints, model, TrainingState.read))
@@ -102,7 +108,7 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
     """
     state = TrainingState() if resumed is None else resumed
     interrupt = Interrupt(run.path)
-    with contextlib.closing(_make_eval_env(config)) as eval_env:
+    with contextlib.closing(make_evaluation_env(config)) as eval_env:
         num_eval_steps = get_episode_steps(config.env, config.max_episode_steps)
         pending = dict(model.logger.name_to_value) if hasattr(model, "_logger") else {}
         # The order matters: on the way out, the error is explained first, then signals end the process again, the progress
@@ -130,22 +136,15 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
     return run
 
 
+def _make_model(config: ResolvedConfig, env: VecEnv) -> BaseAlgorithm:
+    """Return an untrained model. With workers, its rollouts are filled from fragments; it learns in the same way."""
+    adapt = (lambda cls: cls) if config.workers is None else distribute
+    return make_model(config.algo, env, config.hyperparameters, config.seed, adapt)
+
+
 def _choose_log_interval(config: ResolvedConfig) -> int:
     """Return the interval between two rows of the log: one iteration on-policy, one episode per arm off-policy."""
     return 1 if get_algorithm(config.algo).learns == "on_policy" else max(4, config.num_envs)
-
-
-def _make_training_env(config: ResolvedConfig) -> VecEnv:
-    env = make_vec_env(config.env, config.num_envs, vec=config.vec, seed=config.seed, **config.training_kwargs)
-    env = wrap_actions(config.algo, env)
-    if not config.normalize:
-        return env
-    return normalize(env, norm_reward=config.normalize_reward, gamma=config.hyperparameters.get("gamma", 0.99))
-
-
-def _make_eval_env(config: ResolvedConfig) -> VecEnv:
-    env = wrap_actions(config.algo, make_eval_env(config.env, config.eval_runs, **config.training_kwargs))
-    return normalize(env, training=False, norm_reward=False) if config.normalize else env
 
 
 @contextlib.contextmanager

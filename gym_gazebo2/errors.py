@@ -26,6 +26,7 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedError",
     "UsageError",
+    "WorkerError",
     "WriteError",
 ]
 
@@ -106,6 +107,10 @@ class UnsupportedError(GymGazebo2Error, NotImplementedError):
 
 class BackendError(GymGazebo2Error, RuntimeError):
     """A simulator or robot died, hangs, or reports impossible values."""
+
+
+class WorkerError(GymGazebo2Error, RuntimeError):
+    """Workers of a distributed training cannot be reached, do not start, or are lost again and again."""
 
 
 class RenderError(GymGazebo2Error, RuntimeError):

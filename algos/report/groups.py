@@ -11,9 +11,12 @@ from gym_gazebo2.algos.report.run_data import RunData
 
 __all__ = ["Group", "group_runs"]
 
-IGNORED = ("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds", "eval_every", "eval_runs")
-"""Fields ignored when grouping runs. Groups are per id and algorithm anyway, hyperparameters are compared one by one, and the
-other fields do not change the training's result."""
+IGNORED = (
+    *("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds", "eval_every", "eval_runs"),
+    *("shards", "worker_cpus", "address"),
+)
+"""Fields ignored when grouping runs: groups are made per id and algorithm anyway, hyperparameters are compared one by one, and
+the others do not change what is learned."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.noise import VectorizedActionNoise
 from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
 
@@ -28,6 +28,7 @@ __all__ = [
     "get_arrays",
     "get_counters",
     "get_tensors",
+    "iterate_arrays",
     "select",
     "set_arrays",
     "set_counters",
@@ -159,8 +160,8 @@ def _list_noises(model: BaseAlgorithm) -> list[OrnsteinUhlenbeckNoise]:
     return [one for one in getattr(noise, "noises", [noise]) if isinstance(one, OrnsteinUhlenbeckNoise)]
 
 
-def _iterate_replay(buffer: ReplayBuffer) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield every array of a replay buffer by name; the arrays of a dictionary are named "dictionary.key"."""
+def iterate_arrays(buffer: BaseBuffer) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield every array of a buffer by name; the arrays of a dictionary are named "dictionary.key", others "name."."""
     for name, value in vars(buffer).items():
         rows = value.items() if isinstance(value, dict) else [("", value)]
         for key, array in rows:
@@ -172,14 +173,14 @@ def _get_replay(buffer: ReplayBuffer) -> Arrays:
     if getattr(buffer, "copy_info_dict", False):
         raise UnsupportedError("A replay buffer with copy_info_dict=True cannot be saved. Train without copy_info_dict.")
     filled = buffer.size()  # only the filled rows are saved: a buffer for a million steps is mostly empty at first
-    arrays = {name: a[:filled] if len(a) == buffer.buffer_size else a for name, a in _iterate_replay(buffer)}
+    arrays = {name: a[:filled] if len(a) == buffer.buffer_size else a for name, a in iterate_arrays(buffer)}
     return arrays | {"position": np.array([buffer.pos, buffer.full])}
 
 
 def _set_replay(buffer: ReplayBuffer, arrays: Mapping[str, NDArray[Any]]) -> None:
     position, is_full = arrays["position"].tolist()
     buffer.pos, buffer.full = int(position), bool(is_full)
-    for name, array in _iterate_replay(buffer):
+    for name, array in iterate_arrays(buffer):
         array[: len(arrays[name])] = arrays[name]
 
 

@@ -9,20 +9,25 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["collect_provenance"]
+__all__ = ["collect_provenance", "collect_versions"]
 
 
 def collect_provenance() -> dict[str, Any]:
     """Return what a reader needs to repeat a run besides its arguments: versions, commit, processor."""
-    names = ("gym_gazebo2", "gymnasium", "mujoco", "numpy", "stable_baselines3", "torch")
     return {
-        "versions": {"python": platform.python_version(), **{name: _get_version(name) for name in names}},
+        "versions": collect_versions(),
         "git_commit": _get_commit(),
         "platform": platform.platform(),
         "machine": platform.machine(),
         "processor": _get_processor(),
         "processor_count": os.cpu_count(),
     }
+
+
+def collect_versions() -> dict[str, str | None]:
+    """Return name → version of Python and of the packages that decide on results; None where one is not installed."""
+    names = ("gym_gazebo2", "gymnasium", "mujoco", "numpy", "stable_baselines3", "torch")
+    return {"python": platform.python_version(), **{name: _get_version(name) for name in names}}
 
 
 def _get_version(package: str) -> str | None:

@@ -15,6 +15,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from gym_gazebo2.algos.config import ResolvedConfig
+from gym_gazebo2.algos.distributed.env import ShardedVecEnv
+from gym_gazebo2.algos.distributed.history import WorkerHistory
+from gym_gazebo2.algos.distributed.places import WorkerStatus, describe_workers
 from gym_gazebo2.algos.evaluation.metrics import compute_results
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.finite import find_fault, find_parameter, is_finite
@@ -81,6 +84,7 @@ class RunCallback(BaseCallback):
         self._started = time.monotonic()
         self._next_checkpoint = self._started + config.checkpoint_seconds
         self._wall_before = state.wall_s
+        self._worker_history = WorkerHistory(run)
         self._progress, self._speed, self._next_update = make_progress(config.progress), SpeedMeter(), 0.0
 
     def _on_training_start(self) -> None:
@@ -185,6 +189,7 @@ class RunCallback(BaseCallback):
         self._check_conditions(results)
         target = {"time_to_target_s": self.state.time_to_target_s, "steps_to_target": self.state.steps_to_target}
         self.run.write_json("curve.json", {"evaluations": self.state.curve, **target})
+        self._worker_history.write(self._get_workers())
         for key in ("reward", *results):
             self.logger.record(f"eval/{key}", row[key])
         if self.state.is_new_best(row, self._measures):
@@ -236,6 +241,11 @@ class RunCallback(BaseCallback):
         if source is not None:
             target.obs_rms, target.ret_rms = source.obs_rms, source.ret_rms
 
+    def _get_workers(self) -> list[WorkerStatus]:
+        """Return the state of each worker; empty where this process steps the environments."""
+        env = self.training_env.unwrapped
+        return env.workers if isinstance(env, ShardedVecEnv) else []
+
     def _get_mean_reward(self) -> float:
         """Return the mean sum of rewards of SB3's last 100 episodes; −∞ before the first has ended."""
         infos = self.model.ep_info_buffer
@@ -254,6 +264,7 @@ class RunCallback(BaseCallback):
             reward=self._get_mean_reward() if self.model.ep_info_buffer else None,
             results=tuple(f"{m.label} {show_measure(m, last[name])}" for name, m in self._measures.items() if name in last),
             success_rate=last.get("success_rate"),
+            workers=describe_workers(self._get_workers()),
         )
 
 

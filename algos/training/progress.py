@@ -39,6 +39,7 @@ class Status:
         reward: Mean reward of the last 100 episodes; None before the first.
         results: Measures of the last evaluation, each as a text such as "tool error 0.42 mm"; empty before the first.
         success_rate: Success rate of the last evaluation; None before the first, or if the environment does not report success.
+        workers: State of the workers, such as their speed or a loss; empty without workers.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Status:
     reward: float | None = None
     results: tuple[str, ...] = ()
     success_rate: float | None = None
+    workers: tuple[str, ...] = ()
 
     @property
     def left_s(self) -> float | None:
@@ -183,5 +185,6 @@ def _describe(status: Status) -> list[str]:
         *(("{}", result) for result in status.results),
         ("success {:.0%}", status.success_rate),
         ("{:,.0f} steps/s", status.speed),
+        *(("{}", text) for text in status.workers),
     )
     return [form.format(value) for form, value in parts if value is not None]

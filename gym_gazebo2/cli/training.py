@@ -62,13 +62,17 @@ class Resume(Command):
 
     Attributes:
         path: The run's folder.
+        workers: Workers from now on, with the same result to the bit; None: as before.
+        address: HOST:PORT of a Ray cluster, or "local" for this machine; None: as before.
     """
 
     path: RunPath
+    workers: int | None = None
+    address: str | None = None
 
     def run(self) -> None:
         """Continue."""
-        show_run(resume(self.path))
+        show_run(resume(self.path, self.workers, self.address))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""What the fleet notes of its workers and of the tasks of an iteration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["DEFAULT_LIMITS", "Batch", "Job", "Limits", "Place", "WorkerStatus", "describe_workers"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How long the fleet waits, and how often it tries again.
+
+    Attributes:
+        start_s: Longest time for a worker to start and to make its environments [s]: a Gazebo, a busy machine.
+        first_task_s: Deadline of a task while no task has been done, so that none is known to be slow [s].
+        task_factor: Deadline of a task, as a multiple of the median time.
+        task_floor_s: Least deadline of a task [s]: short tasks can wait long on a busy machine.
+        hedge_factor: An idle worker gets a second copy of a task that takes longer than this multiple of the median.
+        hedge_floor_s: Least time after which that happens [s].
+        attempts: Workers that may be lost with one task, or starts that may fail in a row, before training ends.
+    """
+
+    start_s: float = 180.0
+    first_task_s: float = 600.0
+    task_factor: float = 10.0
+    task_floor_s: float = 30.0
+    hedge_factor: float = 3.0
+    hedge_floor_s: float = 0.5
+    attempts: int = 4
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclasses.dataclass
+class WorkerStatus:
+    """What is known of a worker. Its place remains when the worker is replaced.
+
+    Attributes:
+        index: Number of the place.
+        host: Machine; empty before the first worker has reported ready.
+        pid: Process id there.
+        state: "starting", "idle", "busy" or "ended".
+        steps: Environment steps that were used.
+        busy_s: Time that it took for them [s].
+        num_tasks: Tasks whose results were used.
+        num_bytes: Size of these results [byte].
+        restarts: Workers that were lost in this place.
+        last_loss: Why the last one was; empty if none was.
+    """
+
+    index: int
+    host: str = ""
+    pid: int = 0
+    state: str = "starting"
+    steps: int = 0
+    busy_s: float = 0.0
+    num_tasks: int = 0
+    num_bytes: int = 0
+    restarts: int = 0
+    last_loss: str = ""
+
+    @property
+    def speed(self) -> float | None:
+        """Environment steps per second of work; None before the first result."""
+        return self.steps / self.busy_s if self.busy_s else None
+
+
+def describe_workers(workers: Sequence[WorkerStatus]) -> tuple[str, ...]:
+    """Return the figures of a progress line: speed per worker while it works, and the workers that are missing."""
+    speeds = [worker.speed for worker in workers if worker.speed is not None]
+    parts = []
+    if speeds:
+        low, high = (f"{speed:,.0f}" for speed in (min(speeds), max(speeds)))
+        parts.append(f"{len(speeds)} workers at {low} to {high} steps/s" if len(speeds) > 1 else f"1 worker at {high} steps/s")
+    missing = [worker for worker in workers if worker.state == "starting"]
+    parts += [f"worker {worker.index} lost: {worker.last_loss}" for worker in missing if worker.last_loss]
+    if waiting := sum(not worker.last_loss for worker in missing):
+        parts.append(f"{waiting} of {len(workers)} workers starting")
+    return tuple(parts)
+
+
+@dataclasses.dataclass
+class Job:
+    """What a worker does.
+
+    Attributes:
+        batch: The tasks among which its task is; an empty batch for a start.
+        task: The task; None for a start.
+        started: When it was given, of ``time.monotonic`` [s].
+    """
+
+    batch: Batch
+    task: Any
+    started: float
+
+
+class Batch:
+    """The tasks of one iteration, one per shard, and what has come of them.
+
+    Attributes:
+        pending: Tasks that no worker has.
+        weights: Ray's reference to the policy.
+        results: Shard → result.
+        copies: Shard → workers that have its task.
+        attempts: Shard → workers that were lost with its task.
+    """
+
+    def __init__(self, tasks: Sequence[Any] = (), weights: Any = None) -> None:
+        """Begin with all tasks pending.
+
+        Args:
+            tasks: The tasks.
+            weights: Ray's reference to the policy.
+        """
+        self.pending, self.weights = deque(tasks), weights
+        self.num_tasks = len(tasks)
+        self.results: dict[int, Any] = {}
+        self.copies = dict.fromkeys((task.shard for task in tasks), 0)
+        self.attempts = dict(self.copies)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every task has a result."""
+        return len(self.results) == self.num_tasks
+
+    def pop_own(self, token: str) -> Any:
+        """Return the task that goes on where the worker with this token stands, if there is one."""
+        own = next((task for task in self.pending if token and task.state is not None and task.state.token == token), None)
+        if own is not None:
+            self.pending.remove(own)
+        return own
+
+
+class Place:
+    """A place for one worker at a time.
+
+    Attributes:
+        status: What is reported of it.
+        actor: Ray's handle of the worker; None while there is none.
+        ref: Ray's reference to the result of its job.
+        job: What it does; None where it is idle.
+        token: Names the state in which its environments stand; empty before its first task.
+        node: Ray's id of the machine that its process runs on; empty before it is ready.
+    """
+
+    def __init__(self, index: int) -> None:
+        """Begin without a worker.
+
+        Args:
+            index: Number of the place.
+        """
+        self.status = WorkerStatus(index)
+        self.actor: Any = None
+        self.ref: Any = None
+        self.job: Job | None = None
+        self.token = self.node = ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its worker waits for a task."""
+        return self.actor is not None and self.job is None

@@ -1,0 +1,84 @@
+"""The environments of a training that workers step: Ray, the workers and the stand-in, opened and closed together."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+from stable_baselines3.common.vec_env import VecEnv
+
+from gym_gazebo2.algos.config import ResolvedConfig, get_max_envs
+from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
+from gym_gazebo2.algos.distributed.fleet import Fleet
+from gym_gazebo2.algos.distributed.plan import check_can_distribute, choose_shards
+from gym_gazebo2.algos.distributed.session import RaySession, check_capacity, count_processors
+from gym_gazebo2.algos.training.environments import make_training_env, wrap_training_env
+from gym_gazebo2.errors import InvalidArgumentError
+
+__all__ = ["change_workers", "open_training_env"]
+
+
+@contextlib.contextmanager
+def open_training_env(config: ResolvedConfig) -> Iterator[VecEnv]:
+    """Yield the environments that the algorithm learns in, or what stands in for them where workers step them."""
+    if config.workers is None:
+        with contextlib.closing(make_training_env(config)) as env:
+            yield env
+        return
+    with _open_workers(config) as env:
+        yield env
+
+
+@contextlib.contextmanager
+def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
+    """Start or find Ray, start workers without waiting for them, and yield what stands in for the environments.
+
+    Args:
+        config: The configuration, with ``workers`` and ``shards``.
+
+    Raises:
+        MissingDependencyError: Ray is not installed.
+        InvalidArgumentError: There are fewer CPUs than the workers need.
+        WorkerError: Ray does not start, or does not answer at the address.
+    """
+    workers, shards = config.workers or 1, config.shards or 1
+    if config.address is None:
+        check_capacity(workers, config.worker_cpus, count_processors(), "this machine")
+    with contextlib.ExitStack() as stack:
+        session = RaySession(config.address, max(1.0, workers * config.worker_cpus))
+        stack.callback(session.close)
+        check_capacity(workers, config.worker_cpus, session.cpus, "the cluster")
+        fleet = Fleet(config, config.num_envs // shards, workers, config.worker_cpus)
+        env = ShardedVecEnv(fleet, config.num_envs, shards, find_spaces(config))
+        env.seed(config.seed)
+        stack.callback(env.close)
+        yield wrap_training_env(config, env)
+
+
+def change_workers(config: ResolvedConfig, workers: int | None, address: str | None) -> ResolvedConfig:
+    """Return the configuration of a run to resume, with other workers. The result stays the same, to the bit.
+
+    Args:
+        config: The run's.
+        workers: Workers; None: as before.
+        address: "HOST:PORT" of a cluster, "local" for this machine; None: as before.
+
+    Raises:
+        InvalidArgumentError: More workers than shards, where their number decides on the result.
+    """
+    changed = dataclasses.replace(config, workers=workers or config.workers, address=address or config.address)
+    if changed.workers is None:
+        return changed
+    check_can_distribute(config.algo, config.vec)
+    max_envs = get_max_envs(config)
+    if not config.normalize or max_envs is not None:  # the number of shards does not matter, or nothing is promised
+        return dataclasses.replace(changed, shards=choose_shards(config.num_envs, max_envs, changed.workers, None, False))
+    shards = config.shards or 1
+    if changed.workers > shards:
+        sentence = (
+            f"Cannot resume with {changed.workers} workers: this run has {shards} shard{'s' * (shards > 1)}, on which its "
+            f"result depends. Use --workers {shards} or fewer."
+        )
+        raise InvalidArgumentError("workers", changed.workers, sentence=sentence)
+    return dataclasses.replace(changed, shards=shards)

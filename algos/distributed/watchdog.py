@@ -1,0 +1,63 @@
+"""Ends the processes of a local Ray when the process that started it has ended, in whatever way.
+
+Ray notices the death of its driver late: after a SIGKILL its agents live on for over two minutes. This program waits for the
+end of its parent, then ends every process that carries the session's mark in its environment. It so finds those that Ray
+started, and simulators below them, also where their own parents are gone. It needs nothing but Python, and is run as a file.
+
+Usage: watchdog.py MARK FOLDER, with a pipe from the parent as standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+__all__ = ["MARK", "end_marked", "find_marked"]
+
+MARK = "GYM_GAZEBO2_RAY_SESSION"
+"""Environment variable that Ray's processes inherit."""
+POLL_S = 0.5
+"""Time between two looks at the parent [s]; mostly, its pipe ends the wait before."""
+END_TIMEOUT_S = 8.0
+"""Longest time that is spent on ending processes [s]."""
+
+
+def find_marked(mark: str) -> list[int]:
+    """Return the ids of this user's processes that carry a mark; none on systems without /proc."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def end_marked(mark: str) -> None:
+    """Kill all processes that carry a mark, also those that they start meanwhile."""
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while (pids := find_marked(mark)) and time.monotonic() < deadline:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)  # between two looks: a killed process has no environment any more
+
+
+def main(mark: str, folder: str) -> None:
+    """Wait for the parent's end, and clean up after it."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they go to the whole job; the parent's end is what counts
+        signal.signal(signum, signal.SIG_IGN)
+    parent = os.getppid()
+    while os.getppid() == parent and not select.select([0], [], [], POLL_S)[0]:
+        pass
+    end_marked(mark)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,81 @@
+"""A worker: an actor of Ray that holds environments and a policy, and performs tasks of any shard."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from gym_gazebo2.algos.config import from_json
+from gym_gazebo2.algos.distributed.session import import_ray
+from gym_gazebo2.algos.distributed.shards import Shard, Weights
+from gym_gazebo2.algos.settings.provenance import collect_versions
+from gym_gazebo2.algos.vec_env import has_batched_form
+from gym_gazebo2.errors import UsageError
+from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """Performs tasks, one at a time, in a process of its own. The fleet makes an actor of it.
+
+    The constructor does nothing that can fail: Ray reports an exception there only as the death of the actor.
+    """
+
+    def __init__(self, index: int) -> None:
+        """Begin without environments.
+
+        Args:
+            index: Number of the worker.
+        """
+        self._index = index
+        self._shard: Shard | None = None
+
+    def prepare(self, arguments: Mapping[str, Any], size: int) -> dict[str, Any]:
+        """Make environments and policy.
+
+        Args:
+            arguments: The training's configuration, as in ``config.json``.
+            size: Arms of a shard.
+
+        Returns:
+            Process id, name of the machine, Ray's id of it, and versions.
+
+        Raises:
+            UnknownEnvError: The environment id is not known on this machine.
+            BackendError: The simulator does not start.
+        """
+        # A terminal sends Ctrl-C and its end to every process of the job. The learner handles them, and needs its workers to
+        # finish the iteration. Ray ends them with the learner.
+        for signum in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(signum, lambda signum, frame: None)
+        config = from_json(arguments)
+        torch.set_num_threads(config.torch_threads)  # Ray sets OMP_NUM_THREADS, and bits are equal for equal numbers only
+        if config.vec == "pinned":
+            work_in_batches()
+            keep_to_processor(self._index)
+            config = dataclasses.replace(config, vec="batched" if has_batched_form(config.env) else "dummy")
+        self._shard = Shard(config, size)
+        node = import_ray().get_runtime_context().get_node_id()
+        return {"pid": os.getpid(), "host": socket.gethostname(), "node": node, "versions": collect_versions()}
+
+    def perform(self, task: Any, weights: Weights) -> Any:
+        """Perform a task; see ``Shard.perform``.
+
+        Raises:
+            UsageError: ``prepare`` was not called.
+        """
+        if self._shard is None:
+            raise UsageError("A worker was given a task before prepare(). Call prepare() first.")
+        return self._shard.perform(task, weights)
+
+    def close(self) -> None:
+        """Release the environments."""
+        if self._shard is not None:
+            self._shard.close()

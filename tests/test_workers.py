@@ -1,0 +1,195 @@
+"""``train --workers`` and ``resume --workers``: the same run, whoever steps the arms."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from gym_gazebo2.algos import RunFolder, TrainConfig, resume, train
+from gym_gazebo2.algos.config import resolve
+from gym_gazebo2.algos.distributed.history import read_sessions
+from gym_gazebo2.algos.distributed.places import WorkerStatus, describe_workers
+from gym_gazebo2.algos.distributed.plan import choose_shards, list_shards
+from gym_gazebo2.algos.distributed.session import RaySession
+from gym_gazebo2.algos.distributed.training import change_workers
+from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.errors import InvalidArgumentError, WorkerError
+
+from .conftest import ROOT
+from .processes import run_process
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning:ray.*", "ignore::DeprecationWarning")
+TINY = {"env": "SCARA-v0", "num_envs": 16, "max_episode_steps": 10, "steps": 6_400, "eval_every": 1_600, "eval_runs": 2,
+        "hyperparameters": {"n_steps": 10, "batch_size": 80, "n_epochs": 1, "policy_kwargs": {"net_arch": [8]}},
+        "checkpoint_seconds": 1e-9, "progress": "quiet", "worker_cpus": 0.5}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def session():
+    with closing(RaySession(num_cpus=4)) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The run with one worker and four shards, made in one process: without Ray, and never interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "expected"
+    with closing(RaySession(num_cpus=4)):
+        return train(TrainConfig(**TINY, workers=1, shards=4, out=str(out)))
+
+
+def assert_same_run(run, other):
+    for name in ("model", "best_model"):
+        first, second = (read_model_file(each.get_model(name)) for each in (run, other))
+        for key, value in first.weights.items():
+            np.testing.assert_array_equal(value, second.weights[key], key)
+        for key, value in first.normalization.items():
+            np.testing.assert_array_equal(value, second.normalization[key], key)
+    rows, others = ([{k: v for k, v in row.items() if "time" not in k} for row in one.read_progress()] for one in (run, other))
+    assert len(rows) == len(others)
+    for row, same in zip(rows, others, strict=True):
+        assert row == pytest.approx(same, rel=1e-6)  # a row after a resumption is written with other digits
+
+
+def test_any_number_of_workers_gives_the_same_run(session, expected, tmp_path):
+    run = train(TrainConfig(**TINY, workers=3, out=str(tmp_path / "run")))
+    assert run.read_config().shards == 4  # with normalisation, a default that does not depend on the workers
+    assert_same_run(expected, run)
+    (record,) = read_sessions(run)
+    assert sum(worker["steps"] for worker in record["workers"]) == TINY["steps"]
+    assert len({worker["pid"] for worker in record["workers"]}) == 3
+
+
+def test_without_normalisation_it_is_the_run_without_workers(session, tmp_path):
+    tiny = {**TINY, "normalize": False}
+    plain = train(TrainConfig(**tiny, out=str(tmp_path / "plain")))
+    run = train(TrainConfig(**tiny, workers=2, out=str(tmp_path / "run")))
+    assert run.read_config().shards == 2
+    assert_same_run(plain, run)
+    assert read_sessions(plain) == []
+
+
+def start(*words):
+    command = [sys.executable, "-m", "gym_gazebo2.cli", *map(str, words)]
+    return run_process(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(out, process, timeout=120.0):
+    """Wait until a process has written a checkpoint."""
+    before, deadline = max((out / "checkpoints").glob("[!.]*.zip"), default=out), time.monotonic() + timeout
+    while max((out / "checkpoints").glob("[!.]*.zip"), default=out) == before:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_whatever_ends_it_other_workers_go_on_to_the_same_run(session, expected, tmp_path):
+    out, file = tmp_path / "run", tmp_path / "tiny.json"
+    file.write_text(json.dumps({**TINY, "shards": 4}))
+    first = ("train", "--config", file, "--out", out, "--workers", 2)
+    for signum, status, words in (
+        (signal.SIGINT, 130, first),
+        (signal.SIGTERM, 143, ("resume", out, "--workers", 1)),
+        (signal.SIGKILL, -9, ("resume", out)),
+    ):
+        with start(*words) as process:
+            wait_for_checkpoint(out, process)
+            if signum == signal.SIGKILL:
+                process.kill()  # the learner alone: nobody tells its workers
+            else:
+                os.killpg(process.pid, signum)  # every process of the job, as a terminal and a batch system do
+            _, errors = process.communicate(timeout=60)
+        assert process.returncode == status, errors
+        assert "Traceback" not in errors
+        assert not (out / "model.zip").exists()
+        if signum != signal.SIGKILL:
+            assert "finishing this iteration" in errors
+            assert f"gym-gazebo2 resume {out}" in errors
+    assert_same_run(expected, resume(out, workers=3))
+    assert len(read_sessions(RunFolder(out))) >= 1
+
+
+def test_a_run_without_workers_is_resumed_with_some(session, tmp_path):
+    tiny, out, file = {**TINY, "normalize": False}, tmp_path / "run", tmp_path / "tiny.json"
+    plain = train(TrainConfig(**tiny, out=str(tmp_path / "plain")))
+    file.write_text(json.dumps(tiny))
+    with start("train", "--config", file, "--out", out) as process:
+        wait_for_checkpoint(out, process)
+        process.kill()
+        process.communicate(timeout=60)
+    assert not (out / "model.zip").exists()
+    assert_same_run(plain, resume(out, workers=2))
+
+
+def test_more_workers_than_the_result_allows_are_refused():
+    config = resolve(TrainConfig(**TINY, workers=2, shards=2))
+    assert change_workers(config, 1, "10.0.0.1:6379").address == "10.0.0.1:6379"
+    assert change_workers(change_workers(config, None, "h:1"), None, "local").address is None
+    with pytest.raises(InvalidArgumentError, match=r"Cannot resume with 3 workers: this run has 2 shards.*Use --workers 2"):
+        change_workers(config, 3, None)
+    free = resolve(TrainConfig(**{**TINY, "normalize": False}, workers=2))
+    assert change_workers(free, 4, None).shards == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"workers": 0}, "workers is 0, expected a whole number of at least 1"),
+        ({"workers": 5}, "16 environments in 4 shards cannot keep 5 workers busy. Use --workers 4, or --num-envs 20"),
+        ({"workers": 1, "shards": 3}, "Cannot split 16 environments into 3 shards. Use one of: 1, 2, 4"),
+        ({"workers": 4, "shards": 2}, "Use --workers 2, or more --shards"),
+        ({"shards": 2}, "needs workers"),
+        ({"workers": 2, "worker_cpus": -1.0}, "worker_cpus is -1.0"),
+        ({"workers": 2, "algo": "sac", "hyperparameters": {}}, "Cannot train sac with workers.* choose one of: ppo, ppo_kl"),
+        ({"workers": 2, "vec": "subproc"}, "each worker is a process already"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_starts(values, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        resolve(TrainConfig(**{**TINY, **values}))
+
+
+def test_more_workers_than_processors_are_refused_before_ray_starts(tmp_path):
+    many = {**TINY, "num_envs": 4096, "worker_cpus": 1.0}
+    with pytest.raises(InvalidArgumentError, match="1024 workers with 1 CPU each do not fit: this machine has"):
+        train(TrainConfig(**many, workers=1024, out=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_address_without_a_cluster_is_refused(tmp_path):
+    with pytest.raises(WorkerError, match="No Ray cluster answers at 127.0.0.1:9"):
+        train(TrainConfig(**TINY, workers=2, address="127.0.0.1:9", out=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_arms_are_split_by_fours_and_gazebos_one_by_one():
+    assert list_shards(64, None) == [1, 2, 4, 8, 16]
+    assert list_shards(6, None) == [1]
+    assert list_shards(6, 1) == [6]
+    assert choose_shards(64, None, 3, None, is_normalized=False) == 4
+    assert choose_shards(64, None, 1, None, is_normalized=False) == 1
+    assert [choose_shards(64, None, n, None, is_normalized=True) for n in (1, 2, 4, 8)] == [4, 4, 4, 8]
+    assert choose_shards(2, 1, 2, None, is_normalized=True) == 2
+
+
+def test_every_worker_has_a_gazebo_of_its_own():
+    config = resolve(TrainConfig(env="SCARA-v0", backend="gazebo", workers=3))
+    assert (config.num_envs, config.shards) == (3, 3)
+
+
+def test_a_line_describes_the_workers():
+    working = [WorkerStatus(i, state="busy", steps=100 * (i + 1), busy_s=0.1) for i in range(3)]
+    assert describe_workers([]) == ()
+    assert describe_workers(working[:1]) == ("1 worker at 1,000 steps/s",)
+    assert describe_workers(working) == ("3 workers at 1,000 to 3,000 steps/s",)
+    lost, new = WorkerStatus(3, last_loss="it died (ActorDiedError)"), WorkerStatus(4)
+    assert describe_workers([*working[:1], lost, new])[1:] == (
+        "worker 3 lost: it died (ActorDiedError)",
+        "1 of 3 workers starting",
+    )
