@@ -13,6 +13,7 @@ __all__ = [
     "NonFiniteError",
     "RenderError",
     "RobotError",
+    "RosError",
     "RunError",
     "UnknownEnvError",
     "UnknownNameError",
@@ -84,6 +85,10 @@ class UnsupportedError(GymGazebo2Error, NotImplementedError):
 
 class BackendError(GymGazebo2Error, RuntimeError):
     """A simulator or robot died, hangs, or answers something absurd."""
+
+
+class RosError(GymGazebo2Error, RuntimeError):
+    """ROS 2 is not installed, or this machine has no free domain."""
 
 
 class RenderError(GymGazebo2Error, RuntimeError):

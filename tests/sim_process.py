@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from gym_gazebo2.gazebo.ports import Domain
+from gym_gazebo2.ros import Domain
 
 LOCAL = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 TIMEOUT = 60.0

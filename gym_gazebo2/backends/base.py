@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.checks import read_number, read_whole
+from gym_gazebo2.contract import NANOSECONDS, OMEGA
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import ArmState
@@ -17,9 +18,6 @@ __all__ = ["NANOSECONDS", "OMEGA", "Backend", "count_substeps", "read_control_dt
 
 Array = NDArray[np.float64]
 
-NANOSECONDS = 1_000_000_000
-OMEGA = 40.0
-"""Natural frequency of every drive [rad/s]: τ = clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort limit)."""
 TOLERANCE = 1e-9
 ABSURD_POSITION = 0.5
 """No soft limit gives way by this much [rad]."""
@@ -35,11 +33,14 @@ class Backend(ABC):
         num_envs: Number of arms n in the batch.
         control_dt: Control period [s]; every step advances simulated time by exactly this.
         lock_step: Whether time stands still between steps. Robots and free-running simulators: False.
+        is_shared: Whether a second instance would command the same arm, as with a robot. Such a backend cannot train, because
+            training opens a second instance for evaluation.
         num_restarts: How often the simulator was started anew after a failure; each time ends the episodes under way.
         max_envs: Most arms that one backend moves; None: any number.
     """
 
     lock_step: bool = True
+    is_shared: bool = False
     num_restarts: int = 0
     max_envs: int | None = None
 
@@ -58,6 +59,11 @@ class Backend(ABC):
         self._max_step = robot.velocity_limit * self.control_dt + TOLERANCE
         self._middle = (robot.lower + robot.upper) / 2
         self._absurd = (robot.upper - robot.lower) / 2 + ABSURD_POSITION
+
+    @property
+    def q_setpoint(self) -> Array:
+        """(n, dof) set-points that the drives have reached [rad], as a copy. By default refused: every state has them, too."""
+        self._refuse("report its set-points")
 
     @abstractmethod
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
