@@ -241,7 +241,7 @@ def measure_placements(args: Arguments) -> Figures:
     robot, rng = make_robot("mara"), np.random.default_rng(0)
     errors, speeds, touching = [], [], []
     with open_gazebo(robot) as backend:
-        process = psutil.Process(backend._server.process.pid)  # type: ignore[attr-defined]
+        process = psutil.Process(backend.server.process.pid)  # type: ignore[attr-defined]
         state, memory = backend.reset(ONE, robot.home[None]), 0
         for k in range(args.placements):
             q = draw_pose(robot, rng, near_pi=k % 3 == 0)

@@ -1,4 +1,4 @@
-"""Build the Gazebo plug-in on first use, and keep it for as long as its source, Gazebo and ROS 2 stay the same."""
+"""Build the Gazebo plug-in on first use. The build is cached under a key of its source, Gazebo and ROS 2."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from pathlib import Path
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.folders import OwnedFolder
 from gym_gazebo2.gazebo.locate import Gazebo, find_cache
-from gym_gazebo2.gazebo.ros import Ros
+from gym_gazebo2.ros.installation import RosInstallation
 
 __all__ = ["build_plugin", "compute_key", "find_plugin", "is_built", "try_build"]
 
 SOURCE = Path(__file__).with_name("plugin")
 LIBRARY = "libgym_gazebo2_plugin.so"
-TIMEOUT = 600.0
-TOGETHER = 'exec 3<&0; { read _ <&3; kill -KILL 0; } >/dev/null 2>&1 & exec "$@" </dev/null 3<&-'
-"""Runs a command in this process, beside one that ends the whole group when the other end of the input closes."""
+BUILD_TIMEOUT_S = 600.0
+"""Longest time of one CMake call [s]. A build takes half a minute on two cores."""
+RUN_WITH_PARENT = 'exec 3<&0; { read _ <&3; kill -KILL 0; } >/dev/null 2>&1 & exec "$@" </dev/null 3<&-'
+"""Shell script that runs a command which cannot outlive its caller, even if the caller is killed.
+
+The caller holds the other end of standard input. A background process blocks in ``read`` until that end closes, that is until
+the caller closes it or dies. It then kills the process group: the command with its compilers."""
 
 
-def build_plugin(gazebo: Gazebo, ros: Ros) -> Path:
-    """Return the path of the plug-in's library, after building it where the cache has none that fits.
+def build_plugin(gazebo: Gazebo, ros: RosInstallation) -> Path:
+    """Return the path of the plug-in's library; build it if the cache does not hold it.
 
     Args:
-        gazebo: The Gazebo that is to load it.
-        ros: The ROS 2 that it talks over.
+        gazebo: The Gazebo that will load it.
+        ros: The ROS 2 that it uses.
 
     Raises:
         GazeboError: A compiler, CMake or a header is missing, the compiler fails, or the cache cannot be written.
@@ -40,8 +44,8 @@ def build_plugin(gazebo: Gazebo, ros: Ros) -> Path:
     return library
 
 
-def try_build(gazebo: Gazebo, ros: Ros) -> None:
-    """Raise unless all that building needs is here; nothing is compiled, so that it takes a moment.
+def try_build(gazebo: Gazebo, ros: RosInstallation) -> None:
+    """Check that everything for a build is installed: configure only, which takes a few seconds.
 
     Raises:
         GazeboError: A compiler, CMake or a header is missing, or the cache cannot be written.
@@ -49,13 +53,17 @@ def try_build(gazebo: Gazebo, ros: Ros) -> None:
     _build(find_plugin(gazebo, ros), gazebo, ros, dry=True)
 
 
-def find_plugin(gazebo: Gazebo, ros: Ros) -> Path:
-    """Return where the plug-in's library for this Gazebo and ROS 2 is kept; it may not exist yet."""
+def find_plugin(gazebo: Gazebo, ros: RosInstallation) -> Path:
+    """Return the path of the plug-in's library for this Gazebo and ROS 2; it may not exist yet."""
     return find_cache() / "plugins" / compute_key(gazebo, ros) / LIBRARY
 
 
 def is_built(library: Path) -> bool:
-    """Tell whether a library is there, and as long as its ELF header says: its last part is the table of sections."""
+    """Return whether a library exists and is complete.
+
+    A library that was cut off, by a full disk for example, is shorter than its ELF header promises: the section table, whose
+    offset (byte 40), entry size and length (bytes 58 to 61) the header gives, is the last part of the file.
+    """
     head = library.read_bytes()[:64] if library.is_file() else b""
     if len(head) < 64:
         return False
@@ -63,7 +71,7 @@ def is_built(library: Path) -> bool:
     return head.startswith(b"\x7fELF") and library.stat().st_size >= table + size * count
 
 
-def _build(library: Path, gazebo: Gazebo, ros: Ros, *, dry: bool = False) -> None:
+def _build(library: Path, gazebo: Gazebo, ros: RosInstallation, *, dry: bool = False) -> None:
     _check_programs()
     cache = library.parent.parent
     try:
@@ -78,13 +86,13 @@ def _build(library: Path, gazebo: Gazebo, ros: Ros, *, dry: bool = False) -> Non
             folder.remove()
     except OSError as error:
         raise GazeboError(
-            f"The plug-in cannot be built in {cache}: {error}. Make it writable and make room, or set XDG_CACHE_HOME to "
-            "another folder."
+            f"The plug-in cannot be built in {cache}: {error}. Make the folder writable and free disk space, or set "
+            "XDG_CACHE_HOME to another folder."
         ) from error
 
 
 def _keep(built: Path, library: Path) -> None:
-    """Move a library to where it is looked for, whole even if the power fails."""
+    """Move a library into the cache atomically, so that it is complete even after a power failure."""
     with built.open("rb") as file:
         os.fsync(file.fileno())
     library.parent.mkdir(exist_ok=True)
@@ -95,26 +103,29 @@ def _check_programs() -> None:
     for program in ("cmake", (shlex.split(os.environ.get("CXX", "")) or ["c++"])[0]):
         if shutil.which(program) is None:
             raise GazeboError(
-                f"The plug-in is to be built, and {program} is not on the PATH. "
-                "Install what building needs (on Debian and Ubuntu: sudo apt-get install cmake g++ make)."
+                f"The plug-in must be built, but {program} is not on the PATH. "
+                "Install the build tools (on Debian and Ubuntu: sudo apt-get install cmake g++ make)."
             )
 
 
-def compute_key(gazebo: Gazebo, ros: Ros) -> str:
-    """Return the name that a build for this source, Gazebo and ROS 2 has in the cache, also the plug-in's version."""
+def compute_key(gazebo: Gazebo, ros: RosInstallation) -> str:
+    """Return the cache key of a build for this source, Gazebo and ROS 2; also the version that the plug-in reports.
+
+    File times detect an update of Gazebo or ROS 2 that keeps its version number and path.
+    """
     digest = hashlib.sha256()
     for file in sorted(SOURCE.iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    marks = [f"{path}:{path.stat().st_mtime_ns}" for path in (gazebo.gzserver, *_find_rcl(ros))]
-    digest.update(repr((gazebo.version, ros, marks)).encode())
+    times = [f"{path}:{path.stat().st_mtime_ns}" for path in (gazebo.gzserver, *_find_rcl(ros))]
+    digest.update(repr((gazebo.version, ros, times)).encode())
     return digest.hexdigest()[:16]
 
 
-def _find_rcl(ros: Ros) -> list[Path]:
+def _find_rcl(ros: RosInstallation) -> list[Path]:
     return [file for prefix in ros.prefixes if (file := prefix / "lib/librcl.so").exists()]
 
 
-def _configure(folder: Path, gazebo: Gazebo, ros: Ros, key: str) -> None:
+def _configure(folder: Path, gazebo: Gazebo, ros: RosInstallation, key: str) -> None:
     options = {
         "CMAKE_BUILD_TYPE": "Release",
         "GAZEBO_PREFIX": str(gazebo.prefix or ""),
@@ -126,30 +137,33 @@ def _configure(folder: Path, gazebo: Gazebo, ros: Ros, key: str) -> None:
 
 
 def _run(command: list[str]) -> None:
-    """Run a program with all that it starts, which ends with this process even where that is killed."""
-    alive, mine = os.pipe()
+    """Run a program; it and everything that it starts end with this process, even if this process is killed."""
+    child_end, own_end = os.pipe()
     try:
         done = subprocess.run(
-            ["/bin/sh", "-c", TOGETHER, "sh", *command],
-            stdin=alive,
+            ["/bin/sh", "-c", RUN_WITH_PARENT, "sh", *command],
+            stdin=child_end,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=TIMEOUT,
+            timeout=BUILD_TIMEOUT_S,
             check=False,
             start_new_session=True,
         )
     except subprocess.TimeoutExpired as error:
-        raise GazeboError(f"The plug-in was not built after {TIMEOUT:g} s. Look what holds {error.cmd[4:]} up.") from error
+        raise GazeboError(
+            f"The plug-in was not built within {BUILD_TIMEOUT_S:g} s. Run it by hand to see where it hangs: "
+            f"{shlex.join(error.cmd[4:])}"
+        ) from error
     finally:
-        os.close(alive)
-        os.close(mine)
+        os.close(child_end)
+        os.close(own_end)
     if done.returncode:
-        raise GazeboError(f"The plug-in cannot be built. {' '.join(command[:2])} said:\n{_find_reason(done.stdout)}")
+        raise GazeboError(f"The plug-in cannot be built. {' '.join(command[:2])} printed:\n{_find_reason(done.stdout)}")
 
 
 def _find_reason(output: str) -> str:
-    """Return the lines of a build's output from the first error on, at most twenty."""
+    """Return twenty lines of a build's output from the first error on, or the last twenty."""
     lines = output.splitlines()
     first = next((i for i, line in enumerate(lines) if "error" in line.lower()), max(0, len(lines) - 20))
     return "\n".join(lines[first : first + 20])

@@ -10,12 +10,12 @@ from gym_gazebo2.gazebo.server import GazeboServer, tie_to_thread
 
 __all__ = ["GazeboClient"]
 
-PATIENCE = 5.0
-"""Time that a gzclient has to end by itself [s]."""
+EXIT_TIMEOUT_S = 5.0
+"""Time for a gzclient to end after SIGTERM, before it is killed [s]."""
 
 
 class GazeboClient:
-    """A gzclient; the user may close it, the server goes on."""
+    """A gzclient. If the user closes it, the server goes on."""
 
     def __init__(self, server: GazeboServer) -> None:
         """Open the window of a server that is ready and serves Gazebo's own topics.
@@ -24,7 +24,7 @@ class GazeboClient:
             server: The server.
 
         Raises:
-            RenderError: There is no gzclient.
+            RenderError: gzclient cannot be started.
         """
         environment = server.environment | server.gazebo.make_client_environment()
         program = server.gazebo.gzclient
@@ -35,11 +35,11 @@ class GazeboClient:
 
     @property
     def is_open(self) -> bool:
-        """Whether it still runs."""
+        """Whether the window is still open."""
         return self.process.poll() is None
 
     def check(self) -> None:
-        """Raise a RenderError where it died; closing it is its user's right."""
+        """Raise a RenderError if it died. Exit status 0 means that the user closed it."""
         code = self.process.poll()
         if code:
             how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
@@ -49,7 +49,7 @@ class GazeboClient:
         """Close the window and wait for its end; closing twice is fine."""
         self.process.terminate()
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(PATIENCE)
+            self.process.wait(EXIT_TIMEOUT_S)

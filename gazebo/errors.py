@@ -1,4 +1,4 @@
-"""The error of this folder."""
+"""The error of everything around Gazebo 11."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring the locked packages onto this machine, each verified before its name says that it is complete."""
+"""Download the packages of the lock file. A file gets its final name only after its checksum was verified."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ __all__ = ["Progress", "fetch_packages", "find_mirrors", "print_progress"]
 Progress = Callable[[str, int, int], None]
 
 APT_HELPER = Path("/usr/lib/apt/apt-helper")
-BATCH = 12
-TIMEOUT = 600.0
+BATCH_SIZE = 12
+"""Packages per call of apt-helper; progress is reported between two calls."""
+TIMEOUT_S = 600.0
+"""Longest time of one call of apt-helper [s]."""
 
 
 def print_progress(what: str, done: int, total: int) -> None:
-    """Write one line of progress to the terminal's error stream.
+    """Write one line of progress to standard error.
 
     Args:
-        what: What is being done.
-        done: Amount done [bytes].
-        total: Amount there is [bytes].
+        what: The activity.
+        done: Bytes done.
+        total: Bytes in total.
     """
     end = "\n" if done >= total else "\r" if sys.stderr.isatty() else "\n"
     sys.stderr.write(f"{what}: {done / 1e6:.0f} of {total / 1e6:.0f} MB{end}")
@@ -43,7 +45,7 @@ def find_mirrors() -> list[str]:
     """Return the addresses of Debian's archive in the system's apt configuration, best first.
 
     Raises:
-        GazeboError: apt does not answer.
+        GazeboError: apt does not end in time.
     """
     if shutil.which("apt-get") is None:
         return []
@@ -56,30 +58,30 @@ def find_mirrors() -> list[str]:
 
 
 def fetch_packages(packages: Sequence[Package], folder: Path, mirror: str | None, progress: Progress) -> list[Path]:
-    """Return the paths of all packages in a folder, after fetching those that are missing.
+    """Download the packages that are missing in a folder, and return the paths of all.
 
     Args:
-        packages: What to fetch.
-        folder: Where to keep the files; what an interrupted call left there is used, where it is what the lock says.
+        packages: The packages.
+        folder: Folder for the files. Files of an interrupted call are used if their checksums match.
         mirror: Address of a mirror (http, https or file); None takes those of the system's apt configuration.
-        progress: Called with what is done and how much.
+        progress: Called with the activity, the bytes done and the bytes in total.
 
     Raises:
-        GazeboError: There is no mirror, a file cannot be had, or has another checksum than the lock's.
+        GazeboError: There is no mirror, a file cannot be downloaded, or its checksum does not match.
     """
     folder.mkdir(parents=True, exist_ok=True)
     mirrors = [mirror] if mirror else find_mirrors()
     if not mirrors:
         raise GazeboError(
-            "No Debian mirror is known: apt is not configured for Debian here. Name one that carries Debian 11 "
-            "(bullseye): gym-gazebo2 install-gazebo --mirror URL."
+            "No Debian mirror is known, because apt is not configured for Debian here. Give one that has Debian 11 "
+            "(bullseye): gym-gazebo2 install-gazebo --mirror URL"
         )
     paths = {package: folder / f"{package.sha256}.deb" for package in packages}
     missing = [package for package in packages if not _is_whole(package, paths[package])]
     total, done = sum(p.size for p in packages), sum(p.size for p in packages if p not in missing)
     progress("Fetching Gazebo 11", done, total)
-    for start in range(0, len(missing), BATCH):
-        batch = missing[start : start + BATCH]
+    for start in range(0, len(missing), BATCH_SIZE):
+        batch = missing[start : start + BATCH_SIZE]
         _fetch_batch(batch, paths, mirrors, use_apt=mirror is None)
         done += sum(package.size for package in batch)
         progress("Fetching Gazebo 11", done, total)
@@ -102,7 +104,7 @@ def _fetch_batch(batch: Sequence[Package], paths: dict[Package, Path], mirrors: 
             return
     raise GazeboError(
         f"Cannot fetch {len(batch)} packages from {batch[0].name} on: {reason}. Check the network and run the command again "
-        "(what is fetched is kept), or name another mirror that carries Debian 11 with --mirror URL."
+        "(finished downloads are kept), or give another mirror that has Debian 11 with --mirror URL."
     )
 
 
@@ -114,15 +116,15 @@ def _keep_whole(parts: dict[Package, Path], paths: dict[Package, Path]) -> None:
 
 
 def _fetch_with_apt(mirror: str, parts: dict[Package, Path]) -> str:
-    """Fetch with apt's own client, which knows the machine's proxies and logins; return why not, or nothing."""
+    """Download with apt's own client, which knows the machine's proxies and logins; return the error, or an empty string."""
     files: list[str] = []
     for package, part in parts.items():
         files += [_join(mirror, package), str(part), f"SHA256:{package.sha256}"]
     command = [str(APT_HELPER), "-oAcquire::Retries=3", "download-file", *files]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
-        return f"apt-helper was not done after {TIMEOUT:g} s"
+        return f"apt-helper did not end within {TIMEOUT_S:g} s"
     except OSError as error:
         return f"apt-helper cannot be started: {error}"
     return "" if answer.returncode == 0 else answer.stderr.strip()[-400:] or f"apt-helper ended with {answer.returncode}"
@@ -154,6 +156,6 @@ def _verify(package: Package, file: Path) -> None:
     actual = _hash(file)
     if actual != package.sha256:
         raise GazeboError(
-            f"{package.name} {package.version} has SHA-256 {actual}, expected {package.sha256}. Nothing of it was used. "
-            "Try another mirror with --mirror URL; if it happens again, tell the maintainers."
+            f"{package.name} {package.version} has SHA-256 {actual}, expected {package.sha256}. The file was not used. "
+            "Try another mirror with --mirror URL; if it happens again, report it to the maintainers."
         )

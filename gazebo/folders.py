@@ -1,4 +1,4 @@
-"""Folders that end with the process that made them; what one that was killed left is removed by the next."""
+"""Temporary folders with an owner: the folder of a process that was killed is removed by the next process."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ LOCK = "owner.lock"
 
 
 class OwnedFolder:
-    """A new folder whose owner holds a lock in it, which the system frees when the owner dies.
+    """A new folder whose owner holds a lock on a file in it. The system frees the lock when the owner dies.
 
     Attributes:
         path: The folder.
     """
 
     def __init__(self, parent: Path, prefix: str) -> None:
-        """Make it, after removing those of the same prefix whose owners are dead.
+        """Make the folder, and remove folders of the same prefix whose owners are dead.
 
         Args:
-            parent: The folder that it is made in.
-            prefix: How its name begins; no other folder in ``parent`` may begin so.
+            parent: The folder to make it in.
+            prefix: Beginning of its name; no other folder in ``parent`` may begin like this.
 
         Raises:
-            OSError: It cannot be made.
+            OSError: The folder cannot be made.
         """
         _sweep(parent, prefix)
-        new = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))  # no one's prey until it is locked
+        new = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))  # hidden from _sweep until it is locked
         try:
             self._lock = _lock(new)
             self.path = new.rename(parent / new.name[1:])
@@ -42,18 +42,19 @@ class OwnedFolder:
             raise
 
     def fileno(self) -> int:
-        """Return the descriptor of the lock, for a child that is to hold it too."""
+        """Return the descriptor of the lock, for a child process that must hold the lock, too."""
         return self._lock.fileno()
 
     def remove(self) -> None:
-        """Remove it and all that it holds; removing twice is fine."""
+        """Remove the folder with its content; removing twice is fine."""
         self._lock.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _sweep(parent: Path, prefix: str) -> None:
+    """Remove the folders of dead owners: those whose lock can be taken."""
     for folder in parent.glob(f"{prefix}*"):
-        with contextlib.suppress(OSError):  # its owner lives, another process sweeps too, or it is no folder
+        with contextlib.suppress(OSError):  # its owner lives, another process removes it, too, or it is a file
             if folder.lstat().st_uid == os.getuid():
                 _lock(folder).close()
                 shutil.rmtree(folder, ignore_errors=True)

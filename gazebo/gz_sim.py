@@ -1,6 +1,6 @@
-"""What Gazebo Sim (gz-sim), ros_gz and gz_ros2_control need to serve a robot: description, controllers and world, as files.
+"""Write the files with which Gazebo Sim (gz-sim), ros_gz and gz_ros2_control serve a robot: description, controllers, world.
 
-Made of the same URDF and specification as everything else. Nothing here runs Gazebo Sim; launch/gz_sim.launch.py does.
+They come from the same URDF and specification as every other backend's model. launch/gz_sim.launch.py starts Gazebo Sim.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["WORLD", "make_controllers", "make_description", "make_lab", "write_g
 
 WORLD = "lab"
 POSITION_GAIN = 0.5
-"""gz_ros2_control turns a position error into speed: error × gain × update rate. 0.5 follows within 2 ms at 1 kHz."""
+"""gz_ros2_control commands the joint speed error × gain × update rate: with 0.5 at 1 kHz, a time constant of 2 ms."""
 SYSTEMS = {
     "gz-sim-physics-system": "gz::sim::systems::Physics",
     "gz-sim-user-commands-system": "gz::sim::systems::UserCommands",
@@ -25,11 +25,11 @@ SYSTEMS = {
 
 
 def make_description(robot: RobotSpec, controllers: Path, namespace: str | None = None) -> str:
-    """Return the URDF, bolted to the world, its links free of gravity, its joints driven by ros2_control.
+    """Return the URDF with its base fixed to the world, its links without gravity, and its joints driven by ros2_control.
 
     Args:
         robot: The arm.
-        controllers: Path of ``make_controllers``' text.
+        controllers: Path of the file with the text of ``make_controllers``.
         namespace: ROS namespace; None is the robot's name.
     """
     root = ET.parse(robot.urdf).getroot()
@@ -50,7 +50,7 @@ def make_description(robot: RobotSpec, controllers: Path, namespace: str | None 
 
 
 def make_controllers(robot: RobotSpec, physics_dt: float = 0.001) -> str:
-    """Return the parameters of the controllers, as YAML: one update a physics step, which lock-step needs.
+    """Return the parameters of the controllers as YAML, with one update per physics step, which lock-step needs.
 
     Args:
         robot: The arm.
@@ -65,7 +65,8 @@ def make_controllers(robot: RobotSpec, physics_dt: float = 0.001) -> str:
         "joints": list(robot.joint_names),
         "command_interfaces": ["position"],
         "state_interfaces": ["position", "velocity"],
-        # A command starts from the last set-point, not from the measured pose; the first name is the older one.
+        # A command starts from the last set-point, not from the measured pose. The parameter was renamed: both names are given,
+        # the older one first.
         "open_loop_control": True,
         "interpolate_from_desired_state": True,
     }
@@ -105,7 +106,7 @@ def write_gz_sim(
 
     Args:
         robot: The arm.
-        folder: Where to; made where it is missing.
+        folder: The folder; it is made if it is missing.
         namespace: ROS namespace; None is the robot's name.
         control_dt: Control period [s], a whole number of physics steps.
         physics_dt: Physics step [s].
@@ -127,7 +128,7 @@ def write_gz_sim(
 
 
 def _add_control(root: ET.Element, robot: RobotSpec) -> None:
-    """Add ros2_control's part: a position command and the measured state of each joint."""
+    """Add the ros2_control element: a position command and the measured state of each joint."""
     control = ET.SubElement(root, "ros2_control", name=robot.name, type="system")
     ET.SubElement(ET.SubElement(control, "hardware"), "plugin").text = "gz_ros2_control/GazeboSimSystem"
     for name, lower, upper, home in zip(robot.joint_names, robot.lower, robot.upper, robot.home, strict=True):

@@ -1,4 +1,4 @@
-"""Install Gazebo 11 without root: the system's own where there is one, else Debian 11's packages in the user's cache."""
+"""Install Gazebo 11 without root: use the system's own, or unpack Debian 11's packages into the user's cache."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ __all__ = ["install_gazebo"]
 
 
 def install_gazebo(mirror: str | None = None, progress: Progress = print_progress, lock: Path = LOCK) -> Gazebo:
-    """Return a Gazebo 11 that starts, after installing one into the user's cache where there is none.
+    """Return a Gazebo 11 that starts; install one into the user's cache if there is none.
 
-    Nothing is written outside the cache, no root is needed, and an interrupted call can be repeated: what was fetched
-    and verified is kept, and the installation gets its name only once a gzserver of it has started and ended.
+    Nothing is written outside the cache, and root is not needed. An interrupted call can be repeated: finished downloads are
+    kept, and the installation gets its final name only after its gzserver has started and ended.
 
     Args:
-        mirror: Address of a Debian mirror that carries bullseye; None takes those of the system's apt configuration.
-        progress: Called with what is done, and how much of how much [bytes].
-        lock: The names, versions and checksums of the packages.
+        mirror: Address of a Debian mirror that has bullseye; None takes those of the system's apt configuration.
+        progress: Called with the activity, the bytes done and the bytes in total.
+        lock: The lock file: names, versions and checksums of the packages.
 
     Returns:
         The installation, checked.
 
     Raises:
-        GazeboError: This machine cannot have one, a package cannot be had or is not the locked one, or gzserver fails.
+        GazeboError: This machine is not supported, a package cannot be downloaded or has a wrong checksum, or gzserver
+            does not start.
     """
     if system := find_system_gazebo():
         check_gazebo(system)
@@ -49,31 +50,31 @@ def install_gazebo(mirror: str | None = None, progress: Progress = print_progres
 
 
 def check_machine(mirror: str | None = None) -> None:
-    """Raise unless Debian 11's packages are the right way to Gazebo 11 on this machine.
+    """Check that Debian 11's packages are the best way to get Gazebo 11 on this machine.
 
     Args:
-        mirror: Mirror that the user named, who thereby chose Debian 11's packages.
+        mirror: The user's mirror; giving one means choosing Debian 11's packages.
 
     Raises:
-        GazeboError: It is no x86-64 Linux, or its own package manager has Gazebo 11 and no mirror is named.
+        GazeboError: It is not Linux on x86-64; or apt offers Gazebo 11, and no mirror is given.
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise GazeboError(
             f"This machine is {platform.system()} on {platform.machine()}, expected Linux on x86_64. Install Gazebo 11 "
-            "yourself, or use the embedded physics, which needs none."
+            "yourself, or use the embedded physics, which does not need it."
         )
     if mirror is None and (version := find_apt_version()):
         raise GazeboError(
-            f"apt has Gazebo {version} for this system, and that is the better one: sudo apt install gazebo libgazebo-dev. "
-            "Without root, name a Debian mirror that carries bullseye: --mirror URL."
+            f"apt offers Gazebo {version} for this system, which is better: sudo apt install gazebo libgazebo-dev. "
+            "Without root, give a Debian mirror that has bullseye: --mirror URL"
         )
 
 
 def find_apt_version() -> str:
-    """Return the version of Gazebo 11 that the system's apt offers, or nothing.
+    """Return the version of Gazebo 11 that the system's apt offers, or an empty string.
 
     Raises:
-        GazeboError: apt does not answer.
+        GazeboError: apt does not end in time.
     """
     if shutil.which("apt-cache") is None:
         return ""
@@ -103,21 +104,24 @@ def _unpack_all(archives: Sequence[Path], prefix: Path, progress: Progress) -> N
 def _read(prefix: Path) -> Gazebo:
     installed = read_prefix(prefix)
     if installed is None:
-        raise GazeboError(f"{prefix} holds no usr/bin/gzserver-11.*, expected one from the lock's packages. Restore the lock.")
+        raise GazeboError(
+            f"{prefix} has no usr/bin/gzserver-11.*, expected one from the locked packages. Restore the lock file."
+        )
     return installed
 
 
 @contextlib.contextmanager
 def _locked(cache: Path) -> Iterator[None]:
-    """Let one process at a time install; the system frees the lock of one that dies."""
+    """Let one process at a time install. The system frees the lock of a process that dies."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / "install.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
     except BlockingIOError:
-        raise GazeboError(f"Another process installs Gazebo into {cache}. Wait until it is done, then call again.") from None
+        raise GazeboError(f"Another process installs Gazebo into {cache}. Wait for its end, then try again.") from None
     except OSError as error:
         raise GazeboError(
-            f"Cannot write to {cache}: {error}. Make it writable and make room, or set XDG_CACHE_HOME to another folder."
+            f"Cannot write to {cache}: {error}. Make the folder writable and free disk space, or set XDG_CACHE_HOME to another "
+            "folder."
         ) from error

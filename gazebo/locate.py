@@ -15,10 +15,11 @@ from gym_gazebo2.gazebo.errors import GazeboError
 
 __all__ = ["Gazebo", "ask", "find_cache", "find_cached_prefix", "find_gazebo", "find_system_gazebo"]
 
-PATIENCE = 60.0
-"""Time that a program of the system has to answer [s]; apt may wait for another one."""
+PROGRAM_TIMEOUT_S = 60.0
+"""Longest time of a program of the system [s]: apt may wait for the lock of another apt."""
 ARCH = "usr/lib/x86_64-linux-gnu"
-# update-alternatives would link blas and lapack from where the loader looks; libpulse expects its helper by absolute path.
+# A real installation makes blas and lapack visible with update-alternatives, and loads the helper library of libpulse by
+# absolute path. Here their folders are searched instead.
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", ARCH, f"{ARCH}/blas", f"{ARCH}/lapack", f"{ARCH}/pulseaudio", "usr/lib")
 HOST_FOLDERS = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"))
 
@@ -30,7 +31,7 @@ class Gazebo:
     Attributes:
         gzserver: Path of its server program.
         version: Its version, such as "11.1.0".
-        prefix: Folder that stands for the root folder, or None for the system's own.
+        prefix: Folder that the packages were unpacked into; None for the system's own installation.
     """
 
     gzserver: Path
@@ -39,7 +40,7 @@ class Gazebo:
 
     @property
     def library_folders(self) -> tuple[Path, ...]:
-        """Folders that the loader must search first; none for the system's own."""
+        """Folders that the dynamic loader must search first; empty for the system's own installation."""
         return () if self.prefix is None else tuple(self.prefix / folder for folder in LIBRARY_FOLDERS)
 
     def make_environment(self) -> dict[str, str]:
@@ -63,7 +64,7 @@ class Gazebo:
     def make_client_environment(self) -> dict[str, str]:
         """Return the variables that gzclient needs besides those of its server.
 
-        The window is drawn by the machine's OpenGL driver, which needs the machine's libdrm, not the older one here.
+        The window is drawn by the machine's OpenGL driver, which needs the machine's libdrm instead of Debian 11's older one.
         """
         if self.prefix is None:
             return {}
@@ -72,12 +73,12 @@ class Gazebo:
 
 
 def find_cache() -> Path:
-    """Return the folder of everything that gym_gazebo2 keeps for the user; it may not exist yet."""
+    """Return gym_gazebo2's folder in the user's cache; it may not exist yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gym_gazebo2"
 
 
 def find_cached_prefix() -> Path:
-    """Return the folder that Gazebo is installed into, named after the lock; it may not exist yet."""
+    """Return the folder that Gazebo is installed into, named after the lock file's hash; it may not exist yet."""
     return find_cache() / f"gazebo11-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
 
 
@@ -87,7 +88,7 @@ def find_gazebo() -> Gazebo | None:
 
 
 def read_prefix(prefix: Path) -> Gazebo | None:
-    """Return the installation below a folder, or None where there is none."""
+    """Return the installation in a folder, or None if it has none."""
     programs = sorted((prefix / "usr/bin").glob("gzserver-11.*"))
     return Gazebo(programs[0], programs[0].name.partition("-")[2], prefix) if programs else None
 
@@ -102,12 +103,12 @@ def find_system_gazebo() -> Gazebo | None:
 
 
 def ask(*command: str) -> str:
-    """Return what a program of the system prints.
+    """Run a program of the system, and return its standard output.
 
     Raises:
-        GazeboError: It cannot be started, or does not end.
+        GazeboError: It cannot be started, or does not end in time.
     """
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise GazeboError(f"{command[0]} gives no answer: {error}. Try it alone; see what it waits for.") from error
+        raise GazeboError(f"{command[0]} does not answer: {error}. Run it by hand to see what it waits for.") from error

@@ -1,4 +1,4 @@
-"""Write the Gazebo world of one robot: its URDF's links, joints and shapes as SDF, and the plug-in with its numbers."""
+"""Write the Gazebo world of one robot: links, joints and shapes of its URDF as SDF, and the plug-in with its parameters."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["make_world"]
 
 GREY = "0.7 0.7 0.7 1"
 CONTACT_STIFFNESS, CONTACT_DAMPING = "5e3", "2e4"
-"""[N/m], [N·s/m]."""
-EYE = "1.2 -1.2 0.9 0 0.31 2.36"
-"""Where gzclient looks from, at the arm: x y z [m], roll pitch yaw [rad]."""
+"""Contact parameters of every shape [N/m], [N·s/m]; see ``_add_surface``."""
+CAMERA_POSE = "1.2 -1.2 0.9 0 0.31 2.36"
+"""Camera of gzclient's window, directed at the arm: x y z [m], roll pitch yaw [rad]."""
 FRAME_MASS, FRAME_INERTIA = "1e-3", 1e-6
-"""Of a link that is a mere frame [kg], [kg·m²]; ODE cannot move a body without mass."""
+"""Mass and inertia of a link without an inertial element [kg], [kg·m²]: ODE cannot move a body without mass."""
 
 
 def make_world(
@@ -44,15 +44,15 @@ def make_world(
         robot: The arm.
         plugin: Path of the plug-in's library.
         namespace: ROS namespace; None is the robot's name.
-        control_dt: Control period [s], a whole number of physics steps; in real-time mode also the period of reports.
+        control_dt: Control period [s], a whole number of physics steps; in real time also the period of states.
         physics_dt: Physics step [s].
-        real_time_factor: None for lock-step; else how fast time runs, 0 for as fast as it can.
-        gazebo_topics: Whether Gazebo's own topics are served, for gzclient, gz and sensors; a physics step then takes longer.
+        real_time_factor: None for lock-step; else the speed of simulated time: 1 is real time, 0 is as fast as possible.
+        gazebo_topics: Whether Gazebo's own topics are served, for gzclient, gz and sensors. A physics step takes twice as long.
 
     Raises:
         InvalidArgumentError: The period is not a whole number of physics steps.
-        RobotError: A shape is not one that Gazebo has.
-        GazeboError: The plug-in is not there; gzserver would run without it.
+        RobotError: A shape is not a box, cylinder or sphere.
+        GazeboError: The plug-in does not exist; gzserver would start without it.
     """
     if not plugin.is_file():
         raise GazeboError(f"The plug-in {plugin} does not exist. Build it with build_plugin().")
@@ -61,7 +61,7 @@ def make_world(
     world = _add(root, "world", name="gym_gazebo2")
     _add_physics(world, physics_dt, real_time_factor)
     _add_surroundings(world)
-    _fill(_add(_add(world, "gui"), "camera", name="user_camera"), pose=EYE)
+    _fill(_add(_add(world, "gui"), "camera", name="user_camera"), pose=CAMERA_POSE)
     _add_arm(_add(world, "model", name=robot.name), robot)
     served = _add(world, "plugin", name="gym_gazebo2", filename=str(plugin))
     _fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))
@@ -74,11 +74,13 @@ def make_world(
 
 def _add_physics(world: ET.Element, physics_dt: float, real_time_factor: float | None) -> None:
     physics = _add(world, "physics", type="ode")
+    # Gazebo limits itself to this many updates per second; 0 is no limit. In lock-step the plug-in paces it.
     rate = 0.0 if real_time_factor is None else read_factor("real_time_factor", real_time_factor) / physics_dt
     _fill(physics, max_step_size=repr(physics_dt), real_time_update_rate=repr(rate))
     _fill(physics, max_contacts="4")
     ode = _add(physics, "ode")
-    # The direct solver is exact, remembers nothing of the last step, and for one arm is as fast as the iterative one.
+    # The direct solver ("world") is exact and keeps no warm start, so that a repeated run is bit-equal. For one arm it is as
+    # fast as the iterative one ("quick").
     _fill(_add(ode, "solver"), type="world")
     _fill(_add(ode, "constraints"), cfm="0", erp="0.2")
 
@@ -95,12 +97,12 @@ def _add_surroundings(world: ET.Element) -> None:
 
 
 def _add_arm(model: ET.Element, robot: RobotSpec) -> None:
-    """Add every link and joint of the URDF; the base hangs on nothing and stays where it is."""
+    """Add every link and joint of the URDF. The base link is kinematic, that is fixed where it is."""
     import yourdfpy
 
     urdf = yourdfpy.URDF.load(robot.urdf, load_meshes=False, build_collision_scene_graph=False)
     _fill(model, self_collide="true", allow_auto_disable="false")
-    urdf.update_cfg(np.zeros(robot.dof))
+    urdf.update_cfg(np.zeros(robot.dof))  # SDF describes the model in its zero pose
     for link in urdf.robot.links:
         element = _add(model, "link", name=link.name)
         _fill(element, pose=_format_pose(urdf.get_transform(link.name)), gravity="false", self_collide="true")
@@ -147,7 +149,7 @@ def _add_shape(element: ET.Element, shape: yourdfpy.Collision | yourdfpy.Visual,
     elif given.sphere is not None:
         _fill(_add(geometry, "sphere"), radius=repr(given.sphere.radius))
     else:
-        raise RobotError(f"{robot.urdf!r} has a shape that is no box, cylinder or sphere; Gazebo 11 is given only those.")
+        raise RobotError(f"{robot.urdf!r} has a shape that is not a box, cylinder or sphere. Use only these for Gazebo 11.")
     colour = getattr(getattr(shape, "material", None), "color", None)
     if element.tag == "visual":
         rgba = GREY if colour is None else _format(colour.rgba)
@@ -155,10 +157,11 @@ def _add_shape(element: ET.Element, shape: yourdfpy.Collision | yourdfpy.Visual,
 
 
 def _add_surface(collision: ET.Element) -> None:
-    """Make a shape slippery, and its contacts soft and tough.
+    """Set the contact parameters of a shape: no friction, soft, and strongly damped.
 
-    Softness keeps the direct solver exact, however the arm is jammed. Toughness lets an arm that was placed inside the floor or
-    itself come out by a quarter of the depth a second, no joint above its speed limit; a spring would fling it.
+    A soft contact keeps the direct solver exact even if the arm is jammed between obstacles. The damping is for an arm that was
+    placed inside the floor or itself: it moves out by a quarter of the depth per second (stiffness / damping = 0.25 / s), no
+    joint faster than its limit. Without the damping, the contact would act as a spring and throw the arm out.
     """
     surface = _add(collision, "surface")
     _fill(_add(_add(surface, "friction"), "ode"), mu="0", mu2="0")
@@ -196,7 +199,7 @@ def _format(values: np.ndarray) -> str:
 
 
 def _format_pose(T: np.ndarray) -> str:
-    """Return "x y z roll pitch yaw" [m], [rad] of a pose (4, 4)."""
+    """Return a pose (4, 4) as "x y z roll pitch yaw" [m], [rad]; at pitch ±90° roll is set to zero (gimbal lock)."""
     R = T[:3, :3]
     pitch = np.arctan2(-R[2, 0], np.hypot(R[0, 0], R[1, 0]))
     if abs(R[2, 0]) > 1 - 1e-12:

@@ -19,7 +19,8 @@ from gym_gazebo2.errors import BackendError
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.folders import OwnedFolder
 from gym_gazebo2.gazebo.locate import Gazebo
-from gym_gazebo2.gazebo.ports import check_domain, find_port
+from gym_gazebo2.gazebo.ports import find_port
+from gym_gazebo2.ros.discovery import check_domain
 from gym_gazebo2.scheduling import work_in_batches
 
 __all__ = ["GazeboServer", "check_gazebo", "tie_to_thread"]
@@ -28,8 +29,8 @@ PREFIX = "gym_gazebo2-server-"
 PATIENCE = 6.0
 """Time that a gzserver has to end by itself [s]."""
 START_TIMEOUT = 60.0
-ASK_AGAIN = 0.5
-"""Time between two questions to a gzserver that still loads [s]."""
+STATS_INTERVAL_S = 0.5
+"""Time between two runs of ``gz stats`` while gzserver is loading [s]."""
 EMPTY_WORLD = '<?xml version="1.0"?><sdf version="1.6"><world name="empty"><physics type="ode"/></world></sdf>\n'
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 JOINED_BY_COLON = ("LD_LIBRARY_PATH", "AMENT_PREFIX_PATH")
@@ -78,8 +79,8 @@ class GazeboServer:
                 undo.pop_all()
         except OSError as error:
             raise BackendError(
-                f"gzserver cannot be started: {error}. Make that writable and make room there, or name another log, "
-                "or another folder for temporary files with TMPDIR."
+                f"gzserver cannot be started: {error}. Check that gzserver is executable, and that the log and the temporary "
+                "folder (TMPDIR) are writable and have space."
             ) from error
         self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, os.getpid())
 
@@ -93,7 +94,7 @@ class GazeboServer:
             "IGN_IP": "127.0.0.1",
             "IGN_PARTITION": self._folder.path.name,
             "HOME": str(home),
-            "PULSE_RUNTIME_PATH": str(home / "pulse"),  # else libpulse leaves a folder in the temporary one
+            "PULSE_RUNTIME_PATH": str(home / "pulse"),  # else libpulse leaves a folder in TMPDIR
             "GYM_GAZEBO2_PARENT": str(os.getpid()),
             "GYM_GAZEBO2_READY_FD": str(ready),
         }
@@ -111,7 +112,7 @@ class GazeboServer:
                 stderr=subprocess.STDOUT,
                 env=self.environment,
                 start_new_session=True,
-                pass_fds=(ready, self._folder.fileno()),  # while it lives, nobody takes the folder for an orphan's
+                pass_fds=(ready, self._folder.fileno()),  # the open descriptor marks the folder as in use, so cleanup skips it
             )
 
     def __enter__(self) -> GazeboServer:
@@ -123,16 +124,16 @@ class GazeboServer:
         self.close()
 
     def wait_ready(self, timeout: float = START_TIMEOUT) -> None:
-        """Return once the plug-in understands commands.
+        """Wait until the plug-in accepts commands.
 
         Args:
             timeout: Longest wait [s].
 
         Raises:
-            BackendError: It died, or is not ready in time; the message quotes its log.
+            BackendError: gzserver died, or is not ready in time; the message quotes its log.
         """
         if not select.select([self._ready], [], [], timeout)[0]:
-            raise self.blame(f"gzserver was not ready after {timeout:g} s, expected the plug-in's word.")
+            raise self.blame(f"gzserver did not report ready within {timeout:g} s.")
         if os.read(self._ready, 6) != b"ready\n":
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(PATIENCE)
@@ -155,13 +156,13 @@ class GazeboServer:
             raise self.blame(f"gzserver ended {how}, expected it to run.")
 
     def blame(self, what: str) -> BackendError:
-        """Return an error that quotes the log, which stays from then on: people look into it once all has ended."""
+        """Return an error that quotes the log, and keep the log file, so that people can read it after everything has ended."""
         if self.log.parent == self._folder.path and self.log.exists():
             self.log = self.log.rename(self._folder.path.with_suffix(".log"))
         return BackendError(f"{what} {self.quote_log()}")
 
     def quote_log(self, lines: int = 12) -> str:
-        """Return where the log is and its last lines, for error messages."""
+        """Return the log's path and its last lines, for error messages."""
         if not self.log.exists():
             return f"Its log {self.log} was removed when it was closed."
         text = self.log.read_text(errors="replace")
@@ -200,7 +201,7 @@ def tie_to_thread(signal_name: str) -> list[str]:
 
 
 def _merge(*layers: dict[str, str]) -> dict[str, str]:
-    """Return the caller's environment under the layers; search paths are joined, the first layer's first."""
+    """Return the caller's environment with the layers on top; search paths are joined, the first layer's entries first."""
     merged = dict(os.environ)
     for layer in layers:
         merged.update({key: value for key, value in layer.items() if key not in JOINED_BY_COLON})
@@ -212,14 +213,14 @@ def _merge(*layers: dict[str, str]) -> dict[str, str]:
 
 
 def check_gazebo(gazebo: Gazebo, timeout: float = START_TIMEOUT) -> None:
-    """Start a gzserver with an empty world, see its time advance, and end it.
+    """Check an installation: start a gzserver with an empty world, wait until its time advances, and end it.
 
     Args:
         gazebo: The installation.
         timeout: Longest wait [s].
 
     Raises:
-        GazeboError: It cannot be started, ends by itself, its time stands still, or it does not end when asked.
+        GazeboError: It cannot be started, dies, its time stands still, or it does not end on SIGINT.
     """
     try:
         with GazeboServer(gazebo, EMPTY_WORLD, {}, tied=True) as server:
@@ -232,10 +233,10 @@ def check_gazebo(gazebo: Gazebo, timeout: float = START_TIMEOUT) -> None:
 
 
 def _wait_advance(server: GazeboServer, gazebo: Gazebo, deadline: float) -> None:
-    """Ask ``gz stats`` until two answers show that time advances: it gives up at once on a server that still loads."""
+    """Run ``gz stats`` until two rows of one run show that time advances. It ends at once if the server is still loading."""
     program = gazebo.gzserver.with_name(gazebo.gzserver.name.replace("gzserver", "gz"))
     command = [str(program), "stats", "-p", "-d", "1"]
-    said = "nothing yet"
+    printed = "nothing yet"
     while (left := deadline - time.monotonic()) > 0:
         try:
             answer = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=left, check=False)
@@ -246,8 +247,8 @@ def _wait_advance(server: GazeboServer, gazebo: Gazebo, deadline: float) -> None
         times = [float(line.split(",")[1]) for line in answer.stdout.splitlines() if line.count(",") == 3 and line[0] != "#"]
         if len(times) > 1 and times[-1] > times[0]:
             return
-        said = repr((answer.stdout + answer.stderr).strip())
-        if select.select([server], [], [], min(ASK_AGAIN, max(0.0, deadline - time.monotonic())))[0]:
+        printed = repr((answer.stdout + answer.stderr).strip())
+        if select.select([server], [], [], min(STATS_INTERVAL_S, max(0.0, deadline - time.monotonic())))[0]:
             server.process.wait(PATIENCE)
             server.check_alive()
-    raise server.blame(f"gzserver's time does not advance; {program} says {said}.")
+    raise server.blame(f"gzserver's time does not advance; {program} printed {printed}.")

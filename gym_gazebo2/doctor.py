@@ -132,7 +132,7 @@ def check_training() -> Finding:
 def check_ros() -> Finding:
     """ROS 2 for Python and the messages of the contract can be imported."""
     try:
-        import gym_gazebo2.ros  # noqa: F401
+        import gym_gazebo2.ros.graph  # noqa: F401
     except MissingDependencyError as error:
         is_partial = importlib.util.find_spec("rclpy") is not None
         found = f"rclpy is installed, but: {error.__cause__}" if is_partial else "rclpy is not installed"
@@ -145,9 +145,7 @@ def check_middleware() -> Finding:
     """A message goes from one participant to another over DDS, on a free domain of this machine."""
     if importlib.util.find_spec("rclpy") is None:
         return Finding("middleware", "optional", "needs ROS 2", INSTALL_ROS)
-    from gym_gazebo2.gazebo import Domain
-    from gym_gazebo2.gazebo.serve import make_local
-    from gym_gazebo2.ros import Graph, String, get_middleware
+    from gym_gazebo2.ros import Domain, Graph, String, get_middleware, make_local
 
     # Restricted to this machine: the check must not depend on, or disturb, the ROS network of a laboratory.
     os.environ.update(make_local())

@@ -21,6 +21,7 @@ __all__ = [
     "NonFiniteError",
     "RenderError",
     "RobotError",
+    "RosError",
     "RunError",
     "UnknownEnvError",
     "UnknownNameError",
@@ -111,6 +112,10 @@ class BackendError(GymGazebo2Error, RuntimeError):
 
 class WorkerError(GymGazebo2Error, RuntimeError):
     """Workers of a distributed training cannot be reached, do not start, or are lost again and again."""
+
+
+class RosError(GymGazebo2Error, RuntimeError):
+    """ROS 2 is not installed, or this machine has no free domain."""
 
 
 class RenderError(GymGazebo2Error, RuntimeError):

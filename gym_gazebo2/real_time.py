@@ -1,4 +1,4 @@
-"""Keep a loop from running faster than reality, for people who watch."""
+"""Keep a loop from running faster than real time, for people who watch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ __all__ = ["RealTime"]
 
 
 class RealTime:
-    """Lets a period pass between two calls."""
+    """Lets at least one period pass between two calls of ``wait``."""
 
     def __init__(self, period: float) -> None:
-        """Begin; the first call returns at once.
+        """Begin; the first call of ``wait`` returns at once.
 
         Args:
-            period: Least time between two calls [s].
+            period: Shortest time between two calls [s].
         """
+        # An event that is never set: its wait has a timeout and can be interrupted.
         self._period, self._due, self._pacer = period, time.monotonic(), threading.Event()
 
     def wait(self) -> None:
-        """Return a period after the last call did; a loop that is slower does not make up for it."""
+        """Return one period after the last call returned. A loop that is slower does not catch up."""
         self._pacer.wait(max(0.0, self._due - time.monotonic()))
         self._due = max(self._due, time.monotonic()) + self._period

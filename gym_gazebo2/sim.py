@@ -14,9 +14,10 @@ import tyro
 from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.gazebo.client import GazeboClient
-from gym_gazebo2.gazebo.serve import DISCOVERY, LOCALHOST, make_default, make_local, start_robot
+from gym_gazebo2.gazebo.serve import start_robot
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.robots import RobotSpec, make_robot
+from gym_gazebo2.ros.discovery import DISCOVERY, LOCALHOST, make_default, make_local, read_domain
 from gym_gazebo2.signals import raise_on_signals
 
 __all__ = ["PROVIDERS", "SimConfig", "describe", "parse", "simulate"]
@@ -94,8 +95,6 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         BackendError: The gzserver does not start, or dies; the message quotes its log.
         RenderError: A window is requested and there is no display.
     """
-    from gym_gazebo2.ros import read_domain
-
     if config.provider not in PROVIDERS:
         raise UnknownNameError("provider", config.provider, PROVIDERS)
     if config.factor != 1.0 and not config.real_time:
@@ -111,27 +110,15 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
 
 def describe(robot: RobotSpec, config: SimConfig) -> str:
     """Return a text that lists the topics and how to connect."""
-    from gym_gazebo2.ros import Topics
+    from gym_gazebo2.ros.topics import Topics
 
     topics = Topics(config.namespace or robot.name)
     reach = os.environ.get(DISCOVERY, LOCALHOST)
     own = {DISCOVERY: reach, **{name: os.environ[name] for name in make_local() if name in os.environ}}
     discovery = " ".join(f"{name}={value}" for name, value in own.items())
     mode = f"in real time, {config.factor:g} ×" if config.real_time else "in lock-step: each command is one step"
-    rows = [
-        (topics.command, "trajectory_msgs/JointTrajectory", "commands"),
-        (topics.state, "sensor_msgs/JointState", "states"),
-    ]
-    if not config.robot_only:
-        rows += [
-            (topics.contacts, "geometry_msgs/WrenchStamped", "force.x: the largest contact force"),
-            (topics.place, "sensor_msgs/JointState", "placements"),
-            (topics.provider, "std_msgs/String", "what this provider is"),
-            (topics.reset_world, "std_srvs/Empty", "service: everything back to its start"),
-            (topics.clock, "rosgraph_msgs/Clock", "simulated time"),
-        ]
     lines = [f"{robot.name}, {config.provider}, {mode}. ROS domain {config.domain}, discovery {reach}."]
-    lines += [f"  {topic:52} {kind:32} {what}" for topic, kind, what in rows]
+    lines += [f"  {row.name:52} {row.kind:32} {row.meaning}" for row in topics.list_info(config.robot_only)]
     lines += ["", "Connect from another terminal:", f"  export ROS_DOMAIN_ID={config.domain} {discovery}"]
     lines += [f"  env = gymnasium.make({_make_arguments(robot, config)})", "", "Ctrl-C ends it."]
     return "\n".join(lines)

@@ -58,6 +58,17 @@ def check_backend(factory: Factory, arms: int = ARMS) -> None:
             raise AssertionError(f"{name}: {error}") from error
 
 
+def check_attributes(factory: Factory, arms: int = ARMS) -> None:
+    """The attributes that callers choose by exist: size, period, ``lock_step`` and ``is_shared``."""
+    with _open(factory, arms) as backend:
+        _expect(backend.num_envs == arms, f"num_envs is {backend.num_envs!r}, not {arms}")
+        dt = backend.control_dt
+        _expect(isinstance(dt, float) and dt > 0, f"control_dt is {dt!r}, expected a positive float [s]")
+        for name in ("lock_step", "is_shared"):
+            value = getattr(backend, name, None)
+            _expect(isinstance(value, bool), f"{name} is {value!r}, expected True or False")
+
+
 def check_state(factory: Factory, arms: int = ARMS) -> None:
     """Shapes and types are those of ``ArmState``, and later calls do not change a state that was returned."""
     with _open(factory, arms) as backend:
@@ -226,6 +237,7 @@ def check_misuse(factory: Factory, arms: int = ARMS) -> None:
 CHECKS: dict[str, Callable[[Factory, int], None]] = {
     check.__name__.removeprefix("check_"): check
     for check in (
+        check_attributes,
         check_state,
         check_time,
         check_setpoint,

@@ -29,10 +29,9 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from gym_gazebo2.gazebo.build import build_plugin
 from gym_gazebo2.gazebo.locate import find_gazebo
 from gym_gazebo2.gazebo.model import make_world
-from gym_gazebo2.gazebo.ports import Domain
-from gym_gazebo2.gazebo.ros import find_ros
 from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.ros import Domain, find_ros
 
 Array = NDArray[np.float64]
 TIMEOUT = 20.0

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from gym_gazebo2.gazebo.ports import Domain
+from gym_gazebo2.ros import Domain
 
 from .processes import TIMEOUT, read_until, run_process
 

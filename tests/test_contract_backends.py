@@ -31,6 +31,7 @@ def _drift(backend, state):
 
 
 BROKEN = {
+    "attributes": type("Broken", (FakeBackend,), {"is_shared": None}),
     "time": _break("step", lambda b, s: dataclasses.replace(s, time=s.time + 1)),
     "state": _break("step", lambda b, s: dataclasses.replace(s, q=s.q.astype(np.float32))),
     "setpoint": _break("_check_step", lambda b, q: q * 0.99),

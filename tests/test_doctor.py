@@ -132,7 +132,7 @@ def test_a_python_without_its_library_names_the_package(tmp_path: Path, monkeypa
     put_module(tmp_path, "sitecustomize", code, monkeypatch)
     monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
     [plugin] = examine(["plug-in"])
-    assert plugin.state == "broken" and "libnowhere.so is not here" in plugin.found
+    assert plugin.state == "broken" and "libnowhere.so was not found" in plugin.found
     assert plugin.remedy.startswith("Install it (on Debian and Ubuntu: libpython3.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import signal
@@ -92,7 +91,7 @@ def sway(backend: Any, periods: int, speed: float = 0.8) -> np.ndarray:
 
 def check_arrives(backend: Any) -> None:
     """The arm comes to rest where it was sent, within two seconds."""
-    errors = (np.abs(backend.step(backend._setpoint).q - backend._setpoint).max() for _ in range(40))
+    errors = (np.abs(backend.step(backend.q_setpoint).q - backend.q_setpoint).max() for _ in range(40))
     assert any(error < 0.02 for error in errors)
 
 
@@ -193,7 +192,8 @@ def test_a_slow_policy_is_never_paired_with_an_older_state(between: Relay, arm: 
         before, state = state, arm.step(goal)
         errors.append(np.abs(state.q - goal).max())
         moves.append(np.abs(state.q - before.q).max())
-        assert state.time[0] + arm._start > newest, "the state was published before the command"
+        stamps = [to_ns(m.header.stamp) for m in between.seen["state"] if np.array_equal(read_positions(m), state.q[0])]
+        assert stamps and min(stamps) > newest, "the state was published before the command"
     assert np.median(errors) < 0.03 and np.median(moves) > 0.03
 
 
@@ -235,7 +235,7 @@ def test_full_speed_after_lost_commands_does_not_get_stuck(between: Relay, arm: 
 
 
 def test_a_state_that_stays_away_holds_the_arm(between: Relay, arm: Any) -> None:
-    state = arm.step(arm._setpoint + 0.05)
+    state = arm.step(arm.q_setpoint + 0.05)
     between.faults["state"] = lose(1)
     started = time.monotonic()
     with pytest.raises(BackendError, match=r"is 1\.\d+ s old, expected one every 0\.05 s and none older than 1 s"):
@@ -263,7 +263,7 @@ def test_a_stamp_that_stands_still_is_as_bad(between: Relay, arm: Any) -> None:
     between.faults["state"] = change(lambda message: setattr(message.header, "stamp", stamp))
     with pytest.raises(BackendError, match="old, expected"):
         for _ in range(100):
-            arm.step(arm._setpoint)
+            arm.step(arm.q_setpoint)
 
 
 def spoil(position: float) -> Any:
@@ -278,9 +278,9 @@ def drop_joint(message: Any) -> None:
 
 
 WRONG = {
-    "NaN": (spoil(math.nan), "'motor3' is at nan rad"),
-    "far out of its limits": (spoil(30.0), r"'motor3' is at 30\.0 rad"),
-    "a jump": (spoil(1.5), r"'motor3' went 1\.\d+ rad between two states.*another node"),
+    "NaN": (spoil(math.nan), "'motor3' at nan rad.*expected finite values"),
+    "far out of its limits": (spoil(30.0), r"'motor3' at 30\.0 rad"),
+    "a jump": (spoil(1.5), r"'motor3' moved 1\.\d+ rad between two states.*another node"),
     "a missing joint": (drop_joint, r"Missing: \['motor6'\]"),
 }
 
@@ -288,11 +288,11 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_state_that_cannot_be_true_holds_the_arm(wrong: str, between: Relay, arm: Any) -> None:
     edit, said = WRONG[wrong]
-    arm.step(arm._setpoint + 0.03)
+    arm.step(arm.q_setpoint + 0.03)
     between.faults["state"] = change(edit)
     with pytest.raises(BackendError, match=said):
         for _ in range(100):
-            arm.step(arm._setpoint)
+            arm.step(arm.q_setpoint)
     between.faults.clear()
     check_held(between)
 
@@ -307,7 +307,7 @@ def test_ctrl_c_holds_the_arm(between: Relay, arm: Any) -> None:
     between.hooks["command"] = interrupt
     with pytest.raises(KeyboardInterrupt):
         for _ in range(100):
-            arm.step(arm._setpoint + 0.02)
+            arm.step(arm.q_setpoint + 0.02)
     between.hooks.clear()
     check_held(between)
 
@@ -341,7 +341,7 @@ finally:
 def test_a_silent_robot_is_waited_for_no_longer_than_the_deadline(between: Relay, robot: Sim) -> None:
     wait_for(between, "state")
     with connect(robot, stale_after=8.0) as backend:
-        backend.pacing._settings = dataclasses.replace(backend.pacing._settings, timeout=1.0)
+        backend.pacing.timeout = 1.0
         between.faults["state"] = lose(1)
         started = time.monotonic()
         with pytest.raises(BackendError, match="No state came on /near/joint_states"):
@@ -353,9 +353,10 @@ def test_close_does_not_command_a_pose_of_long_ago(between: Relay, robot: Sim) -
     with connect(robot, stale_after=1.0) as backend:
         backend.reset(ONE, MARA.home[None])
         between.faults["state"] = lose(1)
+        silent = time.monotonic()
         with pytest.raises(BackendError, match="old, expected"):
-            backend.step(backend._setpoint)
-        wait_until(lambda: time.monotonic() - backend.pacing._feed.newest.received > 3.0)
+            backend.step(backend.q_setpoint)
+        wait_until(lambda: time.monotonic() - silent > 3.0)
         sent = len(between.seen["command"])
         backend.close()
         wait_for(between, "state", 20)
@@ -378,7 +379,7 @@ def test_a_clock_that_jumps_back_is_survived(between: Relay, arm: Any) -> None:
     for k in range(16):
         if k == 8:
             between.faults["state"] = change(jump)
-        times.append(arm.step(arm._setpoint + 0.01).time[0] * 1e-9)
+        times.append(arm.step(arm.q_setpoint + 0.01).time[0] * 1e-9)
     assert np.all(np.diff(times) >= DT - 1e-9) and times[-1] < 20.0
     between.faults.clear()
     assert arm.reset(ONE, MARA.home[None]).time[0] == 0
@@ -401,9 +402,9 @@ def test_a_node_with_a_clock_of_its_own_is_noticed(ahead: float, between: Relay,
     arm.reset(ONE, MARA.home[None])
     between.faults["state"] = mix
     wrong = 0
-    with pytest.raises(BackendError, match="expected one clock. Does another node publish there"):
+    with pytest.raises(BackendError, match="expected one clock. Check whether a second node publishes there"):
         for _ in range(100):
-            wrong += np.abs(arm.step(arm._setpoint).q - 0.6).max() < 0.3
+            wrong += np.abs(arm.step(arm.q_setpoint).q - 0.6).max() < 0.3
     assert wrong <= 2
     between.faults.clear()
     assert arm.reset(ONE, MARA.home[None]).time[0] == 0
@@ -448,18 +449,18 @@ def test_another_device_on_the_same_topic_is_ignored(between: Relay, arm: Any) -
 def test_best_effort_states_are_accepted(robot: Sim) -> None:
     with relay(robot.domain, kinds=ROBOT_TOPICS, state_qos=qos_profile_sensor_data), connect(robot) as backend:
         sway(backend, 10)
-        assert backend._link.graph.best_effort == {"/near/joint_states"}
+        assert backend.link.graph.best_effort == {"/near/joint_states"}
         check_arrives(backend)
 
 
 def test_states_without_velocities_get_those_of_their_way(between: Relay, arm: Any) -> None:
     between.faults["state"] = change(lambda message: setattr(message, "velocity", []))
-    speeds = [arm.step(arm._setpoint + 0.02).dq[0] for _ in range(8)]
+    speeds = [arm.step(arm.q_setpoint + 0.02).dq[0] for _ in range(8)]
     assert np.median(speeds[2:]) == pytest.approx(0.02 / DT, rel=0.5)
 
 
 def test_a_robot_is_not_in_lock_step(robot: Sim) -> None:
-    with pytest.raises(BackendError, match="lock_step=True is demanded.*a robot, or a Gazebo Sim without"):
+    with pytest.raises(BackendError, match="lock_step=True is required.*a robot, or a Gazebo Sim without"):
         make_backend("ros2", MARA, domain_id=robot.domain, namespace="far", lock_step=True)
 
 
@@ -474,7 +475,7 @@ def test_a_simulator_that_runs_freely_goes_to_its_start_too() -> None:
             state = backend.step(goal)
             errors.append(np.abs(state.q - fake.step(goal).q).max())
         assert np.median(errors) < 0.02 and not state.in_collision[0]
-        with pytest.raises(BackendError, match="lock_step=True is demanded.*lock_step=False"):
+        with pytest.raises(BackendError, match="lock_step=True is required.*lock_step=False"):
             make_backend("ros2", MARA, domain_id=sim.domain, lock_step=True)
 
 

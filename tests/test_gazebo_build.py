@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from gym_gazebo2.errors import RosError
 from gym_gazebo2.gazebo import build
 from gym_gazebo2.gazebo.build import build_plugin, compute_key, find_plugin, is_built, try_build
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.locate import Gazebo, find_gazebo
-from gym_gazebo2.gazebo.ros import Ros, find_ros
+from gym_gazebo2.ros import RosInstallation, find_ros
 
 from .processes import run_process
 
@@ -30,19 +31,19 @@ def gazebo() -> Gazebo:
 
 
 @pytest.fixture
-def ros() -> Ros:
+def ros() -> RosInstallation:
     pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
     return find_ros()
 
 
-def test_is_built_once(gazebo: Gazebo, ros: Ros) -> None:
+def test_is_built_once(gazebo: Gazebo, ros: RosInstallation) -> None:
     library = build_plugin(gazebo, ros)
     built = library.stat().st_mtime_ns
     assert build_plugin(gazebo, ros) == library and library.stat().st_mtime_ns == built
 
 
 def test_key_changes_with_source_gazebo_and_ros(
-    gazebo: Gazebo, ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gazebo: Gazebo, ros: RosInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = {compute_key(gazebo, ros), compute_key(dataclasses.replace(gazebo, version="11.2.0"), ros)}
     keys.add(compute_key(gazebo, dataclasses.replace(ros, prefixes=(tmp_path,))))
@@ -56,7 +57,7 @@ def test_key_changes_with_source_gazebo_and_ros(
 
 @pytest.mark.parametrize("lacking", ["cmake", "c++"])
 def test_missing_tools_are_said(
-    gazebo: Gazebo, ros: Ros, lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gazebo: Gazebo, ros: RosInstallation, lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for tool in {"cmake", "c++"} - {lacking}:
         (tmp_path / tool).symlink_to(shutil.which(tool) or pytest.skip(f"{tool} is not installed"))
@@ -67,7 +68,7 @@ def test_missing_tools_are_said(
         build_plugin(gazebo, ros)
 
 
-def test_missing_headers_are_said(ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_headers_are_said(ros: RosInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "gzserver").touch()
     with pytest.raises(GazeboError, match=r"header <gazebo/gazebo.hh> is missing"):
@@ -77,7 +78,7 @@ def test_missing_headers_are_said(ros: Ros, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("version", ["9.2", "9.10"])
 def test_any_sdformat_9_will_do(
-    gazebo: Gazebo, ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+    gazebo: Gazebo, ros: RosInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     include = tmp_path / "usr/include"
@@ -91,7 +92,7 @@ def test_any_sdformat_9_will_do(
 
 @pytest.mark.parametrize("compiler", ["ccache g++", "g++ -m64", ""])
 def test_the_compiler_may_be_a_command_with_arguments(
-    gazebo: Gazebo, ros: Ros, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gazebo: Gazebo, ros: RosInstallation, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ccache").write_text('#!/bin/sh\nexec "$@"\n')
     (tmp_path / "ccache").chmod(0o755)
@@ -101,9 +102,9 @@ def test_the_compiler_may_be_a_command_with_arguments(
     try_build(gazebo, ros)
 
 
-def test_a_cache_that_cannot_be_written_is_said(gazebo: Gazebo, ros: Ros, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_said(gazebo: Gazebo, ros: RosInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "find_cache", lambda: Path("/sys/gym_gazebo2"))
-    with pytest.raises(GazeboError, match="Make it writable"):
+    with pytest.raises(GazeboError, match="Make the folder writable"):
         build_plugin(gazebo, ros)
 
 
@@ -118,7 +119,7 @@ def put_quick_build(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_library_that_is_not_whole_is_built_again(
-    gazebo: Gazebo, ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gazebo: Gazebo, ros: RosInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_quick_build(tmp_path, monkeypatch)
     library = build_plugin(gazebo, ros)
@@ -140,7 +141,7 @@ build.build_plugin(find_gazebo(), find_ros())
 
 
 def test_a_killed_build_ends_and_the_next_removes_what_it_left(
-    gazebo: Gazebo, ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gazebo: Gazebo, ros: RosInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_quick_build(tmp_path, monkeypatch)
     source = tmp_path / "plugin/CMakeLists.txt"
@@ -163,16 +164,18 @@ def test_a_killed_build_ends_and_the_next_removes_what_it_left(
     assert not left.exists()
 
 
-def test_compiler_errors_are_quoted(gazebo: Gazebo, ros: Ros, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiler_errors_are_quoted(
+    gazebo: Gazebo, ros: RosInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(build, "SOURCE", shutil.copytree(build.SOURCE, tmp_path / "plugin"))
-    for name in ("arm.cpp", "ros.cpp", "life.cpp", "plugin.cpp"):
+    for name in ("server.cpp", "ros.cpp", "life.cpp", "drive.cpp"):
         (tmp_path / "plugin" / name).write_text("int f() { return undeclared; }\n")
     with pytest.raises(GazeboError, match="undeclared"):
         build_plugin(gazebo, ros)
 
 
-def test_wheels_ros_has_what_its_programs_need(ros: Ros) -> None:
+def test_wheels_ros_has_what_its_programs_need(ros: RosInstallation) -> None:
     if ros.libpython is None:
         pytest.skip("this ROS 2 is a full installation")
     assert ros.prefixes == (Path(sys.prefix),) and ros.libpython.is_file() and ros.bundled
@@ -183,11 +186,11 @@ def test_sourced_ros_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "include/rcl").mkdir(parents=True)
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     found = find_ros()
-    assert found == Ros((tmp_path,)) and "RMW_IMPLEMENTATION" not in found.make_environment()
+    assert found == RosInstallation((tmp_path,)) and "RMW_IMPLEMENTATION" not in found.make_environment()
 
 
 def test_no_ros_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
-    with pytest.raises(GazeboError, match=r"pip install 'gym_gazebo2\[ros2\]'"):
+    with pytest.raises(RosError, match=r"pip install 'gym_gazebo2\[ros2\]'"):
         find_ros()

@@ -21,14 +21,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
 
-from gym_gazebo2.errors import BackendError, InvalidArgumentError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, RosError
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.folders import OwnedFolder
 from gym_gazebo2.gazebo.locate import Gazebo, find_gazebo
 from gym_gazebo2.gazebo.model import make_world
-from gym_gazebo2.gazebo.ports import DOMAINS, Domain, check_domain, find_port
+from gym_gazebo2.gazebo.ports import find_port
 from gym_gazebo2.gazebo.server import PREFIX, GazeboServer, check_gazebo
 from gym_gazebo2.robots import make_robot
+from gym_gazebo2.ros.discovery import DOMAINS, Domain, check_domain
 
 from .gazebo_client import Client, start_server
 from .processes import run_process
@@ -39,7 +40,7 @@ import os, sys, threading, time
 sys.path.insert(0, {tests!r})
 from tests.gazebo_client import start_server
 from gym_gazebo2.robots import make_robot
-from gym_gazebo2.gazebo.ports import Domain
+from gym_gazebo2.ros import Domain
 servers = []
 def start():
     servers.append(start_server(make_robot("scara"), {domain}))
@@ -204,7 +205,7 @@ def test_not_ready_in_time() -> None:
     if gazebo is None:
         pytest.skip("Gazebo 11 is not installed: gym-gazebo2 install-gazebo")
     empty = '<sdf version="1.6"><world name="w"><physics type="ode"/></world></sdf>'
-    with GazeboServer(gazebo, empty, {}) as server, pytest.raises(BackendError, match="not ready after 1 s"):
+    with GazeboServer(gazebo, empty, {}) as server, pytest.raises(BackendError, match="did not report ready within 1 s"):
         server.wait_ready(1.0)
 
 
@@ -329,7 +330,7 @@ def test_domains_are_free_and_never_shared() -> None:
 
 def test_a_domain_that_cannot_be_locked_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(GazeboError, match=r"No ROS domain can be locked: .*missing.* Set TMPDIR"):
+    with pytest.raises(RosError, match=r"Cannot write the lock file of a ROS domain: .*missing.* Set TMPDIR"):
         Domain()
 
 

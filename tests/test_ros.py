@@ -11,8 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
 
-from gym_gazebo2.gazebo import Domain
-from gym_gazebo2.ros import Empty, Graph, JointState
+from gym_gazebo2.ros import Domain, Empty, Graph, JointState
 
 TOPIC = "/arm/joint_states"
 
@@ -34,7 +33,7 @@ import sys, types, rclpy.experimental, rclpy.event_handler as events
 sys.modules["rclpy.qos_event"] = types.ModuleType("rclpy.qos_event")
 sys.modules["rclpy.qos_event"].SubscriptionEventCallbacks = events.SubscriptionEventCallbacks
 sys.modules["rclpy.event_handler"] = None
-import gym_gazebo2.ros
+import gym_gazebo2.ros.graph
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

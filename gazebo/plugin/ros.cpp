@@ -57,15 +57,14 @@ Ros::Ros(const std::string& ns, const std::vector<std::string>& joints) {
     options.qos = live;
     Check(rcl_subscription_init(&subscription, &node_, type, topic, &options), topic);
   };
-  advertise(state_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(sensor_msgs, msg, JointState), "joint_states", live);
-  advertise(contact_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(geometry_msgs, msg, WrenchStamped), "contacts", live);
-  advertise(clock_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(rosgraph_msgs, msg, Clock), "/clock", live);
-  advertise(provider_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(std_msgs, msg, String), "provider", kept);
-  subscribe(command_sub_, ROSIDL_GET_MSG_TYPE_SUPPORT(trajectory_msgs, msg, JointTrajectory),
-            "joint_trajectory_controller/joint_trajectory");
-  subscribe(place_sub_, ROSIDL_GET_MSG_TYPE_SUPPORT(sensor_msgs, msg, JointState), "place");
+  advertise(state_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(sensor_msgs, msg, JointState), kStateTopic, live);
+  advertise(contact_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(geometry_msgs, msg, WrenchStamped), kContactsTopic, live);
+  advertise(clock_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(rosgraph_msgs, msg, Clock), kClockTopic, live);
+  advertise(provider_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(std_msgs, msg, String), kProviderTopic, kept);
+  subscribe(command_sub_, ROSIDL_GET_MSG_TYPE_SUPPORT(trajectory_msgs, msg, JointTrajectory), kCommandTopic);
+  subscribe(place_sub_, ROSIDL_GET_MSG_TYPE_SUPPORT(sensor_msgs, msg, JointState), kPlaceTopic);
   const auto service_options = rcl_service_get_default_options();
-  Check(rcl_service_init(&reset_, &node_, ROSIDL_GET_SRV_TYPE_SUPPORT(std_srvs, srv, Empty), "/reset_world",
+  Check(rcl_service_init(&reset_, &node_, ROSIDL_GET_SRV_TYPE_SUPPORT(std_srvs, srv, Empty), kResetWorldService,
                          &service_options),
         "offer /reset_world");
   Check(rcl_guard_condition_init(&guard_, &context_, rcl_guard_condition_get_default_options()), "make a guard");
@@ -134,8 +133,8 @@ void Ros::PublishProvider(const std::string& json) {
 }
 
 void Ros::Stamp(builtin_interfaces__msg__Time& time, int64_t ns) {
-  time.sec = static_cast<int32_t>(ns / kSecond);
-  time.nanosec = static_cast<uint32_t>(ns % kSecond);
+  time.sec = static_cast<int32_t>(ns / kNanoseconds);
+  time.nanosec = static_cast<uint32_t>(ns % kNanoseconds);
 }
 
 void Ros::Assign(rosidl_runtime_c__String& text, const std::string& value) {

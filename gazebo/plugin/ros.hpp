@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
-namespace gym_gazebo2 {
+#include "contract.hpp"
 
-constexpr int64_t kSecond = 1'000'000'000;  // [ns]
+namespace gym_gazebo2 {
 
 /// A C message, initialised once and kept.
 template <typename Message, bool (*Init)(Message*), void (*Fini)(Message*)>

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.checks import read_number, read_whole
+from gym_gazebo2.contract import NANOSECONDS, OMEGA
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import CONTROL_DT, ArmState
@@ -22,10 +23,6 @@ __all__ = ["NANOSECONDS", "OMEGA", "Backend", "count_substeps", "read_control_dt
 
 Array = NDArray[np.float64]
 
-NANOSECONDS = 1_000_000_000
-"""Nanoseconds per second."""
-OMEGA = 40.0
-"""Natural frequency of every drive [rad/s]: τ = clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort limit)."""
 ROUNDING_TOLERANCE = 1e-9
 """Set-points may pass a limit by this much [rad]: the environment's own clipping rounds."""
 ABSURD_POSITION = 0.5
@@ -75,6 +72,11 @@ class Backend(ABC):
         self._max_step = robot.velocity_limit * self.control_dt + ROUNDING_TOLERANCE
         self._middle = (robot.lower + robot.upper) / 2
         self._absurd = (robot.upper - robot.lower) / 2 + ABSURD_POSITION
+
+    @property
+    def q_setpoint(self) -> Array:
+        """(n, dof) set-points that the drives have reached [rad], as a copy. By default refused: every state has them, too."""
+        self._refuse("report its set-points")
 
     @abstractmethod
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:

@@ -47,6 +47,11 @@ class FakeBackend(Backend):
         self._setpoint = self._q.copy()
         self._decay = np.exp(-OMEGA * self.control_dt)
 
+    @property
+    def q_setpoint(self) -> Array:
+        """(n, dof) set-points that the drives have reached [rad], as a copy."""
+        return self._setpoint.copy()
+
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
         """Put the masked arms at ``q``, at rest."""
         mask, q = self._check_reset(mask, q)

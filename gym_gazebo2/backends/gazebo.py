@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,18 +16,23 @@ from gym_gazebo2.errors import BackendError, UnsupportedError
 from gym_gazebo2.gazebo import Domain, find_ros, start_robot
 from gym_gazebo2.gazebo.build import compute_key
 from gym_gazebo2.gazebo.client import GazeboClient
-from gym_gazebo2.gazebo.serve import local_discovery
 from gym_gazebo2.real_time import RealTime
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.ros.discovery import local_discovery
 
 __all__ = ["GazeboBackend"]
 
 
 class GazeboBackend(Ros2Backend):
-    """One arm in a gzserver of its own, in exact lock-step, in a ROS domain that no other program on this machine has."""
+    """One arm in a gzserver of its own, in exact lock-step, in a ROS domain that no other program on this machine uses.
+
+    Attributes:
+        server: The gzserver.
+        client: Gazebo's window; None without one.
+    """
 
     is_local = True
-    is_shared = False
+    is_shared = False  # every instance starts a server of its own
     is_restartable = True
     window = MappingProxyType({"render_mode": "human", "backend_options": {"gui": True}})
 
@@ -44,65 +50,61 @@ class GazeboBackend(Ros2Backend):
 
         Args:
             robot: The arm.
-            num_envs: 1; several arms are several processes.
+            num_envs: 1; several arms need several processes.
             control_dt: Control period [s], a whole number of physics steps.
             physics_dt: Physics step [s].
             timeout: Deadline of every wait [s].
-            log: File for the server's output; None keeps it until the server ends.
-            gui: Open Gazebo's window, which render mode "human" then keeps to real time; a physics step takes longer with it.
+            log: File for the server's output; None keeps the output in a temporary folder until the server ends.
+            gui: Open Gazebo's window; render mode "human" then keeps to real time. A physics step takes longer with it.
 
         Raises:
-            InvalidArgumentError: A number cannot work.
-            GazeboError: Gazebo or ROS 2 is missing, or the plug-in cannot be built.
+            InvalidArgumentError: A number is out of range.
+            GazeboError: Gazebo is missing, or the plug-in cannot be built.
+            RosError: ROS 2 is missing, or this machine has no free domain.
             BackendError: The server does not start; the message quotes its log.
-            RenderError: A window is asked for, and there is no display.
+            RenderError: A window is asked for, but there is no display.
         """
         if gui:
             check_display("without the window: backend_options={'gui': False}, gym-gazebo2 play --record FILE")
         num_envs, control_dt = read_num_envs(num_envs, self.max_envs), read_control_dt(control_dt)
         count_substeps(control_dt, physics_dt)
-        self._domain = Domain()
         world = {"control_dt": control_dt, "physics_dt": physics_dt, "gazebo_topics": gui}
-        self._client: GazeboClient | None = None
-        try:
+        self.client: GazeboClient | None = None
+        # What is started here is ended in the opposite order: at once if a later part fails, else by close().
+        with contextlib.ExitStack() as resources:
+            domain = Domain()
+            resources.callback(domain.release)
             with local_discovery():
-                self._server = start_robot(robot, self._domain.id, Path(log) if log else None, **world)
-        except BaseException:
-            self._domain.release()
-            raise
-        try:
-            self._server.wait_ready()
-            super().__init__(robot, num_envs, control_dt, domain_id=self._domain.id, timeout=timeout, lock_step=True)
-        except BaseException:
-            self._end_server()
-            raise
-        try:
+                self.server = start_robot(robot, domain.id, Path(log) if log else None, **world)
+            resources.callback(self.server.close)
+            self.server.wait_ready()
+            super().__init__(robot, num_envs, control_dt, domain_id=domain.id, timeout=timeout, lock_step=True)
+            resources.callback(super().close)
             self._check_version()
             if gui:
-                self._client, self._real_time = GazeboClient(self._server), RealTime(control_dt)
-        except BaseException:
-            self.close()
-            raise
+                self.client, self._real_time = GazeboClient(self.server), RealTime(control_dt)
+                resources.callback(self.client.close)
+            self._resources = resources.pop_all()
 
     def close(self) -> None:
         """Leave the ROS graph and end the server; closing twice is fine."""
-        super().close()
-        self._end_server()
+        self._resources.close()
 
     def _check_alive(self) -> None:
-        """Raise a BackendError with the end of its log where the server has died."""
-        self._server.check_alive()
+        """Raise a BackendError that quotes the end of the log if the server has died."""
+        self.server.check_alive()
 
     def _check_version(self) -> None:
-        """Raise a BackendError where another plug-in than the one built here serves the world."""
-        came, expected = self._link.provider, compute_key(self._server.gazebo, find_ros())
-        if came is None or came.version != expected:
+        """Raise a BackendError if another plug-in than the one built here serves the world."""
+        found, expected = self.link.provider, compute_key(self.server.gazebo, find_ros())
+        if found is None or found.version != expected:
             raise BackendError(
-                f"The plug-in in gzserver is {came}, expected version {expected!r}. Is another one on GAZEBO_PLUGIN_PATH?"
+                f"The plug-in in gzserver is {found}, expected version {expected!r}. "
+                "Remove other gym_gazebo2 plug-ins from GAZEBO_PLUGIN_PATH."
             )
 
     def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
-        """Keep Gazebo's window, which draws by itself, to real time; one that the user closed stays closed.
+        """Keep to real time while Gazebo's window is open; the window draws by itself. A window that was closed stays closed.
 
         Raises:
             UnsupportedError: A picture is asked for, or there is no window.
@@ -110,15 +112,9 @@ class GazeboBackend(Ros2Backend):
         """
         if mode != "human":
             self._refuse("draw pictures")
-        if self._client is None:
+        if self.client is None:
             raise UnsupportedError("This GazeboBackend has no window. Make it with: backend_options={'gui': True}")
-        self._client.check()
-        if self._client.is_open:
+        self.client.check()
+        if self.client.is_open:
             self._real_time.wait()
         return None
-
-    def _end_server(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self._server.close()
-        self._domain.release()

@@ -60,8 +60,13 @@ class RestartingBackend(Backend):
         """
         self.inner = make()
         super().__init__(self.inner.robot, self.inner.num_envs, self.inner.control_dt)
-        self.lock_step, self.max_envs = self.inner.lock_step, self.inner.max_envs
+        self.lock_step, self.is_shared, self.max_envs = self.inner.lock_step, self.inner.is_shared, self.inner.max_envs
         self._make, self._most, self._failures = make, most, 0
+
+    @property
+    def q_setpoint(self) -> Array:
+        """(n, dof) set-points that the inner one's drives have reached [rad], as a copy."""
+        return self.inner.q_setpoint
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
         """Put the masked arms at ``q``. If the simulator fails, do it on a new one, with the other arms at home."""

@@ -1,4 +1,7 @@
-"""The embedded physics on the ROS 2 contract, in lock-step or in real time: a simulator, or a stand-in for the robot."""
+"""The embedded physics as a provider of the ROS 2 contract: a simulator in lock-step or real time, or a stand-in for the robot.
+
+``arm`` is the arm and its physics, ``messages`` reads what clients send, and ``server`` holds the topics and the pacing.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.backends.base import NANOSECONDS
 from gym_gazebo2.backends.mujoco import PHYSICS_DT, MujocoBackend
+from gym_gazebo2.contract import SPEED_TOLERANCE, TOUCH_FORCE
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.provider.messages import RefusedError
 from gym_gazebo2.robots import RobotSpec
@@ -15,15 +16,14 @@ __all__ = ["ServedArm"]
 
 Array = NDArray[np.float64]
 
-TOUCH = 1e-9
-"""Force that is reported where links touch without one: contact is told by a force above zero [N]."""
-REACH_TOLERANCE = 1e-6
-"""A client rounds: as much may a set-point be out of reach, absolute and relative [rad]."""
 ONE = np.ones(1, dtype=bool)
+"""Mask that selects the only arm of the batch."""
 
 
 class ServedArm:
-    """An arm that is placed, commanded, and advanced along its command's ramp.
+    """An arm that is placed, commanded, and advanced along the ramp of its command.
+
+    A client chooses the length of each command, so the ramp is counted in physics steps, not in control periods.
 
     Attributes:
         robot: The arm.
@@ -39,22 +39,23 @@ class ServedArm:
         Args:
             robot: The arm.
             control_dt: Control period, a whole number of physics steps [s].
-            physics_dt: Physics step, whole nanoseconds [s].
-            start: Simulated time of the start [ns].
+            physics_dt: Physics step, a whole number of nanoseconds [s].
+            start: Simulated time at the start [ns].
 
         Raises:
-            InvalidArgumentError: A time cannot work.
+            InvalidArgumentError: A time is out of range, or not a whole number of its unit.
         """
         self._backend = MujocoBackend(robot, 1, control_dt, physics_dt, num_threads=1, measure_forces=True)
         self.robot, self.time, self.physics_dt_ns = robot, start, round(physics_dt * NANOSECONDS)
+        # Stamps are integers: a fraction of a nanosecond per step would add up.
         if abs(physics_dt * NANOSECONDS - self.physics_dt_ns) > 1e-3:
-            raise InvalidArgumentError("physics_dt", physics_dt, "whole nanoseconds")
+            raise InvalidArgumentError("physics_dt", physics_dt, "a whole number of nanoseconds")
         self.place(robot.home)
 
     @property
-    def left(self) -> int:
-        """Physics steps until the command's end."""
-        return self._steps - self._done
+    def steps_left(self) -> int:
+        """Physics steps until the end of the command."""
+        return self._num_steps - self._num_done
 
     @property
     def effort(self) -> Array:
@@ -66,51 +67,55 @@ class ServedArm:
         """Put the joints at ``q`` (dof,) inside the limits [rad], at rest, and forget the command."""
         state = self._backend.reset(ONE, np.clip(q, self.robot.lower, self.robot.upper)[None])
         self.q, self.dq, self._setpoint = state.q[0], state.dq[0], state.q[0]
-        self._start = self._goal = self._setpoint
-        self._steps = self._done = 0
-        self._force = TOUCH if state.in_collision[0] else 0.0
+        self._ramp_start = self._ramp_end = self._setpoint
+        self._num_steps = self._num_done = 0
+        self._force = TOUCH_FORCE if state.in_collision[0] else 0.0
 
     def command(self, goal: Array, steps: int) -> None:
-        """Take a command; ``advance`` then follows it.
+        """Accept a command; ``advance`` then follows it.
 
         Args:
             goal: (dof,) set-point at its end, inside the limits [rad].
-            steps: Physics steps that the straight way there takes.
+            steps: Physics steps of the straight ramp to it.
 
         Raises:
-            RefusedError: A joint would be faster than its velocity limit.
+            RefusedError: A joint would exceed its velocity limit.
         """
         seconds = steps * self.physics_dt_ns / NANOSECONDS
-        reach = self.robot.velocity_limit * seconds * (1 + REACH_TOLERANCE) + REACH_TOLERANCE
+        reach = self.robot.velocity_limit * seconds * (1 + SPEED_TOLERANCE) + SPEED_TOLERANCE
         from_setpoint = np.abs(goal - self._setpoint) <= reach
-        # A client that has just come, or holds the arm, starts from what it measured.
-        far = ~from_setpoint & (np.abs(goal - self.q) > reach)
-        if far.any():
-            name = self.robot.joint_names[int(np.argmax(far))]
+        # A client that has just connected, or that holds the arm, starts from the measured position. The set-point may be up to
+        # three periods ahead of it.
+        too_far = ~from_setpoint & (np.abs(goal - self.q) > reach)
+        if too_far.any():
+            name = self.robot.joint_names[int(np.argmax(too_far))]
             raise RefusedError(f"a command that moves {name!r} faster than its velocity limit")
         if not from_setpoint.all():
             self._move_setpoint(np.where(from_setpoint, self._setpoint, self.q))
-        self._start, self._goal = self._setpoint, np.clip(goal, self.robot.lower, self.robot.upper)
-        self._steps, self._done = steps, 0
+        self._ramp_start, self._ramp_end = self._setpoint, np.clip(goal, self.robot.lower, self.robot.upper)
+        self._num_steps, self._num_done = steps, 0
 
     def advance(self, steps: int) -> None:
-        """Advance time by physics steps, at most ``left`` of them along the command; without one, hold."""
-        self._done = min(self._done + steps, self._steps)
-        is_over = self._done == self._steps
-        self._setpoint = self._goal if is_over else self._start + self._done / self._steps * (self._goal - self._start)
+        """Advance time by physics steps, at most ``steps_left`` of them along the command; without one, hold."""
+        self._num_done = min(self._num_done + steps, self._num_steps)
+        is_over = self._num_done == self._num_steps
+        if is_over:
+            self._setpoint = self._ramp_end  # exactly: start + 1.0 · (end − start) may differ in the last bit
+        else:
+            self._setpoint = self._ramp_start + self._num_done / self._num_steps * (self._ramp_end - self._ramp_start)
         state = self._backend.advance(self._setpoint[None], steps)
         self.q, self.dq = state.q[0], state.dq[0]
         self.time += steps * self.physics_dt_ns
         if state.in_collision[0]:
-            self._force = max(self._force, TOUCH, float(self._backend.contact_force[0]))
+            self._force = max(self._force, TOUCH_FORCE, float(self._backend.contact_force[0]))
 
     def take_contact_force(self) -> float:
-        """Return the largest contact force since the last call or placement [N]; zero when free."""
+        """Return the largest contact force since the last call or placement, zero without contact [N]."""
         force, self._force = self._force, 0.0
         return force
 
     def show(self) -> None:
-        """Draw the arm in a window, no faster than one picture a control period."""
+        """Draw the arm in a window, at most one picture per control period."""
         self._backend.render("human", 0, 0)
 
     def close(self) -> None:
@@ -118,5 +123,6 @@ class ServedArm:
         self._backend.close()
 
     def _move_setpoint(self, setpoint: Array) -> None:
+        """Change the set-point without moving the arm."""
         self._backend.set_state(self._backend.get_state() | {"setpoint": setpoint[None]})
         self._setpoint = setpoint

@@ -1,4 +1,7 @@
-"""Read what clients send: joints by name, every number checked. Knows the messages' fields, not rclpy."""
+"""Read the messages of clients: joints by name, every number checked. Knows the messages' fields, but not rclpy.
+
+``gazebo/plugin/messages.cpp`` makes the same checks in C++, with the same texts.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.backends.base import NANOSECONDS
+from gym_gazebo2.contract import LIMIT_TOLERANCE, MAX_COMMAND_NS
 from gym_gazebo2.robots import RobotSpec
 
 __all__ = ["RefusedError", "count_steps", "read_command", "read_joints"]
 
 Array = NDArray[np.float64]
 
-LIMIT_TOLERANCE = 1e-6
-LONGEST = 60 * NANOSECONDS
-
 
 class RefusedError(Exception):
-    """A message cannot be meant; it says what came. The provider logs it once and ignores the message."""
+    """A message is invalid; the text names the reason. The provider logs it once and ignores the message."""
 
 
 def read_command(message: Any, robot: RobotSpec) -> Array:
     """Return the set-points (dof,) of a JointTrajectory of exactly one point [rad].
 
     Raises:
-        RefusedError: It has another number of points, or its joints are wrong.
+        RefusedError: It has another number of points, or its joints or positions are invalid.
     """
     if len(message.points) != 1:
         raise RefusedError("a command without exactly one point")
@@ -38,7 +38,7 @@ def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot:
     """Return positions (dof,) in the robot's order [rad].
 
     Args:
-        kind: What is read, for the message: "command", "placement".
+        kind: Kind of message, for the error: "command" or "placement".
         names: Joint names, in any order.
         values: Their positions [rad].
         robot: The arm.
@@ -55,26 +55,25 @@ def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot:
         raise RefusedError(f"a {kind} that names a joint twice")
     given = dict(zip(names, values, strict=True))
     q = np.array([given[name] for name in robot.joint_names])
-    inside = (q >= robot.lower - LIMIT_TOLERANCE) & (q <= robot.upper + LIMIT_TOLERANCE)
+    inside = (q >= robot.lower - LIMIT_TOLERANCE) & (q <= robot.upper + LIMIT_TOLERANCE)  # False for NaN
     if not inside.all():
-        name = robot.joint_names[int(np.argmin(inside))]
-        raise RefusedError(f"a {kind} that puts {name!r} outside its limits, or nowhere (NaN)")
+        raise RefusedError(f"a {kind}: {robot.joint_names[int(np.argmin(inside))]!r} is NaN or outside its limits")
     return q
 
 
 def count_steps(duration: int, physics_dt: int, exact: bool) -> int:
-    """Return how many physics steps a command takes.
+    """Return the number of physics steps of a command.
 
     Args:
         duration: Its ``time_from_start`` [ns].
         physics_dt: Physics step [ns].
-        exact: Whether it must be a whole number of steps; else it is rounded up.
+        exact: Whether it must be a whole number of steps, as in lock-step; else it is rounded up.
 
     Raises:
-        RefusedError: It is not between 0 and 60 s, or no whole number of steps.
+        RefusedError: It is not between 0 and 60 s, or not a whole number of steps.
     """
-    if not 0 < duration <= LONGEST:
-        raise RefusedError("a command whose time_from_start is not between 0 and 60 s")
+    if not 0 < duration <= MAX_COMMAND_NS:
+        raise RefusedError("a command: time_from_start is not between 0 and 60 s")
     if exact and duration % physics_dt:
-        raise RefusedError(f"a command whose time_from_start is no whole number of physics steps of {physics_dt * 1e-9:g} s")
-    return -(-duration // physics_dt)
+        raise RefusedError(f"a command: time_from_start is not a whole number of physics steps of {physics_dt} ns")
+    return -(-duration // physics_dt)  # rounded up

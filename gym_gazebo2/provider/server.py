@@ -14,14 +14,15 @@ from typing import Any
 from gym_gazebo2.backends.base import count_substeps
 from gym_gazebo2.backends.mujoco import PHYSICS_DT
 from gym_gazebo2.checks import read_factor
+from gym_gazebo2.contract import MAX_OLD_TOKENS, MAX_REFUSALS
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.provider.arm import ServedArm
 from gym_gazebo2.provider.messages import RefusedError, count_steps, read_command, read_joints
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.ros import (
+from gym_gazebo2.ros.graph import Graph
+from gym_gazebo2.ros.topics import (
     Clock,
     Empty,
-    Graph,
     JointState,
     JointTrajectory,
     String,
@@ -35,13 +36,10 @@ from gym_gazebo2.ros import (
 __all__ = ["serve"]
 
 LOG = logging.getLogger("gym_gazebo2.provider")
-OLD_TOKENS = 4096
-"""Commands whose late copies are known, some seconds of stepping as fast as it goes."""
-MOST_REFUSALS = 100
-LAG = 0.1
-"""A real-time provider that is later than this lets time slip, instead of running after it [s]."""
-GLANCE = 1e-4
-"""Time for messages in every tick, however late it is [s]."""
+MAX_LAG_S = 0.1
+"""A real-time provider that falls behind the clock by more than this drops the lost time instead of hurrying after it [s]."""
+MIN_MESSAGE_TIME_S = 1e-4
+"""Time for messages in every physics step, however late it is, so that a busy provider can still be commanded [s]."""
 PICTURE_DT = 0.05
 """Time between two pictures in real time [s]."""
 FOREVER = float("inf")
@@ -60,7 +58,7 @@ def serve(
     stop: Callable[[], bool] = lambda: False,
     on_ready: Callable[[Graph], None] = lambda graph: None,
 ) -> None:
-    """Serve one arm until told to stop; an exception, KeyboardInterrupt included, ends it as cleanly.
+    """Serve one arm until ``stop`` returns True or an exception such as KeyboardInterrupt comes. Both close everything.
 
     Args:
         robot: The arm.
@@ -68,22 +66,22 @@ def serve(
         domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of states [s].
         physics_dt: Physics step [s].
-        factor: None for lock-step; else how fast time runs, 1 for real time, 0 for as fast as it can.
-        robot_only: Stand in for the robot: in real time, with commands and joint states and nothing else.
+        factor: None for lock-step; else the speed of simulated time: 1 is real time, 0 is as fast as possible.
+        robot_only: Stand in for the robot: real time, with commands and joint states only.
         gui: Show the arm in a window, no faster than real time.
-        stop: Asked at least 20 times a second whether to end.
+        stop: Called at least 20 times a second; True ends it.
         on_ready: Called with the graph once everything is served.
 
     Raises:
-        InvalidArgumentError: A number cannot work, or a robot is to be in lock-step.
-        RenderError: A window is asked for and there is no display.
+        InvalidArgumentError: A number is out of range, or ``robot_only`` is combined with lock-step.
+        RenderError: A window is asked for, but there is no display.
     """
     factor = None if factor is None else read_factor("factor", factor)
     if robot_only and factor is None:
         raise InvalidArgumentError(
-            "robot_only", robot_only, "False in lock-step: a robot's time does not wait. Serve it in real time"
+            "robot_only", robot_only, "False in lock-step, because a robot's time does not wait; add --real-time"
         )
-    start = time.time_ns() if robot_only else 0
+    start = time.time_ns() if robot_only else 0  # a robot's stamps are those of its system clock
     arm = ServedArm(robot, control_dt, physics_dt, start)
     with contextlib.closing(arm), contextlib.closing(Graph(domain_id)) as graph:
         provider = _Provider(arm, graph, Topics(namespace or robot.name), factor is None, robot_only, gui)
@@ -95,13 +93,13 @@ def serve(
 
 
 def _run(provider: _Provider, report_every: int, factor: float, stop: Callable[[], bool]) -> None:
-    """Advance by one physics step a tick of the steady clock, and publish every ``report_every`` ticks."""
+    """Advance by one physics step per tick of the steady clock, and publish every ``report_every`` ticks."""
     tick = 1e-9 * provider.arm.physics_dt_ns / factor if factor else 0.0
     due = time.monotonic()
     for count in itertools.count(1):
         now = time.monotonic()
-        due = due + tick if now - due < LAG else now
-        if provider.graph.wait(stop, max(due - now, GLANCE)):
+        due = due + tick if now - due < MAX_LAG_S else now
+        if provider.graph.wait(stop, max(due - now, MIN_MESSAGE_TIME_S)):
             return
         provider.arm.advance(1)
         if count % report_every == 0:
@@ -109,10 +107,11 @@ def _run(provider: _Provider, report_every: int, factor: float, stop: Callable[[
 
 
 class _Provider:
-    """Takes messages and answers them; whoever owns it lets the graph wait."""
+    """Answers messages in callbacks of the graph, so its owner must call ``graph.wait``."""
 
     def __init__(self, arm: ServedArm, graph: Graph, topics: Topics, lock_step: bool, robot_only: bool, gui: bool) -> None:
         self.arm, self.graph, self._lock_step, self._gui = arm, graph, lock_step, gui
+        # Token of the newest accepted message, and the older ones; a dict keeps the order of insertion.
         self._token, self._old_tokens = "", dict[str, None]()
         self._refused: set[str] = set()
         self._state, self._contact, self._clock = JointState(name=list(arm.robot.joint_names)), WrenchStamped(), Clock()
@@ -132,17 +131,18 @@ class _Provider:
         self._show()
 
     def publish(self) -> None:
-        """Publish the state at this instant, and what belongs to it."""
+        """Publish the state at this instant, with its contacts and the clock."""
         arm, state = self.arm, self._state
         state.position, state.velocity, state.effort = (array("d", values) for values in (arm.q, arm.dq, arm.effort))
         state.header.stamp = self._clock.clock = self._contact.header.stamp = from_ns(Time, arm.time)
-        # A placement has the stamp of the step before it: only the token tells their contacts apart.
+        # A placement has the stamp of the step before it, so only the token tells which contact belongs to which state.
         state.header.frame_id = self._contact.header.frame_id = self._token
         self._contact.wrench.force.x = arm.take_contact_force()
         self._send()
         self._show()
 
     def _send(self) -> None:
+        # A client waits for the state, so what belongs to it goes first.
         for publisher, message in self._others:
             publisher.publish(message)
         self._states.publish(self._state)
@@ -156,7 +156,7 @@ class _Provider:
             self.arm.command(goal, count_steps(duration, self.arm.physics_dt_ns, self._lock_step))
             self._token = message.header.frame_id
             if self._lock_step:
-                self.arm.advance(self.arm.left)
+                self.arm.advance(self.arm.steps_left)
                 self.publish()
 
     def _on_place(self, message: JointState) -> None:
@@ -172,31 +172,35 @@ class _Provider:
         return response
 
     def _is_repeated(self, token: str) -> bool:
-        """Tell whether a message came before: the newest is answered again, an older one that comes late is dropped."""
+        """Return whether a message came before.
+
+        A copy of the newest one is answered again without a step, because its answer was lost. A copy of an older one
+        came late, and is ignored.
+        """
         if not token or not self._lock_step:
-            return False  # in real time it may be a frame's name, the same for all
+            return False  # in real time frame_id may be the name of a coordinate frame, the same in every message
         if token == self._token:
             self._send()
             return True
         if token in self._old_tokens:
             return True
         self._old_tokens[token] = None
-        if len(self._old_tokens) > OLD_TOKENS:
+        if len(self._old_tokens) > MAX_OLD_TOKENS:
             del self._old_tokens[next(iter(self._old_tokens))]
         return False
 
     @contextlib.contextmanager
     def _refusing(self) -> Iterator[None]:
-        """Log what is refused, each kind once."""
+        """Log why a message was refused, each reason once."""
         try:
             yield
         except RefusedError as error:
-            if str(error) not in self._refused and len(self._refused) < MOST_REFUSALS:
+            if str(error) not in self._refused and len(self._refused) < MAX_REFUSALS:
                 self._refused.add(str(error))
-                LOG.warning("Ignored %s. This is said once.", error)
+                LOG.warning("Ignored %s (logged once).", error)
 
     def _show(self) -> None:
-        """Draw, but in real time only when a picture is due, as drawing waits for that."""
+        """Draw the arm; in real time only when a picture is due, because drawing waits until then."""
         now = time.monotonic()
         if self._gui and (self._lock_step or now >= self._next_picture):
             self._next_picture = now + PICTURE_DT
@@ -206,5 +210,5 @@ class _Provider:
         from gym_gazebo2 import __version__
 
         physics_dt = self.arm.physics_dt_ns / 1e9
-        told = {"kind": "mujoco", "version": __version__, "lock_step": self._lock_step, "physics_dt": physics_dt}
-        return json.dumps(told | {"joints": list(self.arm.robot.joint_names)})
+        description = {"kind": "mujoco", "version": __version__, "lock_step": self._lock_step, "physics_dt": physics_dt}
+        return json.dumps(description | {"joints": list(self.arm.robot.joint_names)})

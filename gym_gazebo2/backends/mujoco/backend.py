@@ -85,6 +85,11 @@ class MujocoBackend(Backend):
         self._painters: dict[tuple[int, int], Painter] = {}
         self._window: Window | None = None
 
+    @property
+    def q_setpoint(self) -> Array:
+        """(n, dof) set-points that the drives have reached [rad], as a copy."""
+        return self._setpoint.copy()
+
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
         """Put the masked arms at ``q``, at rest. Contact in that pose counts as collision."""
         mask, q = self._check_reset(mask, q)

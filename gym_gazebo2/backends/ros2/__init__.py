@@ -1,7 +1,13 @@
-"""A client of the ROS 2 contract: one arm, wherever it moves. What it finds decides how it is paced.
+"""A client of the ROS 2 contract: one arm, in a simulator or the robot itself.
 
-``backend`` is the face, ``link`` the topics, ``feed`` the newest state; ``lock_step``, ``control_world`` and
-``free_running`` are the three ways of pacing, each with ``place``, ``advance`` and ``hold``.
+``backend`` is the ``Backend``, and ``link`` holds the arm's topics. What answers on them decides the pacing, that is how the
+arm's time advances (``choose``):
+
+- ``lock_step``: a provider of the contract that steps once per command;
+- ``control_world``: Gazebo Sim, stepped through the service of ros_gz;
+- ``free_running``: a robot, or a simulator whose time runs by itself. ``state_stream`` checks its states.
+
+``return_motion`` moves an arm to a start pose where it cannot simply be placed there.
 """
 
 from __future__ import annotations

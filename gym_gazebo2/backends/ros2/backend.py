@@ -1,4 +1,4 @@
-"""The face of the ROS 2 client: one arm, paced by what is found on the other side."""
+"""The ROS 2 client as a ``Backend``: one arm, paced by what moves it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.ros2.choose import choose_pacing
-from gym_gazebo2.backends.ros2.link import Array, Link, Pacing, Sample, Settings
+from gym_gazebo2.backends.ros2.link import Link
+from gym_gazebo2.backends.ros2.pacing import Array, Pacing, Sample, Settings
 from gym_gazebo2.checks import read_number
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.ros import Topics
+from gym_gazebo2.ros.topics import Topics
 from gym_gazebo2.state import ArmState
 
 __all__ = ["Ros2Backend"]
 
 STALE_PERIODS = 3
-"""Periods after which the newest state of an arm whose time runs by itself is too old."""
+"""Age at which the newest state of a free-running arm is too old to act on, in control periods."""
 
 
 class Ros2Backend(Backend):
-    """One arm behind the ROS 2 contract: a provider in lock-step or free-running, Gazebo Sim, or the robot.
+    """One arm on the ROS 2 contract: a provider in lock-step or free-running, Gazebo Sim, or the robot.
 
     Attributes:
+        link: The arm's topics.
         pacing: How its time advances: ``LockStep``, ``FreeRunning`` or ``ControlWorld``.
     """
 
@@ -35,7 +37,7 @@ class Ros2Backend(Backend):
     is_shared = True
     window: Mapping[str, Any] = MappingProxyType({})
     is_local = False
-    """Whether only this machine is searched; False leaves that to the user's settings."""
+    """Whether only nodes of this machine are discovered; False leaves the range to the user's settings."""
 
     def __init__(
         self,
@@ -54,20 +56,20 @@ class Ros2Backend(Backend):
 
         Args:
             robot: The arm.
-            num_envs: 1; several arms are several processes.
+            num_envs: 1; several arms need several processes.
             control_dt: Control period [s].
             namespace: ROS namespace; None is the robot's name.
             domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
             timeout: Deadline of every wait [s].
-            lock_step: Demand that time stands still between steps, or that it does not; None takes what is found.
-            reset_speed: Speed at which a robot, which cannot be placed, goes to a start pose, as a share of its limits.
+            lock_step: Whether lock-step is required (True) or forbidden (False); None accepts both.
+            reset_speed: Speed of the motion to a start pose, as a share of the velocity limits, where the arm cannot be placed.
             stale_after: Free-running: age of the newest state at which the arm is held and a step fails [s]; None is three
                 control periods. A simulator slower than real time needs more.
-            world: Gazebo Sim's world, where several can be stepped.
+            world: Name of Gazebo Sim's world, needed if there are several.
 
         Raises:
-            InvalidArgumentError: A number cannot work.
-            BackendError: Nothing moves the arm, not in the way demanded, or its joints are not the robot's.
+            InvalidArgumentError: A number is out of range.
+            BackendError: Nothing moves the arm, or not in the required way, or its joints are not the robot's.
         """
         super().__init__(robot, num_envs, control_dt)
         timeout = read_number("timeout", timeout, "a deadline above 0 s", lambda seconds: seconds > 0)
@@ -76,18 +78,24 @@ class Ros2Backend(Backend):
         age = f"a finite age of at least a control period, {self.control_dt} s"
         stale_after = STALE_PERIODS * self.control_dt if stale_after is None else stale_after
         stale_after = read_number("stale_after", stale_after, age, lambda seconds: seconds >= self.control_dt)
-        self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_state(robot)
-        self._link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive, self.is_local)
+        # Stamp of the episode's start [ns]: the provider's clock runs on, an episode's time begins at zero.
+        self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_home_state(robot)
+        self.link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive, self.is_local)
         settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after)
         try:
-            self.pacing: Pacing = choose_pacing(self._link, settings, lock_step, world)
+            self.pacing: Pacing = choose_pacing(self.link, settings, lock_step, world)
         except BaseException:
-            self._link.close()
+            self.link.close()
             raise
         self.lock_step = self.pacing.lock_step
 
+    @property
+    def q_setpoint(self) -> Array:
+        """(1, dof) set-point that the drives have reached [rad], as a copy."""
+        return self._setpoint.copy()
+
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
-        """Bring the arm to ``q``, at rest: at once where it can be placed, else slowly; the episode's time starts there."""
+        """Bring the arm to ``q``, at rest: at once where it can be placed, else by a slow motion; then time starts at zero."""
         mask, q = self._check_reset(mask, q)
         if mask[0]:
             with self._holding_on_failure():
@@ -108,18 +116,18 @@ class Ros2Backend(Backend):
         return self._state
 
     def close(self) -> None:
-        """Hold the arm where that means something, and leave the ROS graph; closing twice is fine."""
+        """Hold a free-running arm, and leave the ROS graph; closing twice is fine."""
         if not self.is_closed:
             super().close()
             self.pacing.hold()
-            self._link.close()
+            self.link.close()
 
     def _check_alive(self) -> None:
-        """Raise a BackendError where the other side is known to be dead. A provider of others is not known."""
+        """Raise a BackendError if the simulator is known to be dead. The default knows nothing of it: a no-op."""
 
     @contextlib.contextmanager
     def _holding_on_failure(self) -> Iterator[None]:
-        """Hold the arm on any failure, Ctrl-C included; the episode is then over, and needs a reset."""
+        """Hold the arm on any failure, Ctrl-C included. The episode is then over: the next call must be a reset."""
         try:
             yield
         except BaseException:
@@ -133,7 +141,7 @@ class Ros2Backend(Backend):
         return ArmState(stamp, sample.q[None], sample.dq[None], sample.setpoint[None], np.array([sample.in_collision]))
 
 
-def _make_state(robot: RobotSpec) -> ArmState:
-    """Return what stands for the state before the first reset: home, at rest."""
+def _make_home_state(robot: RobotSpec) -> ArmState:
+    """Return the state that a reset of no arm returns before the first reset: home, at rest."""
     home = robot.home[None]
     return ArmState(np.zeros(1, dtype=np.int64), home.copy(), np.zeros_like(home), home.copy(), np.zeros(1, dtype=bool))

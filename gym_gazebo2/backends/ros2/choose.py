@@ -1,90 +1,98 @@
-"""Find out what is on the other side: a provider of the contract, Gazebo Sim, or a robot."""
+"""Find out what moves the arm (a provider of the contract, Gazebo Sim, or a robot), and choose the pacing for it."""
 
 from __future__ import annotations
 
 from gym_gazebo2.backends.base import NANOSECONDS, count_substeps
-from gym_gazebo2.backends.ros2.control_world import CONTROL_WORLD, ControlWorld, import_control_world
+from gym_gazebo2.backends.ros2.control_world import ControlWorld
 from gym_gazebo2.backends.ros2.free_running import FreeRunning
-from gym_gazebo2.backends.ros2.link import Link, Pacing, Provider, Settings
+from gym_gazebo2.backends.ros2.link import Link, Provider
 from gym_gazebo2.backends.ros2.lock_step import LockStep
+from gym_gazebo2.backends.ros2.pacing import Pacing, Settings
 from gym_gazebo2.errors import BackendError
+from gym_gazebo2.ros.topics import CONTROL_WORLD, import_control_world
 
 __all__ = ["choose_pacing"]
 
-GRACE = 1.0
-"""Time that a provider has to tell what it is, after its first state and its ear for commands were found [s]."""
+DESCRIPTION_TIMEOUT_S = 1.0
+"""Time to wait for a provider's description once states come and commands are subscribed to [s].
+
+DDS discovers each topic on its own, so the description of a provider may come after its states. After this time without one,
+the arm is taken for a robot."""
 
 
 def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world: str | None = None) -> Pacing:
-    """Return how an arm is paced.
+    """Return the pacing for what moves the arm.
 
     Args:
         link: The arm's topics.
-        settings: What the ways of pacing need to know.
-        lock_step: What is demanded; None takes what is found.
-        world: Gazebo Sim's world, where there are several.
+        settings: The settings of the pacing.
+        lock_step: Whether lock-step is required (True) or forbidden (False); None accepts both.
+        world: Name of Gazebo Sim's world, needed if there are several.
 
     Raises:
-        BackendError: There is nothing, not in the way demanded, or its joints are not the robot's.
-        InvalidArgumentError: The control period is no whole number of a lock-step provider's physics steps.
+        BackendError: Nothing moves the arm, or not in the required way, or its joints are not the robot's.
+        InvalidArgumentError: The control period is not a whole number of a lock-step provider's physics steps.
     """
     provider = _find_provider(link, settings.timeout)
     if provider is not None:
         if sorted(provider.joints) != sorted(link.robot.joint_names):
-            raise BackendError(f"The provider has the joints {provider.joints}, expected {link.robot.joint_names}.")
-        _check_demand(lock_step, provider.lock_step, f"the provider {provider}")
+            raise BackendError(
+                f"The provider has the joints {provider.joints}, expected {link.robot.joint_names}. "
+                "Start a provider of this robot, or give another namespace."
+            )
+        _check_required(lock_step, provider.lock_step, f"the provider found is {provider}")
         if provider.lock_step and provider.physics_dt is not None:
             count_substeps(settings.control_dt_ns / NANOSECONDS, provider.physics_dt)
         return LockStep(link, settings) if provider.lock_step else FreeRunning(link, settings)
-    worlds = link.graph.find_services(CONTROL_WORLD)
-    can_step = bool(worlds) and import_control_world() is not None
+    services = link.graph.find_services(CONTROL_WORLD)
+    can_step = bool(services) and import_control_world() is not None
     if lock_step is not False and can_step:
-        return ControlWorld(link, settings, _choose_world(worlds, world))
-    _check_demand(lock_step, False, f"no provider; {_explain(worlds)}")
+        return ControlWorld(link, settings, _choose_world(services, world))
+    _check_required(lock_step, False, f"there is no provider, but {_explain(services)}")
     return FreeRunning(link, settings)
 
 
-def _check_demand(demanded: bool | None, found: bool, what: str) -> None:
-    if demanded not in (None, found):
+def _check_required(required: bool | None, found: bool, finding: str) -> None:
+    if required not in (None, found):
         raise BackendError(
-            f"lock_step={demanded} is demanded, and there is {what}. Start a provider that {'is' if demanded else 'is not'} "
+            f"lock_step={required} is required, but {finding}. Start a provider that {'is' if required else 'is not'} "
             "in lock-step (gym-gazebo2 sim), or leave the option out."
         )
 
 
-def _explain(worlds: list[str]) -> str:
+def _explain(services: list[str]) -> str:
     """Return why Gazebo Sim cannot be stepped."""
-    if not worlds:
+    if not services:
         return f"a robot, or a Gazebo Sim without a bridge of its {CONTROL_WORLD}"
     return (
-        f"{', '.join(worlds)} could step Gazebo Sim, but the Python package ros_gz_interfaces is not there (source its ROS 2)"
+        f"a Gazebo Sim with {', '.join(services)}, and the Python package ros_gz_interfaces is not installed (source its ROS 2)"
     )
 
 
-def _choose_world(worlds: list[str], world: str | None) -> str:
-    wanted = worlds if world is None else [name for name in worlds if name == f"/world/{world}/control"]
-    if len(wanted) != 1:
+def _choose_world(services: list[str], world: str | None) -> str:
+    matching = services if world is None else [name for name in services if name == f"/world/{world}/control"]
+    if len(matching) != 1:
         raise BackendError(
-            f"The worlds' services are {', '.join(worlds)}; option world is {world!r}, expected the name of one."
+            f"The option world is {world!r}, expected the name of one world. The services found: {', '.join(services)}."
         )
-    return wanted[0]
+    return matching[0]
 
 
 def _find_provider(link: Link, timeout: float) -> Provider | None:
-    """Return what the provider says of itself; None where states come and commands are taken without one."""
+    """Return the provider's description; None if states come and commands are subscribed to, but nobody describes itself."""
     graph, topics = link.graph, link.topics
-    if not graph.wait(lambda: link.provider is not None or _moves_without(link), timeout):
-        found = {topics.provider: False, topics.state: link.is_speaking, topics.command: link.is_heard}
+    if not graph.wait(lambda: link.provider is not None or _is_moved_by_other(link), timeout):
+        found = {topics.provider: False, topics.state: link.has_state, topics.command: link.num_command_subscribers > 0}
         missing = ", ".join(topic for topic, is_there in found.items() if not is_there)
         raise BackendError(
-            f"Nothing moves {link.robot.name!r} in domain {graph.domain_id}: within {timeout:g} s there was nobody on "
-            f"{missing}. "
+            f"Nothing moves {link.robot.name!r} in domain {graph.domain_id}: no node was found on {missing} within "
+            f"{timeout:g} s. "
             "Start a provider (gym-gazebo2 sim) or the robot's controllers, or check ROS_DOMAIN_ID and the namespace."
         )
-    graph.wait(lambda: link.provider is not None, GRACE)
+    graph.wait(lambda: link.provider is not None, DESCRIPTION_TIMEOUT_S)
     return link.provider
 
 
-def _moves_without(link: Link) -> bool:
-    """Tell whether there is what a robot has, or Gazebo Sim, which may be paused."""
-    return link.is_heard and (link.is_speaking or bool(link.graph.find_services(CONTROL_WORLD)))
+def _is_moved_by_other(link: Link) -> bool:
+    """Return whether a robot or Gazebo Sim is there. A paused Gazebo Sim sends no states, so its service is enough."""
+    return link.num_command_subscribers > 0 and (link.has_state or bool(link.graph.find_services(CONTROL_WORLD)))

@@ -1,4 +1,4 @@
-"""A robot, or a simulator whose time runs by itself: paced by the stamps of its states, guarded on this side."""
+"""Pacing of a robot, or of a simulator whose time runs by itself: paced by time stamps, and guarded on this side."""
 
 from __future__ import annotations
 
@@ -9,136 +9,170 @@ import time
 import numpy as np
 
 from gym_gazebo2.backends.base import NANOSECONDS
-from gym_gazebo2.backends.ros2.feed import Feed, State
-from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
-from gym_gazebo2.backends.ros2.travel import count_time, travel
-from gym_gazebo2.backends.ros2.wire import JointReading, read_force
+from gym_gazebo2.backends.ros2.link import Link
+from gym_gazebo2.backends.ros2.messages import JointReading
+from gym_gazebo2.backends.ros2.pacing import Array, Sample, Settings
+from gym_gazebo2.backends.ros2.return_motion import compute_duration, return_to
+from gym_gazebo2.backends.ros2.state_stream import State, StateStream
 from gym_gazebo2.errors import BackendError
+from gym_gazebo2.ros.topics import WrenchStamped
 
 __all__ = ["FreeRunning"]
 
 LOG = logging.getLogger("gym_gazebo2.backends")
 LATE_PERIODS = 0.5
-"""An arm that is farther from its set-point than it goes in so many periods did not get the command, or does not follow."""
-CAUTION = 0.95
-"""Share of its speed limit at which it then goes on."""
-FLUSH, DISCOVERY = 0.5, 2.0
-"""Longest time to see the last command off, and to find its reader anew [s]."""
+"""An arm that is farther from its last set-point than it moves in this many periods at full speed did not follow: the command
+was lost, or something holds the arm."""
+CATCH_UP_SHARE = 0.95
+"""Share of the velocity limit at which such an arm then continues, so that a controller does not reject the command."""
+FLUSH_TIMEOUT_S = 0.5
+"""Longest wait for the controller to acknowledge the last command [s]."""
+DISCOVERY_TIMEOUT_S = 2.0
+"""Longest wait for a new node to find the controller [s]: DDS discovery of a robot on the network may take a second."""
 
 
 class FreeRunning:
-    """Paced by stamps.
+    """Paced by time stamps.
 
-    A command asks for the set-point of a period's end. The state that answers it is the first whose stamp is at least a period
-    later than the newest that had come when the command was published: a policy slower than the period is not paired with
-    an older state that waits in a queue. There is no placement: the arm goes to a start pose by commands.
+    A command asks for a set-point at the end of a control period. Its answer is the first state whose stamp is at least one
+    period later than the newest stamp *received when the command was published*. A policy that takes longer than a period is
+    therefore never paired with an older state that waited in the queue:
+
+        states    …  s₁   s₂   s₃   s₄   s₅        stamps, one every 50 ms
+        client        └ policy computes ┘ command   newest received stamp: s₄, so the answer is s₅ or later
+
+    The arm cannot be placed. It moves to a start pose by commands (``return_motion``).
     """
 
     lock_step = False
 
     def __init__(self, link: Link, settings: Settings) -> None:
-        """Wait for the first state, and for somebody who takes commands.
+        """Wait for the first state and for a subscriber to the commands.
+
+        Args:
+            link: The arm's topics.
+            settings: The settings of the pacing.
 
         Raises:
-            BackendError: There is none in time, or the state cannot be true.
+            BackendError: One of them does not come in time, or the state is invalid.
         """
-        self._link, self._settings = link, settings
-        period = settings.control_dt_ns / NANOSECONDS
-        self._feed = Feed(link.robot, link.arrange, link.topics.state, period)
+        self.timeout, self._link, self._settings = settings.timeout, link, settings
+        self._stream = StateStream(link.robot, link.arrange, link.topics.state, settings.control_dt_ns / NANOSECONDS)
         link.on_state, link.on_contact = self._on_state, self._on_contact
-        self._goal: Array | None = None
-        self._earliest: float | None = None
-        if not link.graph.wait(lambda: self._feed.newest is not None and link.is_heard, settings.timeout):
-            self._feed.check(time.monotonic(), float("inf"))
-            raise BackendError(f"Nobody takes commands on {link.topics.command}. Is the controller active?")
-        self._looked = time.monotonic()
+        self._goal: Array | None = None  # last commanded set-point (dof,) [rad]
+        # While queued messages are read: the earliest time at which they can have arrived [s].
+        self._earliest_arrival: float | None = None
+
+        def is_ready() -> bool:
+            return self._stream.newest is not None and link.num_command_subscribers > 0
+
+        if not link.graph.wait(is_ready, settings.timeout):
+            self._stream.get_newest(time.monotonic(), float("inf"))
+            raise BackendError(f"Nobody subscribes to {link.topics.command}. Check that the controller is active.")
+        self._queue_read_at = time.monotonic()  # when the queue was last known to be empty [s]
 
     def place(self, q: Array) -> Sample:
-        """Go to ``q`` slowly; the first command is the measured pose."""
-        self._feed.restart()
-        return travel(self._link.robot, self._catch_up().q, q, self.advance, self._settings)
+        """Move to ``q`` (dof,) [rad] slowly; the first command is the measured pose."""
+        self._stream.restart()
+        return return_to(self._link.robot, self._read_fresh_state().q, q, self.advance, self._settings)
 
-    def advance(self, goal: Array, least: int = 0) -> Sample:
-        """Command a period, with at least so much time to get there [ns], and wait for its end."""
-        newest = self._catch_up()
-        self._feed.force = 0.0
-        self._link.send_goal(goal, max(least, self._choose_duration(newest.q, goal)))
+    def advance(self, goal: Array, shortest: int = 0) -> Sample:
+        """Command a set-point, and wait for the end of the period.
+
+        Args:
+            goal: (dof,) set-point [rad].
+            shortest: Shortest time to reach it [ns].
+        """
+        newest = self._read_fresh_state()
+        self._stream.force = 0.0
+        self._link.send_goal(goal, max(shortest, self._choose_duration(newest.q, goal)))
         self._goal = goal
-        state = self._wait(newest.stamp + self._settings.control_dt_ns)
-        return Sample(state.stamp, state.q, state.dq, goal, self._feed.force > 0.0)
-
-    def _choose_duration(self, q: Array, goal: Array) -> int:
-        """Return the time to reach a goal [ns]: a period, or more where the arm did not follow and would have to hurry."""
-        period, speed = self._settings.control_dt_ns, CAUTION * self._link.robot.velocity_limit / NANOSECONDS
-        if self._goal is None or (np.abs(q - self._goal) <= LATE_PERIODS * period * speed).all():
-            return period
-        return self._count_time(goal - q)
-
-    def _count_time(self, way: Array) -> int:
-        """Return a period, or the time that the way takes below the velocity limit, where that is more [ns]."""
-        return count_time(way, CAUTION * self._link.robot.velocity_limit, self._settings.control_dt_ns)
+        state = self._wait_for_stamp(newest.stamp + self._settings.control_dt_ns)
+        return Sample(state.stamp, state.q, state.dq, goal, self._stream.force > 0.0)
 
     def hold(self) -> None:
-        """Command the measured pose, unless it was measured long ago: by now the arm may have been moved by others."""
+        """Command the newest measured pose, unless it is old: the arm may have been moved by others since."""
         try:
             self._hold_by_any_link()
         except BackendError as error:
-            LOG.error("The arm could not be told to hold: %s", error)
+            LOG.error("The arm could not be commanded to hold: %s", error)
+
+    def _choose_duration(self, q: Array, goal: Array) -> int:
+        """Return the time to reach a goal [ns].
+
+        One period; or longer if the arm did not follow its last set-point, which would make it exceed its velocity limit.
+        """
+        period, speed = self._settings.control_dt_ns, CATCH_UP_SHARE * self._link.robot.velocity_limit / NANOSECONDS
+        if self._goal is None or (np.abs(q - self._goal) <= LATE_PERIODS * period * speed).all():
+            return period
+        return self._compute_safe_duration(goal - q)
+
+    def _compute_safe_duration(self, distance: Array) -> int:
+        """Return the time in which every joint covers its distance below its velocity limit, at least a period [ns]."""
+        return compute_duration(distance, CATCH_UP_SHARE * self._link.robot.velocity_limit, self._settings.control_dt_ns)
 
     def _hold_by_any_link(self) -> None:
         try:
-            self._take_waiting()
-            self._send_hold(self._link, FLUSH)
+            self._read_queue()
+            self._send_hold(self._link, FLUSH_TIMEOUT_S)
         except BackendError:
             if self._link.graph.is_open:
                 raise
+            # Ctrl-C shut down every ROS context of this process, so a new one is needed to command the hold.
             with contextlib.closing(self._link.renew()) as link:
-                self._send_hold(link, DISCOVERY)
+                self._send_hold(link, DISCOVERY_TIMEOUT_S)
 
-    def _send_hold(self, link: Link, patience: float) -> None:
-        newest, robot = self._feed.newest, link.robot
-        if newest is None or time.monotonic() - newest.received > 2 * self._settings.stale_after + patience:
+    def _send_hold(self, link: Link, timeout: float) -> None:
+        newest, robot = self._stream.newest, link.robot
+        if newest is None or time.monotonic() - newest.received > 2 * self._settings.stale_after + timeout:
             return
-        if link.graph.wait(lambda: link.is_heard, patience):
+        if link.graph.wait(lambda: link.num_command_subscribers > 0, timeout):
             goal = np.clip(newest.q, robot.lower, robot.upper)
-            link.send_goal(goal, self._count_time(goal - newest.q))
-            link.flush(FLUSH)
+            link.send_goal(goal, self._compute_safe_duration(goal - newest.q))
+            link.flush(FLUSH_TIMEOUT_S)
 
-    def _catch_up(self) -> State:
-        """Return the newest state, of an age that is known."""
-        self._take_waiting()
-        return self._look()
+    def _read_fresh_state(self) -> State:
+        """Read all queued states, and return the newest."""
+        self._read_queue()
+        return self._get_newest()
 
-    def _take_waiting(self) -> None:
-        """Take what waits in the queues: since the last look, as far as is known. Where that was long ago, await one more."""
-        self._earliest = self._looked
+    def _read_queue(self) -> None:
+        """Read all queued states; if the newest may be stale, wait for a fresh one.
+
+        A queued state may have arrived at any time since the queue was last read, so it gets that age. After a policy that took
+        longer than ``stale_after``, every queued state is too old, although the robot is well: the next state decides.
+        """
+        self._earliest_arrival = self._queue_read_at
         try:
             self._link.graph.drain()
         finally:
-            self._earliest = None
-        self._link.graph.wait(self._is_fresh, min(self._settings.stale_after, self._settings.timeout))
-        self._looked = time.monotonic()
+            self._earliest_arrival = None
+        self._link.graph.wait(self._is_fresh, min(self._settings.stale_after, self.timeout))
+        self._queue_read_at = time.monotonic()
 
     def _is_fresh(self) -> bool:
-        newest = self._feed.newest
+        newest = self._stream.newest
         return newest is not None and time.monotonic() - newest.received <= self._settings.stale_after
 
-    def _look(self, since: float = -np.inf) -> State:
-        return self._feed.check(time.monotonic(), self._settings.stale_after, since)
+    def _get_newest(self, waiting_since: float = -np.inf) -> State:
+        return self._stream.get_newest(time.monotonic(), self._settings.stale_after, waiting_since)
 
-    def _wait(self, stamp: int) -> State:
-        """Return the first state of at least that stamp."""
-        # From the command on: what it was given on may have waited nearly as long as it may.
-        if not self._link.graph.wait(lambda: self._look(self._looked).stamp >= stamp, self._settings.timeout):
+    def _wait_for_stamp(self, stamp: int) -> State:
+        """Return the first state with at least this stamp [ns].
+
+        The age of a state is measured from the command on: the state that the command was based on may have been nearly stale
+        then, and would become too old during an ordinary period.
+        """
+        if not self._link.graph.wait(lambda: self._get_newest(self._queue_read_at).stamp >= stamp, self.timeout):
             raise BackendError(
-                f"{self._link.topics.state} reached no stamp of {stamp} ns within {self._settings.timeout:g} s; the newest is "
-                f"{self._look().stamp} ns. Is the simulator paused?"
+                f"No state on {self._link.topics.state} reached the stamp {stamp} ns within {self.timeout:g} s; the newest has "
+                f"{self._get_newest().stamp} ns. Check whether the simulator is paused."
             )
-        self._looked = time.monotonic()
-        return self._look()
+        self._queue_read_at = time.monotonic()
+        return self._get_newest()
 
     def _on_state(self, reading: JointReading) -> None:
-        self._feed.take(reading, time.monotonic(), self._earliest)
+        self._stream.add(reading, time.monotonic(), self._earliest_arrival)
 
-    def _on_contact(self, contact: bytes) -> None:
-        self._feed.force = max(self._feed.force, read_force(contact))
+    def _on_contact(self, contact: WrenchStamped) -> None:
+        self._stream.force = max(self._stream.force, contact.wrench.force.x)

@@ -1,4 +1,4 @@
-"""Lock-step with a provider of the contract: a command is a step, its answer the state at its end."""
+"""Lock-step with a provider of the contract: a command is a step, and the answer is the state at its end."""
 
 from __future__ import annotations
 
@@ -9,112 +9,143 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gym_gazebo2.backends.ros2.link import Array, Link, Sample, Settings
-from gym_gazebo2.backends.ros2.wire import JointReading, read_force
+from gym_gazebo2.backends.ros2.link import Link
+from gym_gazebo2.backends.ros2.messages import JointReading
+from gym_gazebo2.backends.ros2.pacing import Array, Sample, Settings
 from gym_gazebo2.errors import BackendError
-from gym_gazebo2.ros import JointState
+from gym_gazebo2.ros.topics import JointState, WrenchStamped
 
 __all__ = ["LockStep"]
 
-PLACED = 1e-3
-"""Farthest that a joint may be from where it was placed [rad]."""
-RESEND = 0.5
-"""Time after which a command that got no answer is sent again, with the same token [s]."""
+PLACE_TOLERANCE = 1e-3
+"""Largest distance between a joint and the position where it was placed [rad]; Gazebo and MuJoCo stay below 1e-9."""
+RESEND_AFTER_S = 0.5
+"""Time without an answer after which a command is sent again, with the same token [s].
+
+A step takes 1 to 2 ms, so an answer this late was almost certainly lost. A shorter time would gain nothing."""
 
 
 class LockStep:
     """Paced by commands.
 
-    Every command carries a token that the provider echoes. A command without an answer is sent again with its token, and
-    answered without a second step; so nothing that is lost, late or doubled pairs a state with the wrong action.
+    Every command and placement carries a token that is unique to this client, and the provider echoes it in its answer. If no
+    answer comes, the same command is sent again with the same token. A provider that has already carried it out publishes its
+    answer again without stepping. So a lost, late or doubled message cannot cause a second step, and a state is never paired
+    with the wrong action.
     """
 
     lock_step = True
 
     def __init__(self, link: Link, settings: Settings) -> None:
-        """Wait until the provider takes commands and placements.
+        """Wait until the provider subscribes to commands and placements.
+
+        Args:
+            link: The arm's topics.
+            settings: The control period and the deadline.
 
         Raises:
-            BackendError: It does not in time, or sends its states unreliably.
+            BackendError: It does not subscribe in time, or sends its states as best effort.
         """
-        self._link, self._settings = link, settings
+        self.timeout, self._link, self._settings = settings.timeout, link, settings
         self._client = f"{uuid.uuid4().hex}:"
         self._tokens = (f"{self._client}{k}" for k in itertools.count())
+        # Answers by token. An answer consists of a state and a contact message with the same token.
         self._states: dict[str, JointReading] = {}
-        self._other: str | None = None
-        self._contacts: list[bytes] = []
-        self._stamp, self._start = 0, 0
+        self._contacts: dict[str, WrenchStamped] = {}
+        self._intruder: str | None = None  # description of a second client or provider, once one was noticed
+        # Where the last answer left simulated time [ns], and which provider gave it.
+        self._stamp, self._provider_number = 0, 0
         link.on_state, link.on_contact = self._on_state, self._on_contact
         self._places = link.graph.publish(JointState, link.topics.place)
-        if not link.graph.wait(lambda: link.is_heard and bool(self._places.get_subscription_count()), settings.timeout):
-            topics = f"{link.topics.command} and {link.topics.place}"
-            raise BackendError(f"Nobody took {topics} within {settings.timeout:g} s, though {link.topics.provider} says so.")
+
+        def is_connected() -> bool:
+            return bool(link.num_command_subscribers and self._places.get_subscription_count())
+
+        if not link.graph.wait(is_connected, settings.timeout):
+            raise BackendError(
+                f"{link.topics.provider} describes a provider, but nobody subscribed to {link.topics.command} and "
+                f"{link.topics.place} within {settings.timeout:g} s. Restart the provider."
+            )
         self._check_reliable()
 
     def place(self, q: Array) -> Sample:
-        """Put the arm at ``q``, at rest; simulated time runs on."""
+        """Put the arm at ``q`` (dof,) [rad], at rest; simulated time runs on."""
         token = next(self._tokens)
         message = JointState(name=self._link.robot.joint_names, position=q.tolist())
         message.header.frame_id = token
         answer = self._ask(token, lambda: self._link.graph.send(self._places, message))
-        self._stamp, self._start, self._other = answer.stamp, self._link.starts, None
-        sample = self._read(answer, q)
-        if not (np.abs(sample.q - q) <= PLACED).all():
-            raise BackendError(f"The arm was to be placed at {q} rad, and is at {sample.q} rad. Is the provider sound?")
+        # A placement begins an episode: from here on only this provider may answer, and earlier intruders are forgotten.
+        self._stamp, self._provider_number, self._intruder = answer.stamp, self._link.num_providers, None
+        sample = self._make_sample(answer, q)
+        # NaN fails the comparison, too.
+        if not (np.abs(sample.q - q) <= PLACE_TOLERANCE).all():
+            raise BackendError(
+                f"The provider was asked to place the arm at {q} rad, but the arm is at {sample.q} rad. See the provider's log."
+            )
         return sample._replace(setpoint=sample.q)
 
     def advance(self, goal: Array) -> Sample:
-        """Step one period."""
+        """Step one period, with the set-point ``goal`` (dof,) [rad] at its end."""
         period = self._settings.control_dt_ns
         token = next(self._tokens)
-        answer = self._ask(token, lambda: self._link.send_goal(goal, period, token), self._start)
+        answer = self._ask(token, lambda: self._link.send_goal(goal, period, token), self._provider_number)
         before, self._stamp = self._stamp, answer.stamp
         if self._stamp != before + period:
-            passed = self._stamp - before
-            raise BackendError(f"A step advanced time by {passed} ns, expected {period} ns. Is another client stepping it?")
-        return self._read(answer, goal)
+            raise BackendError(
+                f"A step advanced time by {self._stamp - before} ns, expected {period} ns. "
+                "Check whether another client steps the same provider."
+            )
+        return self._make_sample(answer, goal)
 
     def hold(self) -> None:
         """Do nothing: time stands still."""
 
-    def _ask(self, token: str, send: Callable[[], None], start: int | None = None) -> JointReading:
-        """Send until the state with the token has come; ``start`` is the provider that may answer, None any."""
-        link = self._link
+    def _ask(self, token: str, send: Callable[[], None], provider_number: int | None = None) -> JointReading:
+        """Send a message until its answer has come.
+
+        Args:
+            token: The token of the message.
+            send: Sends it.
+            provider_number: The provider that must answer; None accepts any provider, as at a reset.
+
+        Returns:
+            The state that answers it.
+
+        Raises:
+            BackendError: No answer in time; or a second client or provider, or a restarted one, was noticed.
+        """
+        link, is_step = self._link, provider_number is not None
         self._contacts.clear()
-        deadline = time.monotonic() + self._settings.timeout
+        deadline = time.monotonic() + self.timeout
         while (left := deadline - time.monotonic()) > 0:
             send()
             link.graph.wait(
-                lambda: self._is_answered(token) or (start is not None and self._other is not None), min(RESEND, left)
+                lambda: self._is_answered(token) or (is_step and self._intruder is not None), min(RESEND_AFTER_S, left)
             )
-            if start is not None and self._other is not None:
+            if is_step and self._intruder is not None:
                 raise BackendError(
-                    f"{self._other} Lock-step is between one client and one provider: give each pair its domain."
+                    f"{self._intruder} Lock-step needs exactly one client and one provider: give each pair its own domain."
                 )
-            if start not in (None, link.starts):
+            if is_step and provider_number != link.num_providers:
                 raise BackendError(
-                    f"The provider of /{link.topics.namespace} was started anew: its arm is not where this episode left it. "
+                    f"The provider of /{link.topics.namespace} was restarted, so its arm is not where this episode left it. "
                     "Call reset()."
                 )
             self._check_reliable()
             if self._is_answered(token):
-                self._states = {token: self._states[token]}
+                self._states = {token: self._states[token]}  # kept to notice a second, different answer
                 return self._states[token]
         silent = link.topics.contacts if token in self._states else link.topics.state
         raise BackendError(
-            f"The provider of /{link.topics.namespace} gave no answer on {silent} within {self._settings.timeout:g} s. "
-            "Is it stopped, or did it ignore a message? Its log says so."
+            f"The provider of /{link.topics.namespace} sent no answer on {silent} within {self.timeout:g} s. "
+            "Check that it runs; if it ignored a message, its log gives the reason."
         )
 
     def _is_answered(self, token: str) -> bool:
-        return token in self._states and self._find_contact(token) is not None
-
-    def _find_contact(self, token: str) -> bytes | None:
-        """Return the contact that belongs to a state, serialised."""
-        sought = token.encode() + b"\0"  # as strings end in a message: not every token that begins so
-        return next((contact for contact in self._contacts if sought in contact), None)
+        return token in self._states and token in self._contacts
 
     def _check_reliable(self) -> None:
+        """Raise a BackendError if an answer may get lost: best-effort topics are not sent again by DDS."""
         unreliable = self._link.graph.best_effort & {self._link.topics.state, self._link.topics.contacts}
         if unreliable:
             raise BackendError(
@@ -122,24 +153,24 @@ class LockStep:
                 "Let the provider publish reliably, or make the backend with lock_step=False and a provider that runs freely."
             )
 
-    def _read(self, answer: JointReading, setpoint: Array) -> Sample:
+    def _make_sample(self, answer: JointReading, setpoint: Array) -> Sample:
         q, dq = self._link.arrange(answer)
-        contact = self._find_contact(answer.token)
-        in_collision = contact is not None and read_force(contact) > 0.0
+        in_collision = self._contacts[answer.token].wrench.force.x > 0.0
         return Sample(answer.stamp, q, dq, setpoint.copy(), in_collision)
 
     def _on_state(self, reading: JointReading) -> None:
-        self._other = self._other or self._find_other(reading)
+        self._intruder = self._intruder or self._find_intruder(reading)
         self._states[reading.token] = reading
 
-    def _find_other(self, reading: JointReading) -> str | None:
-        """Return what a state says of somebody who should not be there."""
+    def _find_intruder(self, reading: JointReading) -> str | None:
+        """Return a sentence about a second client or provider if this state proves that there is one."""
         topic, known = self._link.topics.state, self._states.get(reading.token)
         if reading.token and not reading.token.startswith(self._client):
-            return f"{topic} answers another client: it moves this arm too."
+            return f"{topic} answers another client, which moves this arm, too."
+        # A resent command is answered with the same state; only another provider can give a different one.
         if known is None or (known.stamp == reading.stamp and np.array_equal(known.position, reading.position, equal_nan=True)):
             return None
-        return f"{topic} gave two answers to one message: two providers serve it."
+        return f"{topic} brought two different answers to one message, so two providers serve it."
 
-    def _on_contact(self, contact: bytes) -> None:
-        self._contacts.append(contact)
+    def _on_contact(self, contact: WrenchStamped) -> None:
+        self._contacts[contact.header.frame_id] = contact

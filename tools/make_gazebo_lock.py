@@ -1,7 +1,9 @@
-"""Write the lock of Debian 11's packages that a gzserver and the plug-in's build need. For maintainers, not users.
+"""Write the lock file of the Debian 11 packages that a gzserver and the build of the plug-in need. For maintainers.
 
-apt resolves and verifies against the archive's signature in a state folder of its own; what no needed library asks
-for is then left out. Usage: ``python -m gym_gazebo2.gazebo.make_lock MIRROR > gazebo/gazebo11.lock``.
+Usage: ``python tools/make_gazebo_lock.py MIRROR > gazebo/gazebo11.lock``, on a machine with apt and debian-archive-keyring.
+
+apt resolves the dependencies in a state folder of its own, and verifies the packages against the archive's signature. Packages
+whose libraries nothing needs are then left out.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ HEADERS = (
     *("libgazebo-dev", "libsdformat-dev", "libboost1.74-dev", "libprotobuf-dev", "libtbb-dev", "uuid-dev"),
     *(f"libignition-{part}-dev" for part in ("math", "msgs", "transport", "common", "fuel-tools")),
 )
-# The host's own must be used: it is newer, and the plug-in is linked with it.
+# The C and C++ runtime of the host must be used: it is newer, and the plug-in is linked with it.
 FROM_HOST = re.compile(
     r"(ld-linux.*|libc|libm|libmvec|libdl|libpthread|librt|libresolv|libutil|libnsl|libanl|libstdc\+\+|libgcc_s|libcrypt)"
     r"\.so.*"
@@ -79,7 +81,7 @@ def _parse_record(text: str) -> Package:
 
 
 def _choose(root: Path, packages: Iterable[Package]) -> set[Package]:
-    """Return the named packages and those that hold a library that one of the chosen ones needs."""
+    """Return the named packages, and recursively those whose libraries the chosen ones need."""
     by_name: dict[str, Package] = {}
     libraries: dict[str, str] = {}
     for package in packages:

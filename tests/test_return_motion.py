@@ -1,4 +1,4 @@
-"""The way to a start pose: inside the limits, no faster than asked for, wherever the arm begins."""
+"""The motion to a start pose: inside the limits, no faster than asked for, wherever the arm begins."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
 
-from gym_gazebo2.backends.ros2.link import Sample, Settings
-from gym_gazebo2.backends.ros2.travel import travel
+from gym_gazebo2.backends.ros2.pacing import Sample, Settings
+from gym_gazebo2.backends.ros2.return_motion import return_to
 from gym_gazebo2.robots import make_robot
 
 MARA, PERIOD = make_robot("mara"), 50_000_000
@@ -21,8 +21,8 @@ class Arm:
     def __init__(self, q: np.ndarray) -> None:
         self.q, self.rows = q, list[tuple[np.ndarray, float, np.ndarray]]()
 
-    def advance(self, goal: np.ndarray, least: int = 0) -> Sample:
-        seconds = 1e-9 * max(PERIOD, least)
+    def advance(self, goal: np.ndarray, shortest: int = 0) -> Sample:
+        seconds = 1e-9 * max(PERIOD, shortest)
         speed = (goal - self.q) / seconds
         self.q = self.q + speed * 1e-9 * PERIOD
         self.rows.append((goal, float(np.abs(speed / MARA.velocity_limit).max()), self.q))
@@ -34,7 +34,7 @@ class Arm:
 def test_an_arm_outside_its_limits_comes_in_at_the_speed_asked_for(out: np.ndarray, share: float) -> None:
     start = np.where(out > 0, MARA.upper, np.where(out < 0, MARA.lower, 0.1)) + out
     arm, goal = Arm(start), np.clip(start, MARA.lower, MARA.upper) * 0.8
-    sample = travel(MARA, start, goal, arm.advance, Settings(PERIOD, 10.0, share, 1.0))
+    sample = return_to(MARA, start, goal, arm.advance, Settings(PERIOD, 10.0, share, 1.0))
     goals, speeds, ways = zip(*arm.rows, strict=True)
     assert np.all((np.array(goals) >= MARA.lower) & (np.array(goals) <= MARA.upper)), "set-points are inside the limits"
     assert max(speeds) <= share * (1 + 1e-9) and np.abs(sample.q - goal).max() < 0.02

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from gym_gazebo2.gazebo.serve import local_discovery, make_default
+from gym_gazebo2.ros.discovery import local_discovery, make_default
 
 NAMES = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY")
 

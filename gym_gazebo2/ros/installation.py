@@ -1,4 +1,4 @@
-"""Find the ROS 2 that C++ programs are built with and run on: a sourced one, else the wheels of this environment."""
+"""Find the ROS 2 that C++ programs are built with and run on: a sourced one, else the wheels of this Python environment."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.errors import RosError
 
-__all__ = ["Ros", "find_ros"]
+__all__ = ["RosInstallation", "find_ros"]
 
-WANTED = "Source a ROS 2 (. /opt/ros/<distribution>/setup.sh), or: pip install 'gym_gazebo2[ros2]'"
+ADVICE = "Source a ROS 2 (. /opt/ros/<distribution>/setup.sh), or: pip install 'gym_gazebo2[ros2]'"
 
 
 @dataclasses.dataclass(frozen=True)
-class Ros:
+class RosInstallation:
     """A ROS 2.
 
     Attributes:
@@ -37,22 +37,25 @@ class Ros:
             "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
             "AMENT_PREFIX_PATH": os.pathsep.join(map(str, self.prefixes)),
         }
+        # The wheels contain Fast DDS alone, so another middleware of the user's cannot be loaded.
         return environment if self.libpython is None else environment | {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}
 
 
-def find_ros() -> Ros:
+def find_ros() -> RosInstallation:
     """Return the sourced ROS 2, else that of the wheels.
 
     Raises:
-        GazeboError: There is none, or the wheels' lacks Python's shared library.
+        RosError: There is none, or the wheels' needs Python's shared library, which is missing.
     """
     sourced = tuple(Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p)
     wheels = Path(sys.prefix)
+    # The wheels set AMENT_PREFIX_PATH to their own prefix, too; that is no sourced ROS 2.
     if any((prefix / "include/rcl").is_dir() for prefix in sourced) and wheels not in sourced:
-        return Ros(sourced)
+        return RosInstallation(sourced)
     if importlib.util.find_spec("rclpy") is None or not (wheels / "include/rcl").is_dir():
-        raise GazeboError(f"There is no ROS 2: AMENT_PREFIX_PATH names none and {wheels} has no include/rcl. {WANTED}.")
-    return Ros((wheels,), _find_libpython(), tuple(sorted(Path(sysconfig.get_path("platlib")).glob("ros_*.libs"))))
+        raise RosError(f"No ROS 2 was found: neither in AMENT_PREFIX_PATH nor in {wheels}/include/rcl. {ADVICE}.")
+    bundled = sorted(Path(sysconfig.get_path("platlib")).glob("ros_*.libs"))
+    return RosInstallation((wheels,), _find_libpython(), tuple(bundled))
 
 
 def _find_libpython() -> Path:
@@ -62,7 +65,7 @@ def _find_libpython() -> Path:
             if folder and (Path(folder) / name).is_file():
                 return Path(folder) / name
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    raise GazeboError(
-        f"Python's shared library {name or f'libpython{version}.so'} is not here, and the ROS 2 wheels' libraries need it. "
+    raise RosError(
+        f"Python's shared library {name or f'libpython{version}.so'} was not found, and the ROS 2 wheels' libraries need it. "
         f"Install it (on Debian and Ubuntu: libpython{version}), or use a Python built with --enable-shared."
     )

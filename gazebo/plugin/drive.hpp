@@ -1,0 +1,53 @@
+// Joints, their drives and their ramps. Knows no simulator and no ROS. Units: rad, rad/s, N·m, kg·m².
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace gym_gazebo2 {
+
+/// One revolute joint with its drive.
+struct Joint {
+  std::string name;
+  double lower, upper, velocity_limit, effort_limit, drive_inertia, rotor_inertia, home;
+  double q{0}, dq{0};                                // measured; written by the simulator's adapter
+  double setpoint{0}, ramp_start{0}, ramp_end{0};    // written by the ramp
+  double effort{0};                                  // torque of the drive in the next physics step
+};
+
+/// Returns the torque of a drive whose set-point moves at `ramp_speed` (contract: "Drive"), and of the soft stop beyond
+/// the joint's limits.
+double ComputeEffort(const Joint& joint, double ramp_speed);
+
+/// Leads the set-points of all joints in a straight line, over a whole number of physics steps.
+class Ramp {
+ public:
+  /// `physics_dt` is the physics step [ns].
+  explicit Ramp(int64_t physics_dt) : physics_dt_(physics_dt) {}
+
+  /// Returns the index of a joint that would exceed its velocity limit if it went to goal[i] in `steps`; -1 if none.
+  int FindTooFast(const std::vector<Joint>& joints, const std::vector<double>& goal, int64_t steps) const;
+
+  /// Begins a ramp to `goal`. The caller has checked that no joint is too fast.
+  void Start(std::vector<Joint>& joints, const std::vector<double>& goal, int64_t steps);
+
+  /// Ends the ramp where the joints are, for a placement.
+  void Cancel() { steps_ = done_ = 0; }
+
+  bool IsOver() const { return done_ == steps_; }
+
+  /// Sets each set-point to its value at the beginning of the next physics step, and each effort to that step's torque.
+  void Drive(std::vector<Joint>& joints) const;
+
+  /// Counts one physics step; at the end of the ramp the set-points are exactly its goal.
+  void Advance(std::vector<Joint>& joints);
+
+ private:
+  double Reach(const Joint& joint, int64_t steps) const;
+
+  int64_t physics_dt_;
+  int64_t steps_{0}, done_{0};
+};
+
+}  // namespace gym_gazebo2

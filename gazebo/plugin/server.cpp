@@ -1,0 +1,153 @@
+#include "server.hpp"
+
+#include <algorithm>
+#include <iomanip>
+#include <sstream>
+#include <utility>
+
+#include "life.hpp"
+
+namespace gym_gazebo2 {
+namespace {
+
+std::vector<std::string> ListNames(const std::vector<Joint>& joints) {
+  std::vector<std::string> names;
+  for (const auto& joint : joints) names.push_back(joint.name);
+  return names;
+}
+
+}  // namespace
+
+Server::Server(Simulator& simulator, Settings settings)
+    : simulator_(simulator), settings_(std::move(settings)), ros_(settings_.ns, ListNames(simulator.joints)),
+      ramp_(settings_.physics_dt), q_(simulator.joints.size()) {
+  token_.reserve(256);  // nothing allocates while the simulation runs
+  ros_.PublishProvider(Describe());
+}
+
+void Server::Start() { PlaceHome(); }
+
+bool Server::BeginStep() {
+  if (!settings_.lock_step) Serve();
+  // A message may be refused, or be a placement: then the server waits for the next one.
+  while (settings_.lock_step && ramp_.IsOver() && !IsEnding()) {
+    ros_.Wait();
+    Serve();
+  }
+  if (IsEnding()) return false;
+  ramp_.Drive(simulator_.joints);
+  simulator_.Apply(1e-9 * settings_.physics_dt);
+  return true;
+}
+
+void Server::EndStep(int64_t now) {
+  now_ = now;
+  ++num_steps_;
+  // The contract reports contact at any physics step of the period.
+  contact_force_ = std::max(contact_force_, simulator_.ContactForce());
+  simulator_.Read();
+  ramp_.Advance(simulator_.joints);
+  if (settings_.lock_step ? ramp_.IsOver() : num_steps_ % settings_.report_every == 0) Publish();
+}
+
+void Server::Serve() {
+  // In this order, so that a command which a client sent after a placement is not carried out before it.
+  if (ros_.TakeReset()) ResetWorld();
+  try {
+    if (ros_.TakePlace() && !IsRepeated(ros_.place.value.header.frame_id)) Place();
+  } catch (const RefusedError& error) {
+    Refuse(error.what());
+  }
+  try {
+    if (ros_.TakeCommand() && !IsRepeated(ros_.command.value.header.frame_id)) Command();
+  } catch (const RefusedError& error) {
+    Refuse(error.what());
+  }
+}
+
+void Server::Command() {
+  const auto& message = ros_.command.value;
+  if (message.points.size != 1) throw RefusedError("a command without exactly one point");
+  const auto& point = message.points.data[0];
+  ReadJoints("command", message.joint_names, point.positions, simulator_.joints, q_);
+  const int64_t steps = CountSteps(point.time_from_start, settings_.physics_dt, settings_.lock_step);
+  const int too_fast = ramp_.FindTooFast(simulator_.joints, q_, steps);
+  if (too_fast >= 0) {
+    throw RefusedError("a command that moves '" + simulator_.joints[too_fast].name + "' faster than its velocity limit");
+  }
+  ramp_.Start(simulator_.joints, q_, steps);
+  Accept(message.header.frame_id);
+}
+
+void Server::Place() {
+  const auto& message = ros_.place.value;
+  ReadJoints("placement", message.name, message.position, simulator_.joints, q_);
+  Accept(message.header.frame_id);
+  simulator_.Place(q_);
+  ramp_.Cancel();
+  contact_force_ = simulator_.ContactForce();
+  Publish();
+}
+
+void Server::ResetWorld() {
+  simulator_.ResetModels();
+  PlaceHome();
+  ros_.AnswerReset();
+}
+
+void Server::PlaceHome() {
+  for (size_t i = 0; i < q_.size(); ++i) q_[i] = simulator_.joints[i].home;
+  simulator_.Place(q_);
+  ramp_.Cancel();
+}
+
+void Server::Publish() {
+  auto& state = ros_.state.value;
+  for (size_t i = 0; i < simulator_.joints.size(); ++i) {
+    state.position.data[i] = simulator_.joints[i].q;
+    state.velocity.data[i] = simulator_.joints[i].dq;
+    state.effort.data[i] = simulator_.joints[i].effort;
+  }
+  Ros::Stamp(state.header.stamp, now_);
+  // A placement has the stamp of the step before it, so only the token tells which contact belongs to which state.
+  for (auto* header : {&state.header, &ros_.contact.value.header}) Ros::Assign(header->frame_id, token_);
+  ros_.contact.value.header.stamp = ros_.clock.value.clock = state.header.stamp;
+  ros_.contact.value.wrench.force.x = contact_force_;
+  ros_.Publish();
+  contact_force_ = 0;
+}
+
+/// Returns whether a message came before. A copy of the newest one is answered again: its answer was lost. A copy of an
+/// older one came late, and is ignored.
+bool Server::IsRepeated(const rosidl_runtime_c__String& token) {
+  // In real time frame_id may be the name of a coordinate frame, which is the same in every message.
+  if (token.size == 0 || !settings_.lock_step) return false;
+  const std::string_view text(token.data, token.size);
+  if (text == token_) {
+    ros_.Publish();
+    return true;
+  }
+  return old_tokens_.CameBefore(text);
+}
+
+void Server::Accept(const rosidl_runtime_c__String& token) { token_.assign(token.data, token.size); }
+
+/// Logs why a message was ignored, each reason once, so that a client that repeats it does not fill the log.
+void Server::Refuse(const std::string& reason) {
+  if (refused_.size() >= kMaxRefusals) return;
+  if (std::find(refused_.begin(), refused_.end(), reason) != refused_.end()) return;
+  refused_.push_back(reason);
+  simulator_.Warn("gym_gazebo2: ignored " + reason + " (logged once).");
+}
+
+std::string Server::Describe() const {
+  std::ostringstream json;
+  json << std::setprecision(17) << R"({"kind": )" << QuoteJson(settings_.kind) << R"(, "version": )"
+       << QuoteJson(settings_.version) << R"(, "lock_step": )" << (settings_.lock_step ? "true" : "false")
+       << R"(, "physics_dt": )" << 1e-9 * settings_.physics_dt << R"(, "joints": [)";
+  for (size_t i = 0; i < simulator_.joints.size(); ++i) json << (i ? ", " : "") << QuoteJson(simulator_.joints[i].name);
+  json << "]}";
+  return json.str();
+}
+
+}  // namespace gym_gazebo2

@@ -1,0 +1,37 @@
+// What the server of an arm needs from a simulator. One adapter per simulator implements it; the server knows no other
+// type of a simulator.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "drive.hpp"
+
+namespace gym_gazebo2 {
+
+class Simulator {
+ public:
+  virtual ~Simulator() = default;
+
+  /// Measures q and dq of every joint.
+  virtual void Read() = 0;
+
+  /// Applies every joint's effort in the next physics step of `dt` seconds.
+  virtual void Apply(double dt) = 0;
+
+  /// Puts the joints at `q`, at rest, with set-point and ramp there; q and dq are measured again.
+  virtual void Place(const std::vector<double>& q) = 0;
+
+  /// Puts every model of the world back to where it started.
+  virtual void ResetModels() = 0;
+
+  /// Returns the largest force of a contact of the arm [N]: kTouchForce for a contact without force, zero without contact.
+  virtual double ContactForce() const = 0;
+
+  /// Writes a warning to the simulator's log.
+  virtual void Warn(const std::string& text) const = 0;
+
+  std::vector<Joint> joints;
+};
+
+}  // namespace gym_gazebo2

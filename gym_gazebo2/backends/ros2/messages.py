@@ -1,0 +1,57 @@
+"""Read and write the messages of the contract as plain numbers: stamps in nanoseconds, joints as arrays."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.ros.topics import Duration, JointState, JointTrajectory, JointTrajectoryPoint, from_ns, to_ns
+
+__all__ = ["CommandWriter", "JointReading", "read_state"]
+
+
+class JointReading(NamedTuple):
+    """The content of a JointState.
+
+    Attributes:
+        stamp: Its time stamp [ns].
+        token: Its ``frame_id``: in lock-step, the token of the command that it answers.
+        names: Joint names, in the publisher's order.
+        position: (n,) joint positions [rad].
+        velocity: (n,) joint velocities [rad/s], or empty.
+    """
+
+    stamp: int
+    token: str
+    names: list[str]
+    position: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+
+
+def read_state(message: JointState) -> JointReading:
+    """Return the content of a message."""
+    header = message.header
+    # The fields are array.array: NumPy copies their bytes without making a Python number of each.
+    return JointReading(
+        to_ns(header.stamp), header.frame_id, list(message.name), np.array(message.position), np.array(message.velocity)
+    )
+
+
+class CommandWriter:
+    """Fills one JointTrajectory of one point again and again: making a new one takes 7 µs instead of 1.5 µs."""
+
+    def __init__(self, joint_names: Sequence[str]) -> None:
+        """Make the message for joints of these names."""
+        self._point = JointTrajectoryPoint()
+        self._message = JointTrajectory(joint_names=list(joint_names), points=[self._point])
+
+    def write(self, goal: NDArray[np.float64], period: int, token: str = "") -> JointTrajectory:
+        """Return the command to reach ``goal`` (n,) [rad] after ``period`` [ns]; the next call overwrites it."""
+        self._message.header.frame_id = token
+        self._point.positions = array("d", goal.tobytes())
+        self._point.time_from_start = from_ns(Duration, period)
+        return self._message
