@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from gym_gazebo2.algos.choices import ProgressMode, Vectorization
-from gym_gazebo2.algos.distributed.plan import check_can_distribute, choose_shards
 from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
@@ -23,6 +22,7 @@ from gym_gazebo2.algos.settings.values import merge, parse_text
 from gym_gazebo2.algos.settings.zoo import read_zoo
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.algos.vec_env import has_batched_form
+from gym_gazebo2.algos.worker_plan import check_can_distribute, choose_shards
 from gym_gazebo2.backends import BACKENDS, get_factory
 from gym_gazebo2.checks import read_number, read_positive, read_whole
 from gym_gazebo2.controls import get_control

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
 from gym_gazebo2.algos.distributed.rollouts import distribute
 from gym_gazebo2.algos.distributed.training import change_workers, open_training_env
+from gym_gazebo2.algos.environments import make_evaluation_env
 from gym_gazebo2.algos.evaluation.rollout import get_episode_steps
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.checkpoint import load_newest
@@ -24,7 +25,6 @@ from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback, get_action_meaning
-from gym_gazebo2.algos.training.environments import make_evaluation_env
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
 from gym_gazebo2.algos.training.state import TrainingState
 

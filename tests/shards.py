@@ -12,9 +12,9 @@ from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.moments import get_moments
 from gym_gazebo2.algos.distributed.rollouts import distribute
 from gym_gazebo2.algos.distributed.shards import LocalShards
+from gym_gazebo2.algos.environments import make_training_env, wrap_training_env
 from gym_gazebo2.algos.runs.model_state import get_arrays
 from gym_gazebo2.algos.table import make_model
-from gym_gazebo2.algos.training.environments import make_training_env, wrap_training_env
 
 ON_POLICY = ("ppo", "ppo_kl", "recurrent_ppo", "trpo", "acktr", "a2c")
 SMALL = {"policy_kwargs": {"net_arch": [16, 16]}, "n_steps": 12}

@@ -15,7 +15,7 @@ from gym_gazebo2.algos.distributed.draws import ArmRows
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.moments import get_moments, get_own_moments, merge_moments, track_moments
 from gym_gazebo2.algos.distributed.shards import LocalShards
-from gym_gazebo2.algos.training.environments import make_training_env, wrap_training_env
+from gym_gazebo2.algos.environments import make_training_env, wrap_training_env
 from gym_gazebo2.errors import NonFiniteError, UnsupportedError
 
 from .shards import HYPERPARAMETERS, ON_POLICY, assert_equal, configure, describe, learn

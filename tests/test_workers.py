@@ -15,10 +15,10 @@ from gym_gazebo2.algos import RunFolder, TrainConfig, resume, train
 from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.distributed.history import read_sessions
 from gym_gazebo2.algos.distributed.places import WorkerStatus, describe_workers
-from gym_gazebo2.algos.distributed.plan import choose_shards, list_shards
 from gym_gazebo2.algos.distributed.session import RaySession
 from gym_gazebo2.algos.distributed.training import change_workers
 from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.worker_plan import choose_shards, list_shards
 from gym_gazebo2.errors import InvalidArgumentError, WorkerError
 
 from .conftest import ROOT

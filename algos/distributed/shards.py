@@ -28,11 +28,11 @@ from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.draws import ArmRows
 from gym_gazebo2.algos.distributed.moments import Moments, get_moments, get_own_moments, set_moments, track_moments
 from gym_gazebo2.algos.distributed.places import WorkerStatus
+from gym_gazebo2.algos.environments import make_training_env
 from gym_gazebo2.algos.finite import is_finite
 from gym_gazebo2.algos.runs.checkpoint import Resumable
 from gym_gazebo2.algos.runs.model_state import Arrays, get_arrays, iterate_arrays, set_arrays
 from gym_gazebo2.algos.table import make_model
-from gym_gazebo2.algos.training.environments import make_training_env
 from gym_gazebo2.errors import NonFiniteError, UnsupportedError
 
 __all__ = ["CollectTask", "Collector", "EnvState", "Fragment", "LocalShards", "ResetTask", "Shard", "Start", "get_rollout"]

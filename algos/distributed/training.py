@@ -11,9 +11,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from gym_gazebo2.algos.config import ResolvedConfig, get_max_envs
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.fleet import Fleet
-from gym_gazebo2.algos.distributed.plan import check_can_distribute, choose_shards
 from gym_gazebo2.algos.distributed.session import RaySession, check_capacity, count_processors
-from gym_gazebo2.algos.training.environments import make_training_env, wrap_training_env
+from gym_gazebo2.algos.environments import make_training_env, wrap_training_env
+from gym_gazebo2.algos.worker_plan import check_can_distribute, choose_shards
 from gym_gazebo2.errors import InvalidArgumentError
 
 __all__ = ["change_workers", "open_training_env"]
