@@ -167,6 +167,6 @@ def test_the_commands_work_with_the_module(run, tmp_path):
         return done.stdout
 
     shown = call("evaluate", run.path, "--runs", 4, "--json", tmp_path / "result.json")
-    assert "time at the height [s]" in shown and "success rate" in shown
+    assert "time at the height [s]" in shown and "success rate" in shown and "2019 paper" not in shown
     assert json.loads((tmp_path / "result.json").read_text())["measures"].keys() == {"held"}
     assert "time at the height" in call("play", run.path, "--record", tmp_path / "arm.gif", "--steps", 5)

@@ -29,17 +29,6 @@ def test_import_brings_no_engine_no_ros_no_learning_library():
     assert not heavy & {name.split(".")[0] for name in loaded}
 
 
-def test_the_engine_is_imported_in_one_place():
-    # rglob does not follow the symbolic links in gym_gazebo2/, so the rooms behind them are searched on their own.
-    paths = [path for room in ("gym_gazebo2", "algos", "gazebo") for path in (ROOT / room).rglob("*.py")]
-    importers = {
-        path.relative_to(ROOT).parent.as_posix()
-        for path in paths
-        if any(line.strip().startswith(("import mujoco", "from mujoco")) for line in path.read_text().splitlines())
-    }
-    assert len(paths) > 100 and importers == {"gym_gazebo2/backends/mujoco"}
-
-
 @pytest.mark.parametrize("package", ["torch", "stable_baselines3"])
 def test_learning_without_its_packages_names_the_one_that_is_missing(package):
     code = f"import sys; sys.modules[{package!r}] = None\ntry: import gym_gazebo2.algos\nexcept ImportError as e: print(e)"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gym_gazebo2.algos.env_id import drop_module
-from gym_gazebo2.algos.measures import name_summary, read_measured
+from gym_gazebo2.algos.measures import get_measures, name_summary, read_measured
 from gym_gazebo2.algos.runs.json import is_number, is_number_or_none
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.tasks import Measure
@@ -66,9 +66,10 @@ The times of MARA are those with 4 / 8 workers.
 
 
 def get_paper(env_id: str) -> dict[str, str]:
-    """Return the paper's figures for the robot of an id, by name; empty for robots that are not in the paper."""
+    """Return the paper's figures for the robot of an id, by name; empty for robots and tasks that are not in the paper."""
     row = ENVIRONMENTS.get(drop_module(env_id))
-    return PAPER.get(row.robot, {}) if row else {}
+    is_reach = row is not None and "position_error" in get_measures(env_id)
+    return PAPER.get(row.robot, {}) if row is not None and is_reach else {}
 
 
 def make_rows(evaluation: Mapping[str, Any], measures: Mapping[str, Measure]) -> dict[str, Row]:

@@ -79,8 +79,10 @@ def _check_options(factory: BackendFactory, robot: RobotSpec, options: dict[str,
     try:
         signature.bind(robot, **options)
     except TypeError as error:
-        accepted = ", ".join(list(signature.parameters)[1:])
-        raise InvalidArgumentError("backend_options", options, f"keywords of {accepted} ({error})") from error
+        own = {"num_envs", "control_dt"}  # arguments of the environment, not options that the user gave
+        accepted = ", ".join(name for name in list(signature.parameters)[1:] if name not in own)
+        given = {name: value for name, value in options.items() if name not in own}
+        raise InvalidArgumentError("backend_options", given, f"keywords of {accepted} ({error})") from error
 
 
 def get_factory(backend: str | BackendFactory) -> BackendFactory:
