@@ -14,6 +14,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.discrete import DiscreteVecEnv
+from gym_gazebo2.algos.memory import check_model_memory
 from gym_gazebo2.algos.networks import GOAL_KEYS
 from gym_gazebo2.algos.settings.hyperparameters import SCHEDULES
 from gym_gazebo2.algos.settings.keywords import NOISE_KEYS, find_keywords, make_keywords
@@ -179,6 +180,7 @@ def make_model(
     cls, num_actions = row.load_class(), int(np.prod(env.action_space.shape))
     switches = [name for name, annotation in find_keywords(cls).items() if annotation in (bool, "bool")]
     keywords = make_keywords(values, num_actions, row.activation, row.schedules, row.automatic, switches)
+    check_model_memory(cls, env, keywords)
     try:
         return adapt(cls)(policy, env, seed=seed, device="cpu", **keywords)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:

@@ -24,6 +24,7 @@ from gym_gazebo2.algos.settings.env_keywords import find_env_keywords, naming_en
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS, ArmCore
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.memory import check_memory
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
 from gym_gazebo2.signals import leave_signals_to_parent
 from gym_gazebo2.vector_env import ArmVectorEnv
@@ -86,7 +87,12 @@ def _make_batch(env_id: str, num_envs: int, env_kwargs: dict[str, Any]) -> VecEn
     return BatchedVecEnv(gymnasium.make_vec(env_id, num_envs=num_envs, **env_kwargs))
 
 
+BYTES_PER_ENV = {"dummy": 2e6, "subproc": 1e8, "pinned": 1e8}
+"""Memory of one environment of its own [bytes]: a model of the engine, or a process that imports engine and torch."""
+
+
 def _make_each(env_id: str, num_envs: int, vec: Vectorization, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+    check_memory("num_envs", num_envs, BYTES_PER_ENV[vec], f"environments with vec={vec!r}")
     can_render = "render_mode" in find_env_keywords(env_id).defaults  # an environment of the user's own may not take it
     given = {"render_mode": "rgb_array", **env_kwargs} if can_render else env_kwargs
     make = functools.partial(_make_one, id=env_id, **given)

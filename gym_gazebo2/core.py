@@ -19,13 +19,14 @@ from gym_gazebo2.backends import make_backend
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.kinematics import Kinematics, TcpState
+from gym_gazebo2.memory import check_memory
 from gym_gazebo2.options import EnvOptions
 from gym_gazebo2.robots import RobotSpec, make_robot
 from gym_gazebo2.setpoint import compute_setpoint
 from gym_gazebo2.state import ArmState
 from gym_gazebo2.tasks import Advance, Memory, Task, TaskState, make_task
 
-__all__ = ["IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome", "Start"]
+__all__ = ["BYTES_PER_ARM", "IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome", "Start"]
 
 Array = NDArray[np.float64]
 Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
@@ -38,6 +39,8 @@ RESET_OPTIONS = ("q", "goal")
 """Keys of ``reset(options=…)``, besides the vector environment's ``reset_mask``."""
 NANOSECOND = 1e-9
 """One nanosecond [s]."""
+BYTES_PER_ARM = 6_000
+"""Memory of one arm of a batch [bytes]: 5.7 kB measured with 20 000 arms of MARA-v0, engine and infos included."""
 MEMORY_PREFIX, BACKEND_PREFIX = "memory.", "backend."
 """Prefixes of the names of a task's and a backend's arrays in a saved state."""
 
@@ -104,6 +107,8 @@ class ArmCore:
         if options.goal is not None:
             self.task = self.task.with_goal(_to_array("goal", options.goal))
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
+        if isinstance(num_envs, int):  # the backend checks other values
+            check_memory("num_envs", num_envs, BYTES_PER_ARM, "the environments")
         self.backend = make_backend(
             options.backend, self.robot, num_envs=num_envs, control_dt=options.control_dt, **(options.backend_options or {})
         )

@@ -20,7 +20,9 @@ from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.algos.finite import is_finite
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, has_batched_form, make_vec_env
 from gym_gazebo2.backends import get_factory
+from gym_gazebo2.core import BYTES_PER_ARM
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, NonFiniteError
+from gym_gazebo2.memory import check_memory
 
 __all__ = ["Episodes", "ModelPolicy", "Policy", "get_episode_steps", "make_eval_env", "run_episodes"]
 
@@ -72,6 +74,7 @@ def make_eval_env(env_id: str, runs: int, **env_kwargs: Any) -> VecEnv:
         UnknownNameError: There is no such id.
     """
     check_env_id(env_id)
+    check_memory("runs", runs, BYTES_PER_ARM, "the environments of an evaluation")
     if not has_batched_form(env_id):
         return make_vec_env(env_id, runs, vec="dummy", **env_kwargs)
     # run_episodes counts the steps. With a limit of its own, the environment would reset every arm in its last step for
