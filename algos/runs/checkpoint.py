@@ -21,7 +21,14 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from gym_gazebo2.algos.runs.model_file import UNREADABLE, get_statistics, read_arrays, read_tensors, set_statistics, write_arrays
+from gym_gazebo2.algos.runs.model_file import (
+    UNREADABLE,
+    get_statistics,
+    read_arrays,
+    read_tensors,
+    set_statistics,
+    write_arrays,
+)
 from gym_gazebo2.algos.runs.model_state import (
     begin_anew,
     get_arrays,
@@ -31,8 +38,8 @@ from gym_gazebo2.algos.runs.model_state import (
     set_counters,
     set_tensors,
 )
-from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.algos.runs.writing import AGAIN, write_atomically
+from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.errors import RunError, UnsupportedError
 
 __all__ = ["find_checkpoint", "load_checkpoint", "load_newest", "save_checkpoint"]

@@ -10,17 +10,16 @@ import errno
 import fcntl
 import io
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
-from gym_gazebo2.algos.settings.provenance import collect_provenance
 from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.runs.json import to_json
 from gym_gazebo2.algos.runs.writing import explaining, is_leftover, remove_leftovers, write_atomically
+from gym_gazebo2.algos.settings.provenance import collect_provenance
 from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, UnknownNameError
 
 __all__ = ["RunFolder"]

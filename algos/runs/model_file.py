@@ -24,9 +24,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
+from gym_gazebo2.algos.runs.writing import OTHERWISE, write_atomically
 from gym_gazebo2.algos.table import get_algorithm, make_model, wrap_actions
 from gym_gazebo2.algos.vec_env import make_vec_env, normalize
-from gym_gazebo2.algos.runs.writing import OTHERWISE, write_atomically
 from gym_gazebo2.errors import RunError, UnknownEnvError
 
 __all__ = ["ModelFile", "read_arrays", "read_model_file", "read_tensors", "save_model", "write_arrays"]
