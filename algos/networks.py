@@ -1,4 +1,4 @@
-"""Networks by plain numbers, as the old baselines' ``mlp(num_layers, num_hidden, layer_norm)`` had them."""
+"""Networks described by plain values, as in the old baselines' ``mlp(num_layers, num_hidden, layer_norm)``."""
 
 from __future__ import annotations
 
@@ -40,51 +40,53 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "SGD": torch.optim.SGD,
 }
 GOAL_KEYS = ("observation", "achieved_goal", "desired_goal")
-"""Of a goal environment's observations."""
+"""Keys of a goal environment's observations."""
 NUM_LAYERS, NUM_HIDDEN = 2, 64
-"""Hidden layers and their width, where only one of the two is asked for."""
+"""Number and width of the hidden layers, each where only the other is given."""
 
 
 class NormalizedActivation(nn.Sequential):
     """Layer normalisation with gain and bias (Ba et al., arXiv:1607.06450), then an activation."""
 
     def __init__(self, width: int, activation: type[nn.Module]) -> None:
-        """Compose the two.
+        """Compose normalisation and activation.
 
         Args:
-            width: Width of the layer before.
+            width: Width of the preceding layer.
             activation: Class of the activation.
         """
         super().__init__(nn.LayerNorm(width), activation())
 
 
 class GoalExtractor(BaseFeaturesExtractor):
-    """Shows a network the way to the goal, at two scales, instead of the place where the tool is.
+    """Gives a network the vector from the tool to the goal, at two scales, instead of the tool's position.
 
-    Otherwise it would have to learn the difference of two points in metres, to millimetres.
+    From two positions in metres the network would have to learn their difference to millimetres.
     """
 
     FAR, NEAR = 0.2, 0.02
-    """Scales of the way [m]; the near one saturates."""
+    """Scales of the vector [m]. At the near scale it saturates, through tanh."""
 
     def __init__(self, observation_space: spaces.Dict) -> None:
         """Count the features.
 
         Args:
-            observation_space: Of a goal environment: "observation", "achieved_goal" and "desired_goal", points in metres.
+            observation_space: Observation space of a goal environment: "observation", "achieved_goal" and "desired_goal", the
+                goals as points in metres.
 
         Raises:
-            InvalidArgumentError: The observations are others.
+            InvalidArgumentError: The observation space is another one.
         """
         if not isinstance(observation_space, spaces.Dict) or set(observation_space) != set(GOAL_KEYS):
-            raise InvalidArgumentError("features_extractor_class", "goal", f"observations with {', '.join(GOAL_KEYS)}")
+            sentence = f"The features extractor 'goal' needs an environment whose observations are {', '.join(GOAL_KEYS)}."
+            raise InvalidArgumentError("features_extractor_class", "goal", sentence=sentence)
         sizes = {key: spaces.flatdim(space) for key, space in observation_space.items()}
         super().__init__(observation_space, sizes["observation"] + 3 * sizes["desired_goal"])
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the features (n, size)."""
         goal = observations["desired_goal"]
-        way = goal - observations["achieved_goal"]
+        way = goal - observations["achieved_goal"]  # from the tool to the goal [m]
         return torch.cat([observations["observation"], goal, way / self.FAR, torch.tanh(way / self.NEAR)], dim=1)
 
 
@@ -95,12 +97,12 @@ EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {"goal": GoalExtractor}
 def describe_mlp(
     num_layers: int | None, num_hidden: int | None, layer_norm: bool | None, activation: str | None
 ) -> dict[str, Any]:
-    """Return the ``policy_kwargs`` that stand for a network; None leaves a thing as it is.
+    """Return the ``policy_kwargs`` of a network; None leaves a property at its default.
 
     Args:
-        num_layers: Hidden layers of each network.
-        num_hidden: Their width.
-        layer_norm: Whether each is normalised before its activation.
+        num_layers: Number of hidden layers of each network.
+        num_hidden: Width of the hidden layers.
+        layer_norm: Whether each hidden layer is normalised before its activation.
         activation: Row of ``ACTIVATIONS``.
     """
     kwargs: dict[str, Any] = {}
@@ -118,13 +120,13 @@ def parse_policy_kwargs(values: Mapping[str, Any], default_activation: str) -> d
     """Return ``policy_kwargs`` for stable-baselines3 from plain values.
 
     Args:
-        values: Its keywords; activation, optimiser and features extractor by name; ``layer_norm``, which needs layers of
-            one width.
-        default_activation: The activation of the policy's class, which ``layer_norm`` puts itself in front of.
+        values: Keywords of the policy, with activation, optimizer and features extractor by name; and ``layer_norm``, which
+            needs hidden layers of one width.
+        default_activation: The activation of the policy's class, before which ``layer_norm`` normalises.
 
     Raises:
-        UnknownNameError: There is no such activation, optimiser or features extractor.
-        InvalidArgumentError: Normalised layers are not of one width.
+        UnknownNameError: There is no such activation, optimizer or features extractor.
+        InvalidArgumentError: ``layer_norm`` is given with hidden layers of several widths.
     """
     kwargs = dict(values)
     layer_norm = kwargs.pop("layer_norm", False)
@@ -145,12 +147,15 @@ def parse_policy_kwargs(values: Mapping[str, Any], default_activation: str) -> d
 
 
 def _make_activation(name: str, kwargs: dict[str, Any], layer_norm: bool) -> Callable[[], nn.Module]:
-    """Return what stable-baselines3 calls once a layer, and note the widths that it then has to use."""
+    """Return the activation that stable-baselines3 makes once per layer, and set ``net_arch`` in ``kwargs`` if it is missing.
+
+    stable-baselines3 calls the activation's class without arguments, whereas LayerNorm needs the width: therefore one width.
+    """
     if not layer_norm:
         return ACTIVATIONS[name]
     net_arch = kwargs.setdefault("net_arch", [NUM_HIDDEN] * NUM_LAYERS)
     lists = net_arch.values() if isinstance(net_arch, dict) else [net_arch]
     widths = {width for layers in lists for width in layers}
     if len(widths) != 1:
-        raise InvalidArgumentError("net_arch", net_arch, "layers of one width, as layer_norm is on")
+        raise InvalidArgumentError("net_arch", net_arch, "hidden layers of one width, which layer_norm=True needs")
     return functools.partial(NormalizedActivation, widths.pop(), ACTIVATIONS[name])

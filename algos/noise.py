@@ -1,4 +1,4 @@
-"""Action noise that remembers, and goes on after an interruption."""
+"""Action noise with memory that continues when a training is resumed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ __all__ = ["OrnsteinUhlenbeckNoise"]
 
 
 class OrnsteinUhlenbeckNoise(OrnsteinUhlenbeckActionNoise):
-    """Ornstein-Uhlenbeck noise whose restored state outlives the reset with which every ``learn`` begins."""
+    """Ornstein-Uhlenbeck noise whose restored state survives one reset.
+
+    stable-baselines3's ``learn`` resets the noise at its start. After ``restore``, that first reset does nothing, so that a
+    resumed training continues with the noise of its last step.
+    """
 
     is_restored = False
 
     def restore(self, noise: NDArray[np.float64]) -> None:
-        """Go on from the noise (d,) of the last step."""
+        """Continue from the noise (d,) of the last step."""
         self.noise_prev, self.is_restored = noise, True
 
     def reset(self) -> None:
-        """Begin anew, as at the end of an episode."""
+        """Start again from the initial noise, as at the end of an episode."""
         if not self.is_restored:
             super().reset()
         self.is_restored = False

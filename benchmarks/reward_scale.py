@@ -15,7 +15,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch as th
+import torch
 from gymnasium.wrappers import TransformReward
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     seeds = parser.parse_args().seeds
-    th.set_num_threads(1)
+    torch.set_num_threads(1)
     print("Pendulum-v1: rewards times, explained variance")
     for scale in SCALES:
         print(f"  {scale:<36g}{summarize([explain(scale, seed) for seed in seeds])}", flush=True)

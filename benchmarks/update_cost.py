@@ -31,7 +31,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch as th
+import torch
 import tyro
 from gymnasium import spaces
 from sb3_contrib import TRPO
@@ -123,7 +123,7 @@ class Trunk(BaseFeaturesExtractor):
         size = observation_space.shape[0]
         self.layers = nn.Sequential(nn.Linear(size, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh())
 
-    def forward(self, observations: th.Tensor) -> th.Tensor:
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Return the features (n, width)."""
         return self.layers(observations)
 
@@ -253,7 +253,7 @@ def measure_trainings(args: Arguments) -> Times:
 def main() -> None:
     """Measure and print."""
     args = tyro.cli(Arguments)
-    th.set_num_threads(1)
+    torch.set_num_threads(1)
     figures: dict[str, Any] = {"updates": measure_updates(args)}
     if args.trainings:
         figures["trainings"] = measure_trainings(args)

@@ -5,7 +5,7 @@ import math
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch as th
+import torch
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import IdentityEnv
@@ -25,8 +25,8 @@ def make_env():
     return make_vec_env("Pendulum-v1", n_envs=2, seed=0)
 
 
-def get_parameters(model: PPO) -> th.Tensor:
-    return th.nn.utils.parameters_to_vector(model.policy.parameters()).detach().clone()
+def get_parameters(model: PPO) -> torch.Tensor:
+    return torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach().clone()
 
 
 def learn(model: PPO, updates: int) -> list[dict[str, float]]:
@@ -41,13 +41,13 @@ def learn(model: PPO, updates: int) -> list[dict[str, float]]:
 
 
 def test_estimate_and_its_gradient_are_those_of_the_divergence():
-    th.manual_seed(0)
-    mean = th.tensor(0.2, requires_grad=True)
-    old, new = th.distributions.Normal(0.0, 1.0), th.distributions.Normal(mean, 1.0)
+    torch.manual_seed(0)
+    mean = torch.tensor(0.2, requires_grad=True)
+    old, new = torch.distributions.Normal(0.0, 1.0), torch.distributions.Normal(mean, 1.0)
     actions = old.sample((400_000,))
     estimate = estimate_kl(new.log_prob(actions) - old.log_prob(actions))
     assert estimate.item() == pytest.approx(0.02, rel=0.02)  # μ² / 2
-    assert th.autograd.grad(estimate, mean)[0].item() == pytest.approx(0.2, rel=0.02)
+    assert torch.autograd.grad(estimate, mean)[0].item() == pytest.approx(0.2, rel=0.02)
 
 
 @pytest.mark.parametrize(("kl", "expected"), [(0.0151, 2.0), (0.0149, 1.0), (0.0067, 1.0), (0.0066, 0.5), (0.0, 0.5)])
@@ -80,7 +80,7 @@ def test_negligible_penalty_with_clipping_is_ppo():
         model = make_model("MlpPolicy", make_env(), **SMALL)
         model.learn(128)
         runs.append(get_parameters(model))
-    th.testing.assert_close(*runs, rtol=0, atol=1e-6)
+    torch.testing.assert_close(*runs, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("clip_range", [math.inf, 0.2])
@@ -117,7 +117,7 @@ def test_values_are_clipped_where_asked():
         model = PPOKL("MlpPolicy", make_env(), clip_range_vf=clip_range_vf, **SMALL)
         model.learn(128)
         runs.append(get_parameters(model))
-    assert not th.equal(*runs)
+    assert not torch.equal(*runs)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_bad_rollout_stops_before_the_update(bad, named):
     before = get_parameters(model)
     with pytest.raises(NonFiniteError, match=f"finite {named}, .*before update"):
         model.learn(64, reset_num_timesteps=False)
-    assert th.equal(get_parameters(model), before)
+    assert torch.equal(get_parameters(model), before)
 
 
 @pytest.mark.parametrize("algorithm", [PPO, A2C])

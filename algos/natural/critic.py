@@ -1,36 +1,41 @@
 """One step of a critic that shares no layer with the actor: by gradient, or by K-FAC inside a trust region."""
 
+from __future__ import annotations
+
 import math
 
-import torch as th
+import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from torch.nn import functional as F
 
 from gym_gazebo2.algos.natural.fisher import compute_value_metric, sample_value_log_prob
 from gym_gazebo2.algos.natural.kfac import KFAC
-from gym_gazebo2.algos.natural.trust_region import take_natural_step
+from gym_gazebo2.algos.natural.trust_region import compute_natural_direction, compute_step_size
+
+__all__ = ["MIN_STD", "fit_by_gradient", "fit_by_kfac", "measure_std"]
 
 MIN_STD = 1e-6
-"""Least deviation of p(v | s), for a critic whose every prediction is right."""
+"""Smallest deviation of p(v | s) [reward], so that a critic without any error does not divide by zero."""
 
 
-def measure_std(value_loss: th.Tensor, weight: float = 0.5) -> float:
-    """Measure the deviation of p(v | s) by the residuals, where the paper sets one.
+def measure_std(value_loss: torch.Tensor, weight: float = 0.5) -> float:
+    """Measure the deviation σ of p(v | s) from the residuals of the values: σ² = mean squared error / (2 weight).
 
-    The region then means the same whatever the scale of the rewards; the damping does not.
+    The paper sets σ = 1. Measured, the trust region means the same for rewards of any scale. The damping does not: it is a
+    constant, made for values around one.
 
     Args:
-        value_loss: Mean squared error.
-        weight: Weight of the squared error over its mean; a half makes the deviation that of the residuals.
+        value_loss: Mean squared error of the values.
+        weight: Weight of the squared error over its mean; 0.5 makes σ the deviation of the residuals.
 
     Returns:
-        The deviation, in the unit of the rewards.
+        σ, in the unit of the rewards.
     """
     return max(math.sqrt(value_loss.item() / (2 * weight)), MIN_STD)
 
 
-def fit_by_gradient(policy: ActorCriticPolicy, optimizer: th.optim.Optimizer, batch: RolloutBufferSamples) -> float:
+def fit_by_gradient(policy: ActorCriticPolicy, optimizer: torch.optim.Optimizer, batch: RolloutBufferSamples) -> float:
     """Take one step of a first-order optimizer on the mean squared error.
 
     Args:
@@ -43,20 +48,20 @@ def fit_by_gradient(policy: ActorCriticPolicy, optimizer: th.optim.Optimizer, ba
     """
     value_loss = F.mse_loss(policy.predict_values(batch.observations).flatten(), batch.returns)
     optimizer.zero_grad()
-    th.autograd.backward(value_loss)
+    torch.autograd.backward(value_loss)
     optimizer.step()
-    optimizer.zero_grad()
+    optimizer.zero_grad()  # leave no gradient on the policy, which would be copied and pickled with it
     return value_loss.item()
 
 
 def fit_by_kfac(policy: ActorCriticPolicy, kfac: KFAC, batch: RolloutBufferSamples, target_kl: float) -> float:
-    """Take one Gauss-Newton step, its targets sampled around the predictions (arXiv:1708.05144, section 3.1).
+    """Take one Gauss-Newton step, with targets sampled around the predictions (Wu et al., arXiv:1708.05144, section 3.1).
 
     Args:
         policy: Policy that holds the critic.
         kfac: Optimizer of the critic's parameters.
         batch: Observations and returns (n,).
-        target_kl: Trust region of the step [nat]: values move by √(2 target_kl) deviations, in root mean square.
+        target_kl: Trust region of the step [nat]: values change by √(2 target_kl) σ, in root mean square.
 
     Returns:
         The mean squared error before the step.
@@ -65,7 +70,10 @@ def fit_by_kfac(policy: ActorCriticPolicy, kfac: KFAC, batch: RolloutBufferSampl
         values = policy.predict_values(batch.observations).flatten()
     value_loss = F.mse_loss(values, batch.returns)
     std = measure_std(value_loss)
-    loss, log_likelihood = value_loss / (2 * std**2), sample_value_log_prob(values, std)
-    metric = compute_value_metric(values, std)
-    take_natural_step(kfac, log_likelihood, loss, metric, len(values), target_kl, max_step_size=math.inf)
+    loss = value_loss / (2 * std**2)  # −E[log p(return | s)], up to a constant
+    kfac.update_curvature(sample_value_log_prob(values, std))
+    direction, quadratic_form = compute_natural_direction(kfac, loss, compute_value_metric(values, std), len(values))
+    # Unlike the actor's, this step is not measured and halved: the next minibatch corrects a critic that moved too far,
+    # whereas a policy that moved too far collects the next batch.
+    kfac.move(direction, compute_step_size(quadratic_form, target_kl, max_step_size=math.inf))
     return value_loss.item()

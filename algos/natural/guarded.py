@@ -1,10 +1,12 @@
-"""What the on-policy algorithms of this package share around their updates: actions, checks, logs."""
+"""What the on-policy algorithms of this package share around their updates: actions, checks, logs, files."""
+
+from __future__ import annotations
 
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import torch as th
+import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -17,98 +19,107 @@ from stable_baselines3.common.vec_env import VecEnv
 from gym_gazebo2.algos.finite import is_finite
 from gym_gazebo2.errors import InvalidArgumentError, NonFiniteError
 
+__all__ = ["GuardedAlgorithm", "check_finite", "check_rollout", "get_actions", "log_training", "normalize"]
+
 SelfGuarded = TypeVar("SelfGuarded", bound="GuardedAlgorithm")
 
 
 class GuardedAlgorithm(OnPolicyAlgorithm):
-    """An on-policy algorithm that names observations that are not finite, and files of other algorithms.
+    """An on-policy algorithm that refuses observations that are not finite, and model files of other algorithms.
 
     Attributes:
-        mark: A field that files of this algorithm have, and those of no other.
+        identifying_setting: A setting that model files of this algorithm hold, and those of other algorithms do not.
+        adaptive_numbers: Attributes that are numbers and that training changes, besides those of stable-baselines3.
+            Checkpoints hold them; an attribute that is left out starts anew when a training is resumed.
     """
 
-    mark: ClassVar[str]
+    identifying_setting: ClassVar[str]
+    adaptive_numbers: ClassVar[tuple[str, ...]] = ()
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
-        """Collect experience as any on-policy algorithm, and name observations that are not finite.
+        """Collect experience like any on-policy algorithm, and report observations that are not finite.
 
         Args:
             env: The training environments.
             callback: Called at each step.
             rollout_buffer: Buffer to fill.
-            n_rollout_steps: Steps of each environment.
+            n_rollout_steps: Steps per environment.
 
         Returns:
-            Whether to go on.
+            Whether to continue training.
 
         Raises:
-            NonFiniteError: If the policy meets an observation that is not finite.
+            NonFiniteError: The policy was given an observation that is not finite.
         """
         try:
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         except ValueError:
-            # Torch's distributions refuse NaN in terms of their parameters, which says nothing about the cause.
+            # Torch's distributions reject NaN with a message about their own parameters, which hides the cause.
             check_finite(self, "observations", self._last_obs)
             raise
 
     @classmethod
     def load(cls: type[SelfGuarded], path: str | Path | BufferedIOBase, *args: Any, **kwargs: Any) -> SelfGuarded:
-        """Load a model; see stable-baselines3's `BaseAlgorithm.load`.
+        """Load a model; see stable-baselines3's ``BaseAlgorithm.load``.
 
         Args:
-            path: What `save` wrote.
-            args: As there.
-            kwargs: As there.
+            path: File or buffer that ``save`` wrote.
+            args: Positional arguments of ``BaseAlgorithm.load``.
+            kwargs: Its keyword arguments.
 
         Raises:
-            InvalidArgumentError: If another algorithm saved it, or a setting does not go with what is in it.
+            InvalidArgumentError: Another algorithm saved the file, or a setting contradicts its content.
         """
         data, parameters, _ = load_from_zip_file(path, custom_objects=kwargs.get("custom_objects"), device="cpu")
-        if data is None or cls.mark not in data:
-            raise InvalidArgumentError("path", path, f"a model that {cls.__name__} saved; this is one of another algorithm")
+        if data is None or cls.identifying_setting not in data:
+            raise InvalidArgumentError("path", path, f"a model that {cls.__name__} saved, not one of another algorithm")
         cls._check_changes(data, parameters, kwargs)
         return super().load(path, *args, **kwargs)
 
     @classmethod
     def _check_changes(cls, data: dict[str, Any], parameters: dict[str, Any], changes: dict[str, Any]) -> None:
-        """Refuse a setting that does not go with what is in a file."""
+        """Refuse settings that contradict the content of a file. The default implementation is a no-op."""
 
 
-def get_actions(batch: RolloutBufferSamples, action_space: spaces.Space[Any]) -> th.Tensor:
-    """Give the actions of a batch as the policy's distribution takes them: whole numbers (n,) where discrete."""
+def get_actions(batch: RolloutBufferSamples, action_space: spaces.Space[Any]) -> torch.Tensor:
+    """Return the actions of a batch as the policy's distribution takes them: whole numbers (n,) where discrete."""
+    # The buffer stores every action as float32 (n, d).
     return batch.actions.long().flatten() if isinstance(action_space, spaces.Discrete) else batch.actions
 
 
-def normalize(advantages: th.Tensor) -> th.Tensor:
-    """Give advantages (n,) with mean zero and deviation one."""
+def normalize(advantages: torch.Tensor) -> torch.Tensor:
+    """Return advantages (n,) shifted to mean zero and scaled to deviation one."""
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
 
 
 def check_finite(model: OnPolicyAlgorithm, name: str, values: Any) -> None:
-    """Raise NonFiniteError, saying what and when, if an array, tensor or dictionary of them holds NaN or infinity.
+    """Raise a NonFiniteError if values hold NaN or infinity.
 
     Args:
         model: The algorithm about to be updated.
-        name: What the values are.
-        values: The values.
+        name: Name of the values, for the message.
+        values: Array, tensor, or a dictionary of them.
     """
     if not is_finite(values):
-        update = model._n_updates + 1
-        raise NonFiniteError(name, model.num_timesteps, f"The policy is still as it was before update {update}.")
+        advice = f"The policy is unchanged since before update {model._n_updates + 1}. Check the environment's outputs."
+        raise NonFiniteError(name, model.num_timesteps, advice)
 
 
 def check_rollout(model: OnPolicyAlgorithm) -> None:
-    """Raise NonFiniteError if an observation or a return of the rollout buffer is not finite."""
+    """Raise a NonFiniteError if an observation or a return of the rollout buffer is not finite.
+
+    Rewards are checked through the returns, which also hold the values: one NaN spoils every return before it.
+    """
     check_finite(model, "observations", model.rollout_buffer.observations)
     check_finite(model, "returns", model.rollout_buffer.returns)
 
 
 def log_training(model: OnPolicyAlgorithm) -> None:
-    """Record what SB3's algorithms record after an update."""
+    """Record the values that stable-baselines3's algorithms record after an update."""
     buffer, logger = model.rollout_buffer, model.logger
     logger.record("train/explained_variance", explained_variance(buffer.values.flatten(), buffer.returns.flatten()))
     logger.record("train/n_updates", model._n_updates, exclude="tensorboard")
     if hasattr(model.policy, "log_std"):
-        logger.record("train/std", th.exp(model.policy.log_std).mean().item())
+        logger.record("train/std", torch.exp(model.policy.log_std).mean().item())

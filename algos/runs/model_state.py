@@ -46,9 +46,11 @@ COUNTERS = (
     "_episode_num",
     "_n_calls",
     "exploration_rate",
-    "kl_coef",
 )
-"""Attributes that are numbers; an algorithm has some of them."""
+"""Attributes of stable-baselines3's algorithms that are numbers and change in training; each algorithm has some of them.
+
+Our own algorithms declare theirs, as ``adaptive_numbers`` (``natural.guarded``).
+"""
 
 OBSERVATIONS = ("_last_obs", "_last_original_obs")
 """Attributes of an algorithm that hold the last observation, an array or a dictionary of arrays."""
@@ -123,7 +125,7 @@ def start_new_episodes(model: BaseAlgorithm) -> None:
 
 def get_counters(model: BaseAlgorithm) -> dict[str, Any]:
     """Return counters, the statistics behind the log, and the generator of random first actions, as JSON values."""
-    counters = {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)}
+    counters = {name: getattr(model, name) for name in _list_counters(model)}
     return {
         **counters,
         "ep_infos": list(model.ep_info_buffer),
@@ -135,13 +137,16 @@ def get_counters(model: BaseAlgorithm) -> dict[str, Any]:
 
 def set_counters(model: BaseAlgorithm, counters: Mapping[str, Any]) -> None:
     """Set the result of ``get_counters``."""
-    for name in COUNTERS:
-        if hasattr(model, name):
-            setattr(model, name, counters[name])
+    for name in _list_counters(model):
+        setattr(model, name, counters[name])
     window = model._stats_window_size
     model.ep_info_buffer, model.ep_success_buffer = deque(counters["ep_infos"], window), deque(counters["ep_successes"], window)
     model.logger.name_to_value.update(counters["log"])
     model.action_space.np_random.bit_generator.state = counters["action_random"]
+
+
+def _list_counters(model: BaseAlgorithm) -> list[str]:
+    return [name for name in COUNTERS if hasattr(model, name)] + [*getattr(model, "adaptive_numbers", ())]
 
 
 def _list_recurrent(model: BaseAlgorithm) -> list[torch.Tensor]:
