@@ -6,6 +6,24 @@ is pure data: it imports nothing, so that everything may import it.
 
 from __future__ import annotations
 
+__all__ = [
+    "CLOCK_TOPIC",
+    "COMMAND_TOPIC",
+    "CONTACTS_TOPIC",
+    "LIMIT_TOLERANCE",
+    "MAX_COMMAND_NS",
+    "MAX_OLD_TOKENS",
+    "MAX_REFUSALS",
+    "NANOSECONDS",
+    "OMEGA",
+    "PLACE_TOPIC",
+    "PROVIDER_TOPIC",
+    "RESET_WORLD_SERVICE",
+    "SPEED_TOLERANCE",
+    "STATE_TOPIC",
+    "TOUCH_FORCE",
+]
+
 NANOSECONDS = 1_000_000_000
 """Nanoseconds per second: all simulated times are integer nanoseconds."""
 
