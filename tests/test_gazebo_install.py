@@ -185,7 +185,7 @@ def test_a_slow_apt_is_said_and_what_came_is_kept(tmp_path: Path, monkeypatch: p
     helper.write_text(f'#!/bin/sh\ncp {tmp_path}/a.deb "$4"\nexec sleep 60\n')
     helper.chmod(0o755)
     monkeypatch.setattr(fetch, "APT_HELPER", helper)
-    monkeypatch.setattr(fetch, "TIMEOUT", 1.0)
+    monkeypatch.setattr(fetch, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(fetch, "find_mirrors", lambda: ["http://127.0.0.1"])
     with pytest.raises(GazeboError, match=r"did not end within 1 s.*finished downloads are kept"):
         fetch_packages(packages, tmp_path / "got", None, quiet)
@@ -324,7 +324,7 @@ def test_apt_names_a_mirror_where_there_is_apt() -> None:
 
 def test_an_apt_that_hangs_is_said(tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_program(tmp_path, "apt-get", "'; exec /bin/sleep 60 #")
-    monkeypatch.setattr(locate, "PATIENCE", 0.2)
+    monkeypatch.setattr(locate, "PROGRAM_TIMEOUT_S", 0.2)
     with pytest.raises(GazeboError, match=r"apt-get does not answer: .* timed out"):
         find_mirrors()
 

@@ -258,7 +258,7 @@ def test_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     if gazebo is None:
         pytest.skip("Gazebo 11 is not installed: gym-gazebo2 install-gazebo")
     (tmp_path / "file").touch()
-    with pytest.raises(BackendError, match="another log"):
+    with pytest.raises(BackendError, match="log and the temporary folder"):
         GazeboServer(gazebo, "", {}, log=tmp_path / "file" / "gzserver.log")
 
 

@@ -38,7 +38,7 @@ def robot() -> Iterator[Sim]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "real"
-    config = TrainConfig(env="MARAReal-v0", steps=6400, eval_runs=2, out=str(path), progress=False)
+    config = TrainConfig(env="MARAReal-v0", backend="mujoco", steps=6400, eval_runs=2, out=str(path), progress=False)
     train(config)
     return path
 

@@ -237,4 +237,6 @@ def test_ctrl_c_saves_what_was_begun_and_begins_no_more(tmp_path: Path) -> None:
         assert process.wait(60) == 130
     assert list((first / "checkpoints").glob("*.zip")) and [path.name for path in first.parent.iterdir()] == ["seed0"]
     said = errors.read_text()
-    assert f"gym-gazebo2 resume {first}" in said and "Give the same command again to go on." in said and "Traceback" not in said
+    assert (
+        f"gym-gazebo2 resume {first}" in said and "Run the same command again to continue." in said and "Traceback" not in said
+    )

@@ -52,7 +52,7 @@ class LockStep:
         # Answers by token. An answer consists of a state and a contact message with the same token.
         self._states: dict[str, JointReading] = {}
         self._contacts: dict[str, WrenchStamped] = {}
-        self._intruder: str | None = None  # description of a second client or provider, once one was noticed
+        self.intruder: str | None = None  # description of a second client or provider, once one was noticed
         # Where the last answer left simulated time [ns], and which provider gave it.
         self._stamp, self._provider_number = 0, 0
         link.on_state, link.on_contact = self._on_state, self._on_contact
@@ -75,7 +75,7 @@ class LockStep:
         message.header.frame_id = token
         answer = self._ask(token, lambda: self._link.graph.send(self._places, message))
         # A placement begins an episode: from here on only this provider may answer, and earlier intruders are forgotten.
-        self._stamp, self._provider_number, self._intruder = answer.stamp, self._link.num_providers, None
+        self._stamp, self._provider_number, self.intruder = answer.stamp, self._link.num_providers, None
         sample = self._make_sample(answer, q)
         # NaN fails the comparison, too.
         if not (np.abs(sample.q - q) <= PLACE_TOLERANCE).all():
@@ -120,11 +120,11 @@ class LockStep:
         while (left := deadline - time.monotonic()) > 0:
             send()
             link.graph.wait(
-                lambda: self._is_answered(token) or (is_step and self._intruder is not None), min(RESEND_AFTER_S, left)
+                lambda: self._is_answered(token) or (is_step and self.intruder is not None), min(RESEND_AFTER_S, left)
             )
-            if is_step and self._intruder is not None:
+            if is_step and self.intruder is not None:
                 raise BackendError(
-                    f"{self._intruder} Lock-step needs exactly one client and one provider: give each pair its own domain."
+                    f"{self.intruder} Lock-step needs exactly one client and one provider: give each pair its own domain."
                 )
             if is_step and provider_number != link.num_providers:
                 raise BackendError(
@@ -159,7 +159,7 @@ class LockStep:
         return Sample(answer.stamp, q, dq, setpoint.copy(), in_collision)
 
     def _on_state(self, reading: JointReading) -> None:
-        self._intruder = self._intruder or self._find_intruder(reading)
+        self.intruder = self.intruder or self._find_intruder(reading)
         self._states[reading.token] = reading
 
     def _find_intruder(self, reading: JointReading) -> str | None:
