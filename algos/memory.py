@@ -45,9 +45,13 @@ def check_model_memory(cls: type[BaseAlgorithm], env: VecEnv, keywords: Mapping[
         check_memory("n_steps", _get(cls, keywords, "n_steps"), step, purpose)
     layers = (keywords.get("policy_kwargs") or {}).get("net_arch") or []
     for widths in layers.values() if isinstance(layers, dict) else [layers]:
-        if widths:
+        if _are_widths(widths):  # the policy refuses other values itself
             weights = sum(a * b for a, b in itertools.pairwise([observation // FLOAT32, *widths]))
             check_memory("num_hidden", max(widths), COPIES * FLOAT32 * weights / max(widths), "the networks")
+
+
+def _are_widths(widths: Any) -> bool:
+    return isinstance(widths, list | tuple) and bool(widths) and all(isinstance(width, int) and width > 0 for width in widths)
 
 
 def _get(cls: type[BaseAlgorithm], keywords: Mapping[str, Any], name: str) -> int:

@@ -26,6 +26,16 @@ SHORT = ["--steps", "800", "--num-envs", "8", "--eval-runs", "2"]
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 
 
+@pytest.fixture(autouse=True)
+def hangup():
+    """Let SIGHUP act within a test, also where the tests themselves run under nohup and ignore it."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def test_train_evaluate_report(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["train", "--env", "SCARA-v0", "--algo", "ppo", "--seed", "0", "--out", str(out), *SHORT]) == 0

@@ -39,6 +39,16 @@ TINY = {"env": "SCARA-v0", "num_envs": 4, "max_episode_steps": 10, "steps": 2_00
         "checkpoint_seconds": 1e-9, "progress": "quiet"}  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def hangup():
+    """Let SIGHUP act within a test, also where the tests themselves run under nohup and ignore it."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 class Trainer:
     """Processes that train, one at a time."""
 
