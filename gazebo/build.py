@@ -61,8 +61,8 @@ def find_plugin(gazebo: Gazebo, ros: RosInstallation) -> Path:
 def is_built(library: Path) -> bool:
     """Return whether a library exists and is complete.
 
-    A library that was cut off, by a full disk for example, is shorter than its ELF header promises: the section table, whose
-    offset (byte 40), entry size and length (bytes 58 to 61) the header gives, is the last part of the file.
+    A full disk, for example, can cut a library off. Its file is then shorter than its ELF header says. The last part of the
+    file is the section table. The header gives its offset (byte 40), and the size and number of its entries (bytes 58 to 61).
     """
     head = library.read_bytes()[:64] if library.is_file() else b""
     if len(head) < 64:

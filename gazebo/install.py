@@ -61,7 +61,7 @@ def check_machine(mirror: str | None = None) -> None:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise GazeboError(
             f"This machine is {platform.system()} on {platform.machine()}, expected Linux on x86_64. Install Gazebo 11 "
-            "yourself, or use the embedded physics, which does not need it."
+            "yourself, or use the backend mujoco, which does not need it."
         )
     if mirror is None and (version := find_apt_version()):
         raise GazeboError(

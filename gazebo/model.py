@@ -79,8 +79,8 @@ def _add_physics(world: ET.Element, physics_dt: float, real_time_factor: float |
     _fill(physics, max_step_size=repr(physics_dt), real_time_update_rate=repr(rate))
     _fill(physics, max_contacts="4")
     ode = _add(physics, "ode")
-    # The direct solver ("world") is exact and keeps no warm start, so that a repeated run is bit-equal. For one arm it is as
-    # fast as the iterative one ("quick").
+    # The direct solver ("world") is exact and does not start from its previous solution, so that a repeated run is bit-equal.
+    # For one arm it is as fast as the iterative one ("quick").
     _fill(_add(ode, "solver"), type="world")
     _fill(_add(ode, "constraints"), cfm="0", erp="0.2")
 

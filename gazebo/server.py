@@ -55,7 +55,7 @@ class GazeboServer:
             world: The world, as SDF text.
             environment: Variables besides those of the installation and the caller's, such as ROS 2's and its domain.
             log: File that its output is added to; None keeps it in the runtime folder.
-            tied: Let it die with the thread that calls this, for a world without the plug-in, which sees to that itself.
+            tied: End it with the thread that calls this. For a world without the plug-in, which does this itself.
 
         Raises:
             InvalidArgumentError: The ROS domain in ``environment`` is not one from 0 to 101.
@@ -145,10 +145,10 @@ class GazeboServer:
         return self._ready
 
     def check_alive(self) -> None:
-        """Raise where the process has ended.
+        """Check that the process runs.
 
         Raises:
-            BackendError: It has; the message quotes its log.
+            BackendError: It has ended; the message quotes its log.
         """
         code = self.process.poll()
         if code is not None:
@@ -176,7 +176,7 @@ class GazeboServer:
 
 
 def _end(process: subprocess.Popen[bytes], ready: int, folder: OwnedFolder, owner: int) -> None:
-    """Ask, then force. A forked child must leave its parent's server alone."""
+    """Send SIGINT, and kill the process if it does not end. Does nothing in a forked child: the server is its parent's."""
     if os.getpid() != owner:
         return
     if process.poll() is None:
@@ -196,7 +196,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def tie_to_thread(signal_name: str) -> list[str]:
-    """Return what goes before a command that is to get a signal when the thread that starts it ends, even if it is killed."""
+    """Return words to put before a command, so that it gets a signal when the thread that started it ends or is killed."""
     return ["setpriv", "--pdeathsig", signal_name] if shutil.which("setpriv") else []
 
 

@@ -1,4 +1,4 @@
-"""Constants of the contract: what every engine, server and client must agree on, each written once in Python.
+"""Constants of the contract (docs/gazebo.md) that every engine, server and client must share, each written once in Python.
 
 ``gazebo/plugin/contract.hpp`` holds the same constants for C++; ``tests/test_contract.py`` compares the two files. This module
 is pure data: it imports nothing, so that everything may import it.
@@ -28,7 +28,9 @@ NANOSECONDS = 1_000_000_000
 """Nanoseconds per second: all simulated times are integer nanoseconds."""
 
 OMEGA = 40.0
-"""Natural frequency of every drive [rad/s]: τ = clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort limit)."""
+"""Natural frequency of every drive [rad/s]: τ = clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort limit).
+
+s is the set-point, q the position, and M̂ the drive's inertia (``drive_inertia``)."""
 
 TOUCH_FORCE = 1e-6
 """Force that is reported for a contact that transmits no force [N].
@@ -41,7 +43,9 @@ LIMIT_TOLERANCE = 1e-6
 """How far outside its limits a commanded position may be, because clients round [rad]."""
 
 SPEED_TOLERANCE = 1e-6
-"""How much farther than velocity limit × time a command may go, because clients round; relative, and absolute in rad."""
+"""How much farther than velocity limit × time a command may go, because clients round.
+
+Added twice: as a share of that distance, and as a distance [rad]."""
 
 MAX_COMMAND_NS = 60_000_000_000
 """Longest ``time_from_start`` of a command [ns]."""

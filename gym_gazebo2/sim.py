@@ -1,4 +1,4 @@
-"""``gym-gazebo2 sim``: serve a robot on the ROS 2 contract, from the embedded physics or from Gazebo, until Ctrl-C."""
+"""``gym-gazebo2 sim``: serve a robot on the ROS 2 contract, from MuJoCo or from Gazebo, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SimConfig:
 
     Attributes:
         robot: Name of the robot: mara, scara or scara4.
-        provider: "mujoco" is the embedded physics and needs only ROS 2; "gazebo" is a gzserver.
+        provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver.
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
         gui: Show the arm in a window.
@@ -88,7 +88,7 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         show: Called once clients can connect, with a text that describes the topics and how to connect.
 
     Raises:
-        KeyboardInterrupt: A signal ended it; an ``Interrupted`` unless it was SIGINT.
+        KeyboardInterrupt: SIGINT ended it; after SIGTERM or SIGHUP it is the subclass ``Interrupted``.
         InvalidArgumentError: A value is invalid.
         UnknownNameError: There is no such robot or provider.
         GazeboError: Gazebo is missing, or its plug-in cannot be built.

@@ -2,7 +2,7 @@
 
 ros2 launch gym_gazebo2 robot.launch.py
 ros2 launch gym_gazebo2 robot.launch.py robot:=scara base_link:=scara_base_link rviz:=false
-ros2 launch gym_gazebo2 robot.launch.py stand_in:=true     # without a robot: the embedded physics in its place
+ros2 launch gym_gazebo2 robot.launch.py stand_in:=true     # without a robot: MuJoCo in its place
 ros2 launch gym_gazebo2 robot.launch.py use_sim_time:=true # beside sim.launch.py
 ros2 launch gym_gazebo2 robot.launch.py --show-args
 """
@@ -36,7 +36,7 @@ def generate_launch_description() -> LaunchDescription:
                 "stand_in",
                 default_value="false",
                 choices=BOOLEAN,
-                description="Whether the embedded physics stands in for the robot, in real time.",
+                description="Whether MuJoCo stands in for the robot, in real time.",
             ),
             DeclareLaunchArgument(
                 "rviz",

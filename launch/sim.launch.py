@@ -1,4 +1,4 @@
-"""Serve a robot on the ROS 2 contract, from the embedded physics or from Gazebo: ``gym-gazebo2 sim`` with launch arguments.
+"""Serve a robot on the ROS 2 contract, from MuJoCo or from Gazebo: ``gym-gazebo2 sim`` with launch arguments.
 
 ros2 launch gym_gazebo2 sim.launch.py
 ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gazebo gui:=false
@@ -22,7 +22,7 @@ def generate_launch_description() -> LaunchDescription:
                 "provider",
                 default_value="mujoco",
                 choices=("mujoco", "gazebo"),
-                description="mujoco, the embedded physics, or gazebo, a real gzserver (gym-gazebo2 install-gazebo).",
+                description="mujoco, or gazebo: a gzserver of Gazebo 11 (gym-gazebo2 install-gazebo).",
             ),
             DeclareLaunchArgument(
                 "lock_step",

@@ -82,9 +82,9 @@ void Gazebo11Plugin::OnEnd() {
 /// Runs in the first physics step: only then are Gazebo's own signal handlers in place, which must be replaced.
 void Gazebo11Plugin::Start() {
   is_started_ = true;
-  SetDeaf(true);  // for good: another thread of Gazebo's takes the signals, while this one may hold those locks
-  // Gazebo wakes the thread of its transport at every physics step, which costs as much as the step itself (21 µs). Holding
-  // this mutex for ever keeps it from doing so. ConnectionManager::Stop() is no alternative: it closes what is still being
+  SetDeaf(true);  // for ever: this thread may hold the locks that Wake() needs, so another thread takes the signals
+  // Gazebo wakes the thread of its transport at every physics step, which costs as much as the step itself (21 µs). This
+  // mutex, held for ever, prevents it. ConnectionManager::Stop() is no alternative: it closes what is still being
   // read, and one start in a hundred crashes.
   if (is_private_) UpdateMutex(*gazebo::transport::ConnectionManager::Instance()).lock();
   WatchLife([this] { server_->Wake(); });

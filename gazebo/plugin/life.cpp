@@ -11,7 +11,7 @@
 namespace gym_gazebo2 {
 namespace {
 
-constexpr unsigned kPatience = 2;  // [s] that the simulation has to end before SIGALRM ends it, such as one that is paused
+constexpr unsigned kPatience = 2;  // [s] until SIGALRM ends a simulation that does not end, for example because it is paused
 
 std::atomic<bool> ending{false};
 std::function<void()> wake_simulation;

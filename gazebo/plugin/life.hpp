@@ -7,8 +7,8 @@
 
 namespace gym_gazebo2 {
 
-/// Makes this thread, and those that it starts from now on, deaf to the signals that end the process, or not.
-/// Whoever holds a lock that waking needs must not be interrupted by a handler that wakes.
+/// Blocks, or unblocks, the signals that end the process, in this thread and in threads that it starts later.
+/// The signal handler calls `wake`, which takes locks. If it interrupted a thread that holds one of them, it would deadlock.
 void SetDeaf(bool deaf);
 
 /// Asks for SIGHUP when the parent dies, and takes over SIGINT, SIGTERM and SIGHUP, after which `wake` is called from the

@@ -79,7 +79,7 @@ Ros::Ros(const std::string& ns, const std::vector<std::string>& joints) {
 }
 
 Ros::~Ros() {
-  // Each answers with an error where it was never made; a process that ends has nobody to tell.
+  // What was never made returns an error here. It is ignored, because the process ends anyway.
   Ignore(rcl_wait_set_fini(&wait_set_));
   Ignore(rcl_guard_condition_fini(&guard_));
   Ignore(rcl_service_fini(&reset_, &node_));
@@ -121,7 +121,7 @@ void Ros::AnswerReset() {
 }
 
 void Ros::Publish() {
-  // A client waits for the state, so that what belongs to it goes first and what does not, last.
+  // A client waits for the state. So contacts, which belong to the state, go before it, and the clock goes after it.
   Check(rcl_publish(&contact_pub_, &contact.value, nullptr), "publish contacts");
   Check(rcl_publish(&state_pub_, &state.value, nullptr), "publish the state");
   Check(rcl_publish(&clock_pub_, &clock.value, nullptr), "publish the clock");

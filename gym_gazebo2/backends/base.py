@@ -75,7 +75,7 @@ class Backend(ABC):
 
     @property
     def q_setpoint(self) -> Array:
-        """(n, dof) set-points that the drives have reached [rad], as a copy. By default refused: every state has them, too."""
+        """(n, dof) set-points that the drives have reached [rad], as a copy. Unsupported by default."""
         self._refuse("report its set-points")
 
     @abstractmethod
@@ -183,7 +183,7 @@ class Backend(ABC):
 
         Args:
             q_setpoint: (n, dof) new set-point [rad].
-            current: (n, dof) set-point that the drives have reached [rad]; the speed is judged from it.
+            current: (n, dof) set-point that the drives have reached [rad]; the speed is computed from it.
         """
         self._check_open()
         if not self._is_ready:

@@ -1,4 +1,4 @@
-"""The embedded physics as a provider of the ROS 2 contract: a simulator in lock-step or real time, or a stand-in for the robot.
+"""MuJoCo as a provider of the ROS 2 contract: a simulator in lock-step or real time, or a stand-in for the robot.
 
 ``arm`` is the arm and its physics, ``messages`` reads what clients send, and ``server`` holds the topics and the pacing.
 """

@@ -1,4 +1,4 @@
-"""One arm of the embedded physics that follows ramps of any whole number of physics steps. Knows no ROS."""
+"""One arm in MuJoCo that follows ramps of any whole number of physics steps. Knows no ROS."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot:
         robot: The arm.
 
     Raises:
-        RefusedError: A joint is unknown, missing or doubled, or a position is NaN or outside the limits.
+        RefusedError: A joint is unknown, missing or named twice, or a position is NaN or outside the limits.
     """
     if len(names) != robot.dof or len(values) != robot.dof:
         raise RefusedError(f"a {kind} of {len(names)} names and {len(values)} positions, expected {robot.dof} of each")

@@ -1,4 +1,4 @@
-"""Serve the embedded physics on the ROS 2 contract: the same topics, tokens and refusals as the Gazebo plug-in."""
+"""Serve MuJoCo on the ROS 2 contract: the same topics, tokens and refusals as the Gazebo plug-in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["serve"]
 
 LOG = logging.getLogger("gym_gazebo2.provider")
 MAX_LAG_S = 0.1
-"""A real-time provider that falls behind the clock by more than this drops the lost time instead of hurrying after it [s]."""
+"""If a real-time provider falls behind the clock by more than this [s], it skips the lost time; it does not catch up."""
 MIN_MESSAGE_TIME_S = 1e-4
 """Time for messages in every physics step, however late it is, so that a busy provider can still be commanded [s]."""
 PICTURE_DT = 0.05

@@ -1,7 +1,8 @@
-"""ROS 2 for everything here, and the only package that imports rclpy. It knows no arm, no task and no simulator.
+"""What gym_gazebo2 needs of ROS 2. Only this package imports rclpy. It contains nothing about arms, tasks or simulators.
 
-``graph`` is a node with its executor and the one bounded wait. ``topics`` holds names, types and quality of service of the
-contract. ``discovery`` chooses domains and how far a node looks for others. ``installation`` finds the ROS 2 of C++ programs.
+``graph`` is a node with its executor, and the one function that waits for messages, with a time limit. ``topics`` holds
+names, types and quality of service of the contract, that is of the topics in docs/gazebo.md. ``discovery`` chooses domains
+and how far a node looks for others. ``installation`` finds the ROS 2 of C++ programs.
 The last two work without rclpy, so the names below are imported when they are first used.
 """
 

@@ -63,7 +63,8 @@ class Domain:
     def __init__(self) -> None:
         """Take the first free domain, from 101 downwards: people choose small numbers.
 
-        A lock file per domain keeps several of our own processes apart. A bound discovery port shows other ROS 2 programs.
+        Processes of gym_gazebo2 lock one file per domain. Other ROS 2 programs are noticed because they bind the domain's
+        discovery port.
 
         Raises:
             RosError: All domains are in use, or no lock file can be written.

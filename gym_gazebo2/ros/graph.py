@@ -1,4 +1,4 @@
-"""A node of its own with the executor that serves it, and the one bounded wait of everything that speaks ROS."""
+"""A node with its own executor, and the one function that waits for messages, with a time limit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ try:
 except ImportError:  # as in Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 try:
-    # The executor in C++ (from Jazzy on) takes half the processor time per message: a sixth less time per step of Gazebo.
+    # The C++ executor (Jazzy and later) takes half the processor time per message, so a step of Gazebo takes a sixth less time.
     from rclpy.experimental import EventsExecutor as Executor
 except ImportError:
     from rclpy.executors import SingleThreadedExecutor as Executor
@@ -97,7 +97,7 @@ class Graph:
         """
 
         def on_incompatible(_: Any) -> None:
-            # Not here: inside its own event callback a subscription must not be destroyed. wait() does it afterwards.
+            # A subscription must not be destroyed inside its own event callback, so wait() calls resubscribe() afterwards.
             self._incompatible.append(resubscribe)
 
         def resubscribe() -> None:
@@ -168,7 +168,7 @@ class Graph:
         return bool(self._context.ok())
 
     def check_open(self) -> None:
-        """Raise a BackendError if ROS was shut down: after rclpy.init(), Ctrl-C does that to every context of the process."""
+        """Raise a BackendError if ROS was shut down. After rclpy.init(), Ctrl-C shuts down all contexts of the process."""
         if not self.is_open:
             raise BackendError("ROS was shut down in this process, by Ctrl-C or a signal. Make a new environment.")
 

@@ -37,7 +37,7 @@ class RosInstallation:
             "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
             "AMENT_PREFIX_PATH": os.pathsep.join(map(str, self.prefixes)),
         }
-        # The wheels contain Fast DDS alone, so another middleware of the user's cannot be loaded.
+        # The wheels contain only Fast DDS, so a program cannot load another middleware, even if the user has chosen one.
         return environment if self.libpython is None else environment | {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}
 
 
@@ -45,7 +45,7 @@ def find_ros() -> RosInstallation:
     """Return the sourced ROS 2, else that of the wheels.
 
     Raises:
-        RosError: There is none, or the wheels' needs Python's shared library, which is missing.
+        RosError: There is none, or Python's shared library is missing, which the wheels need.
     """
     sourced = tuple(Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p)
     wheels = Path(sys.prefix)

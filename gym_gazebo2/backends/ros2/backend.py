@@ -1,4 +1,4 @@
-"""The ROS 2 client as a ``Backend``: one arm, paced by what moves it."""
+"""The ROS 2 client as a ``Backend``: one arm. The simulator or robot that moves it decides how its time advances."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Ros2Backend(Backend):
 
         Raises:
             InvalidArgumentError: A number is out of range.
-            BackendError: Nothing moves the arm, or not in the required way, or its joints are not the robot's.
+            BackendError: No simulator or robot was found; or it has other joints, or not the required lock-step.
         """
         super().__init__(robot, num_envs, control_dt)
         timeout = read_number("timeout", timeout, "a deadline above 0 s", lambda seconds: seconds > 0)
@@ -78,7 +78,7 @@ class Ros2Backend(Backend):
         age = f"a finite age of at least a control period, {self.control_dt} s"
         stale_after = STALE_PERIODS * self.control_dt if stale_after is None else stale_after
         stale_after = read_number("stale_after", stale_after, age, lambda seconds: seconds >= self.control_dt)
-        # Stamp of the episode's start [ns]: the provider's clock runs on, an episode's time begins at zero.
+        # Stamp of the episode's start [ns]: the provider's clock is not reset, but an episode's time begins at zero.
         self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_home_state(robot)
         self.link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive, self.is_local)
         settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after)
@@ -123,7 +123,7 @@ class Ros2Backend(Backend):
             self.link.close()
 
     def _check_alive(self) -> None:
-        """Raise a BackendError if the simulator is known to be dead. The default knows nothing of it: a no-op."""
+        """Raise a BackendError if the simulator is known to be dead. Does nothing by default: the backend did not start it."""
 
     @contextlib.contextmanager
     def _holding_on_failure(self) -> Iterator[None]:
@@ -142,6 +142,6 @@ class Ros2Backend(Backend):
 
 
 def _make_home_state(robot: RobotSpec) -> ArmState:
-    """Return the state that a reset of no arm returns before the first reset: home, at rest."""
+    """Return home, at rest: the state before the first reset, which ``reset`` returns if its mask selects no arm."""
     home = robot.home[None]
     return ArmState(np.zeros(1, dtype=np.int64), home.copy(), np.zeros_like(home), home.copy(), np.zeros(1, dtype=bool))

@@ -30,7 +30,7 @@ def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world:
         world: Name of Gazebo Sim's world, needed if there are several.
 
     Raises:
-        BackendError: Nothing moves the arm, or not in the required way, or its joints are not the robot's.
+        BackendError: No simulator or robot was found; or it has other joints, or not the required lock-step.
         InvalidArgumentError: The control period is not a whole number of a lock-step provider's physics steps.
     """
     provider = _find_provider(link, settings.timeout)
@@ -79,13 +79,13 @@ def _choose_world(services: list[str], world: str | None) -> str:
 
 
 def _find_provider(link: Link, timeout: float) -> Provider | None:
-    """Return the provider's description; None if states come and commands are subscribed to, but nobody describes itself."""
+    """Return the provider's description; None if states come and commands are subscribed to, but there is no description."""
     graph, topics = link.graph, link.topics
     if not graph.wait(lambda: link.provider is not None or _is_moved_by_other(link), timeout):
         found = {topics.provider: False, topics.state: link.has_state, topics.command: link.num_command_subscribers > 0}
         missing = ", ".join(topic for topic, is_there in found.items() if not is_there)
         raise BackendError(
-            f"Nothing moves {link.robot.name!r} in domain {graph.domain_id}: no node was found on {missing} within "
+            f"No simulator or robot was found for {link.robot.name!r} in domain {graph.domain_id}: no node on {missing} within "
             f"{timeout:g} s. "
             "Start a provider (gym-gazebo2 sim) or the robot's controllers, or check ROS_DOMAIN_ID and the namespace."
         )

@@ -98,7 +98,7 @@ class ControlWorld:
         self._check_clock()
         before, self._force = self._read_positions(), 0.0
         self._link.send_goal(goal, max(shortest, self._settings.control_dt_ns))
-        # The steps must not begin before the controller has the command: topics and services have no common order.
+        # The steps must not begin before the controller has the command: ROS keeps no order between the two.
         if not self._link.flush(self.timeout):
             raise BackendError(
                 f"{self._link.topics.command} was not acknowledged within {self.timeout:g} s. Check the controllers."

@@ -1,4 +1,4 @@
-"""Pacing of a robot, or of a simulator whose time runs by itself: paced by time stamps, and guarded on this side."""
+"""Pacing of a robot, or of a simulator whose time runs by itself: by the stamps of its states, which this client checks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["FreeRunning"]
 
 LOG = logging.getLogger("gym_gazebo2.backends")
 LATE_PERIODS = 0.5
-"""An arm that is farther from its last set-point than it moves in this many periods at full speed did not follow: the command
-was lost, or something holds the arm."""
+"""If the arm is farther from its last set-point than it moves in this many periods at full speed, it did not follow. Then the
+command was lost, or something holds the arm."""
 CATCH_UP_SHARE = 0.95
 """Share of the velocity limit at which such an arm then continues, so that a controller does not reject the command."""
 FLUSH_TIMEOUT_S = 0.5
@@ -139,8 +139,9 @@ class FreeRunning:
     def _read_queue(self) -> None:
         """Read all queued states; if the newest may be stale, wait for a fresh one.
 
-        A queued state may have arrived at any time since the queue was last read, so it gets that age. After a policy that took
-        longer than ``stale_after``, every queued state is too old, although the robot is well: the next state decides.
+        A queued state may have arrived at any time since the queue was last read, so it counts as that old.
+        If the policy took longer than ``stale_after``, every queued state is too old, although the robot works. Then this waits
+        for the next state.
         """
         self._earliest_arrival = self._queue_read_at
         try:
@@ -160,8 +161,8 @@ class FreeRunning:
     def _wait_for_stamp(self, stamp: int) -> State:
         """Return the first state with at least this stamp [ns].
 
-        The age of a state is measured from the command on: the state that the command was based on may have been nearly stale
-        then, and would become too old during an ordinary period.
+        The age is counted from the command at the earliest. When the command was sent, the newest state may have been almost
+        too old already; without this rule, it would become too old during a normal period.
         """
         if not self._link.graph.wait(lambda: self._get_newest(self._queue_read_at).stamp >= stamp, self.timeout):
             raise BackendError(

@@ -42,7 +42,7 @@ class Link:
     """The topics of one arm.
 
     Attributes:
-        graph: The ROS node, which owns the one bounded wait.
+        graph: The ROS node, with the function that waits for messages.
         topics: Names of the topics.
         robot: The arm.
         provider: Description by the newest provider; None if there is none, as with a robot.

@@ -30,7 +30,7 @@ class LockStep:
 
     Every command and placement carries a token that is unique to this client, and the provider echoes it in its answer. If no
     answer comes, the same command is sent again with the same token. A provider that has already carried it out publishes its
-    answer again without stepping. So a lost, late or doubled message cannot cause a second step, and a state is never paired
+    answer again without stepping. So a lost, late or duplicated message cannot cause a second step, and a state is never paired
     with the wrong action.
     """
 
@@ -53,7 +53,7 @@ class LockStep:
         self._states: dict[str, JointReading] = {}
         self._contacts: dict[str, WrenchStamped] = {}
         self.intruder: str | None = None  # description of a second client or provider, once one was noticed
-        # Where the last answer left simulated time [ns], and which provider gave it.
+        # Simulated time of the last answer [ns], and which provider gave it.
         self._stamp, self._provider_number = 0, 0
         link.on_state, link.on_contact = self._on_state, self._on_contact
         self._places = link.graph.publish(JointState, link.topics.place)

@@ -72,8 +72,8 @@ def return_to(robot: RobotSpec, q: Array, goal: Array, advance: Callable[[Array,
         is_there = np.abs(sample.q - goal).max() < ARRIVAL_TOLERANCE and np.allclose(sample.setpoint, goal, rtol=0.0, atol=1e-9)
         if is_there and np.abs(sample.dq).max() < REST_SPEED:
             return sample._replace(setpoint=sample.q.copy())
-        # Keep the set-point fixed while a joint returns inside its limits: its command lasts several periods, so a set-point
-        # that moved on would leave the other joints a distance to catch up within a single period.
+        # While a joint returns inside its limits, its command lasts several periods. Keep the set-point fixed during that time:
+        # otherwise it would move away from the other joints, and they would have to catch up within a single period.
         is_returning = find_outside(sample.q).any() and np.abs(sample.dq).max() >= REST_SPEED
         distance = np.zeros_like(goal) if is_returning else goal - sample.setpoint
         # The slowest joint sets the pace, so that all joints arrive together.

@@ -1,4 +1,4 @@
-"""The newest valid state of an arm that publishes by itself: rejects late, repeated, foreign and absurd states.
+"""The newest valid state of an arm that publishes by itself: rejects late, repeated and impossible states, and those of others.
 
 Arrival times come from the caller, on a steady clock (``time.monotonic``), so that tests need no real time.
 """
@@ -132,7 +132,7 @@ class StateStream:
         """Return the stamp on a clock that never jumps back. Resetting a simulator sets its clock back, which is valid.
 
         Raises:
-            BackendError: The clock was set back twice within a short time, or leaps ahead: two nodes publish there.
+            BackendError: The clock was set back twice within a short time, or jumps far ahead: two nodes publish there.
         """
         newest, stamp = self.newest, stamp + self._clock_shift
         if newest is None or stamp >= newest.stamp:
@@ -155,7 +155,7 @@ class StateStream:
 
     def _check_leap(self, leap: float, elapsed: float) -> None:
         if leap > MAX_CLOCK_RATE * elapsed + CLOCK_MARGIN_S:
-            self._raise_two_clocks(f"leapt ahead by {leap:.1f} s within {elapsed:.1f} s")
+            self._raise_two_clocks(f"jumped ahead by {leap:.1f} s within {elapsed:.1f} s")
 
     def _raise_two_clocks(self, finding: str) -> NoReturn:
         raise BackendError(
