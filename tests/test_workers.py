@@ -1,5 +1,6 @@
 """``train --workers`` and ``resume --workers``: the same run, whoever steps the arms."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,9 +18,11 @@ from gym_gazebo2.algos.distributed.history import read_sessions
 from gym_gazebo2.algos.distributed.places import WorkerStatus, describe_workers
 from gym_gazebo2.algos.distributed.session import RaySession
 from gym_gazebo2.algos.distributed.training import change_workers
+from gym_gazebo2.algos.report import write_report
+from gym_gazebo2.algos.report.workers import make_workers
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.worker_plan import choose_shards, list_shards
-from gym_gazebo2.errors import InvalidArgumentError, WorkerError
+from gym_gazebo2.errors import InvalidArgumentError, RunError, WorkerError
 
 from .conftest import ROOT
 from .processes import run_process
@@ -193,3 +196,21 @@ def test_a_line_describes_the_workers():
         "worker 3 lost: it died (ActorDiedError)",
         "1 of 3 workers starting",
     )
+
+
+def test_a_report_shows_each_worker_s_share(session, expected, tmp_path):
+    first = WorkerStatus(0, "here", 1, "idle", steps=300, busy_s=0.1, num_bytes=43_200)
+    second = WorkerStatus(1, "there", 2, "idle", steps=100, busy_s=0.1, num_bytes=14_400, restarts=1, last_loss="it died")
+    sessions = [{"workers": [dataclasses.asdict(worker) for worker in (first, second)]} for _ in range(2)]
+    page = make_workers(sessions)
+    for text in ("2 workers, in 2 sessions", "here", "there", "600", "75.0 %", "3,000", "144", "2 (it died)"):
+        assert text in page
+    assert make_workers([]) == ""
+    (html,) = [path for path in write_report(expected.path) if path.suffix == ".html"]
+    assert "<h2>Workers</h2>" in html.read_text()
+
+
+def test_a_corrupt_file_of_workers_is_named(tmp_path):
+    (tmp_path / "workers.json").write_text('{"sessions": [{"workers": [{"index": 0}]}]}')
+    with pytest.raises(RunError, match="workers.json is corrupt"):
+        read_sessions(RunFolder(tmp_path))
