@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -15,9 +16,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from gym_gazebo2.algos.distributed.fleet import Fleet
 from gym_gazebo2.algos.distributed.places import Limits
-from gym_gazebo2.algos.distributed.session import RaySession, check_capacity
+from gym_gazebo2.algos.distributed.session import RaySession, check_capacity, import_ray
 from gym_gazebo2.algos.distributed.watchdog import find_marked
-from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, UnknownEnvError, WorkerError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, MissingDependencyError, UnknownEnvError, WorkerError
 
 from .processes import read_until, run_process
 from .shards import assert_equal, configure, describe, learn
@@ -76,12 +77,11 @@ def kill(worker):
     os.kill(worker.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("num_workers", [1, 3])
-def test_any_number_of_workers_gives_the_bits_of_one_process(session, config, expected, num_workers):
-    with start(config, num_workers) as fleet:
+def test_workers_give_the_bits_of_one_process(session, config, expected):
+    with start(config, 3) as fleet:
         assert_equal(expected, describe(learn(config, SHARDS, iterations=6, collector=fleet)))
         workers = fleet.workers
-    assert len({worker.pid for worker in workers}) == num_workers
+    assert len({worker.pid for worker in workers}) == 3
     assert sum(worker.steps for worker in workers) == expected["steps"]
     assert all(worker.speed > 0 and worker.num_bytes > 0 and worker.restarts == 0 for worker in workers)
 
@@ -143,6 +143,15 @@ def test_an_id_that_a_worker_does_not_know_ends_training_at_once(session):
         fleet.wait_ready()
 
 
+def test_a_simulator_that_fails_again_and_again_ends_training_with_its_error(session):
+    failing = configure(env="tests.failing_arm:Failing-v0")
+    with start(failing, 1, attempts=2) as fleet:
+        with pytest.raises(BackendError, match="stands still"):
+            learn(failing, SHARDS, collector=fleet)
+        assert fleet.workers[0].restarts == 2
+        assert "stands still" in fleet.workers[0].last_loss
+
+
 def test_workers_that_never_start_end_training(session, config):
     limits = Limits(start_s=0.01, attempts=2)
     with closing(Fleet(config, 4, 1, limits=limits)) as fleet, pytest.raises(WorkerError, match=r"No worker starts.*0\.01 s"):
@@ -190,12 +199,22 @@ input()
 """
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_is_left_10_s_after_the_end_of_the_driver(signum):
+def test_only_who_has_the_token_reaches_a_local_ray(session, tmp_path):
+    """Ray listens on all interfaces."""
+    address = import_ray().get_runtime_context().gcs_address
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    for home, works in ((Path.home(), True), (tmp_path, False)):
+        environment = {**os.environ, "HOME": str(home)}
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+        assert (done.returncode == 0) == works
+    assert not (Path.home() / ".ray" / "auth_token").stat().st_mode & 0o077
+
+
+def test_nothing_is_left_10_s_after_the_sigkill_of_the_driver():
     with run_process([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
         mark = read_until(driver, driver.stdout, "\n", 120).strip()
         assert len(find_marked(mark)) >= 4  # the server of the cluster, its node, agents, the worker
-        driver.send_signal(signum)
+        driver.kill()
         driver.wait(10)
         deadline = time.monotonic() + 10
         while (left := find_marked(mark)) and time.monotonic() < deadline:

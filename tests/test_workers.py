@@ -1,5 +1,6 @@
 """``train --workers`` and ``resume --workers``: the same run, whoever steps the arms."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,9 +18,11 @@ from gym_gazebo2.algos.distributed.history import read_sessions
 from gym_gazebo2.algos.distributed.places import WorkerStatus, describe_workers
 from gym_gazebo2.algos.distributed.session import RaySession
 from gym_gazebo2.algos.distributed.training import change_workers
+from gym_gazebo2.algos.report import write_report
+from gym_gazebo2.algos.report.workers import make_workers
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.worker_plan import choose_shards, list_shards
-from gym_gazebo2.errors import InvalidArgumentError, WorkerError
+from gym_gazebo2.errors import InvalidArgumentError, RunError, WorkerError
 
 from .conftest import ROOT
 from .processes import run_process
@@ -92,25 +95,20 @@ def wait_for_checkpoint(out, process, timeout=120.0):
 def test_whatever_ends_it_other_workers_go_on_to_the_same_run(session, expected, tmp_path):
     out, file = tmp_path / "run", tmp_path / "tiny.json"
     file.write_text(json.dumps({**TINY, "shards": 4}))
-    first = ("train", "--config", file, "--out", out, "--workers", 2)
-    for signum, status, words in (
-        (signal.SIGINT, 130, first),
-        (signal.SIGTERM, 143, ("resume", out, "--workers", 1)),
-        (signal.SIGKILL, -9, ("resume", out)),
-    ):
-        with start(*words) as process:
-            wait_for_checkpoint(out, process)
-            if signum == signal.SIGKILL:
-                process.kill()  # the learner alone: nobody tells its workers
-            else:
-                os.killpg(process.pid, signum)  # every process of the job, as a terminal and a batch system do
-            _, errors = process.communicate(timeout=60)
-        assert process.returncode == status, errors
-        assert "Traceback" not in errors
-        assert not (out / "model.zip").exists()
-        if signum != signal.SIGKILL:
-            assert "finishing this iteration" in errors
-            assert f"gym-gazebo2 resume {out}" in errors
+    with start("train", "--config", file, "--out", out, "--workers", 2) as process:
+        wait_for_checkpoint(out, process)
+        for signum in (signal.SIGINT, signal.SIGTERM):  # to every process of the job, as terminals and batch systems do
+            os.killpg(process.pid, signum)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, 143), errors
+    assert "finishing this iteration" in errors
+    assert f"gym-gazebo2 resume {out}" in errors
+    assert "Traceback" not in errors
+    with start("resume", out, "--workers", 1) as process:
+        wait_for_checkpoint(out, process)
+        process.kill()  # the learner alone: nobody tells its worker
+        process.communicate(timeout=60)
+    assert not (out / "model.zip").exists()
     assert_same_run(expected, resume(out, workers=3))
     assert len(read_sessions(RunFolder(out))) >= 1
 
@@ -193,3 +191,21 @@ def test_a_line_describes_the_workers():
         "worker 3 lost: it died (ActorDiedError)",
         "1 of 3 workers starting",
     )
+
+
+def test_a_report_shows_each_worker_s_share(session, expected, tmp_path):
+    first = WorkerStatus(0, "here", 1, "idle", steps=300, busy_s=0.1, num_bytes=43_200)
+    second = WorkerStatus(1, "there", 2, "idle", steps=100, busy_s=0.1, num_bytes=14_400, restarts=1, last_loss="it died")
+    sessions = [{"workers": [dataclasses.asdict(worker) for worker in (first, second)]} for _ in range(2)]
+    page = make_workers(sessions)
+    for text in ("2 workers, in 2 sessions", "here", "there", "600", "75.0 %", "3,000", "144", "2 (it died)"):
+        assert text in page
+    assert make_workers([]) == ""
+    (html,) = [path for path in write_report(expected.path) if path.suffix == ".html"]
+    assert "<h2>Workers</h2>" in html.read_text()
+
+
+def test_a_corrupt_file_of_workers_is_named(tmp_path):
+    (tmp_path / "workers.json").write_text('{"sessions": [{"workers": [{"index": 0}]}]}')
+    with pytest.raises(RunError, match="workers.json is corrupt"):
+        read_sessions(RunFolder(tmp_path))

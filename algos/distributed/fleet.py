@@ -238,8 +238,8 @@ class Fleet:
         if batch.attempts[task.shard] >= self._limits.attempts:
             sentence = f"{self._limits.attempts} workers were lost with the arms from {task.first}; the last one: {reason}."
             raise cause or WorkerError(sentence)
-        if batch.copies[task.shard] == 0:
-            batch.pending.append(dataclasses.replace(task, attempt=batch.attempts[task.shard]))
+        if batch.copies[task.shard] == 0:  # first, so that a task that fails every time ends training soon
+            batch.pending.appendleft(dataclasses.replace(task, attempt=batch.attempts[task.shard]))
 
     def _replace_overdue(self, batch: Batch) -> None:
         """Replace workers that are past their deadline: hung, stopped, cut off."""

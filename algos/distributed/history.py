@@ -47,4 +47,13 @@ def read_sessions(run: RunFolder) -> list[dict[str, Any]]:
     """
     if not (run.path / FILE_NAME).is_file():
         return []
-    return run.read_json(FILE_NAME, {"sessions": lambda value: isinstance(value, list)})["sessions"]
+    return run.read_json(FILE_NAME, {"sessions": _are_sessions})["sessions"]
+
+
+def _are_sessions(value: Any) -> bool:
+    """Return whether a value is a list of sessions with all that is known of each worker."""
+    names = {field.name for field in dataclasses.fields(WorkerStatus)}
+    try:
+        return all(names <= worker.keys() for session in value for worker in session["workers"])
+    except (TypeError, KeyError, AttributeError):
+        return False

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from types import ModuleType
 
 from gym_gazebo2.algos.distributed import watchdog
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, WorkerError
+from gym_gazebo2.signals import ENDING
 
 __all__ = ["RaySession", "check_capacity", "count_processors", "import_ray"]
 
@@ -122,18 +124,30 @@ class RaySession:
     def close(self) -> None:
         """Disconnect, and end a Ray of its own with everything below it; closing twice is fine."""
         if self._is_owner and self._ray.is_initialized():
+            # Ray asks each of its processes to end by SIGTERM, which they do not hear, and waits for a second each.
+            helper = threading.Thread(target=self._end_when_disconnected)
+            helper.start()
             self._ray.shutdown()
+            helper.join(END_TIMEOUT_S)
         if self._watchdog is not None:
             child, self._watchdog = self._watchdog, None
             child.stdin.close()  # type: ignore[union-attr]
             child.wait(END_TIMEOUT_S)
+
+    def _end_when_disconnected(self) -> None:
+        """End the processes of a Ray of its own as soon as this process needs them no more."""
+        deadline = time.monotonic() + END_TIMEOUT_S
+        while self._ray.is_initialized() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if self.mark:
+            watchdog.end_marked(self.mark)
 
     def _start(self, num_cpus: float) -> None:
         self.mark, folder = uuid.uuid4().hex, tempfile.mkdtemp(prefix="gym-gazebo2-", dir=SOCKETS)
         command = [sys.executable, "-I", "-S", watchdog.__file__, self.mark, folder]
         self._watchdog = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         try:
-            with _environment({watchdog.MARK: self.mark}):
+            with _environment({watchdog.MARK: self.mark}), _blocked_signals():
                 self._init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=folder)
         except BaseException:
             self.close()
@@ -192,8 +206,21 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Block the ending signals for a while: Ray's processes are in this process's group, and inherit the mask.
+
+    A terminal and a batch system signal the whole group. Without its node of Ray the learner could not finish the iteration.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _tighten_token() -> None:
-    """Let nobody else read the token that Ray has written for its clusters: it writes the file for everybody to read."""
+    """Let nobody else read the token of Ray's clusters. Whoever has it can run code here, and Ray writes it for all to read."""
     path = Path.home() / ".ray" / "auth_token"
     with contextlib.suppress(OSError):
         if path.stat().st_mode & 0o077:

@@ -18,6 +18,7 @@ from gym_gazebo2.algos.settings.provenance import collect_versions
 from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.errors import UsageError
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
+from gym_gazebo2.signals import ENDING
 
 __all__ = ["Worker"]
 
@@ -51,10 +52,11 @@ class Worker:
             UnknownEnvError: The environment id is not known on this machine.
             BackendError: The simulator does not start.
         """
-        # A terminal sends Ctrl-C and its end to every process of the job. The learner handles them, and needs its workers to
-        # finish the iteration. Ray ends them with the learner.
+        # The learner handles these signals, and needs its workers to finish the iteration. Ray ends them with the learner.
+        # They were blocked when Ray was started; a simulator must not inherit that, or SIG_IGN.
         for signum in (signal.SIGINT, signal.SIGHUP):
             signal.signal(signum, lambda signum, frame: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         config = from_json(arguments)
         torch.set_num_threads(config.torch_threads)  # Ray sets OMP_NUM_THREADS, and bits are equal for equal numbers only
         if config.vec == "pinned":

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.config import ResolvedConfig
+from gym_gazebo2.algos.distributed.history import read_sessions
 from gym_gazebo2.algos.measures import get_measures, to_si
 from gym_gazebo2.algos.report.rows import CURVE, EVALUATION, TRAINING, Fields
 from gym_gazebo2.algos.runs.episodes import EpisodeTable, read_episodes
@@ -44,6 +45,7 @@ class RunData:
         target: Wall time [s] and steps at which the training first met its target; None if it has not.
         training: ``training.json``; None while the training is not finished.
         evaluation: ``evaluation.json``; None before the first evaluation.
+        sessions: The workers of each session, of ``workers.json``; empty where no worker took part.
     """
 
     run: RunFolder
@@ -55,6 +57,7 @@ class RunData:
     target: tuple[float, int] | None
     training: dict[str, Any] | None
     evaluation: dict[str, Any] | None
+    sessions: list[dict[str, Any]]
 
     @property
     def measures(self) -> Mapping[str, Measure]:
@@ -116,6 +119,7 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
         target=run.read_target(),
         training=_read_optional(run, "training.json", TRAINING),
         evaluation=_read_optional(run, "evaluation.json", EVALUATION),
+        sessions=read_sessions(run),
     )
 
 

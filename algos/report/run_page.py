@@ -20,6 +20,7 @@ from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import SIZE, FilmedEpisode, encode_film, film_episode
+from gym_gazebo2.algos.report.workers import make_workers
 from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
 from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RenderError
@@ -103,6 +104,7 @@ def _make_page(data: RunData, config: ReportConfig, film: FilmedEpisode | None, 
         _make_learning(data),
         _make_accuracy(data),
         _make_internals(data),
+        make_workers(data.sessions),
         _make_cost(data, config),
         _make_configuration(data),
     )
