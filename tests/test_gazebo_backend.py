@@ -232,7 +232,7 @@ def test_a_period_of_no_whole_number_of_steps():
 
 def test_no_provider_is_an_error_after_the_deadline(monkeypatch):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    with pytest.raises(BackendError, match=r"no node was found on .* within 0\.5 s.*ROS_DOMAIN_ID"):
+    with pytest.raises(BackendError, match=r"No simulator or robot was found .* no node on .* within 0\.5 s.*ROS_DOMAIN_ID"):
         make_backend("ros2", make_robot("mara"), domain_id=99, namespace="nobody", timeout=0.5)
 
 
