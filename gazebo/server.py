@@ -26,7 +26,7 @@ from gym_gazebo2.scheduling import work_in_batches
 __all__ = ["GazeboServer", "check_gazebo", "tie_to_thread"]
 
 PREFIX = "gym_gazebo2-server-"
-PATIENCE = 6.0
+EXIT_TIMEOUT_S = 6.0
 """Time that a gzserver has to end by itself [s]."""
 START_TIMEOUT = 60.0
 STATS_INTERVAL_S = 0.5
@@ -133,12 +133,14 @@ class GazeboServer:
             BackendError: gzserver died, or is not ready in time; the message quotes its log.
         """
         if not select.select([self._ready], [], [], timeout)[0]:
-            raise self.blame(f"gzserver did not report ready within {timeout:g} s.")
+            raise self.blame(
+                f"gzserver did not report ready within {timeout:g} s. The machine may be too busy, or the world does not load."
+            )
         if os.read(self._ready, 6) != b"ready\n":
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(PATIENCE)
+                self.process.wait(EXIT_TIMEOUT_S)
             self.check_alive()
-            raise self.blame(f"gzserver closed the pipe to its supervisor {PATIENCE:g} s ago, and has not ended.")
+            raise self.blame(f"gzserver closed the pipe to its supervisor, but did not end within {EXIT_TIMEOUT_S:g} s.")
 
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when the process dies, for ``select`` beside other waits."""
@@ -153,7 +155,7 @@ class GazeboServer:
         code = self.process.poll()
         if code is not None:
             how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
-            raise self.blame(f"gzserver ended {how}, expected it to run.")
+            raise self.blame(f"gzserver ended {how}. The cause is usually in its log.")
 
     def blame(self, what: str) -> BackendError:
         """Return an error that quotes the log, and keep the log file, so that people can read it after everything has ended."""
@@ -182,7 +184,7 @@ def _end(process: subprocess.Popen[bytes], ready: int, folder: OwnedFolder, owne
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(PATIENCE)
+            process.wait(EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             _kill(process)
     os.close(ready)
@@ -192,7 +194,7 @@ def _end(process: subprocess.Popen[bytes], ready: int, folder: OwnedFolder, owne
 def _kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(PATIENCE)
+    process.wait(EXIT_TIMEOUT_S)
 
 
 def tie_to_thread(signal_name: str) -> list[str]:
@@ -229,7 +231,7 @@ def check_gazebo(gazebo: Gazebo, timeout: float = START_TIMEOUT) -> None:
     except BackendError as error:
         raise GazeboError(str(error)) from error
     if code != 0:
-        raise GazeboError(f"gzserver ended with status {code} when asked to end, expected 0.")
+        raise GazeboError(f"gzserver ended with status {code} on SIGINT, expected 0.")
 
 
 def _wait_advance(server: GazeboServer, gazebo: Gazebo, deadline: float) -> None:
@@ -249,6 +251,6 @@ def _wait_advance(server: GazeboServer, gazebo: Gazebo, deadline: float) -> None
             return
         printed = repr((answer.stdout + answer.stderr).strip())
         if select.select([server], [], [], min(STATS_INTERVAL_S, max(0.0, deadline - time.monotonic())))[0]:
-            server.process.wait(PATIENCE)
+            server.process.wait(EXIT_TIMEOUT_S)
             server.check_alive()
-    raise server.blame(f"gzserver's time does not advance; {program} printed {printed}.")
+    raise server.blame(f"The simulated time of gzserver does not advance. {program} printed {printed}.")

@@ -169,7 +169,7 @@ def test_compiler_errors_are_quoted(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(build, "SOURCE", shutil.copytree(build.SOURCE, tmp_path / "plugin"))
-    for name in ("server.cpp", "ros.cpp", "life.cpp", "drive.cpp"):
+    for name in ("server.cpp", "ros.cpp", "process_end.cpp", "drive.cpp"):
         (tmp_path / "plugin" / name).write_text("int f() { return undeclared; }\n")
     with pytest.raises(GazeboError, match="undeclared"):
         build_plugin(gazebo, ros)

@@ -70,9 +70,10 @@ Gazebo11Arm::Axis Gazebo11Arm::Bind(const Joint& joint, physics::JointPtr hinge)
   bound.pose_at_zero = bound.child->WorldPose() - bound.parent->WorldPose();
   bound.axis = bound.child->WorldPose().Rot().RotateVectorReverse(hinge->GlobalAxis(0)).Normalized();
   if (joint.rotor_inertia <= 0) return bound;
-  // A motor row of ODE obeys v⁺ + (cfm)·τ = v; with cfm = h/A and v = v⁻ + (h/A)·τ_drive it yields
-  // τ = τ_drive − A(v⁺ − v⁻)/h, the rotor's inertia, solved together with every other constraint. It needs a joint of its
-  // own: the hinge would take the same cfm for its five rigid rows too.
+  // ODE has no rotor inertia A, so an angular motor stands in for it. ODE solves v⁺ + cfm·τ = v for the motor, where v⁺ is
+  // the joint's velocity after the step. Apply() sets cfm = h/A and v = v⁻ + (h/A)·τ_drive, with h the physics step. Then
+  // τ = τ_drive − A(v⁺ − v⁻)/h: the drive's torque less what accelerates the rotor, solved together with all constraints.
+  // The motor is a joint of its own, because the hinge would apply the same cfm to its five rigid constraints.
   auto ode = boost::dynamic_pointer_cast<physics::ODEPhysics>(world_->Physics());
   bound.rotor = dJointCreateAMotor(ode->GetWorldId(), nullptr);
   dJointAttach(bound.rotor, bound.child_body, bound.parent_body);

@@ -13,7 +13,7 @@
 
 #include "contract.hpp"
 #include "gazebo11_arm.hpp"
-#include "life.hpp"
+#include "process_end.hpp"
 #include "server.hpp"
 
 #ifndef GYM_GAZEBO2_VERSION
@@ -33,7 +33,7 @@ template struct Reveal<&gazebo::transport::ConnectionManager::updateMutex>;
 
 class Gazebo11Plugin : public gazebo::WorldPlugin {
  public:
-  ~Gazebo11Plugin() override { LeaveLife(SIG_DFL); }
+  ~Gazebo11Plugin() override { SetEndingHandlers(SIG_DFL); }
   void Load(gazebo::physics::WorldPtr world, sdf::ElementPtr sdf) override;
 
  private:
@@ -56,11 +56,11 @@ void Gazebo11Plugin::Load(gazebo::physics::WorldPtr world, sdf::ElementPtr sdf) 
   const int64_t physics_dt = std::llround(world->Physics()->GetMaxStepSize() * kNanoseconds);
   const int64_t report_every = std::max(1L, std::lround(sdf->Get<double>("control_dt") * kNanoseconds / physics_dt));
   // DDS starts threads here. They hold locks that Wake() needs, so none of them must run the signal handler that calls it.
-  SetDeaf(true);
+  BlockEndingSignals(true);
   server_ = std::make_unique<Server>(
       *arm_, Server::Settings{"/" + sdf->Get<std::string>("namespace"), "gazebo", GYM_GAZEBO2_VERSION,
                               sdf->Get<bool>("lock_step"), physics_dt, report_every});
-  SetDeaf(false);
+  BlockEndingSignals(false);
   begin_ = gazebo::event::Events::ConnectWorldUpdateBegin([this](const gazebo::common::UpdateInfo&) { OnBegin(); });
   end_ = gazebo::event::Events::ConnectWorldUpdateEnd([this] { OnEnd(); });
 } catch (const std::exception& error) {
@@ -82,19 +82,19 @@ void Gazebo11Plugin::OnEnd() {
 /// Runs in the first physics step: only then are Gazebo's own signal handlers in place, which must be replaced.
 void Gazebo11Plugin::Start() {
   is_started_ = true;
-  SetDeaf(true);  // for ever: this thread may hold the locks that Wake() needs, so another thread takes the signals
+  BlockEndingSignals(true);  // for ever: this thread may hold the locks that Wake() needs, so another thread takes the signals
   // Gazebo wakes the thread of its transport at every physics step, which costs as much as the step itself (21 µs). This
   // mutex, held for ever, prevents it. ConnectionManager::Stop() is no alternative: it closes what is still being
   // read, and one start in a hundred crashes.
   if (is_private_) UpdateMutex(*gazebo::transport::ConnectionManager::Instance()).lock();
-  WatchLife([this] { server_->Wake(); });
+  HandleEndingSignals([this] { server_->Wake(); });
   server_->Start();
-  TellReady();
+  ReportReady();
 }
 
 /// Leaves the ROS graph and ends the process. Gazebo's own teardown has race conditions, and there is nothing to save.
 void Gazebo11Plugin::End() {
-  LeaveLife(SIG_IGN);
+  SetEndingHandlers(SIG_IGN);
   server_.reset();
   std::_Exit(0);
 }

@@ -5,7 +5,7 @@
 #include <sstream>
 #include <utility>
 
-#include "life.hpp"
+#include "process_end.hpp"
 
 namespace gym_gazebo2 {
 namespace {

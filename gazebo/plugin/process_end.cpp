@@ -1,4 +1,4 @@
-#include "life.hpp"
+#include "process_end.hpp"
 
 #include <pthread.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 namespace gym_gazebo2 {
 namespace {
 
-constexpr unsigned kPatience = 2;  // [s] until SIGALRM ends a simulation that does not end, for example because it is paused
+constexpr unsigned kExitTimeout = 2;  // [s] until SIGALRM ends a simulation that does not end, for example because it is paused
 
 std::atomic<bool> ending{false};
 std::function<void()> wake_simulation;
@@ -33,18 +33,18 @@ void OnSignal(int signal) {
   // The kernel reports the death of the thread that started us, too, while its process lives on.
   if (signal == SIGHUP && parent && getppid() == parent) return;
   ending = true;
-  alarm(kPatience);
+  alarm(kExitTimeout);
   wake_simulation();
 }
 
 }  // namespace
 
-void SetDeaf(bool deaf) {
+void BlockEndingSignals(bool block) {
   const auto set = EndingSignals();
-  pthread_sigmask(deaf ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
+  pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
-void WatchLife(std::function<void()> wake) {
+void HandleEndingSignals(std::function<void()> wake) {
   wake_simulation = std::move(wake);
   struct sigaction action {};
   action.sa_handler = OnSignal;
@@ -60,13 +60,13 @@ void WatchLife(std::function<void()> wake) {
   if (getppid() != parent) raise(SIGTERM);
 }
 
-void LeaveLife(sighandler_t handler) {
+void SetEndingHandlers(sighandler_t handler) {
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, handler);
 }
 
 bool IsEnding() { return ending; }
 
-void TellReady() {
+void ReportReady() {
   const int pipe = NumberFromEnvironment("GYM_GAZEBO2_READY_FD");
   if (pipe > 2 && write(pipe, "ready\n", 6) != 6) ending = true;
 }
