@@ -1,11 +1,12 @@
 """Measure what workers cost and what they bring.
 
-``python -m benchmarks.distributed`` prints three tables; ``--json FILE`` also writes them. An iteration is a rollout and an
+``python -m benchmarks.distributed`` prints tables; ``--json FILE`` also writes them. An iteration is a rollout and an
 update. Variants take turns of a few iterations, so that a busy machine slows all of them; the median counts.
 
 - Overhead: one worker against the same shards in this process, MARA-v0 with its preset.
 - Slow simulator: 1, 2, 4, 8 workers on an arm whose steps sleep for 1 ms. Workers reserve a fraction of a CPU.
 - Embedded physics: two workers against plain training, whose batch already steps in threads.
+- Gazebo, with ``--gazebo``: two workers with a Gazebo each against one, free to move between processors and pinned to one each.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import tyro
 from stable_baselines3.common.logger import Logger
 
 from gym_gazebo2.algos import TrainConfig
+from gym_gazebo2.algos.choices import Vectorization
 from gym_gazebo2.algos.config import ResolvedConfig, resolve
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.fleet import Fleet
@@ -34,6 +36,9 @@ from gym_gazebo2.algos.environments import make_training_env, wrap_training_env
 from gym_gazebo2.algos.table import make_model
 
 WORKERS = (1, 2, 4, 8)
+GAZEBOS: tuple[tuple[str, int, Vectorization], ...] = (
+    *(("1 Gazebo", 1, "dummy"), ("2 Gazebos", 2, "dummy"), ("2, pinned", 2, "pinned"), ("1, again", 1, "dummy")),
+)
 TURN = 5
 """Iterations of a model that count, before it is another one's turn."""
 
@@ -44,10 +49,12 @@ class Arguments:
 
     Attributes:
         iterations: Iterations of each variant that count, in turns of 5.
+        gazebo: Measure workers with Gazebo, and nothing else.
         json: Also write the figures to this file.
     """
 
     iterations: int = 30
+    gazebo: bool = False
     json: str | None = None
 
 
@@ -111,6 +118,30 @@ def measure_embedded(iterations: int) -> dict[str, float]:
         return time_in_turns({"plain": plain, "2 workers": ray}, iterations)
 
 
+def measure_gazebo(iterations: int) -> dict[str, float]:
+    """Return the time of an iteration of 200 steps of SCARA-v0 in one Gazebo, and in two."""
+    # Few epochs: the update is the same for all variants, and would hide the simulators' speed.
+    hyperparameters = {"batch_size": 200, "n_epochs": 1}
+
+    def configure(num_envs: int, vec: Vectorization) -> ResolvedConfig:
+        own = hyperparameters | {"n_steps": 200 // num_envs}
+        return resolve(TrainConfig(env="SCARA-v0", backend="gazebo", num_envs=num_envs, vec=vec, hyperparameters=own))
+
+    # Each variant alone: the Gazebos of another variant would wait for commands, but not without any processor time.
+    figures = {}
+    for name, workers, vec in GAZEBOS:
+        with open_model(configure(workers, vec), "ray", workers, workers) as model:
+            figures |= time_in_turns({name: model}, iterations)
+    return figures
+
+
+TABLES = {
+    "overhead of one worker": measure_overhead,
+    "steps of 1 ms": measure_slow,
+    "embedded physics": measure_embedded,
+}
+
+
 def main() -> None:
     """Measure and print."""
     args = tyro.cli(Arguments)
@@ -118,11 +149,8 @@ def main() -> None:
     started = time.perf_counter()
     with contextlib.closing(RaySession(num_cpus=count_processors())):
         start_s = time.perf_counter() - started
-        figures = {
-            "overhead of one worker": measure_overhead(args.iterations),
-            "steps of 1 ms": measure_slow(args.iterations),
-            "embedded physics": measure_embedded(args.iterations),
-        }
+        chosen = {"SCARA-v0 in Gazebo": measure_gazebo} if args.gazebo else TABLES
+        figures = {title: measure(args.iterations) for title, measure in chosen.items()}
     print(f"Ray started in {start_s:.1f} s. Median time of an iteration, and speed as a multiple of the first row:")
     for title, rows in figures.items():
         print(title)

@@ -15,9 +15,13 @@ from pathlib import Path
 import tyro
 
 from gym_gazebo2.algos import EvaluateConfig, RunFolder, TrainConfig, evaluate, train
+from gym_gazebo2.algos.choices import Vectorization
 
 FIGURES = ("accuracy_rms_mm", "repeatability_rms_mm", "success_rate", "train_wall_s", "time_to_target_s", "steps_to_target")
-CHOSEN = ("env", "algo", "steps", "preset", "normalize", "backend", "eval_every", "target_error_mm")
+CHOSEN = (
+    *("env", "algo", "steps", "preset", "normalize", "backend", "eval_every", "target_error_mm"),
+    *("num_envs", "vec", "workers", "worker_cpus"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +35,12 @@ class Arguments:
         preset: "tuned" or "paper".
         normalize: Normalise observations and rewards; None: the preset's.
         backend: Backend to train and evaluate on.
-        eval_every: Steps between two evaluations, so between two looks at the target; None: a twentieth of the steps.
-        target_error_mm: Tool error (RMS) whose time and steps are told [mm].
+        eval_every: Steps between two evaluations, so between two checks of the target; None: a twentieth of the steps.
+        target_error_mm: The time and the steps until the tool error (RMS) is this small are printed [mm].
+        num_envs: Environments; None: the preset's.
+        vec: How they are stepped; None: the default.
+        workers: Worker processes; None: train in this process.
+        worker_cpus: Processors that a worker reserves.
         seeds: Number of seeds.
         first_seed: The first of them.
         runs: Episodes of each evaluation.
@@ -47,6 +55,10 @@ class Arguments:
     backend: str = "mujoco"
     eval_every: int | None = None
     target_error_mm: float = 1.0
+    num_envs: int | None = None
+    vec: Vectorization | None = None
+    workers: int | None = None
+    worker_cpus: float = 1.0
     seeds: int = 3
     first_seed: int = 0
     runs: int = 30
