@@ -64,7 +64,7 @@ class Objective(NamedTuple):
     log_likelihood: torch.Tensor
     """Log-likelihood (m,) of outcomes sampled from the model, one per sample of the first part."""
     metric: Metric
-    """Outputs of all parts, in which the Fisher matrix is diagonal."""
+    """Outputs of the networks for all parts of the batch. With respect to these the Fisher matrix is diagonal."""
 
 
 class ACKTR(GuardedAlgorithm):
@@ -139,8 +139,9 @@ class ACKTR(GuardedAlgorithm):
             target_kl: δ [nat], the KL divergence of one update, or its schedule.
             max_step_size: η_max, the largest step size of the actor or the joint network, or its schedule.
             damping: λ of K-FAC.
-            stats_decay: Weight of the past in the curvature, in [0, 1). None averages over batches only as far as one batch is
-                small compared with the width of a layer; stale curvature makes the algorithm unstable.
+            stats_decay: Weight of the past in the curvature, in [0, 1). None: no averaging if a batch has at least 4
+                samples per unit of the layer's width; smaller batches are averaged just enough to make up for it. Old curvature
+                makes the algorithm unstable.
             stats_samples: Number of random samples of the batch from which the curvature of the actor or the joint network is
                 estimated; as many others check the step. None takes 8 times the width of the widest layer.
             curvature_interval: Updates between two eigendecompositions. None means 1, and 10 for factors at least 1024 wide,
@@ -150,9 +151,9 @@ class ACKTR(GuardedAlgorithm):
             n_critic_updates: Passes of a separate critic over the batch.
             critic_target_kl: Trust region [nat] of each K-FAC step of a separate critic, or its schedule.
             ent_coef: Weight of the entropy in the loss.
-            vf_coef: Weight of the values where layers are shared: the loss has vf_coef · squared error / mean squared error, so
-                that the weight means the same for rewards of any scale, and σ² = mean squared error / (2 vf_coef) in p(v | s).
-                The larger it is, the larger the values' share of the trust region.
+            vf_coef: Weight of the values where layers are shared: their part of the loss is vf_coef · MSE / c, where the
+                constant c is the MSE of this batch. So the weight means the same for rewards of any scale. In p(v | s),
+                σ² = MSE / (2 vf_coef). The larger the weight, the larger the values' share of the trust region.
             normalize_advantage: Whether to normalise advantages over the batch.
             rollout_buffer_class: Rollout buffer; None chooses it by the observation space.
             rollout_buffer_kwargs: Keyword arguments of the rollout buffer.
@@ -249,7 +250,7 @@ class ACKTR(GuardedAlgorithm):
     def _find_parameters(self) -> tuple[set[nn.Parameter], set[nn.Parameter]]:
         """Find the parameters that the actor and the critic depend on, from the graph of one forward pass.
 
-        The graph is right for every policy class, where names of attributes are not.
+        This works for every policy class. Names of attributes would not: they differ between classes.
         """
         # Evaluation mode: in training mode BatchNorm fails on a single sample, before K-FAC can name it as unsupported.
         self.policy.set_training_mode(False)
@@ -345,7 +346,8 @@ class ACKTR(GuardedAlgorithm):
     def _compute_joint_objective(self, batch: RolloutBufferSamples, parts: Sequence[Part]) -> Objective:
         """Compute the loss of policy and values; its metric is that of p(a, v | s), both sampled (Wu et al., section 3.1)."""
         value_loss = F.mse_loss(torch.cat([part.values for part in parts]), batch.returns)
-        # The paper's σ = 1 would give values of returns around 100 nearly the whole region, and the policy next to nothing.
+        # With the paper's σ = 1 and returns around 100, the values would use nearly the whole trust region. Almost nothing
+        # would be left for the policy.
         std = measure_std(value_loss, self.vf_coef)
         policy = self._compute_objective(batch, parts)
         self.logger.record("train/value_loss", value_loss.item())

@@ -51,9 +51,10 @@ class TrainConfig:
         backend: Backend to train on, such as "mujoco" or "gazebo"; None: the id's own.
         control: Meaning of actions, a row of CONTROLS such as "delta" or "position"; None: the id's own.
         control_dt: Control period [s]; None: the id's own.
-        start_noise: Half-width of the uniform noise on the start pose [rad]; None: the id's own, else the preset's.
+        start_noise: Half-width of the uniform noise on the start pose [rad]; None: the id's own; if the id sets
+            none, the preset's.
         max_episode_steps: Steps of an episode; None: the id's own.
-        env_kwargs: Any other keyword of the environment: its name follows the point, as in --env.goal [0.3,0,0.4].
+        env_kwargs: Any other keyword of the environment, written --env.NAME VALUE, as in --env.goal [0.3,0,0.4].
         hyperparameters: Hyperparameters on top of the preset's, such as learning_rate=lin_1e-3 or
             policy_kwargs.net_arch=[64,64]. Also written as --hyper.KEY VALUE.
         preset: Settings to start from: tuned for the id ("tuned"), of the algorithm's paper ("paper"), or the algorithm's own
@@ -78,7 +79,8 @@ class TrainConfig:
         checkpoint_seconds: Minimum wall time between two checkpoints [s].
         workers: Processes that step the environments, on this machine or a cluster, with Ray; None: this process does.
         shards: Parts into which workers split the environments. With normalisation the result depends on it, and never on the
-            number of workers; None: as many as the workers need.
+            number of workers; None: as many as the workers need; with
+            normalisation at least 4, where the environments can be split so.
         worker_cpus: CPUs that Ray reserves for a worker; a fraction lets several share a processor.
         address: HOST:PORT of a running Ray cluster; None, or "local": this machine.
         progress: How progress is shown: a progress bar ("rich"), lines for a log file ("plain"), nothing ("quiet"), or a bar
@@ -136,7 +138,7 @@ class TrainConfig:
         get_algorithm(self.algo)
         if self.control is not None:
             get_control(self.control)
-        if isinstance(self.progress, bool):  # the first version had no modes
+        if isinstance(self.progress, bool):  # versions before 0.1.0 had no modes
             object.__setattr__(self, "progress", "auto" if self.progress else "quiet")
         for name, (kind, available) in CHOICES.items():
             value = getattr(self, name)
@@ -161,12 +163,12 @@ class TrainConfig:
 
     @property
     def stops(self) -> tuple[Condition, ...]:
-        """The conditions at which the training stops; the first one that is met ends it."""
+        """The conditions at which the training stops: it ends as soon as an evaluation meets one of them."""
         return make_conditions("stop_when", self.stop_when, self.stop_error_mm, self.stop_reward)
 
     @property
     def target_condition(self) -> Condition | None:
-        """The condition to which time and steps are reported; None if the environment measures nothing."""
+        """The condition whose first fulfilment is reported, in time and steps; None if the environment measures nothing."""
         given = make_conditions("target", self.target, self.target_error_mm)
         if given or len(self.stops) == 1:
             return (given or self.stops)[0]
@@ -179,7 +181,7 @@ class TrainConfig:
 
     @property
     def training_kwargs(self) -> dict[str, Any]:
-        """The same for the training itself, which goes on after a failure of the simulator where a new one can be started."""
+        """Keywords of ``gymnasium.make`` for the training's environments, which restart a simulator that fails if they can."""
         kwargs = self.make_kwargs
         if self.backend is None or not getattr(get_factory(self.backend), "is_restartable", False):
             return kwargs
@@ -240,7 +242,9 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
         filled["shards"] = choose_shards(*split, is_normalized=filled["normalize"])
     for name in KEPT_WITH_RUN:
         value = given.get(name, keywords.defaults.get(name))
-        filled[name] = value if isinstance(value, str | float | int) else None  # a factory is not JSON; the id has it
+        filled[name] = (
+            value if isinstance(value, str | float | int) else None
+        )  # a class cannot be written as JSON; the id has it
     if keywords.accepts("start_noise") and "start_noise" in keywords.defaults:
         filled["start_noise"] = _first(given.get("start_noise"), keywords.own.get("start_noise"), preset.start_noise)
     hyperparameters = merge(preset.hyperparameters, config.hyperparameters)
@@ -281,7 +285,8 @@ def _check_backend(backend: Any) -> int | None:
 def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the fields of a ``TrainConfig`` from a YAML or JSON file.
 
-    The file is a mapping of fields, or a run's ``config.json``; of the latter the folder is left out, as it exists.
+    The file is a mapping of fields, or a run's ``config.json``. The field ``out`` of a run is dropped, because its folder
+    exists.
 
     Raises:
         RunError: The file cannot be read.
@@ -302,7 +307,8 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
     """Return a configuration from its JSON form.
 
     Args:
-        values: Field → value. A field that files of older versions lack gets its value of then, else its default.
+        values: Field → value. A field that an older version did not have gets the value that this version used. Any
+            other missing field gets its default.
 
     Raises:
         UnknownNameError: A field does not exist, as in a file of a newer version.
@@ -314,7 +320,7 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
             raise UnknownNameError("field of a configuration", name, names)
     given = {**{name: find(values) for name, find in OLDER.items() if name not in values}, **values}
     if "stop_when" not in values and given.get("stop_reward") is not None and given.get("stop_error_mm") is None:
-        given["target_error_mm"] = None  # the first version then reported the time to the reward, whatever this field said
+        given["target_error_mm"] = None  # versions before 0.1.0 then reported the time to the reward, and ignored this field
     if given.get("normalize") is False:
         given["normalize_reward"] = False  # older versions wrote true, and normalised neither
     for field in dataclasses.fields(ResolvedConfig):
@@ -326,7 +332,7 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
 
 OLDER: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "normalize_reward": lambda values: values.get("normalize"),
-    # The first version wrote these, with these values where none was given.
+    # Versions before 0.1.0 wrote these fields only if the user gave a value, and else used the values here.
     "vec": lambda values: "batched",
     "backend": lambda values: "mujoco",
     "control": lambda values: "delta",

@@ -56,7 +56,7 @@ class EvaluateConfig:
             UnknownNameError: There is no such model.
         """
         gather_env_kwargs(self)
-        # Repeatability is a standard deviation, which needs two episodes.
+        # RP of ISO 9283 has a standard deviation with n − 1 below the line, so it needs two episodes.
         for name, least in (("runs", 2), ("seed", 0)):
             object.__setattr__(self, name, read_whole(name, getattr(self, name), least))
         if self.model not in MODELS:

@@ -1,8 +1,8 @@
 """Checks for NaN and infinity: torch and environments reject NaN with messages that hide where it comes from.
 
-Runner (``training.callbacks``) and algorithm (``natural.guarded``) both check. Under the runner, its checks at each step come
-first, so the algorithm's checks are never reached. Those are for ACKTR and PPOKL as plain stable-baselines3 algorithms, where
-nothing else stops an update on a rollout with NaN from spoiling the policy.
+Both the training loop (``training.callbacks``) and the algorithm (``natural.guarded``) check. In the training loop, its checks
+at each step come first, so the algorithm's checks are never reached. Those are for ACKTR and PPOKL as plain stable-baselines3
+algorithms, where nothing else stops an update on a rollout with NaN from spoiling the policy.
 """
 
 from __future__ import annotations

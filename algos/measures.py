@@ -36,7 +36,7 @@ def get_measures(env_id: str) -> Mapping[str, Measure]:
 
 
 def to_si(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of results in SI units. The first version stored the tool error in millimetres, as "error_mm"."""
+    """Return a row of results in SI units. Versions before 0.1.0 stored the tool error in millimetres, as "error_mm"."""
     rest = {key: value for key, value in row.items() if key != "error_mm"}
     return rest | ({"position_error": row["error_mm"] / 1e3} if "error_mm" in row else {})
 
@@ -73,7 +73,7 @@ def describe_condition(condition: Condition, measures: Mapping[str, Measure]) ->
 
 
 def read_measured(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Return name → value [SI] of an ``evaluation.json``. The first version had separate fields for the tool's errors."""
+    """Return name → value [SI] of an ``evaluation.json``. Versions before 0.1.0 had separate fields for the tool's errors."""
     if "measures" in evaluation:
         return dict(evaluation["measures"])
     angle = evaluation.get("orientation_error_rms_deg")

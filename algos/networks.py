@@ -42,7 +42,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 GOAL_KEYS = ("observation", "achieved_goal", "desired_goal")
 """Keys of a goal environment's observations."""
 NUM_LAYERS, NUM_HIDDEN = 2, 64
-"""Number and width of the hidden layers, each where only the other is given."""
+"""Default number and default width of the hidden layers. Each is used if only the other one is given."""
 
 
 class NormalizedActivation(nn.Sequential):

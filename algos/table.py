@@ -85,7 +85,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "td3": Algorithm("stable_baselines3:TD3", "Fujimoto et al. 2018, arXiv:1802.09477", **_REPLAY),
     "ddpg": Algorithm("stable_baselines3:DDPG", "Lillicrap et al. 2015, arXiv:1509.02971", **_REPLAY),
     "tqc": Algorithm("sb3_contrib:TQC", "Kuznetsov et al. 2020, arXiv:2005.04269", **_SOFT),
-    "dqn": Algorithm("stable_baselines3:DQN", "Mnih et al. 2015, arXiv:1312.5602", **_CHOICE),
+    "dqn": Algorithm("stable_baselines3:DQN", "Mnih et al. 2013, arXiv:1312.5602", **_CHOICE),
 }
 
 

@@ -104,15 +104,15 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
         run: The run's folder.
         config: The resolved configuration.
         model: The model, new or loaded from a checkpoint.
-        resumed: The runner's memory from the checkpoint; None for a new training.
+        resumed: What the training loop remembers, from the checkpoint; None for a new training.
     """
     state = TrainingState() if resumed is None else resumed
     interrupt = Interrupt(run.path)
     with contextlib.closing(make_evaluation_env(config)) as eval_env:
         num_eval_steps = get_episode_steps(config.env, config.max_episode_steps)
         pending = dict(model.logger.name_to_value) if hasattr(model, "_logger") else {}
-        # The order matters: on the way out, the error is explained first, then signals end the process again, the progress
-        # display closes, and the last episodes and log rows are written.
+        # The order matters: on the way out, the error is explained first. Then the former signal handlers are restored,
+        # the progress display closes, and the last episodes and log rows are written.
         with contextlib.ExitStack() as stack:
             logger = stack.enter_context(contextlib.closing(make_logger(run, model.num_timesteps, pending)))
             episodes = stack.enter_context(
@@ -137,7 +137,7 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
 
 
 def _make_model(config: ResolvedConfig, env: VecEnv) -> BaseAlgorithm:
-    """Return an untrained model. With workers, its rollouts are filled from fragments; it learns in the same way."""
+    """Return an untrained model. With workers, they fill its rollout buffer; it learns in the same way."""
     adapt = (lambda cls: cls) if config.workers is None else distribute
     return make_model(config.algo, env, config.hyperparameters, config.seed, adapt)
 

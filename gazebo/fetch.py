@@ -103,8 +103,8 @@ def _fetch_batch(batch: Sequence[Package], paths: dict[Package, Path], mirrors: 
         if not reason:
             return
     raise GazeboError(
-        f"Cannot fetch {len(batch)} packages from {batch[0].name} on: {reason}. Check the network and run the command again "
-        "(finished downloads are kept), or give another mirror that has Debian 11 with --mirror URL."
+        f"Cannot fetch {len(batch)} packages, the first of them {batch[0].name}: {reason}. Check the network and run the "
+        "command again (finished downloads are kept), or give another mirror that has Debian 11 with --mirror URL."
     )
 
 

@@ -16,7 +16,8 @@ __all__ = ["WORLD", "make_controllers", "make_description", "make_lab", "write_g
 
 WORLD = "lab"
 POSITION_GAIN = 0.5
-"""gz_ros2_control commands the joint speed error × gain × update rate: with 0.5 at 1 kHz, a time constant of 2 ms."""
+"""gz_ros2_control commands a joint speed of position error × gain × update rate. With a gain of 0.5 at 1 kHz, the time constant
+is 2 ms."""
 SYSTEMS = {
     "gz-sim-physics-system": "gz::sim::systems::Physics",
     "gz-sim-user-commands-system": "gz::sim::systems::UserCommands",

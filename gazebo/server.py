@@ -55,7 +55,8 @@ class GazeboServer:
             world: The world, as SDF text.
             environment: Variables besides those of the installation and the caller's, such as ROS 2's and its domain.
             log: File that its output is added to; None keeps it in the runtime folder.
-            tied: End it with the thread that calls this. For a world without the plug-in, which does this itself.
+            tied: End the server with the thread that calls this. Only a world without the plug-in needs it: the plug-in does
+                it itself.
 
         Raises:
             InvalidArgumentError: The ROS domain in ``environment`` is not one from 0 to 101.

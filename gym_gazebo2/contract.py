@@ -1,4 +1,4 @@
-"""Constants of the contract (docs/gazebo.md) that every engine, server and client must share, each written once in Python.
+"""Constants that every engine, server and client must share, each written once in Python (docs/gazebo.md, docs/semantics.md).
 
 ``gazebo/plugin/contract.hpp`` holds the same constants for C++; ``tests/test_contract.py`` compares the two files. This module
 is pure data: it imports nothing, so that everything may import it.

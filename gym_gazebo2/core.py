@@ -115,8 +115,8 @@ class ArmCore:
         self.num_envs, self.control_dt = self.backend.num_envs, self.backend.control_dt
         self._control = get_control(options.control)
         self._travel = self.robot.control_speed * self.control_dt
-        # Goals and memories of the right shape until the first reset, from generators of their own: the environment's
-        # generators must not move before the user seeds them.
+        # Placeholders until the first reset, for the goals and for the task's memory (arrays with a row per arm). They come
+        # from other generators, because the environment's own must not draw before the user seeds them.
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
         self._memory: Memory = self._start_memory([np.random.default_rng(0)] * self.num_envs)
         self._known_restarts = self.backend.num_restarts
@@ -201,8 +201,8 @@ class ArmCore:
         arm = self.backend.reset(mask, q)
         self.goal, self._memory = goal, memory  # only now: a backend that raises leaves the old episode in place
         self._show_goal()
-        # A restart during a partial reset also ended the episodes of the other arms. Their next step reports it, since the
-        # count that the step compares with stays the old one.
+        # A restart during a partial reset also ended the episodes of the other arms. Their next step must report it, so
+        # the count that this step compares with is not updated here.
         if mask.all():
             self._known_restarts = self.backend.num_restarts
         return self._start_from(arm, restarts)
@@ -293,7 +293,7 @@ class ArmCore:
             "in_collision": state.arm.in_collision,
             "simulator_restarted": restarted,
         }
-        # A restart truncates the episode: the state is the new simulator's, so the task's verdict on it means nothing.
+        # A restart truncates the episode. The state is the last one before the failure, and the task has judged it already.
         return Outcome(self._observe(state), after.reward, after.terminated & ~restarted, info)
 
     def require_state(self) -> TaskState:

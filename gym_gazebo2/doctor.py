@@ -28,7 +28,8 @@ from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError
 __all__ = ["CHECKS", "Finding", "examine", "has_failed"]
 
 State = Literal["ok", "optional", "missing", "broken"]
-"""Installed and works; not installed, needed for some features only; not installed, always needed; installed, does not work."""
+"""ok: installed, and works. optional: not installed; only some features need it. missing: not installed; everything needs it.
+broken: installed, but does not work."""
 DEADLINE_S = 60.0
 """Longest time of a check [s]. The slowest one starts a Gazebo server, in 3 s on an idle machine of two cores."""
 SERVER_DEADLINE_S = DEADLINE_S / 2
@@ -293,7 +294,7 @@ def examine(names: Sequence[str] = tuple(CHECKS), deadline: float = DEADLINE_S) 
 
 
 def has_failed(findings: Sequence[Finding]) -> bool:
-    """Return whether something is broken, or something is missing that everything needs."""
+    """Return whether an installed part does not work, or a part that everything needs is missing."""
     return any(finding.state in ("missing", "broken") for finding in findings)
 
 

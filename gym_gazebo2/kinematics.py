@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 REACHED = 1e-5
 """The search for a pose stops when a tool is this near to the goal [m]."""
 REACH_SEARCHES = ((16, 20), (256, 100))
-"""Poses and steps of each search for a pose. A goal within reach is mostly found by the first, cheap one."""
+"""Number of start poses, and of steps from each, of the two searches. The first is cheap, and finds most goals within reach."""
 DAMPING = 1e-4
 """λ² of the damped least squares [m²]: small against the arm's lever of about 1 m, large enough near a singularity."""
 LARGEST_STEP = 0.5

@@ -69,7 +69,7 @@ def open_missing_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # so Python marks a stream that was closed at its start
+        if getattr(sys, name) is None:  # Python sets a stream to None if it was closed at the start
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 

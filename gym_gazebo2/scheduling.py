@@ -12,9 +12,9 @@ __all__ = ["keep_to_processor", "work_in_batches"]
 def work_in_batches(pid: int = 0) -> None:
     """Give a process, and the processes that it starts, the policy SCHED_BATCH: a process that it wakes does not preempt it.
 
-    Simulator and client take turns. The one that answers is done within microseconds; under the default policy each message
-    that it sends would interrupt it, and cost it its caches and its processor. See sched(7). A no-op where the system has no
-    such policy or refuses it, as some sandboxes do.
+    Simulator and client take turns. The process that answers needs only microseconds more. Under the default policy, the
+    receiver of its message would take the processor from it at once, and with it the contents of the caches. See sched(7). A
+    no-op where the system has no such policy or refuses it, as some sandboxes do.
 
     Args:
         pid: The process; 0 means this one.

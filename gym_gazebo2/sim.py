@@ -1,4 +1,4 @@
-"""``gym-gazebo2 sim``: serve a robot on the ROS 2 contract, from MuJoCo or from Gazebo, until Ctrl-C."""
+"""``gym-gazebo2 sim``: serve a simulated robot over ROS 2, from MuJoCo or from Gazebo, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXIT_TIMEOUT_S = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class SimConfig:
-    """Serve a robot on the ROS 2 contract, until Ctrl-C.
+    """Serve a simulated robot over ROS 2, until Ctrl-C.
 
     Attributes:
         robot: Name of the robot: mara, scara or scara4.
@@ -63,7 +63,7 @@ def _print(text: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(SimConfig):
-    """Serve a robot on the ROS 2 contract, until Ctrl-C.
+    """Serve a simulated robot over ROS 2, until Ctrl-C.
 
     Attributes:
         lock_step: Let time stand still between commands. This is the default.

@@ -21,7 +21,7 @@ class ArmState:
         time: (n,) int64, simulated time since the arm's reset [ns].
         q: (n, dof) measured joint positions [rad].
         dq: (n, dof) measured joint velocities [rad/s].
-        q_setpoint: (n, dof) set-point that the drives have reached [rad].
+        q_setpoint: (n, dof) set-points of the drives at the end of their last ramp [rad].
         in_collision: (n,) bool, whether links touched each other or the world at any physics step of the period.
     """
 

@@ -59,7 +59,7 @@ def check_backend(factory: Factory, arms: int = ARMS) -> None:
 
 
 def check_attributes(factory: Factory, arms: int = ARMS) -> None:
-    """The attributes that callers choose by exist: size, period, ``lock_step`` and ``is_shared``."""
+    """The attributes that callers need exist: size, period, ``lock_step`` and ``is_shared``."""
     with _open(factory, arms) as backend:
         _expect(backend.num_envs == arms, f"num_envs is {backend.num_envs!r}, not {arms}")
         dt = backend.control_dt

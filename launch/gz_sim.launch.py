@@ -57,7 +57,8 @@ def generate_launch_description() -> LaunchDescription:
             ),
             IncludeLaunchDescription(
                 PathJoinSubstitution([FindPackageShare("ros_gz_sim"), "launch", "gz_sim.launch.py"]),
-                # Running: paused, no controller would become active. The client pauses it where it steps it.
+                # The world starts running (-r), because controllers do not become active in a paused world. A client in
+                # lock-step pauses it.
                 launch_arguments={
                     "gz_args": [
                         PythonExpression(["'-r ' if '", LaunchConfiguration("gui"), "' == 'true' else '-r -s '"]),

@@ -1,4 +1,4 @@
-"""Serve a robot on the ROS 2 contract, from MuJoCo or from Gazebo: ``gym-gazebo2 sim`` with launch arguments.
+"""Serve a simulated robot over ROS 2, from MuJoCo or from Gazebo: ``gym-gazebo2 sim`` with launch arguments.
 
 ros2 launch gym_gazebo2 sim.launch.py
 ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gazebo gui:=false

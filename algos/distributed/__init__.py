@@ -1,1 +1,1 @@
-"""Training with many workers: stateless shards of the arms, collected by Ray actors, one learner. See docs/distributed.md."""
+"""Training with workers: actors of Ray step shards of the arms, and one learner updates the policy. See docs/distributed.md."""

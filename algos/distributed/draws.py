@@ -1,4 +1,4 @@
-"""Random actions of a shard that are those of the same arms in one process.
+"""Random actions of a shard. They equal the actions that the same arms would get if one process stepped all arms.
 
 A policy draws one block of random numbers for all arms. If every shard drew a block of its own, the actions would depend on the
 number of shards. So each shard draws the block for *all* arms from the learner's random state, which costs microseconds, and

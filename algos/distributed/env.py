@@ -1,4 +1,4 @@
-"""What stands in for the training's environments in the learner: their spaces and their state, while workers step them."""
+"""The learner's proxy of the environments that workers step: it has their spaces and their state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def find_spaces(config: ResolvedConfig) -> tuple[spaces.Space[Any], spaces.Space
 
 
 class ShardedVecEnv(VecEnv):
-    """All arms of a training, of which this process holds the state alone.
+    """A proxy of all arms of a training. This process holds their state, and workers step them.
 
     A saved state has rows for all arms, as that of the plain environments: a checkpoint can be resumed with another number of
     shards, or without any.
@@ -43,7 +43,7 @@ class ShardedVecEnv(VecEnv):
     def __init__(
         self, collector: Collector, num_envs: int, num_shards: int, spaces: tuple[spaces.Space[Any], spaces.Space[Any]]
     ) -> None:
-        """Stand in for environments; they start with the first reset.
+        """Make the proxy. The environments start with the first reset.
 
         Args:
             collector: Where the shards' tasks are performed; closed with this.

@@ -1,4 +1,4 @@
-"""The workers of a training: started, fed with tasks, doubled when they are slow, replaced when they are lost.
+"""The workers of a training. It starts them, gives them tasks, gives a slow task to a second worker, and replaces lost workers.
 
 Tasks are pure, so a task that is late can be given to a second worker, and a task whose worker died to another one: whichever
 answers first gives the same bits. Ray starts actors and moves data; the supervision is here, as Ray's own restarts would lose
@@ -46,7 +46,7 @@ class Fleet:
     def __init__(
         self, config: ResolvedConfig, size: int, num_workers: int, worker_cpus: float = 1.0, limits: Limits = DEFAULT_LIMITS
     ) -> None:
-        """Start the workers, without waiting for them. Ray is connected.
+        """Start the workers, and do not wait for them. Ray must be connected already.
 
         Args:
             config: The configuration of the training.
@@ -121,12 +121,12 @@ class Fleet:
     def _start(self, place: Place) -> None:
         place.actor = self._make_actor.remote(place.status.index)
         place.ref = place.actor.prepare.remote(self._arguments, self._size)
-        place.job, place.status.state, place.token = Job(Batch(), None, time.monotonic()), "starting", ""
+        place.job, place.status.state, place.state_id = Job(Batch(), None, time.monotonic()), "starting", ""
 
     def _assign(self, batch: Batch) -> None:
         """Give tasks to idle workers: first those that can go on with their own environments, then any, then second copies."""
         for place in self._iterate_idle():
-            if (task := batch.pop_own(place.token)) is not None:
+            if (task := batch.pop_own(place.state_id)) is not None:
                 self._give(place, batch, task)
         for place in self._iterate_idle():
             if batch.pending:
@@ -187,7 +187,7 @@ class Fleet:
             place.node, status.host, status.pid = result["node"], result["host"], result["pid"]
             self._check_versions(status.host, result["versions"])
             return
-        place.token = result.state.token
+        place.state_id = result.state.state_id
         if job.task.shard in job.batch.results:  # the copy was faster; both are equal
             return
         job.batch.results[job.task.shard] = result
@@ -236,7 +236,11 @@ class Fleet:
         batch.copies[task.shard] -= 1
         batch.attempts[task.shard] += 1
         if batch.attempts[task.shard] >= self._limits.attempts:
-            sentence = f"{self._limits.attempts} workers were lost with the arms from {task.first}; the last one: {reason}."
+            sentence = (
+                f"{self._limits.attempts} workers in a row were lost while they stepped the environments from number "
+                f"{task.first} on. The last one: {reason}. Look for the cause in that worker's environments or on its "
+                "machine, then resume."
+            )
             raise cause or WorkerError(sentence)
         if batch.copies[task.shard] == 0:  # first, so that a task that fails every time ends training soon
             batch.pending.appendleft(dataclasses.replace(task, attempt=batch.attempts[task.shard]))

@@ -23,7 +23,7 @@ RETURN = "return"
 
 
 class TrackedMoments(RunningMeanStd):
-    """Running moments that also hold those of the samples since they were made.
+    """Running moments that also keep the moments of new samples separately.
 
     The own moments could be computed as the difference of the moments after and before. That loses digits: a million
     samples before, a few thousand new ones.
@@ -48,7 +48,7 @@ class TrackedMoments(RunningMeanStd):
 
 
 def track_moments(normalizer: VecNormalize) -> None:
-    """Let a ``VecNormalize`` hold the moments of the samples from now on apart, too."""
+    """From now on, let a ``VecNormalize`` also keep the moments of new samples separately."""
     normalizer.ret_rms = TrackedMoments(normalizer.ret_rms)
     rms = normalizer.obs_rms
     is_dict = isinstance(rms, dict)

@@ -16,7 +16,7 @@ class Limits:
 
     Attributes:
         start_s: Longest time for a worker to start and to make its environments [s]: a Gazebo, a busy machine.
-        first_task_s: Deadline of a task while no task has been done, so that none is known to be slow [s].
+        first_task_s: Deadline of a task before the first task is done [s]: until then the usual time is not known.
         task_factor: Deadline of a task, as a multiple of the median time.
         task_floor_s: Least deadline of a task [s]: short tasks can wait long on a busy machine.
         hedge_factor: An idle worker gets a second copy of a task that takes longer than this multiple of the median.
@@ -128,9 +128,11 @@ class Batch:
         """Whether every task has a result."""
         return len(self.results) == self.num_tasks
 
-    def pop_own(self, token: str) -> Any:
-        """Return the task that goes on where the worker with this token stands, if there is one."""
-        own = next((task for task in self.pending if token and task.state is not None and task.state.token == token), None)
+    def pop_own(self, state_id: str) -> Any:
+        """Return the task that goes on from the state in which the worker is, if there is one."""
+        own = next(
+            (task for task in self.pending if state_id and task.state is not None and task.state.state_id == state_id), None
+        )
         if own is not None:
             self.pending.remove(own)
         return own
@@ -144,7 +146,7 @@ class Place:
         actor: Ray's handle of the worker; None while there is none.
         ref: Ray's reference to the result of its job.
         job: What it does; None where it is idle.
-        token: Names the state in which its environments stand; empty before its first task.
+        state_id: Identifies the state in which its environments are; empty before its first task.
         node: Ray's id of the machine that its process runs on; empty before it is ready.
     """
 
@@ -158,7 +160,7 @@ class Place:
         self.actor: Any = None
         self.ref: Any = None
         self.job: Job | None = None
-        self.token = self.node = ""
+        self.state_id = self.node = ""
 
     @property
     def is_idle(self) -> bool:

@@ -36,7 +36,7 @@ class ShardedRollouts(OnPolicyAlgorithm):
         """Collect a rollout from the shards, and call the callback for each step as stable-baselines3 does.
 
         Args:
-            env: The stand-in, in its wrappers.
+            env: The ``ShardedVecEnv``, in its wrappers.
             callback: Called for each step, after all steps were taken.
             rollout_buffer: Buffer to fill.
             n_rollout_steps: Steps of each environment.
@@ -58,7 +58,7 @@ class ShardedRollouts(OnPolicyAlgorithm):
         return True
 
     def _make_tasks(self, sharded: ShardedVecEnv) -> Iterator[CollectTask]:
-        """Yield the task of each shard: the rows of its arms of the learner's state."""
+        """Yield the task of each shard. It holds those rows of the learner's state that belong to the shard's arms."""
         normalizer = self.get_vec_normalize_env()
         arrays, moments, torch_state = get_arrays(self), get_moments(normalizer), torch.get_rng_state().numpy()
         for shard, first in enumerate(sharded.starts):

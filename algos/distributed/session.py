@@ -60,7 +60,7 @@ def count_processors() -> int:
 
 
 def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str) -> None:
-    """Check that workers have room. Ray would let those without wait, and never report it.
+    """Check that workers have room. Workers without room would wait for ever, and Ray would not report it.
 
     Args:
         num_workers: Workers.

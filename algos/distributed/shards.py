@@ -48,12 +48,12 @@ class EnvState:
     Attributes:
         arrays: Name → array (size, …) of ``Resumable.get_state``; None if the state cannot be saved.
         generators: State of each environment's random generator.
-        token: Names this state: a worker whose environments are in it already can go on with them.
+        state_id: Identifies this state. A worker whose environments are in this state can continue with them.
     """
 
     arrays: Arrays | None
     generators: Sequence[Any]
-    token: str
+    state_id: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Shard:
         self.env = self.model.env.unwrapped
         self._rows = ArmRows(size, config.num_envs)
         self._rows.install(self.model.policy.action_dist)
-        self._token = ""
+        self._state_id = ""
 
     def perform(self, task: ResetTask | CollectTask, weights: Weights) -> Start | Fragment:
         """Perform a task."""
@@ -251,20 +251,20 @@ class Shard:
         """Bring the environments into the task's state, or else start new episodes."""
         if task.state.arrays is not None:
             self._set_env_state(task.state.arrays, task.state.generators)
-        elif task.state.token != self._token:
+        elif task.state.state_id != self._state_id:
             self.env.seed(int(np.random.SeedSequence([*task.seeds, task.attempt]).generate_state(1)[0] >> 1))
             self.model._last_obs = self.model.env.reset()
             self.model._last_episode_starts = np.ones(self.env.num_envs, dtype=bool)
 
     def _get_env_state(self) -> EnvState:
-        self._token = uuid.uuid4().hex
+        self._state_id = uuid.uuid4().hex
         if not isinstance(self.env, Resumable):
-            return EnvState(None, (), self._token)
+            return EnvState(None, (), self._state_id)
         try:
             arrays, generators = self.env.get_state()
         except UnsupportedError:
-            return EnvState(None, (), self._token)
-        return EnvState({name: np.array(value) for name, value in arrays.items()}, list(generators), self._token)
+            return EnvState(None, (), self._state_id)
+        return EnvState({name: np.array(value) for name, value in arrays.items()}, list(generators), self._state_id)
 
     def _set_env_state(self, arrays: Arrays, generators: Sequence[Any]) -> None:
         # Copies: what Ray delivers is read-only memory, shared with other processes.
@@ -295,7 +295,10 @@ class _Recorder(BaseCallback):
 
 
 class LocalShards:
-    """Performs tasks one after the other in this process: the reference for what workers return, and the base of speeds."""
+    """Performs tasks one after the other in this process.
+
+    It is the reference for the workers' results in tests, and the baseline of benchmarks.
+    """
 
     def __init__(self, config: ResolvedConfig, size: int, count: int = 1) -> None:
         """Make environments and policies.

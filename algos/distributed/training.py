@@ -1,4 +1,4 @@
-"""The environments of a training that workers step: Ray, the workers and the stand-in, opened and closed together."""
+"""The environments of a training that workers step: Ray, the workers and the proxy, opened and closed together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["change_workers", "open_training_env"]
 
 @contextlib.contextmanager
 def open_training_env(config: ResolvedConfig) -> Iterator[VecEnv]:
-    """Yield the environments that the algorithm learns in, or what stands in for them where workers step them."""
+    """Yield the environments that the algorithm learns in, or their proxy if workers step them."""
     if config.workers is None:
         with contextlib.closing(make_training_env(config)) as env:
             yield env
@@ -32,7 +32,7 @@ def open_training_env(config: ResolvedConfig) -> Iterator[VecEnv]:
 
 @contextlib.contextmanager
 def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
-    """Start or find Ray, start workers without waiting for them, and yield what stands in for the environments.
+    """Start or find Ray, start workers without waiting for them, and yield the proxy of the environments.
 
     Args:
         config: The configuration, with ``workers`` and ``shards``.

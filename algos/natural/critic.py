@@ -22,12 +22,12 @@ MIN_STD = 1e-6
 def measure_std(value_loss: torch.Tensor, weight: float = 0.5) -> float:
     """Measure the deviation σ of p(v | s) from the residuals of the values: σ² = mean squared error / (2 weight).
 
-    The paper sets σ = 1. Measured, the trust region means the same for rewards of any scale. The damping does not: it is a
-    constant, made for values around one.
+    The paper sets σ = 1. Here σ is measured, so the trust region means the same for rewards of any scale. The damping does
+    not: it is a constant, made for values around one.
 
     Args:
         value_loss: Mean squared error of the values.
-        weight: Weight of the squared error over its mean; 0.5 makes σ the deviation of the residuals.
+        weight: Weight of the values in the loss, ``vf_coef`` of ACKTR; 0.5 makes σ the deviation of the residuals.
 
     Returns:
         σ, in the unit of the rewards.

@@ -59,7 +59,8 @@ def compute_policy_metric(distribution: Distribution) -> Metric:
 
 
 def _compute_family_metric(family: torch.distributions.Distribution) -> Metric:
-    # Weights are constants at the current parameters; a graph through them would enter the pushed direction.
+    # Weights are constants at the current parameters, so they are detached. Otherwise autograd would also differentiate
+    # them when ``trust_region.Pullback.push`` computes J Δ.
     if isinstance(family, Normal):
         precision = family.scale.detach() ** -2
         return [(family.loc, precision), (family.scale, 2 * precision)]

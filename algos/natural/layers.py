@@ -71,7 +71,7 @@ class Conv2dBlock(LinearBlock):
         """Check that the patches can be cut out.
 
         Args:
-            layer: Convolution with one group and numeric zero padding.
+            layer: Convolution with one group, and zero padding given as numbers (not as "same").
 
         Raises:
             InvalidArgumentError: The convolution is grouped or padded otherwise.

@@ -94,7 +94,7 @@ def move_inside_region(
     for _ in range(MAX_HALVINGS):
         if kl <= max_kl:
             break
-        # Step back by half of what is left, instead of restoring the start and stepping again.
+        # Move back by half of the remaining step. This saves restoring the start and stepping again.
         step_size /= 2
         kfac.move(direction, -step_size)
         kl = measure_kl()

@@ -18,7 +18,7 @@ from gym_gazebo2.algos.report.curves import compute_band, compute_running_mean, 
 from gym_gazebo2.algos.report.figure import Plot, Series, name_color
 from gym_gazebo2.algos.report.groups import Group, group_runs
 from gym_gazebo2.algos.report.page import text
-from gym_gazebo2.algos.report.rows import get_paper
+from gym_gazebo2.algos.report.rows import get_paper, get_paper_title
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.run_page import check_price
 from gym_gazebo2.algos.runs.writing import add_advice, write_atomically
@@ -116,7 +116,8 @@ COST = (
 def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = CompareConfig()) -> Path:
     """Write one page that compares several runs.
 
-    Runs are grouped by id, algorithm, and all arguments except the seed in which they differ.
+    Runs with the same id, algorithm and arguments form a group. The seed, and arguments that do not change what is learned,
+    do not count.
 
     Args:
         paths: The runs' folders.
@@ -185,7 +186,7 @@ def _make_section(env: str, index: int, groups: Sequence[Group], price_per_hour:
     ]
     if paper := get_paper(env):
         cells = [text(paper.get(column.name, "")) for column in columns]
-        rows.append(["2019 paper, 1 / 8 workers", "", "", *cells])
+        rows.append([get_paper_title(env), "", "", *cells])
     table = page.make_table(("", "runs", "evaluated", *(column.title for column in columns)), rows, "stack")
     return f"<section><h2>{text(env)}</h2>{table}{page.make_switch(f'axis-{index}')}{page.make_grid(plots)}</section>"
 

@@ -38,7 +38,7 @@ def describe(data: RunData) -> str:
         return f"{first} Not evaluated yet."
     noise = f" from starts up to {get_start_noise(data):g} rad from home" if get_start_noise(data) else ""
     measured = read_measured(result)
-    # An evaluation of the first version lacks measures that the task has today.
+    # An evaluation by a version before 0.1.0 lacks measures that the task has today.
     found = [_describe_value(m, measured[name]) for name, m in data.measures.items() if name in measured]
     if result["success_rate"] is not None:
         found.append(f"{round(result['success_rate'] * result['runs'])} of {result['runs']} succeeded")
@@ -57,7 +57,7 @@ def get_start_noise(data: RunData) -> float | None:
 
 
 def describe_evaluation(data: RunData) -> str:
-    """Return the settings of a run's evaluation in which evaluations differ; "–" if it was not evaluated."""
+    """Return those settings of a run's evaluation that can differ between runs; "–" if it was not evaluated."""
     if (result := data.evaluation) is None:
         return "–"
     noise = get_start_noise(data)

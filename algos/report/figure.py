@@ -25,7 +25,9 @@ Kind = Literal["line", "points", "dots", "cross", "band"]
 NUM_COLORS = 8
 """The style sheet names the colours c0 to c7."""
 MOST_DOTS, MOST_POINTS, MOST_HINTS = 12_000, 800, 160
-"""Most points: drawn of a series of dots, drawn of another series, found by the pointer. They bound the size of the page."""
+"""Largest number of points drawn for a series of dots, drawn for any other series, and with a hint under the pointer.
+
+They bound the size of the page."""
 MARGIN = (46.0, 10.0, 12.0, 42.0)
 """Space around the frame, for labels: left, right, top, bottom [px]."""
 OVERHANG = 3.0

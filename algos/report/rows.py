@@ -11,7 +11,18 @@ from gym_gazebo2.algos.runs.json import is_number, is_number_or_none
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.tasks import Measure
 
-__all__ = ["CURVE", "EVALUATION", "PAPER", "TRAINING", "Fields", "Row", "format_digits", "get_paper", "make_rows"]
+__all__ = [
+    "CURVE",
+    "EVALUATION",
+    "PAPER",
+    "TRAINING",
+    "Fields",
+    "Row",
+    "format_digits",
+    "get_paper",
+    "get_paper_title",
+    "make_rows",
+]
 
 Fields = dict[str, Callable[[Any], bool]]
 Row = tuple[str, str]
@@ -63,6 +74,8 @@ PAPER = {
 
 The times of MARA are those with 4 / 8 workers.
 """
+PAPER_TITLES = {"mara": "2019 paper, 1 / 8 workers (times: 4 / 8)", "scara": "2019 paper, 1 / 8 workers"}
+"""Titles of the paper's figures in tables, by robot."""
 
 
 def get_paper(env_id: str) -> dict[str, str]:
@@ -70,6 +83,11 @@ def get_paper(env_id: str) -> dict[str, str]:
     row = ENVIRONMENTS.get(drop_module(env_id))
     is_reach = row is not None and "position_error" in get_measures(env_id)
     return PAPER.get(row.robot, {}) if row is not None and is_reach else {}
+
+
+def get_paper_title(env_id: str) -> str:
+    """Return the title of the paper's figures for an id that ``get_paper`` knows."""
+    return PAPER_TITLES[ENVIRONMENTS[drop_module(env_id)].robot]
 
 
 def make_rows(evaluation: Mapping[str, Any], measures: Mapping[str, Measure]) -> dict[str, Row]:

@@ -17,7 +17,7 @@ from gym_gazebo2.algos.report.accuracy import plot_views
 from gym_gazebo2.algos.report.axes import AXES, make_axis, spans_decades
 from gym_gazebo2.algos.report.learning import get_constants, plot_internals, plot_measure, plot_reward, plot_success
 from gym_gazebo2.algos.report.page import text
-from gym_gazebo2.algos.report.rows import get_paper
+from gym_gazebo2.algos.report.rows import get_paper, get_paper_title
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import SIZE, FilmedEpisode, encode_film, film_episode
 from gym_gazebo2.algos.report.workers import make_workers
@@ -178,7 +178,7 @@ def _make_accuracy(data: RunData) -> str:
         else ""
     )
     if get_paper(data.config.env):
-        table = page.make_table(("", "here", "2019 paper, 1 / 8 workers"), results, "narrow")
+        table = page.make_table(("", "here", get_paper_title(data.config.env)), results, "narrow")
     else:
         table = page.make_table((), [row[:2] for row in results], "narrow")
     return (

@@ -49,7 +49,7 @@ class Scale:
         return self.start + (values - low) / (high - low) * (self.end - self.start)
 
     def list_ticks(self, most: int) -> list[float]:
-        """Return round values inside the axis; on a linear axis they are at most ``most`` intervals apart."""
+        """Return round values inside the axis. On a linear axis, they make at most ``most`` intervals."""
         ticks = self._list_log_ticks(most) if self.log else []
         # A logarithmic axis over less than a factor of two may hold no round value of its own kind.
         return ticks if len(ticks) > 1 else self._list_linear_ticks(most)

@@ -48,7 +48,7 @@ class FilmedEpisode:
 
 
 def film_episode(path: Path, seed: int = 0) -> FilmedEpisode:
-    """Run one episode of a model on the embedded backend, and draw it.
+    """Run one episode of a model in MuJoCo, and draw it.
 
     Args:
         path: The model file of an arm.

@@ -74,7 +74,7 @@ def save_checkpoint(folder: Path, model: BaseAlgorithm, training: dict[str, Any]
     Args:
         folder: Folder of the checkpoints.
         model: The model that learns.
-        training: JSON values of the runner itself, returned by ``load_checkpoint``.
+        training: JSON values that the training loop remembers. ``load_checkpoint`` hands them to its ``make_training``.
 
     Raises:
         WriteError: The checkpoint cannot be written; existing ones stay as they are.

@@ -1,6 +1,7 @@
 """The file ``episodes.csv`` of a run: one row per episode of the training, written when it ends, and read by reports.
 
-Columns: steps, wall_s, reward, length, the task's measures [SI units], success. The first version had the column "error_mm" in
+Columns: steps, wall_s, reward, length, the task's measures [SI units], success. Versions before 0.1.0 had the column
+    "error_mm" in
 place of the measures. Files of that version can be read, and are converted when their run is resumed.
 """
 
@@ -138,7 +139,7 @@ def _read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def _read_rows(path: Path, header: str) -> list[str]:
-    """Return the lines of a file with the columns of a header. A file of the first version is converted."""
+    """Return the lines of a file with the columns of a header. A file of a version before 0.1.0 is converted."""
     found, lines = _read_lines(path)
     if not lines or found == header:
         return lines

@@ -155,7 +155,7 @@ class RunFolder:
         Raises:
             RunError: The file that holds them is corrupt.
         """
-        for name in ("curve.json", "training.json"):  # the first version wrote them to training.json
+        for name in ("curve.json", "training.json"):  # versions before 0.1.0 wrote them to training.json
             if (self.path / name).is_file() and TARGET.keys() <= (content := self.read_json(name)).keys():
                 self._check_fields(name, content, TARGET)
                 time_s, steps = (content[field] for field in TARGET)

@@ -88,7 +88,7 @@ class ProgressTable(KVWriter):
 
 
 class EventLog(KVWriter):
-    """A file of TensorBoard events. It tells TensorBoard to drop the events after the checkpoint that older files hold."""
+    """A file of TensorBoard events. It tells TensorBoard to drop those events of older files that come after the checkpoint."""
 
     def __init__(self, run: RunFolder, steps: int) -> None:
         """Begin a file.

@@ -1,4 +1,4 @@
-"""Conditions on what a training measures: when to stop, and to what the time is reported."""
+"""Conditions on what a training measures: when to stop, and up to which event the time is reported."""
 
 from __future__ import annotations
 

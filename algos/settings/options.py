@@ -35,7 +35,8 @@ EnvKwargs = Annotated[dict[str, Any], _make_option("VALUE"), tyro.conf.arg(name=
 def join_assignments(args: Sequence[str]) -> list[str]:
     """Return arguments with all ``--hyper …``, ``--hyper.KEY VALUE`` and ``--env.KEY VALUE`` as one option each, at the end.
 
-    An argument parser would take each dotted option for another one, and only the last of several equal ones.
+    An argument parser would treat each dotted option as an option of its own. Of several equal options it would keep only
+    the last.
     """
     words, rest = list(args), list[str]()
     joined: dict[str, list[str]] = {HYPER: [], ENV: []}

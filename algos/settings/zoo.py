@@ -52,7 +52,7 @@ def read_zoo(path: str | os.PathLike[str], env_id: str) -> dict[str, Any]:
 
 
 def _modernize(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the same with the older form of separate networks, a list of one dictionary, as the dictionary."""
+    """Replace the older form of separate networks, a list that holds one dictionary, by that dictionary."""
     match values:
         case {"policy_kwargs": {"net_arch": [dict() as networks]} as policy_kwargs}:
             return {**values, "policy_kwargs": {**policy_kwargs, "net_arch": networks}}

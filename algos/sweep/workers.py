@@ -30,8 +30,8 @@ class WorkerKilledError(Exception):
 def call_each(function: Callable[[Item], Any], items: Iterable[Item], jobs: int) -> Generator[tuple[Item, Any], None, None]:
     """Yield each item with the function's result, in the order in which they end; close the iterator when you stop early.
 
-    A process per item, not a pool: asked to end by a signal, a worker finishes what it must and ends, and there are no idle
-    workers that would have to be told from busy ones.
+    A process per item, not a pool. When a signal asks a worker to end, it saves and ends. There are no idle workers, so nothing
+    has to distinguish them from busy ones.
 
     Args:
         function: Called with an item. It, the items and its results can be pickled.
@@ -58,7 +58,7 @@ def call_each(function: Callable[[Item], Any], items: Iterable[Item], jobs: int)
                 yield item, outcome
     finally:
         for process, _ in running.values():
-            process.terminate()  # SIGTERM: a training saves first; without effect where it came from elsewhere before
+            process.terminate()  # SIGTERM: a training saves first; a worker that got a signal before ignores this one
         for process, _ in running.values():
             process.join()  # as long as an iteration of a training takes; another Ctrl-C ends both at once
 

@@ -1,4 +1,4 @@
-"""The runner's callback: checkpoints, evaluations, stopping rules and progress around the iterations of a training."""
+"""The callback of the training loop: checkpoints, evaluations, stopping rules and progress around each iteration."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class RunCallback(BaseCallback):
         Args:
             run: The run's folder.
             config: The resolved configuration.
-            state: The runner's memory, updated in place.
+            state: What the training loop remembers, updated in place.
             eval_env: Environments for evaluations, with the same wrappers as the training's.
             num_eval_steps: Step limit of an evaluation's episodes.
             episodes: Log of the training's episodes.

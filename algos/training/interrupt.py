@@ -69,8 +69,8 @@ class Interrupt:
             f"\n{name}: finishing this iteration and saving. Press Ctrl-C to end at once. "
             f"Resume with: gym-gazebo2 resume {self._run}\n"
         )
-        # A handler may interrupt a print, so it cannot print. Nor may it block or raise, or nothing would be saved: the
-        # terminal may be closed (SIGHUP), and nobody may read the pipe.
+        # A handler may interrupt a print, so it cannot print. It must not block or raise, or nothing would be saved. The
+        # terminal is perhaps closed (SIGHUP), or no program reads the pipe.
         with contextlib.suppress(OSError, ValueError):
             descriptor = sys.__stderr__.fileno() if sys.__stderr__ else 2
             if select.select([], [descriptor], [], 0.0)[1]:

@@ -1,4 +1,4 @@
-"""The runner's memory of a training, besides the model and its environments: it is part of every checkpoint."""
+"""What the training loop remembers, besides the model and its environments. It is part of every checkpoint."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TrainingState:
     def read(cls, **values: Any) -> TrainingState:
         """Return a state that a checkpoint holds, written by this version or by the first one.
 
-        The first version knew one measure, the tool error, and stored it in millimetres.
+        Versions before 0.1.0 had one measure, the tool error, and stored it in millimetres.
         """
         values["curve"] = [to_si(row) for row in values["curve"]]
         if "best_error_mm" in values:
@@ -73,7 +73,7 @@ class TrainingState:
             self.time_to_target_s, self.steps_to_target = self.wall_s, steps
 
     def note_stop(self, rules: Iterable[Condition], results: Mapping[str, float], measures: Mapping[str, Measure]) -> None:
-        """Remember which stopping rule is met, if any; of several, the last one.
+        """Remember which stopping rule an evaluation meets, if any. If it meets several, the last of them is remembered.
 
         Args:
             rules: The stopping rules.

@@ -16,7 +16,7 @@ struct Joint {
   double effort{0};                                  // torque of the drive in the next physics step
 };
 
-/// Returns the torque of a drive whose set-point moves at `ramp_speed` (contract: "Drive"), and of the soft stop beyond
+/// Returns the torque of a drive whose set-point moves at `ramp_speed` (see docs/semantics.md), and of the soft stop beyond
 /// the joint's limits.
 double ComputeEffort(const Joint& joint, double ramp_speed);
 

@@ -102,7 +102,7 @@ void Gazebo11Arm::Read() {
     const Quaterniond child = Rotation(bound.child_body);
     const Quaterniond turn = (Rotation(bound.parent_body) * bound.pose_at_zero.Rot()).Inverse() * child;
     const double angle = 2 * std::atan2(bound.axis.Dot({turn.X(), turn.Y(), turn.Z()}), turn.W());
-    joint.q += std::remainder(angle - joint.q, 2 * M_PI);  // the turn of 2π nearest to the angle before
+    joint.q += std::remainder(angle - joint.q, 2 * M_PI);  // adds a multiple of 2π, so that the angle is the one nearest to the previous angle
     const Vector3d axis = child * bound.axis;
     const dReal *outer = dBodyGetAngularVel(bound.child_body), *inner = dBodyGetAngularVel(bound.parent_body);
     joint.dq = axis.Dot({outer[0] - inner[0], outer[1] - inner[1], outer[2] - inner[2]});

@@ -11,8 +11,8 @@ namespace gym_gazebo2 {
 /// The signal handler calls `wake`, which takes locks. If it interrupted a thread that holds one of them, it would deadlock.
 void BlockEndingSignals(bool block);
 
-/// Asks for SIGHUP when the parent dies, and takes over SIGINT, SIGTERM and SIGHUP, after which `wake` is called from the
-/// handler and IsEnding() is true. Call it once, when Gazebo's own handlers are in place.
+/// Asks for SIGHUP when the parent dies, and handles SIGINT, SIGTERM and SIGHUP. When one of them comes, the handler makes
+/// IsEnding() true and calls `wake`. Call this once, when Gazebo's own handlers are in place.
 void HandleEndingSignals(std::function<void()> wake);
 
 /// From now on these signals do what `handler` says: SIG_DFL or SIG_IGN.

@@ -50,12 +50,12 @@ Ros::Ros(const std::string& ns, const std::vector<std::string>& joints) {
   const auto advertise = [this](rcl_publisher_t& publisher, const auto* type, const char* topic, const auto& qos) {
     auto options = rcl_publisher_get_default_options();
     options.qos = qos;
-    Check(rcl_publisher_init(&publisher, &node_, type, topic, &options), topic);
+    Check(rcl_publisher_init(&publisher, &node_, type, topic, &options), (std::string("publish ") + topic).c_str());
   };
   const auto subscribe = [&, this](rcl_subscription_t& subscription, const auto* type, const char* topic) {
     auto options = rcl_subscription_get_default_options();
     options.qos = live;
-    Check(rcl_subscription_init(&subscription, &node_, type, topic, &options), topic);
+    Check(rcl_subscription_init(&subscription, &node_, type, topic, &options), (std::string("subscribe to ") + topic).c_str());
   };
   advertise(state_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(sensor_msgs, msg, JointState), kStateTopic, live);
   advertise(contact_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(geometry_msgs, msg, WrenchStamped), kContactsTopic, live);

@@ -82,7 +82,7 @@ def _check_options(factory: BackendFactory, robot: RobotSpec, options: dict[str,
         own = {"num_envs", "control_dt"}  # arguments of the environment, not options that the user gave
         accepted = ", ".join(name for name in list(signature.parameters)[1:] if name not in own)
         given = {name: value for name, value in options.items() if name not in own}
-        raise InvalidArgumentError("backend_options", given, f"keywords of {accepted} ({error})") from error
+        raise InvalidArgumentError("backend_options", given, f"only these keywords: {accepted} ({error})") from error
 
 
 def get_factory(backend: str | BackendFactory) -> BackendFactory:

@@ -26,7 +26,9 @@ Array = NDArray[np.float64]
 ROUNDING_TOLERANCE = 1e-9
 """Set-points may pass a limit by this much [rad]: the environment's own clipping rounds."""
 ABSURD_POSITION = 0.5
-"""A joint that is reported this far outside its limits is a failure of the simulator [rad]. Soft limits give way by less."""
+"""A joint that is reported this far outside its limits is a failure of the simulator [rad].
+
+The engines' limits act like stiff springs, and give way by less."""
 ABSURD_SPEED = 1e3
 """A joint that is reported to be this fast is a failure of the simulator [rad/s]."""
 
@@ -75,7 +77,7 @@ class Backend(ABC):
 
     @property
     def q_setpoint(self) -> Array:
-        """(n, dof) set-points that the drives have reached [rad], as a copy. Unsupported by default."""
+        """(n, dof) set-points of the drives at the end of their last ramp [rad], as a copy. Unsupported by default."""
         self._refuse("report its set-points")
 
     @abstractmethod
@@ -183,7 +185,7 @@ class Backend(ABC):
 
         Args:
             q_setpoint: (n, dof) new set-point [rad].
-            current: (n, dof) set-point that the drives have reached [rad]; the speed is computed from it.
+            current: (n, dof) set-points of the drives at the end of their last ramp [rad]; the speed is computed from it.
         """
         self._check_open()
         if not self._is_ready:
@@ -195,7 +197,7 @@ class Backend(ABC):
         if not _holds_everywhere(inside & (np.abs(q_setpoint - current) <= self._max_step)):
             robot = self.robot
             limits = f"finite positions from {robot.lower} to {robot.upper} rad"
-            speed = f"at most {robot.velocity_limit} rad/s from the set-point {current}"
+            speed = f"set-points that the joints reach from {current} rad in one period at {robot.velocity_limit} rad/s"
             raise InvalidArgumentError("q_setpoint", q_setpoint, speed if inside.all() else limits)
         return q_setpoint
 

@@ -49,7 +49,7 @@ class FakeBackend(Backend):
 
     @property
     def q_setpoint(self) -> Array:
-        """(n, dof) set-points that the drives have reached [rad], as a copy."""
+        """(n, dof) set-points of the drives at the end of their last ramp [rad], as a copy."""
         return self._setpoint.copy()
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:

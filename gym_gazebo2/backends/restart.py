@@ -65,7 +65,7 @@ class RestartingBackend(Backend):
 
     @property
     def q_setpoint(self) -> Array:
-        """(n, dof) set-points that the inner one's drives have reached [rad], as a copy."""
+        """(n, dof) set-points of the inner one's drives at the end of their last ramp [rad], as a copy."""
         return self.inner.q_setpoint
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:

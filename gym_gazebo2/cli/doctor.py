@@ -22,7 +22,9 @@ COLOURS = {"ok": "green", "optional": "dim", "missing": "yellow", "broken": "red
 
 @dataclasses.dataclass(frozen=True)
 class Doctor(Command):
-    """Check what is installed, and print the command that installs or repairs the rest. Status 1 if a needed part is broken.
+    """Check what is installed, and print the command that installs or repairs the rest.
+
+    The exit status is 1 if an installed part does not work, or if a part that everything needs is missing.
 
     Attributes:
         json: Print the findings as JSON instead of a table.

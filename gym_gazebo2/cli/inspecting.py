@@ -48,7 +48,7 @@ class Evaluate(Command):
 
 @dataclasses.dataclass(frozen=True)
 class Report(Command):
-    """Write the report of a run: one page that holds everything it shows.
+    """Write the report of a run: one HTML file that needs no other file.
 
     Attributes:
         path: The run's folder.
@@ -82,7 +82,9 @@ class Compare(Command):
 
 @dataclasses.dataclass(frozen=True)
 class Play(Command):
-    """Show an arm in a window, or record it. A run's policy moves it, or random actions, or sliders under the keyboard.
+    """Show an arm in a window, or record it.
+
+    It is moved by a run's policy, by random actions, or from the keyboard, with sliders on the screen.
 
     Attributes:
         what: A run's folder, or an environment id.

@@ -23,7 +23,7 @@ __all__ = ["GzSim", "InstallGazebo", "Sim"]
 
 @dataclasses.dataclass(frozen=True)
 class Sim(Command):
-    """Serve a robot on the ROS 2 contract, until Ctrl-C or SIGTERM.
+    """Serve a simulated robot over ROS 2, until Ctrl-C or SIGTERM.
 
     Attributes:
         settings: What to serve, and how.

@@ -47,7 +47,8 @@ class Train(Command):
             return super().parse(words, program)
         file = TrainConfig(**read_config_file(path))
         given = tyro.cli(cls, args=words, prog=program, default=cls(file, path))
-        # An option replaces a whole dictionary; here it shall replace single values of the file's.
+        # tyro replaces a whole dictionary by an option. Here an option shall replace only single values of the file's
+        # dictionary.
         both: dict[str, Any] = {name: merge(getattr(file, name), getattr(given.settings, name)) for name in DICTIONARIES}
         return dataclasses.replace(given, settings=dataclasses.replace(given.settings, **both))
 

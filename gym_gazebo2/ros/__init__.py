@@ -2,7 +2,7 @@
 
 ``graph`` is a node with its executor, and the one function that waits for messages, with a time limit. ``topics`` holds
 names, types and quality of service of the contract, that is of the topics in docs/gazebo.md. ``discovery`` chooses domains
-and how far a node looks for others. ``installation`` finds the ROS 2 of C++ programs.
+and how far a node looks for others. ``installation`` finds the ROS 2 that the C++ plug-in is built with.
 The last two work without rclpy, so the names below are imported when they are first used.
 """
 

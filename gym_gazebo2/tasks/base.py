@@ -78,7 +78,8 @@ class Task(ABC):
     def MEASURES(self) -> Mapping[str, Measure]:
         """The measures that evaluations, logs and reports show. The first one decides which model is the best.
 
-        A class attribute of this name works as well. The default is empty: reports then show reward and success.
+        A class attribute of this name works as well. The default is empty: reports then show the reward, and the success rate
+        of a task that overrides ``compute_success``.
         """
         return {}
 

@@ -61,7 +61,7 @@ def compute_reach_reward(
     Returns:
         (n,) rewards.
     """
-    # The ancestor takes the RMS of the three coordinates as the error, which is the distance over √3.
+    # The 2019 toolkit takes the RMS of the three coordinates as the error, which is the distance over √3.
     d = position_error * (1.0 / math.sqrt(3.0))
     reward = _SCALES @ np.exp(_RATES * d) - _FLOOR
     if angle is not None:

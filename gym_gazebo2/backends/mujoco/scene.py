@@ -112,7 +112,7 @@ def _compile(spec: mujoco.MjSpec, robot: RobotSpec) -> mujoco.MjModel:
 
 
 def _add_drive(spec: mujoco.MjSpec, joint: str, inertia: float, effort: float) -> None:
-    """Add the drive of the backend contract, as an actuator whose set-point ramps by itself.
+    """Add the drive of docs/semantics.md as an actuator whose set-point ramps by itself.
 
     The actuator's activation is u = s + 2ṡ/ω, which the engine integrates from the control ṡ. Its force is
     clip(M̂(ω²(u − q) − 2ωq̇), ±effort), which equals the contract's clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort).

@@ -91,7 +91,7 @@ class Ros2Backend(Backend):
 
     @property
     def q_setpoint(self) -> Array:
-        """(1, dof) set-point that the drives have reached [rad], as a copy."""
+        """(1, dof) set-points of the drives at the end of their last ramp [rad], as a copy."""
         return self._setpoint.copy()
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:

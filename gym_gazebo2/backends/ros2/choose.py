@@ -48,7 +48,7 @@ def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world:
     can_step = bool(services) and import_control_world() is not None
     if lock_step is not False and can_step:
         return ControlWorld(link, settings, _choose_world(services, world))
-    _check_required(lock_step, False, f"there is no provider, but {_explain(services)}")
+    _check_required(lock_step, False, f"no provider was found. What answers is {_explain(services)}")
     return FreeRunning(link, settings)
 
 

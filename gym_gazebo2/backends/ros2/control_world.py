@@ -184,8 +184,8 @@ class ControlWorld:
     def _ask(self, request: Any, has_moved: Callable[[], bool], deadline: float) -> bool:
         """Call once, and return whether the clock moved.
 
-        The clock is waited for until the deadline if an answer comes, because the steps are then queued. Without an answer
-        ``RESEND_AFTER_S`` is enough.
+        An answer means that the steps are queued, so this then waits for the clock until the deadline. Without an answer it
+        waits for ``RESEND_AFTER_S``.
         """
         future, left = self._calls.call_async(request), deadline - time.monotonic()
         if self._link.graph.wait(lambda: self._is_accepted(future) or has_moved(), min(RESEND_AFTER_S, left)):

@@ -100,7 +100,8 @@ class FreeRunning:
     def _choose_duration(self, q: Array, goal: Array) -> int:
         """Return the time to reach a goal [ns].
 
-        One period; or longer if the arm did not follow its last set-point, which would make it exceed its velocity limit.
+        One period. If the arm did not follow its last set-point, the distance is larger. The time is then longer, so that the
+        arm stays below its velocity limit.
         """
         period, speed = self._settings.control_dt_ns, CATCH_UP_SHARE * self._link.robot.velocity_limit / NANOSECONDS
         if self._goal is None or (np.abs(q - self._goal) <= LATE_PERIODS * period * speed).all():

@@ -22,7 +22,7 @@ class Sample(NamedTuple):
         stamp: Time of the provider's clock [ns].
         q: (dof,) measured positions [rad].
         dq: (dof,) measured velocities [rad/s].
-        setpoint: (dof,) set-point that the drives have reached [rad].
+        setpoint: (dof,) set-points of the drives at the end of their last ramp [rad].
         in_collision: Whether there was contact at any time of the period.
     """
 

@@ -107,8 +107,9 @@ class StateStream:
         Args:
             now: Time on the steady clock [s].
             stale_after: Age at which it is too old [s].
-            waiting_since: When the caller started to wait [s]. The age is counted from then at the earliest, because a state
-                that was acceptable when the wait began may have been almost too old already.
+            waiting_since: When the caller started to wait [s]. The age is counted from this time, or from the
+                state's arrival if that is later. Otherwise a state that was almost too old when the wait began would become too
+                old during a normal period.
 
         Raises:
             BackendError: It is too old, or a state that came after it was invalid.
