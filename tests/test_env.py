@@ -101,7 +101,7 @@ def test_step_before_reset_and_after_close(env):
         ({"backend": None}, "backend is None, expected a factory, or one of the names fake, gazebo, mujoco, ros2"),
         (
             {"backend_options": {"phyics_dt": 0.001}},
-            "keywords of physics_dt, num_threads",
+            "only these keywords: physics_dt, num_threads",
         ),
         (
             {"backend_options": {"num_envs": 2}},
