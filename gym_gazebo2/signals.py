@@ -8,6 +8,7 @@ installs no handler, and neither do its children. So the commands install one wh
 from __future__ import annotations
 
 import contextlib
+import importlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ __all__ = [
     "Interrupted",
     "get_status",
     "handle_signals",
+    "hold_signals",
     "leave_signals_to_parent",
     "make_interrupt",
     "raise_on_signals",
@@ -29,6 +31,12 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 WORKER_GRACE_S = 60
 """Time that a worker goes on after SIGTERM, for its parent to finish and to end it [s]."""
+
+RETRY_S = 0.05
+"""Time after which a signal that came too early is sent again [s]."""
+
+IMPORT_FILE = importlib._bootstrap._find_and_load.__code__.co_filename  # type: ignore[attr-defined]
+"""File name in the frames of Python's import machinery: "<frozen importlib._bootstrap>"."""
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -74,15 +82,33 @@ class _Raise:
 
     Only Ctrl-C raises again: ``timeout``, ``make`` and batch systems send SIGTERM twice within milliseconds, and the second
     one would interrupt what closes everything after the first.
+
+    While a module is imported, or inside of ``hold_signals``, the signal is sent again a little later. Libraries in C++ turn
+    an exception that is raised during their import into an ImportError, or abort the process.
     """
+
+    held = 0
+    """How many blocks of ``hold_signals`` the main thread is in."""
 
     def __init__(self) -> None:
         self._has_raised = False
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if signum == signal.SIGINT or not self._has_raised:
+        if _Raise.held or _is_importing(frame):
+            main = threading.main_thread().ident or 0  # the thread that may be waiting
+            again = threading.Timer(RETRY_S, signal.pthread_kill, (main, signum))
+            again.daemon = True  # else a program that ends first would wait for it
+            again.start()
+        elif signum == signal.SIGINT or not self._has_raised:
             self._has_raised = True
             raise make_interrupt(signum)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Return whether a frame runs inside of an import."""
+    while frame is not None and frame.f_code.co_filename != IMPORT_FILE:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _ends_at_once(handler: Any) -> bool:
@@ -102,6 +128,20 @@ def raise_on_signals() -> Iterator[None]:
         if _is_main_thread():
             signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)
         yield
+
+
+@contextlib.contextmanager
+def hold_signals() -> Iterator[None]:
+    """Let signals raise only after this block. For short calls of libraries that catch every exception, such as trimesh.
+
+    They would swallow the interrupt, and go on with half of a result.
+    """
+    is_main = _is_main_thread()
+    _Raise.held += is_main
+    try:
+        yield
+    finally:
+        _Raise.held -= is_main
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import threading
 import pytest
 
 from gym_gazebo2 import signals
-from gym_gazebo2.signals import ENDING, Interrupted, get_status, handle_signals, raise_on_signals
+from gym_gazebo2.signals import ENDING, Interrupted, get_status, handle_signals, hold_signals, raise_on_signals
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 TIMEOUT_S = 30
@@ -87,6 +88,39 @@ def test_a_handler_replaces_only_what_would_end_the_process():
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
     assert seen == [signal.SIGTERM, signal.SIGINT]
+
+
+MODULE = """
+import signal
+try:
+    signal.raise_signal(signal.{name})
+except KeyboardInterrupt as error:
+    raise ImportError("a library in C++ hides the interrupt") from error
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_an_import_raises_after_it(tmp_path, monkeypatch, signum):
+    (tmp_path / f"interrupted_{signum.name}.py").write_text(MODULE.format(name=signum.name))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt) as caught, raise_on_signals():
+        importlib.import_module(f"interrupted_{signum.name}")
+        threading.Event().wait(TIMEOUT_S)
+    assert get_status(caught.value) == STATUS[signum]
+
+
+def test_a_held_signal_raises_after_the_block():
+    """A library that catches every exception does not get to see the interrupt."""
+    seen: list[str] = []
+    with pytest.raises(Interrupted), raise_on_signals():
+        with hold_signals():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+                seen.append("whole")
+            except BaseException:
+                seen.append("half")
+        threading.Event().wait(TIMEOUT_S)
+    assert seen == ["whole"]
 
 
 def test_another_thread_leaves_the_handlers_alone():
