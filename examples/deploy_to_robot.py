@@ -2,7 +2,7 @@
 
 THIS MOVES THE ROBOT. Read docs/robot.md first. Ctrl-C holds the arm where it is.
 
-Run it with ``python examples/deploy_to_robot.py RUN``. It needs ``pip install 'gym_gazebo2[train,ros2]'`` and, in this ROS
+Run it with ``python examples/deploy_to_robot.py RUN``. It needs the extras ``train`` and ``ros2`` and, in this ROS
 domain, the robot's joint_trajectory_controller and joint states. To practise, start a stand-in instead of the robot:
 ``gym-gazebo2 sim mara --real-time --robot-only``.
 """
@@ -29,7 +29,7 @@ class Deployment:
         namespace: ROS namespace of the robot; None: its name.
         reset_speed: Speed on the way home, as a share of the velocity limits.
         steps: Control periods to run.
-        stale_after: Age of the newest state at which the arm is held [s]; None: three control periods.
+        stale_after: The arm is held if the newest state is older than this [s]; None: three control periods.
     """
 
     run: tyro.conf.Positional[str]

@@ -1,6 +1,6 @@
 """One episode of an arm with random actions: the environment alone, without a learning library.
 
-Run it with ``python examples/five_lines.py``. It needs ``pip install 'gym_gazebo2[mujoco]'``.
+Run it with ``python examples/five_lines.py``. It needs the extra ``mujoco``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Train an arm with ACKTR of this package, without the runner of this package.
+"""Train an arm with ACKTR of this package, without this package's training loop.
 
-Run it with ``python examples/train_acktr.py``. It needs ``pip install 'gym_gazebo2[train]'``. Then run the policy:
+Run it with ``python examples/train_acktr.py``. It needs the extra ``train``. Then run the policy:
 ``python examples/run_policy.py acktr_arm.zip --algo acktr``. Batched environments and a run folder are faster and more
 convenient: ``gym-gazebo2 train --algo acktr``.
 """

@@ -1,6 +1,6 @@
-"""Train an arm with PPO of stable-baselines3, without the runner of this package.
+"""Train an arm with PPO of stable-baselines3, without this package's training loop.
 
-Run it with ``python examples/train_ppo.py``. It needs ``pip install 'gym_gazebo2[train]'``. Then run the policy:
+Run it with ``python examples/train_ppo.py``. It needs the extra ``train``. Then run the policy:
 ``python examples/run_policy.py ppo_arm.zip --algo ppo``. Batched environments and a run folder are faster and more
 convenient: ``gym-gazebo2 train --algo ppo``.
 """

@@ -1,6 +1,6 @@
-"""Train an arm with TRPO of sb3-contrib, without the runner of this package.
+"""Train an arm with TRPO of sb3-contrib, without this package's training loop.
 
-Run it with ``python examples/train_trpo.py``. It needs ``pip install 'gym_gazebo2[train]'``. Then run the policy:
+Run it with ``python examples/train_trpo.py``. It needs the extra ``train``. Then run the policy:
 ``python examples/run_policy.py trpo_arm.zip --algo trpo``. Batched environments and a run folder are faster and more
 convenient: ``gym-gazebo2 train --algo trpo``.
 """
