@@ -78,8 +78,8 @@ class TrainConfig:
         target_error_mm: Short for target position_error, in millimetres.
         checkpoint_seconds: Minimum wall time between two checkpoints [s].
         workers: Processes that step the environments, on this machine or a cluster, with Ray; None: this process does.
-        shards: Parts into which the environments are split. With normalisation the result depends on their number, but not on the
-            number of workers. None: the number of workers; with normalisation at least 4, if the environments can be split so.
+        shards: Parts into which the environments are split. With normalisation the result depends on their number, but not on
+            the number of workers. None: the number of workers; with normalisation at least 4, if the environments can be split.
         worker_cpus: CPUs that Ray reserves for a worker; a fraction lets several share a processor.
         address: HOST:PORT of a running Ray cluster; None, or "local": this machine.
         progress: How progress is shown: a progress bar ("rich"), lines for a log file ("plain"), nothing ("quiet"), or a bar
