@@ -241,9 +241,8 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
         filled["shards"] = choose_shards(*split, is_normalized=filled["normalize"])
     for name in KEPT_WITH_RUN:
         value = given.get(name, keywords.defaults.get(name))
-        filled[name] = (
-            value if isinstance(value, str | float | int) else None
-        )  # a class cannot be written as JSON; the id has it
+        # A class cannot be written as JSON; the id has it.
+        filled[name] = value if isinstance(value, str | float | int) else None
     if keywords.accepts("start_noise") and "start_noise" in keywords.defaults:
         filled["start_noise"] = _first(given.get("start_noise"), keywords.own.get("start_noise"), preset.start_noise)
     hyperparameters = merge(preset.hyperparameters, config.hyperparameters)

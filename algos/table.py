@@ -152,6 +152,7 @@ def make_model(
     hyperparameters: Mapping[str, Any],
     seed: int,
     adapt: Callable[[type[BaseAlgorithm]], type[BaseAlgorithm]] = lambda cls: cls,
+    episode_steps: int | None = None,
 ) -> BaseAlgorithm:
     """Make an untrained model.
 
@@ -165,6 +166,7 @@ def make_model(
             policy in place of the one that fits the observations.
         seed: Seed of every random generator.
         adapt: Takes the algorithm's class and returns the one to use, with the same constructor.
+        episode_steps: Steps of the longest episode, for hindsight: it samples from whole episodes only. None: not checked.
 
     Raises:
         UnknownNameError: There is no such algorithm, or it has no such hyperparameter.
@@ -177,6 +179,8 @@ def make_model(
     check_hyperparameters(algo, values)
     if row.learns == "off_policy" and _has_goals(env.observation_space):
         values.setdefault("replay_buffer_class", "HerReplayBuffer")
+        if episode_steps is not None and values["replay_buffer_class"] == "HerReplayBuffer":
+            values = fit_hindsight(values, env.num_envs, episode_steps)
     cls, num_actions = row.load_class(), int(np.prod(env.action_space.shape))
     switches = [name for name, annotation in find_keywords(cls).items() if annotation in (bool, "bool")]
     keywords = make_keywords(values, num_actions, row.activation, row.schedules, row.automatic, switches)
@@ -186,6 +190,32 @@ def make_model(
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:
         sentence = f"{row.path.partition(':')[2]} rejects hyperparameters of {algo} ({values}): {error}"
         raise InvalidArgumentError("hyperparameters", values, sentence=sentence) from error
+
+
+def fit_hindsight(values: Mapping[str, Any], num_envs: int, episode_steps: int) -> dict[str, Any]:
+    """Return hyperparameters with which hindsight replay finds a whole episode when it first samples.
+
+    Environments that start together end their first episodes together, so ``learning_starts`` is raised to that step. The
+    replay buffer gives each environment an equal part, which must hold a whole episode.
+
+    Args:
+        values: Hyperparameters.
+        num_envs: Environments that run side by side.
+        episode_steps: Steps of the longest episode.
+
+    Raises:
+        InvalidArgumentError: The buffer is too small for one episode of each environment.
+    """
+    least = num_envs * episode_steps
+    size = values.get("buffer_size", least + num_envs)
+    if isinstance(size, int) and size // num_envs <= episode_steps:
+        sentence = (
+            f"buffer_size={size} is too small: hindsight replay needs room for an episode of {episode_steps} steps in each of "
+            f"{num_envs} environments. Use at least {least + num_envs}, or fewer environments."
+        )
+        raise InvalidArgumentError("buffer_size", size, sentence=sentence)
+    starts = values.get("learning_starts", 0)
+    return {**values, "learning_starts": max(starts, least)} if isinstance(starts, int) else dict(values)
 
 
 def _has_goals(space: spaces.Space[Any]) -> bool:

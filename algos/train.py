@@ -139,7 +139,8 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
 def _make_model(config: ResolvedConfig, env: VecEnv) -> BaseAlgorithm:
     """Return an untrained model. With workers, they fill its rollout buffer; it learns in the same way."""
     adapt = (lambda cls: cls) if config.workers is None else distribute
-    return make_model(config.algo, env, config.hyperparameters, config.seed, adapt)
+    episode_steps = get_episode_steps(config.env, config.max_episode_steps)
+    return make_model(config.algo, env, config.hyperparameters, config.seed, adapt, episode_steps)
 
 
 def _choose_log_interval(config: ResolvedConfig) -> int:

@@ -23,11 +23,11 @@ from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.algos.settings.env_keywords import find_env_keywords, naming_env_kwargs
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.core import RESET_OPTIONS, ArmCore
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError
 from gym_gazebo2.memory import check_memory
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
 from gym_gazebo2.signals import leave_signals_to_parent
-from gym_gazebo2.vector_env import ArmVectorEnv
+from gym_gazebo2.vector_env import ArmVectorEnv, select
 
 __all__ = ["BatchedVecEnv", "has_batched_form", "make_vec_env", "normalize"]
 
@@ -130,6 +130,17 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
     if isinstance(space, spaces.Dict):
         options["norm_obs_keys"] = [name for name, part in space.items() if not (is_image_space(part) or name in GOAL_POINTS)]
     return VecNormalize(env, **options)
+
+
+PURE_METHODS = ("compute_reward", "get_wrapper_attr", "has_wrapper_attr")
+"""Methods that change nothing and have the same result for every arm."""
+PER_ARM: dict[str, Callable[[ArmVectorEnv], Sequence[Any]]] = {
+    "action_space": lambda env: [env.single_action_space] * env.num_envs,
+    "observation_space": lambda env: [env.single_observation_space] * env.num_envs,
+    "np_random": lambda env: env.np_random,
+    "np_random_seed": lambda env: env.np_random_seed,
+}
+"""Attribute of a single environment → its values in a batch, one per arm."""
 
 
 class BatchedVecEnv(VecEnv):
@@ -260,18 +271,55 @@ class BatchedVecEnv(VecEnv):
         return [] if frames is None else list(frames)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute of the batched environment, once per arm in ``indices``."""
+        """Return an attribute of each arm in ``indices``: spaces and random generators are those of a single environment."""
+        if attr_name in PER_ARM:
+            values = PER_ARM[attr_name](self.env)
+            return [values[i] for i in self._get_indices(indices)]
         return [getattr(self.env, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set an attribute of the batched environment, for all arms at once."""
+        """Set an attribute of the batched environment, for all arms at once.
+
+        Raises:
+            UnsupportedError: ``indices`` leaves out an arm.
+        """
+        self._check_all(f"set_attr({attr_name!r})", indices)
         setattr(self.env, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Call a method of the batched environment once, and return its result once per arm in ``indices``."""
+        """Call a method, and return one result per arm in ``indices``.
+
+        "reset" starts an episode of these arms alone. Any other method is called once, with its result for every arm.
+
+        Raises:
+            UnsupportedError: ``indices`` leaves out an arm, and the method concerns all of them.
+        """
+        if method_name == "reset":
+            return self._reset_some(self._get_indices(indices), *method_args, **method_kwargs)
+        if method_name not in PURE_METHODS:
+            self._check_all(f"env_method({method_name!r})", indices)
         method: Callable[..., Any] = getattr(self.env, method_name)
         result = method(*method_args, **method_kwargs)
         return [result for _ in self._get_indices(indices)]
+
+    def _reset_some(
+        self, indices: Iterable[int], *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> list[Any]:
+        """Start an episode of some arms, each with the same seed and options, as a single environment would."""
+        chosen = list(indices)
+        mask = np.isin(np.arange(self.num_envs), chosen)
+        seeds = None if seed is None else [seed if hit else None for hit in mask]
+        observation, infos = self.env.reset(seed=seeds, options={**(options or {}), "reset_mask": mask})
+        self.returns[mask], self.lengths[mask] = 0.0, 0
+        rows = _split(infos, self.num_envs)
+        return [(select(observation, i), rows[i]) for i in chosen]
+
+    def _check_all(self, call: str, indices: Any) -> None:
+        if set(self._get_indices(indices)) != set(range(self.num_envs)):
+            raise UnsupportedError(
+                f"{call} concerns all {self.num_envs} arms of a batch, and not only {indices}. Leave out indices, or make "
+                "separate environments with vec='dummy'."
+            )
 
     def env_is_wrapped(self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
         """Return True for ``Monitor``, whose work this class does, and False for every other wrapper."""

@@ -357,3 +357,20 @@ def test_bad_hyperparameters(tmp_path, algo, hyperparameters, message):
     with pytest.raises(GymGazebo2Error, match=message):
         train(make_config(algo, tmp_path / "run", hyperparameters=hyperparameters))
     assert not RunFolder(tmp_path / "run").path.exists()
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, 320), ({"learning_starts": 50}, 320), ({"learning_starts": 900}, 900)])
+def test_hindsight_begins_when_it_has_whole_episodes(given, expected):
+    """stable-baselines3 would raise when it first samples, minutes later."""
+    env = make_vec_env("MARAReachGoal-v0", 4, max_episode_steps=80)
+    model = make_model("sac", env, {**given, "buffer_size": 1000, "batch_size": 8}, 0, episode_steps=80)
+    assert model.learning_starts == expected
+    model.learn(expected + 40)
+    env.close()
+
+
+def test_a_replay_buffer_without_room_for_whole_episodes_is_refused():
+    env = make_vec_env("MARAReachGoal-v0", 4, max_episode_steps=80)
+    with pytest.raises(InvalidArgumentError, match="Use at least 324"):
+        make_model("sac", env, {"buffer_size": 323}, 0, episode_steps=80)
+    env.close()

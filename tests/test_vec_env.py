@@ -8,7 +8,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from gym_gazebo2.algos import BatchedVecEnv, make_vec_env
-from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.errors import UnknownNameError, UnsupportedError
 
 KWARGS = {"start_noise": 0.1, "max_episode_steps": 5}
 
@@ -59,12 +59,34 @@ def test_vec_env_surface():
     assert env.get_attr("num_envs") == [3, 3, 3] and env.get_attr("num_envs", indices=1) == [3]
     env.set_attr("note", "x")
     assert env.get_attr("note", 0) == ["x"]
-    assert np.array_equal(env.env_method("get_steps", indices=[0])[0], [0, 0, 0])
+    assert np.array_equal(env.env_method("get_steps")[0], [0, 0, 0])
     assert env.env_is_wrapped(gym.wrappers.TimeLimit) == [False] * 3
     assert env.render().shape == (480, 640, 3)
     assert "time" in env.reset_infos[0]
     env.close()
     env.close()
+
+
+def test_some_arms_are_addressed_as_in_sb3s_own_vector_environments():
+    batched, dummy = (make_vec_env("MARARandomTarget-v0", 3, vec=vec, seed=3, **KWARGS) for vec in ("batched", "dummy"))
+    for env in (batched, dummy):
+        env.reset()
+        env.step(np.ones((3, 6), dtype=np.float32))
+    for name in ("action_space", "observation_space"):
+        assert batched.get_attr(name, [0, 2]) == dummy.get_attr(name, [0, 2])
+    for indices, keywords in (([1], {}), ([0, 2], {"seed": 7}), (1, {"options": {"q": [0.1] * 6}})):
+        results = [env.env_method("reset", indices=indices, **keywords) for env in (batched, dummy)]
+        for (mine, my_info), (theirs, their_info) in zip(*results, strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=1e-6)
+            assert my_info == pytest.approx(their_info, abs=1e-9)
+    steps = [env.step(np.zeros((3, 6), dtype=np.float32)) for env in (batched, dummy)]
+    np.testing.assert_allclose(steps[0][0], steps[1][0], atol=1e-6, err_msg="the other arms go on")
+    for call in (lambda: batched.set_attr("note", 1, indices=1), lambda: batched.env_method("get_steps", indices=[0, 1])):
+        with pytest.raises(UnsupportedError, match="all 3 arms"):
+            call()
+    batched.set_attr("note", 1, indices=[0, 1, 2])
+    batched.close()
+    dummy.close()
 
 
 GOALS = [[-0.4, 0.1, 0.2], [-0.4, 0.0, 0.3]]

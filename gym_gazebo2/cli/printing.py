@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +17,7 @@ from rich.table import Table
 
 from gym_gazebo2.algos import Evaluation, RunFolder
 from gym_gazebo2.algos.measures import get_measures
-from gym_gazebo2.algos.report import get_paper, make_rows
+from gym_gazebo2.algos.report import get_paper, get_paper_title, make_rows
 from gym_gazebo2.registration import ENVIRONMENTS
 
 __all__ = ["describe_envs", "show_envs", "show_evaluation", "show_paths", "show_run"]
@@ -26,11 +27,11 @@ def show_evaluation(result: Evaluation) -> None:
     """Print an evaluation beside the 2019 paper's figures."""
     paper = get_paper(result.env)
     where = f" on {result.backend}" if result.backend else ""
-    table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} runs{where}")
+    table = Table(title=f"{result.env}, {result.algo} ({result.model}), {result.runs} episodes{where}")
     table.add_column("")
     table.add_column("here", justify="right")
     if paper:
-        table.add_column("2019 paper, 1 / 8 workers", justify="right")
+        table.add_column(get_paper_title(result.env), justify="right")
     for name, (label, value) in make_rows(dataclasses.asdict(result), get_measures(result.env)).items():
         table.add_row(escape(label), value, *([paper.get(name, "")] if paper else []))
     Console().print(table)
@@ -44,7 +45,7 @@ def show_run(run: RunFolder) -> None:
     reason = training.get("stopped_by")
     console.print(f"Trained {steps:,} steps in {seconds:,.1f} s{f': {reason}' if reason else ''}", highlight=False)
     console.print(f"Run folder: {run.path}", highlight=False)
-    console.print(f"Evaluate it with: gym-gazebo2 evaluate {run.path}", highlight=False)
+    console.print(f"Evaluate it with: gym-gazebo2 evaluate {shlex.quote(str(run.path))}", highlight=False)
 
 
 def show_paths(paths: Iterable[str | os.PathLike[str]]) -> None:
