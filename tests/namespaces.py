@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from .long_cable import lay_long_cable
 
 SUBNET = "10.213.77"
 """Network of the machines; it exists in the namespaces alone."""
@@ -37,36 +39,49 @@ class Machine:
         """Return the command that runs another one on this machine."""
         return ["ip", "netns", "exec", self.name, *command]
 
+    def list_processes(self) -> list[int]:
+        """Return the ids of all processes on this machine."""
+        done = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, timeout=30, check=True)
+        return [int(word) for word in done.stdout.split()]
+
     def pull_cable(self) -> None:
         """Cut it off, as a cable that is pulled: no connection is closed."""
         run_ip("-n", self.port[0], "link", "set", self.port[1], "down")
 
 
 @contextlib.contextmanager
-def make_network(count: int) -> Iterator[list[Machine]]:
+def make_network(count: int, delays: Mapping[int, float] | None = None) -> Iterator[list[Machine]]:
     """Make machines that reach each other, in a network without a way out.
+
+    Args:
+        count: Number of machines.
+        delays: Number of a machine, from 0 → delay of its cable, each way [s].
 
     Raises:
         NamespaceError: The rights are missing.
     """
-    prefix, machines = f"gg{os.getpid()}", []
+    prefix, delays = f"gg{os.getpid()}", delays or {}
     with contextlib.ExitStack() as stack:
         # The bridge is in a namespace, too: nothing is seen by the host but the names of the namespaces.
         switch = f"{prefix}sw"
-        run_ip("netns", "add", switch)
-        stack.callback(run_ip, "netns", "del", switch)
+        _add_namespace(stack, switch)
         run_ip("-n", switch, "link", "add", "br0", "type", "bridge")
         run_ip("-n", switch, "link", "set", "br0", "up")
-        for number in range(1, count + 1):
-            machines.append(_make_machine(stack, prefix, switch, number))
-        yield machines
+        yield [_add_machine(stack, switch, prefix, number, delays.get(number)) for number in range(count)]
 
 
-def _make_machine(stack: contextlib.ExitStack, prefix: str, switch: str, number: int) -> Machine:
-    name, address, port = f"{prefix}m{number}", f"{SUBNET}.{number}", f"p{number}"
+def _add_namespace(stack: contextlib.ExitStack, name: str) -> None:
     run_ip("netns", "add", name)
     stack.callback(run_ip, "netns", "del", name)
-    run_ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+
+
+def _add_machine(stack: contextlib.ExitStack, switch: str, prefix: str, number: int, delay: float | None) -> Machine:
+    name, address, port = f"{prefix}m{number}", f"{SUBNET}.{number + 1}", f"p{number}"
+    _add_namespace(stack, name)
+    if delay is None:
+        run_ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+    else:
+        stack.enter_context(lay_long_cable((switch, port), (name, "eth0"), delay))
     run_ip("-n", switch, "link", "set", port, "master", "br0", "up")
     run_ip("-n", name, "link", "set", "lo", "up")
     run_ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")

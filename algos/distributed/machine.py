@@ -10,7 +10,16 @@ from collections.abc import Iterator, Mapping
 
 from gym_gazebo2.errors import WorkerError
 
-__all__ = ["SETTINGS", "SOCKETS", "check_disk", "count_processors", "find_free_port", "merge_variables", "set_variables"]
+__all__ = [
+    "FOLDER",
+    "SETTINGS",
+    "SOCKETS",
+    "check_disk",
+    "count_processors",
+    "find_free_port",
+    "merge_variables",
+    "set_variables",
+]
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # else Ray reports its use over the internet
@@ -21,6 +30,8 @@ SETTINGS = {
 """Environment variables of Ray; those that the user has set stay."""
 SOCKETS = "/tmp"
 """Parent of the folders of Ray's processes: the paths of their sockets must stay below 108 characters."""
+FOLDER = "GYM_GAZEBO2_NODE_FOLDER"
+"""Environment variable of Ray's processes that ``cluster join`` starts: their folder."""
 LEAST_DISK_BYTES = 100 * 2**20
 """Free space that a node needs for logs, and for objects that memory cannot hold [byte]."""
 

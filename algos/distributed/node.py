@@ -20,6 +20,7 @@ from pathlib import Path
 from gym_gazebo2.algos.distributed import watchdog
 from gym_gazebo2.algos.distributed.cluster import ask_cluster, describe_package
 from gym_gazebo2.algos.distributed.machine import (
+    FOLDER,
     SETTINGS,
     SOCKETS,
     check_disk,
@@ -76,7 +77,7 @@ class RayNode:
 
     def _start_ray(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--temp-dir", str(self.folder), *QUIET]
-        variables = {**SETTINGS, **merge_variables({**self.environment, watchdog.MARK: self._mark})}
+        variables = {**SETTINGS, **merge_variables({**self.environment, watchdog.MARK: self._mark, FOLDER: str(self.folder)})}
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 [*command, *arguments],

@@ -44,7 +44,7 @@ def import_ray() -> ModuleType:
     return ray
 
 
-def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str) -> None:
+def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str, advice: str = "") -> None:
     """Check that workers have room. Ray would let those without wait, and never report it.
 
     Args:
@@ -52,6 +52,7 @@ def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str
         worker_cpus: CPUs of each, possibly a fraction.
         cpus: CPUs that there are.
         place: Where, such as "this machine".
+        advice: A further sentence on what to do.
 
     Raises:
         InvalidArgumentError: There are too few CPUs.
@@ -63,7 +64,7 @@ def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str
         f"{num_workers} workers with {worker_cpus:g} CPU each do not fit: {place} has {cpus:g}. "
         f"Use --workers {max(room, 1)} or fewer, or let workers share processors with --worker-cpus {cpus / num_workers:.2g}."
     )
-    raise InvalidArgumentError("workers", num_workers, sentence=sentence)
+    raise InvalidArgumentError("workers", num_workers, sentence=f"{sentence} {advice}".rstrip())
 
 
 class RaySession:
