@@ -42,7 +42,7 @@ LAYERS = (
     "algos.config",
     "algos.runs",
     "algos.evaluation algos.export algos.model_file",
-    "algos.environments",
+    "algos.environments algos.security",
     "algos.distributed algos.evaluate algos.rollout",
     "algos.training",
     "algos.train algos.play algos.report",
