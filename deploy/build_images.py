@@ -16,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parent.parent
 PIP = "/run/pip"
 """Where the recipes look for a pip configuration while they are built."""
@@ -73,7 +75,7 @@ def main() -> None:
     run([*buildah, "images", "--format", "{{.Name}}:{{.Tag}} {{.Size}}"], BUILD_TIMEOUT_S)
 
 
-def timed(what: str, action):
+def timed(what: str, action: Callable[[], Result]) -> Result:
     """Run an action, print how long it took, and return its result."""
     start = time.monotonic()
     result = action()
@@ -119,7 +121,7 @@ def build(buildah: Sequence[str], key: str, base: str, mirror: str, host_pip: bo
     image = IMAGES[key]
     base = image.base or base
     options = ["--build-arg", f"BASE_IMAGE={base}"] if base else []
-    if mirror != DEBIAN:
+    if key == "gazebo":
         options += ["--build-arg", f"DEBIAN_MIRROR={mirror}"]
     with tempfile.TemporaryDirectory(prefix="gym-gazebo2-pip-") as folder:
         if host_pip:
@@ -136,7 +138,10 @@ def try_image(buildah: Sequence[str], image: Image) -> None:
     container = answer.stdout.split()[-1]
     try:
         command = f"test $(id -u) = 1000 && {image.trial}"
-        run([*buildah, "run", "--isolation", "chroot", "--user", "1000:1000", container, "--", "bash", "-c", command], TRY_TIMEOUT_S)
+        run(
+            [*buildah, "run", "--isolation", "chroot", "--user", "1000:1000", container, "--", "bash", "-c", command],
+            TRY_TIMEOUT_S,
+        )
     finally:
         subprocess.run([*buildah, "rm", container], capture_output=True, check=False)
 

@@ -17,7 +17,9 @@ MAX_NAME = 47
 """Longest name that KubeRay takes for a RayJob: it makes longer ones from it."""
 MAX_LABEL = 63
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-IMAGE = re.compile(r"(?P<repository>[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*)(?P<tag>:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?")
+IMAGE = re.compile(
+    r"(?P<repository>[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*)(?P<tag>:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?"
+)
 SHARED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Namespaces with pods of others: the label for restricted pods would keep those from starting."""
 
@@ -107,11 +109,16 @@ def _check_names(config: ManifestConfig) -> None:
         if not LABEL.fullmatch(value) or len(value) > most or not value[0].isalpha():
             expected = f"lower-case letters, digits and hyphens, first a letter, at most {most} characters"
             raise InvalidArgumentError(field, value, expected)
-    for field, other in (("storage_class", config.storage_class), ("token_secret", config.token_secret), ("pull_secret", config.pull_secret)):
+    for field, other in (
+        ("storage_class", config.storage_class),
+        ("token_secret", config.token_secret),
+        ("pull_secret", config.pull_secret),
+    ):
         if other is not None and not all(map(LABEL.fullmatch, other.split("."))):
             raise InvalidArgumentError(field, other, "the name of an object in Kubernetes, such as my-name")
     if config.namespace in SHARED_NAMESPACES:
-        sentence = f"namespace {config.namespace!r} belongs to others, and pods that are not restricted could not start there any more. Choose a new one."
+        why = "pods of others that are not restricted could not start there any more"
+        sentence = f"namespace {config.namespace!r} is not ours: {why}. Choose a new one."
         raise InvalidArgumentError("namespace", config.namespace, sentence=sentence)
     match = IMAGE.fullmatch(config.image)
     if match is None:
@@ -122,7 +129,7 @@ def _check_names(config: ManifestConfig) -> None:
         if overlay not in OVERLAYS:
             raise UnknownNameError("overlay", overlay, OVERLAYS)
     if len(config.overlays) > 1 and config.image != match["repository"]:
-        sentence = f"image {config.image!r} has a tag, so it can serve one overlay only. Choose one with --overlays, or leave the tag out."
+        sentence = f"image {config.image!r} has a tag, so it can serve one overlay only. Choose one with --overlays, or omit the tag."
         raise InvalidArgumentError("image", config.image, sentence=sentence)
 
 

@@ -59,7 +59,9 @@ def check_words(config: ManifestConfig, words: Sequence[str]) -> None:
     """
     for option in OWN_OPTIONS:
         if has_option(words, option):
-            sentence = f"Do not give the training {option}: the manifests set it, or it names a file of this machine. Leave it out."
+            sentence = (
+                f"Do not give the training {option}: the manifests set it, or it names a file of this machine. Leave it out."
+            )
             raise InvalidArgumentError(option, " ".join(words), sentence=sentence)
     if has_option(words, "--backend") and len(config.overlays) > 1:
         sentence = "The training names a backend, so it fits one overlay only. Choose that one with --overlays."

@@ -57,7 +57,9 @@ def make_network_policies(config: ManifestConfig) -> list[Object]:
     if config.is_autoscaled:
         head = {"podSelector": {"matchLabels": {LABEL: config.name, "ray.io/node-type": "head"}}}
         egress = [{"ports": _make_ports("TCP", *API_PORTS)}]  # to any address: that of the API differs between clusters
-        policies.append(_make_policy(config, f"{config.name}-autoscaler", {**head, "policyTypes": ["Egress"], "egress": egress}))
+        policies.append(
+            _make_policy(config, f"{config.name}-autoscaler", {**head, "policyTypes": ["Egress"], "egress": egress})
+        )
     return policies
 
 
