@@ -33,7 +33,7 @@ EXTRAS = {
     "export": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],
     "play": ["mujoco>=4.0", "av>=14", "pillow>=10"],
     "sweep": ["optuna>=4"],
-    "cluster": ["ray>=2.60"],
+    "cluster": ["ray>=2.60", "cryptography>=42"],
     "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"],
     "tensorboard": ["tensorboard>=2.15"],
     "ros2": [f"{name}; {WHEELS}" for name in ROS2],

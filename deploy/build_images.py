@@ -1,7 +1,7 @@
 """Build the images of ``deploy/Containerfile.*`` with buildah, without a daemon, and try them as an unprivileged user.
 
     python deploy/build_images.py                         # base image from a registry
-    python deploy/build_images.py --bootstrap --host-pip  # without a registry: base from Debian's mirror, pip as configured here
+    python deploy/build_images.py --bootstrap --host-pip  # base from Debian's mirror, packages as pip is configured here
 
 It needs root and Debian's packages buildah and, for --bootstrap, debootstrap.
 """
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,10 +69,10 @@ def main() -> None:
     parser.add_argument("--only", choices=list(IMAGES), action="append", help="build this image; may be repeated")
     options = parser.parse_args()
     buildah = ["buildah", "--storage-driver", "vfs", *(["--root", str(options.storage)] if options.storage else [])]
-    base = timed("base image", lambda: bootstrap(buildah, options.mirror)) if options.bootstrap else ""
+    base = timed("base image", partial(bootstrap, buildah, options.mirror)) if options.bootstrap else ""
     for key in options.only or IMAGES:
-        timed(f"build {key}", lambda: build(buildah, key, base, options.mirror, options.host_pip))
-        timed(f"try {key}", lambda: try_image(buildah, IMAGES[key]))
+        timed(f"build {key}", partial(build, buildah, key, base, options.mirror, options.host_pip))
+        timed(f"try {key}", partial(try_image, buildah, IMAGES[key]))
     run([*buildah, "images", "--format", "{{.Name}}:{{.Tag}} {{.Size}}"], BUILD_TIMEOUT_S)
 
 

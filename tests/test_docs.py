@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gym_gazebo2.cli import load_command
+from gym_gazebo2.cli import load_command, split_command
 
 from .conftest import ROOT
 
@@ -64,7 +64,7 @@ def test_commands_take_the_options_that_are_shown(path, line, tmp_path):
     for example in ("hold:MARAHold-v0", "my_arm:TwoLink-v0"):  # modules of the reader, and a run of the reader
         line = line.replace(example, "MARA-v0")
     line = line.replace("runs/mine/config.json", str(tmp_path / "config.json"))
-    _, name, *words = shlex.split(line)
+    name, words = split_command(shlex.split(line)[1:])
     assert load_command(name).parse(words, name)
 
 

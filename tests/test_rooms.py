@@ -25,7 +25,7 @@ ONE_ROOM = {
 LAYERS = (
     "errors",
     "checks contract state display signals output scheduling urdf_check real_time",
-    "robots registration memory",
+    "robots registration memory kubernetes",
     "gym_gazebo2 kinematics setpoint ros legacy",
     "tasks controls backends.base",
     "backends.fake backends.mujoco backends.restart backends.ros2 gazebo",
@@ -42,7 +42,7 @@ LAYERS = (
     "algos.config",
     "algos.runs",
     "algos.evaluation algos.export algos.model_file",
-    "algos.environments",
+    "algos.environments algos.security",
     "algos.distributed algos.evaluate algos.rollout",
     "algos.training",
     "algos.train algos.play algos.report",

@@ -59,6 +59,12 @@ def count_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def find_free_port() -> int:
+    """Return a port that no program on this machine uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str) -> None:
     """Check that workers have room. Ray would let those without wait, and never report it.
 
@@ -131,8 +137,7 @@ class RaySession:
             helper.join(END_TIMEOUT_S)
         if self._watchdog is not None:
             child, self._watchdog = self._watchdog, None
-            child.stdin.close()  # type: ignore[union-attr]
-            child.wait(END_TIMEOUT_S)
+            watchdog.stop(child)
 
     def _end_when_disconnected(self) -> None:
         """End the processes of a Ray of its own as soon as this process needs them no more."""
@@ -144,8 +149,7 @@ class RaySession:
 
     def _start(self, num_cpus: float) -> None:
         self.mark, folder = uuid.uuid4().hex, tempfile.mkdtemp(prefix="gym-gazebo2-", dir=SOCKETS)
-        command = [sys.executable, "-I", "-S", watchdog.__file__, self.mark, folder]
-        self._watchdog = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._watchdog = watchdog.start(self.mark, folder)
         try:
             with _environment({watchdog.MARK: self.mark}), _blocked_signals():
                 self._init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=folder)

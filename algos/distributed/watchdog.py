@@ -14,11 +14,12 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
-__all__ = ["MARK", "end_marked", "find_marked"]
+__all__ = ["MARK", "end_marked", "find_marked", "start", "stop"]
 
 MARK = "GYM_GAZEBO2_RAY_SESSION"
 """Environment variable that Ray's processes inherit."""
@@ -26,6 +27,24 @@ POLL_S = 0.5
 """Time between two looks at the parent [s]; mostly, its pipe ends the wait before."""
 END_TIMEOUT_S = 8.0
 """Longest time that is spent on ending processes [s]."""
+
+
+def start(mark: str, folder: str) -> subprocess.Popen[bytes]:
+    """Start the program, as a child of this process.
+
+    Args:
+        mark: The mark of the processes to end; they need not exist yet.
+        folder: A folder to remove then.
+    """
+    command = [sys.executable, "-I", "-S", __file__, mark, folder]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Let the program do its work now, and wait for its end; stopping twice is fine."""
+    if process.stdin is not None:
+        process.stdin.close()
+    process.wait(END_TIMEOUT_S + 7.0)
 
 
 def find_marked(mark: str) -> list[int]:

@@ -17,7 +17,7 @@ from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, UnknownNam
 from gym_gazebo2.output import BestEffortStream, flush_streams, open_missing_streams
 from gym_gazebo2.signals import get_status, raise_on_signals
 
-__all__ = ["COMMANDS", "Row", "load_command", "main"]
+__all__ = ["COMMANDS", "Row", "load_command", "main", "split_command"]
 
 DONE, FAILED, MISUSED = 0, 1, 2
 PROGRAM = "gym-gazebo2"
@@ -45,7 +45,7 @@ class Row:
 
 SAME_COMMAND = "Run the same command again to continue."
 
-COMMANDS: dict[str, Row] = {
+COMMANDS: dict[str, Row] = {  # a name may have two words, such as "cluster head"
     "train": Row("learn", "training:Train", "train an algorithm on an environment id"),
     "resume": Row("learn", "training:Resume", "continue an interrupted training"),
     "sweep": Row("learn", "training:Sweep", "train many: ids, algorithms, seeds, hyperparameters", SAME_COMMAND),
@@ -59,8 +59,12 @@ COMMANDS: dict[str, Row] = {
     "doctor": Row("ROS 2", "doctor:Doctor", "check the installation, and print the command that mends each fault"),
     "install-gazebo": Row("ROS 2", "simulating:InstallGazebo", "install Gazebo 11 without root, unless the system has it"),
     "gz-sim": Row("ROS 2", "simulating:GzSim", "write description, controllers and world for Gazebo Sim (gz-sim)"),
+    "cluster head": Row("cluster", "cluster.head:Head", "start a Ray cluster on this machine", is_server=True),
+    "cluster manifest": Row("cluster", "cluster.manifest:Manifest", "write files for Kubernetes: a Ray cluster and a training"),
     "completion": Row("shell", "completion:Completion", "print a script that completes these commands in your shell"),
 }
+GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
+"""First words of the commands whose names have two."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -73,7 +77,7 @@ def main(args: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 failed, 2 misused; ended by a signal 128 plus its number: 130 for SIGINT (Ctrl-C), 143 for
         SIGTERM, 129 for SIGHUP. A server that a signal ends returns 0.
     """
-    name, *rest = list(sys.argv[1:] if args is None else args) or ["--help"]
+    name, rest = split_command(list(sys.argv[1:] if args is None else args) or ["--help"])
     open_missing_streams()
     errors = BestEffortStream(sys.stderr)  # type: ignore[arg-type]
     try:
@@ -89,11 +93,24 @@ def main(args: Sequence[str] | None = None) -> int:
     return status if flush_streams() else status or FAILED
 
 
+def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the name of a command, of one word or two, and the words after it.
+
+    Args:
+        words: At least one word.
+    """
+    length = 2 if " ".join(words[:2]) in COMMANDS else 1
+    return " ".join(words[:length]), list(words[length:])
+
+
 def _run(name: str, args: Sequence[str]) -> int:
     """Run a command of the table, or print the help."""
     if name in ("-h", "--help"):
         print(make_help())
         return DONE
+    if name in GROUPS:
+        print(f"usage: {PROGRAM} {name} COMMAND [--help] …\n\n" + "\n".join(_list_rows(f"{name} ")))
+        return DONE if set(args) <= {"-h", "--help"} else MISUSED
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -119,6 +136,14 @@ def load_command(name: str) -> type[Command]:
     return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 
 
+def _format_row(name: str, row: Row) -> str:
+    return f"  {name:16} {row.text}"
+
+
+def _list_rows(prefix: str) -> list[str]:
+    return [_format_row(name, row) for name, row in COMMANDS.items() if name.startswith(prefix)]
+
+
 def make_help() -> str:
     """Return the usage, with one line per command under the headings of the table."""
     lines, group = [f"usage: {PROGRAM} COMMAND [--help] …"], ""
@@ -126,6 +151,6 @@ def make_help() -> str:
         if row.group != group:
             group = row.group
             lines += ["", f"{group}:"]
-        lines.append(f"  {name:16} {row.text}")
+        lines.append(_format_row(name, row))
     first = f"{PROGRAM} train --env SCARA-v0 --out runs/first && {PROGRAM} evaluate runs/first"
     return "\n".join([*lines, "", f"A first run: {first}"])

@@ -129,7 +129,9 @@ def _check_names(config: ManifestConfig) -> None:
         if overlay not in OVERLAYS:
             raise UnknownNameError("overlay", overlay, OVERLAYS)
     if len(config.overlays) > 1 and config.image != match["repository"]:
-        sentence = f"image {config.image!r} has a tag, so it can serve one overlay only. Choose one with --overlays, or omit the tag."
+        sentence = (
+            f"image {config.image!r} has a tag, so it can serve one overlay only. Choose one with --overlays, or omit the tag."
+        )
         raise InvalidArgumentError("image", config.image, sentence=sentence)
 
 

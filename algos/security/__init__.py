@@ -1,0 +1,1 @@
+"""Who may enter a cluster: certificates, token, invites, and what is checked before Ray is asked. See docs/distributed.md."""
