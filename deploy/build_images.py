@@ -25,6 +25,8 @@ Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parent.parent
 PIP = "/run/pip"
 """Where the recipes look for a pip configuration while they are built."""
+MOUNT = "/deploy"
+"""Where a trial finds this folder."""
 RELEASE = "bookworm"
 DEBIAN = "http://deb.debian.org/debian"
 BUILD_TIMEOUT_S, TRY_TIMEOUT_S = 3600.0, 900.0
@@ -53,8 +55,9 @@ time = env.step(env.action_space.sample())[4]["time"]
 env.close()
 assert time == 0.05, time
 print("Gazebo stepped one control period:", time, "s")'"""
+JOB = f"python3 {MOUNT}/try_job.py {MOUNT}/kubernetes/overlays/embedded/job/training.yaml"
 IMAGES = {
-    "embedded": Image("gym-gazebo2:embedded", "", f"{TRAIN} --out /tmp/run && test -s /tmp/run/model.zip"),
+    "embedded": Image("gym-gazebo2:embedded", "", f"{TRAIN} --out /tmp/run && test -s /tmp/run/model.zip && {JOB}"),
     "gazebo": Image("gym-gazebo2:gazebo", "localhost/gym-gazebo2:embedded", STEP),
 }
 
@@ -134,15 +137,14 @@ def build(buildah: Sequence[str], key: str, base: str, mirror: str, host_pip: bo
 
 
 def try_image(buildah: Sequence[str], image: Image) -> None:
-    """Run an image's trial as user 1000, as Kubernetes does."""
+    """Run an image's trial as user 1000, as Kubernetes does, in a network of its own: buildah would use that of this machine."""
     answer = subprocess.run([*buildah, "from", f"localhost/{image.name}"], capture_output=True, text=True, check=True)
     container = answer.stdout.split()[-1]
     try:
         command = f"test $(id -u) = 1000 && {image.trial}"
-        run(
-            [*buildah, "run", "--isolation", "chroot", "--user", "1000:1000", container, "--", "bash", "-c", command],
-            TRY_TIMEOUT_S,
-        )
+        options = ["--isolation", "chroot", "--user", "1000:1000", "--volume", f"{ROOT / 'deploy'}:{MOUNT}:ro"]
+        inside = [*buildah, "run", *options, container, "--", "bash", "-c", command]
+        run(["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *inside], TRY_TIMEOUT_S)
     finally:
         subprocess.run([*buildah, "rm", container], capture_output=True, check=False)
 
