@@ -137,7 +137,7 @@ def build(buildah: Sequence[str], key: str, base: str, mirror: str, host_pip: bo
 
 
 def try_image(buildah: Sequence[str], image: Image) -> None:
-    """Run an image's trial as user 1000, as Kubernetes does, in a network of its own: buildah would use that of this machine."""
+    """Run an image's trial as user 1000, as Kubernetes does, in a network of its own: buildah would use the machine's."""
     answer = subprocess.run([*buildah, "from", f"localhost/{image.name}"], capture_output=True, text=True, check=True)
     container = answer.stdout.split()[-1]
     try:

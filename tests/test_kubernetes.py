@@ -104,6 +104,15 @@ def test_only_a_head_with_an_autoscaler_reaches_the_api() -> None:
         ]
 
 
+def test_a_job_keeps_its_pods_and_needs_no_autoscaler() -> None:
+    for name in ("default", "other"):
+        spec = find(CONFIGS[name], "RayJob")["spec"]["rayClusterSpec"]
+        group = spec["workerGroupSpecs"][0]
+        assert group["minReplicas"] == group["replicas"] == group["maxReplicas"] == CONFIGS[name].replicas
+        assert "enableInTreeAutoscaling" not in spec
+        assert spec["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"] is False
+
+
 def test_network_policies_select_the_pods() -> None:
     config = CONFIGS["other"]
     spec = find(config, "RayJob")["spec"]["rayClusterSpec"]

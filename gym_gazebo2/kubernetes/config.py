@@ -34,9 +34,9 @@ class ManifestConfig:
         name: Name of the cluster, of the job and of the run.
         namespace: Namespace that is made for them.
         overlays: Images to write an overlay for: "embedded" trains in MuJoCo, "gazebo" in Gazebo 11.
-        replicas: Worker pods at the start.
-        min_replicas: Least number of worker pods. If it is less than the most, Ray's autoscaler removes idle ones.
-        max_replicas: Most worker pods; None: as at the start.
+        replicas: Worker pods of the job, and of the cluster at its start.
+        min_replicas: Least number of worker pods of the cluster. If less than the most, Ray's autoscaler removes idle ones.
+        max_replicas: Most worker pods of the cluster; None: as at the start.
         workers_per_pod: Workers of a training in each pod.
         cpu_request: Processors that a pod gets for certain.
         memory_request: Memory that a pod gets for certain.

@@ -55,7 +55,8 @@ def make_network_policies(config: ManifestConfig) -> list[Object]:
     }
     policies = [_make_policy(config, config.name, base)]
     if config.is_autoscaled:
-        head = {"podSelector": {"matchLabels": {LABEL: config.name, "ray.io/node-type": "head"}}}
+        # KubeRay labels its pods. The cluster of a job has another name, and no autoscaler.
+        head = {"podSelector": {"matchLabels": {"ray.io/cluster": config.name, "ray.io/node-type": "head"}}}
         egress = [{"ports": _make_ports("TCP", *API_PORTS)}]  # to any address: that of the API differs between clusters
         policies.append(
             _make_policy(config, f"{config.name}-autoscaler", {**head, "policyTypes": ["Egress"], "egress": egress})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from gym_gazebo2.kubernetes.config import ManifestConfig
@@ -31,6 +32,8 @@ def make_ray_job(config: ManifestConfig, entrypoint: str) -> Object:
         config: The configuration.
         entrypoint: Shell command that the head's pod runs.
     """
+    # A training keeps all its workers until its end, so there is nothing to scale; KubeRay itself replaces lost pods.
+    fixed = dataclasses.replace(config, min_replicas=config.replicas, max_replicas=config.replicas)
     spec: Object = {
         "entrypoint": entrypoint,
         # The operator hands in the job by HTTP: no further pod, and the command is read by one shell only.
@@ -38,7 +41,7 @@ def make_ray_job(config: ManifestConfig, entrypoint: str) -> Object:
         "backoffLimit": config.retries,
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": KEPT_S,
-        "rayClusterSpec": _make_cluster_spec(config),
+        "rayClusterSpec": _make_cluster_spec(fixed),
     }
     return {"apiVersion": API, "kind": "RayJob", "metadata": _make_metadata(config), "spec": spec}
 
