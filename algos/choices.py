@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["MODELS", "Actions", "ProgressMode", "Vectorization"]
+__all__ = ["MODELS", "Actions", "MissingWorkers", "ProgressMode", "Vectorization"]
 
 Vectorization = Literal["batched", "dummy", "subproc", "pinned"]
 """How environments run side by side; see ``vec_env.make_vec_env``."""
@@ -12,5 +12,7 @@ Actions = Literal["box", "discrete"]
 """The form of an action: the arm's own continuous box, or an index into a table of actions."""
 ProgressMode = Literal["auto", "rich", "plain", "quiet"]
 """How progress is shown; see ``training.progress.make_progress``."""
+MissingWorkers = Literal["go-on", "wait", "give-up"]
+"""What a training does while there are fewer workers than asked for; see ``TrainConfig.missing_workers``."""
 MODELS = ("model", "best_model")
 """Names of a run's models: the one at the end of training, and the one that evaluated best."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from gym_gazebo2.algos.choices import ProgressMode, Vectorization
+from gym_gazebo2.algos.choices import MissingWorkers, ProgressMode, Vectorization
 from gym_gazebo2.algos.env_id import check_env_id, get_spec
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
@@ -81,6 +81,10 @@ class TrainConfig:
             number of workers; None: as many as the workers need.
         worker_cpus: CPUs that Ray reserves for a worker; a fraction lets several share a processor.
         address: HOST:PORT of a running Ray cluster; None, or "local": this machine.
+        invite: File of `gym-gazebo2 cluster invite`, with which this machine reaches the cluster; not needed on its head.
+        insecure: Accept a cluster without TLS, because a VPN encrypts its traffic.
+        missing_workers: While there are fewer workers than asked for: train with those that are there ("go-on"), wait for
+            machines to join ("wait"), or end with an error ("give-up"). None: give up at the start, later go on.
         progress: How progress is shown: a progress bar ("rich"), lines for a log file ("plain"), nothing ("quiet"), or a bar
             on a terminal and lines elsewhere ("auto").
     """
@@ -120,6 +124,9 @@ class TrainConfig:
     shards: int | None = None
     worker_cpus: float = 1.0
     address: str | None = None
+    invite: str | Path | None = None
+    insecure: bool = False
+    missing_workers: MissingWorkers | None = None
     progress: ProgressMode = "auto"
 
     def __post_init__(self) -> None:
@@ -379,7 +386,7 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds", "worker_cpus"), read_positive),
     "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
     "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
-    **dict.fromkeys(("out", "zoo"), _read_path),
+    **dict.fromkeys(("out", "zoo", "invite"), _read_path),
     **dict.fromkeys(DICTIONARIES, _read_keywords),
     "backend": _read_backend,
     "address": lambda name, value: None if value == "local" else value,
@@ -387,6 +394,7 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
 """Field of a ``TrainConfig`` → function that returns its plain value, or raises."""
 CHOICES: dict[str, tuple[str, Collection[str]]] = {
     "progress": ("progress mode", get_args(ProgressMode)),
+    "missing_workers": ("policy for missing workers", get_args(MissingWorkers)),
     "vec": ("vectorization", get_args(Vectorization)),
     "preset": ("preset", PRESET_NAMES),
     "activation": ("activation", ACTIVATIONS),

@@ -12,6 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
+from gym_gazebo2.algos.choices import MissingWorkers
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
 from gym_gazebo2.algos.distributed.rollouts import distribute
 from gym_gazebo2.algos.distributed.training import change_workers, open_training_env
@@ -59,7 +60,14 @@ def train(config: TrainConfig) -> RunFolder:
             return _learn(run, config, model)
 
 
-def resume(path: str | os.PathLike[str], workers: int | None = None, address: str | None = None) -> RunFolder:
+def resume(
+    path: str | os.PathLike[str],
+    workers: int | None = None,
+    address: str | None = None,
+    invite: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
+    missing_workers: MissingWorkers | None = None,
+) -> RunFolder:
     """Continue a run from its newest readable checkpoint. A finished run is returned as it is.
 
     Some environments cannot save the state of their arms: those that are not batched, and Gazebo. There the networks, the
@@ -69,6 +77,9 @@ def resume(path: str | os.PathLike[str], workers: int | None = None, address: st
         path: The run's folder.
         workers: Number of workers from now on, with the same result to the bit; None: as before.
         address: HOST:PORT of a Ray cluster, "local" for this machine; None: as before.
+        invite: File of ``gym-gazebo2 cluster invite``; None: as before.
+        insecure: Accept a cluster without TLS from now on, because a VPN encrypts its traffic.
+        missing_workers: What to do while workers are missing; see ``TrainConfig``. None: as before.
 
     Returns:
         The run's folder.
@@ -83,8 +94,7 @@ def resume(path: str | os.PathLike[str], workers: int | None = None, address: st
     config = run.read_config()
     if run.model.is_file():
         return run
-    if workers is not None or address is not None:
-        config = change_workers(config, workers, address)
+    config = change_workers(config, workers, address, invite, insecure, missing_workers)
     with (
         report_resume_command(run.path),
         run.hold(),

@@ -177,7 +177,7 @@ def test_an_address_where_nothing_or_something_else_answers_is_refused_within_15
         with pytest.raises(WorkerError, match=f"No .*Ray cluster.* at 127.0.0.1:{port}"):
             RaySession(f"127.0.0.1:{port}")
         assert time.monotonic() - started < 15
-    with pytest.raises(WorkerError, match="refused.*ray start --head"):
+    with pytest.raises(WorkerError, match="refused.*gym-gazebo2 cluster head"):
         RaySession(f"127.0.0.1:{port}")
 
 

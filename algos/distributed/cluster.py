@@ -8,14 +8,20 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.algos.distributed import ask
+from gym_gazebo2.algos.distributed.machine import merge_variables
+from gym_gazebo2.algos.security.admission import find_credentials
+from gym_gazebo2.algos.security.credentials import Credentials
+from gym_gazebo2.algos.security.probe import probe
 from gym_gazebo2.errors import WorkerError
 
-__all__ = ["ClusterState", "NodeState", "ask_cluster", "check_versions", "describe_package"]
+__all__ = ["ClusterState", "NodeState", "ask_cluster", "check_cluster", "describe_package"]
 
 ASK_TIMEOUT_S = 8.0
 """Longest wait for the answer of a cluster [s]: 0.4 s on an idle machine, of which half is the import of Ray."""
@@ -62,12 +68,40 @@ class ClusterState:
         return sorted((node for node in self.nodes if node.alive), key=lambda node: (not node.is_head, node.address))
 
 
+def check_cluster(
+    address: str, invite: str | os.PathLike[str] | None = None, insecure: bool = False
+) -> tuple[Credentials, ClusterState]:
+    """Check that a cluster answers, admits this machine and has its versions; at most 15 s.
+
+    Args:
+        address: HOST:PORT.
+        invite: File of ``cluster invite``; None: Ray's environment variables, or the head of this machine.
+        insecure: Accept a connection without TLS, because a VPN encrypts it.
+
+    Returns:
+        What was used to enter, and what the cluster answered.
+
+    Raises:
+        InvalidArgumentError: The address has another form.
+        RunError: The invite cannot be read.
+        WorkerError: The cluster does not answer, refuses this machine, or has other versions.
+    """
+    credentials = find_credentials(address, invite, insecure)
+    probe(address, credentials)
+    with tempfile.TemporaryDirectory() as folder:
+        state = ask_cluster(address, credentials.make_environment(Path(folder)))
+    _check_versions(address, state)
+    return credentials, state
+
+
 def describe_package() -> dict[str, str]:
     """Return the versions that must be equal on all machines."""
     return {name: metadata.version(name) for name in ("gym_gazebo2", "ray")} | {"python": platform.python_version()}
 
 
-def ask_cluster(address: str, environment: Mapping[str, str], description: Mapping[str, str] | None = None) -> ClusterState:
+def ask_cluster(
+    address: str, environment: Mapping[str, str | None], description: Mapping[str, str] | None = None
+) -> ClusterState:
     """Ask a cluster.
 
     Args:
@@ -83,7 +117,7 @@ def ask_cluster(address: str, environment: Mapping[str, str], description: Mappi
         command.append(json.dumps(description))
     try:
         done = subprocess.run(
-            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
+            command, env=merge_variables(environment), capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         sentence = f"The Ray cluster at {address} did not answer within {ASK_TIMEOUT_S:g} s."
@@ -107,7 +141,7 @@ def _read_answer(address: str, done: subprocess.CompletedProcess[str]) -> dict[s
     raise WorkerError(f"No healthy Ray cluster at {address}: {answer['text'].splitlines()[0]}.")
 
 
-def check_versions(address: str, state: ClusterState) -> None:
+def _check_versions(address: str, state: ClusterState) -> None:
     """Check that this machine has the cluster's versions of Ray, Python and this package.
 
     Raises:

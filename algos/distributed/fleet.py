@@ -21,11 +21,12 @@ import numpy as np
 
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.places import DEFAULT_LIMITS, Batch, Job, Limits, Place, WorkerStatus
+from gym_gazebo2.algos.distributed.room import RoomWatch
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.distributed.shards import CollectTask, Fragment, Weights
 from gym_gazebo2.algos.distributed.worker import Worker
 from gym_gazebo2.algos.settings.provenance import collect_versions
-from gym_gazebo2.errors import BackendError, WorkerError
+from gym_gazebo2.errors import BackendError, GymGazebo2Error, WorkerError
 
 __all__ = ["Fleet"]
 
@@ -60,8 +61,10 @@ class Fleet:
         options = {"num_cpus": worker_cpus, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
         self._make_actor = self._ray.remote(**options)(Worker)
         self._arguments, self._size, self._limits = dataclasses.asdict(config), size, limits
+        self._room = RoomWatch(config.missing_workers, worker_cpus, limits)
         self._durations: deque[float] = deque(maxlen=50)
         self._failed_starts, self._node, self._versions = 0, self._ray.get_runtime_context().get_node_id(), collect_versions()
+        self._address = self._ray.util.get_node_ip_address()
         self._places: list[Place] = []
         self.add_workers(num_workers)
 
@@ -85,12 +88,14 @@ class Fleet:
             weights: The policy.
 
         Raises:
-            WorkerError: No worker starts, or workers are lost with the same task again and again.
+            WorkerError: No worker starts, workers are lost with the same task again and again, or a machine is missing for
+                longer than the policy allows.
             BackendError: A simulator fails again and again.
         """
         batch = Batch(tasks, self._ray.put(dict(weights)))  # once, however many workers fetch it
         while not batch.is_done:
-            self._assign(batch)
+            if not self._room.is_holding(self._places):
+                self._assign(batch)
             self._receive(batch)
             self._replace_overdue(batch)
         return [batch.results[task.shard] for task in tasks]
@@ -103,7 +108,7 @@ class Fleet:
         """
         nothing = Batch()
         wanted = len(self._places) if count is None else count
-        while sum(place.status.state != "starting" for place in self._places) < wanted:
+        while sum(not place.is_missing for place in self._places) < wanted:
             self._receive(nothing)
             self._replace_overdue(nothing)
 
@@ -208,9 +213,19 @@ class Fleet:
         """Replace a worker whose simulator failed; raise other errors, which would come again."""
         cause = error.cause
         if not isinstance(cause, BackendError):
-            raise cause from error  # its text holds the traceback of the worker
+            raise self._locate(cause, place) from error  # its text holds the traceback of the worker
         place.status.last_loss = str(cause)
         self._lose(place, job, batch, f"its simulator failed ({cause})", cause)
+
+    def _locate(self, cause: Exception, place: Place) -> Exception:
+        """Return the error of a worker, with the address of its machine where that is another one."""
+        try:
+            address = self._ray.get(place.actor.get_address.remote(), timeout=POLL_S)
+        except self._ray.exceptions.RayError:
+            return cause
+        if address == self._address or not isinstance(cause, GymGazebo2Error | OSError):
+            return cause
+        return WorkerError(f"The worker on {address} cannot go on: {cause} Correct that on {address}, and resume.")
 
     def _lose(self, place: Place, job: Job, batch: Batch, reason: str, cause: Exception | None = None) -> None:
         """Replace a worker, and give its task to another one.
@@ -224,7 +239,7 @@ class Fleet:
         if job.task is None:
             self._failed_starts += 1
             if self._failed_starts >= self._limits.attempts and all(
-                p.status.state in ("starting", "ended") for p in self._places
+                p.is_missing or p.status.state == "ended" for p in self._places
             ):
                 sentence = f"No worker starts. {self._failed_starts} attempts failed; the last one: {reason}."
                 raise cause or WorkerError(sentence)
@@ -243,6 +258,7 @@ class Fleet:
 
     def _replace_overdue(self, batch: Batch) -> None:
         """Replace workers that are past their deadline: hung, stopped, cut off."""
+        self._room.check(self._places)
         for place in self._places:
             job = place.job
             if job is not None and time.monotonic() - job.started > (deadline := self._get_deadline(job)):

@@ -7,7 +7,6 @@ that the node leaves the cluster at once, and then killed by their mark. A watch
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,15 @@ from pathlib import Path
 
 from gym_gazebo2.algos.distributed import watchdog
 from gym_gazebo2.algos.distributed.cluster import ask_cluster, describe_package
-from gym_gazebo2.algos.distributed.session import SETTINGS, SOCKETS, count_processors, find_free_port
+from gym_gazebo2.algos.distributed.machine import (
+    FOLDER,
+    SETTINGS,
+    SOCKETS,
+    check_disk,
+    count_processors,
+    find_free_port,
+    merge_variables,
+)
 from gym_gazebo2.algos.security.credentials import Credentials
 from gym_gazebo2.errors import WorkerError
 
@@ -32,9 +39,8 @@ POLL_S = 0.5
 """Time between two looks at a node [s]."""
 LEAVE_TIMEOUT_S = 4.0
 """Time that a node has to leave the cluster after SIGTERM [s]; then it is killed."""
-LEAST_DISK_BYTES = 200 * 2**20
-"""Free space that a node needs for logs, and for objects that memory cannot hold [byte]."""
 QUIET = ("--include-log-monitor", "false", "--disable-usage-stats")
+"""Arguments of ``ray start`` for every node: no collection of logs, nothing over the internet."""
 
 
 class RayNode:
@@ -71,9 +77,7 @@ class RayNode:
 
     def _start_ray(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--temp-dir", str(self.folder), *QUIET]
-        variables = {**SETTINGS, **os.environ, **self.environment, watchdog.MARK: self._mark}
-        if "RAY_AUTH_TOKEN_PATH" in self.environment:
-            variables.pop("RAY_AUTH_TOKEN", None)  # it would win
+        variables = {**SETTINGS, **merge_variables({**self.environment, watchdog.MARK: self._mark, FOLDER: str(self.folder)})}
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 [*command, *arguments],
@@ -142,18 +146,6 @@ class RayNode:
         lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if "Error" in line or "error" in line]
         return (errors or lines or ["no reason given."])[-1]
-
-
-def check_disk(folder: str) -> None:
-    """Check that a node has room for its files.
-
-    Raises:
-        WorkerError: It has not.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_DISK_BYTES:
-        sentence = f"{folder} has {free / 2**20:.0f} MB of free disk space, and Ray needs {LEAST_DISK_BYTES / 2**20:.0f} MB."
-        raise WorkerError(f"{sentence} Free disk space on this machine.")
 
 
 @contextlib.contextmanager

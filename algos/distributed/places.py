@@ -21,6 +21,8 @@ class Limits:
         task_floor_s: Least deadline of a task [s]: short tasks can wait long on a busy machine.
         hedge_factor: An idle worker gets a second copy of a task that takes longer than this multiple of the median.
         hedge_floor_s: Least time after which that happens [s].
+        missing_s: Longest time without a machine for a worker, where the training waits for that [s].
+        give_up_s: The same where the policy is to give up [s]: a machine that is lost may come back.
         attempts: Workers that may be lost with one task, or starts that may fail in a row, before training ends.
     """
 
@@ -30,6 +32,8 @@ class Limits:
     task_floor_s: float = 30.0
     hedge_factor: float = 3.0
     hedge_floor_s: float = 0.5
+    missing_s: float = 3600.0
+    give_up_s: float = 30.0
     attempts: int = 4
 
 
@@ -44,7 +48,7 @@ class WorkerStatus:
         index: Number of the place.
         host: Machine; empty before the first worker has reported ready.
         pid: Process id there.
-        state: "starting", "idle", "busy" or "ended".
+        state: "waiting" for a machine that has room, "starting", "idle", "busy" or "ended".
         steps: Environment steps that were used.
         busy_s: Time that it took for them [s].
         num_tasks: Tasks whose results were used.
@@ -79,8 +83,10 @@ def describe_workers(workers: Sequence[WorkerStatus]) -> tuple[str, ...]:
         parts.append(f"{len(speeds)} workers at {low} to {high} steps/s" if len(speeds) > 1 else f"1 worker at {high} steps/s")
     missing = [worker for worker in workers if worker.state == "starting"]
     parts += [f"worker {worker.index} lost: {worker.last_loss}" for worker in missing if worker.last_loss]
-    if waiting := sum(not worker.last_loss for worker in missing):
-        parts.append(f"{waiting} of {len(workers)} workers starting")
+    if starting := sum(not worker.last_loss for worker in missing):
+        parts.append(f"{starting} of {len(workers)} workers starting")
+    if waiting := sum(worker.state == "waiting" for worker in workers):
+        parts.append(f"{waiting} of {len(workers)} workers wait for a machine")
     return tuple(parts)
 
 
@@ -159,6 +165,11 @@ class Place:
         self.ref: Any = None
         self.job: Job | None = None
         self.token = self.node = ""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it cannot take a task yet."""
+        return self.status.state in ("waiting", "starting")
 
     @property
     def is_idle(self) -> bool:

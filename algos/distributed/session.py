@@ -5,38 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from gym_gazebo2.algos.distributed import watchdog
+from gym_gazebo2.algos.distributed.cluster import ClusterState, check_cluster
+from gym_gazebo2.algos.distributed.machine import SETTINGS, SOCKETS, count_processors, set_variables
+from gym_gazebo2.algos.distributed.node import start_node
+from gym_gazebo2.algos.security.admission import find_own_address, has_address
+from gym_gazebo2.algos.security.credentials import Credentials
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, WorkerError
 from gym_gazebo2.signals import ENDING
 
 __all__ = ["RaySession", "check_capacity", "count_processors", "import_ray"]
 
-SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # else Ray reports its use over the internet
-    "RAY_raylet_start_wait_time_s": "120",  # the default is too short for a busy machine
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # else its notes on dead workers, which the fleet reports, mix with our output
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default, without the warning
-}
-"""Environment variables of Ray; those that the user has set stay."""
-CONNECT_TIMEOUT_S = 5.0
-"""Longest wait for a connection to an address [s]."""
-HEALTH_TIMEOUT_S = 10.0
-"""Longest wait for the answer of a Ray cluster at an address [s]. Ray itself would wait for minutes."""
 END_TIMEOUT_S = 15.0
 """Longest wait for the end of a local Ray [s]."""
-SOCKETS = "/tmp"
-"""Parent of a local Ray's folder: the paths of its sockets must stay below 108 characters."""
 
 
 def import_ray() -> ModuleType:
@@ -54,18 +44,7 @@ def import_ray() -> ModuleType:
     return ray
 
 
-def count_processors() -> int:
-    """Return the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def find_free_port() -> int:
-    """Return a port that no program on this machine uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str) -> None:
+def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str, advice: str = "") -> None:
     """Check that workers have room. Ray would let those without wait, and never report it.
 
     Args:
@@ -73,6 +52,7 @@ def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str
         worker_cpus: CPUs of each, possibly a fraction.
         cpus: CPUs that there are.
         place: Where, such as "this machine".
+        advice: A further sentence on what to do.
 
     Raises:
         InvalidArgumentError: There are too few CPUs.
@@ -84,7 +64,7 @@ def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str
         f"{num_workers} workers with {worker_cpus:g} CPU each do not fit: {place} has {cpus:g}. "
         f"Use --workers {max(room, 1)} or fewer, or let workers share processors with --worker-cpus {cpus / num_workers:.2g}."
     )
-    raise InvalidArgumentError("workers", num_workers, sentence=sentence)
+    raise InvalidArgumentError("workers", num_workers, sentence=f"{sentence} {advice}".rstrip())
 
 
 class RaySession:
@@ -96,31 +76,43 @@ class RaySession:
         mark: What the processes of a Ray of its own carry in their environment; empty where there is none.
     """
 
-    def __init__(self, address: str | None = None, num_cpus: float | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        num_cpus: float | None = None,
+        invite: str | os.PathLike[str] | None = None,
+        insecure: bool = False,
+    ) -> None:
         """Start Ray or connect to it.
 
         Args:
             address: "HOST:PORT" of a running cluster; None starts Ray on this machine.
             num_cpus: CPUs that a Ray of its own may give to workers; None: those of this machine. Several workers can share
                 a processor, so it may be more than there are.
+            invite: File of ``cluster invite``, for a cluster whose head is not on this machine.
+            insecure: Accept a connection without TLS, because a VPN encrypts it.
 
         Raises:
             MissingDependencyError: Ray is not installed.
             InvalidArgumentError: The address has another form.
-            WorkerError: Nothing answers at the address, or Ray does not start.
+            RunError: The invite cannot be read.
+            WorkerError: The cluster does not answer, refuses this machine, or has other versions; or Ray does not start.
         """
         self._ray = import_ray()
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._stack = contextlib.ExitStack()
         self.mark = ""
-        if address is not None:
-            check_address(address)
+        entry = None if address is None else check_cluster(address, invite, insecure)
         self._is_owner = not self._ray.is_initialized()
         if not self._is_owner:
             return
-        if address is None:
-            self._start(num_cpus or count_processors())
-        else:
-            self._init(address=address)
+        try:
+            if address is None or entry is None:
+                self._start(num_cpus or count_processors())
+            else:
+                self._join(address, *entry)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def cpus(self) -> float:
@@ -135,9 +127,7 @@ class RaySession:
             helper.start()
             self._ray.shutdown()
             helper.join(END_TIMEOUT_S)
-        if self._watchdog is not None:
-            child, self._watchdog = self._watchdog, None
-            watchdog.stop(child)
+        self._stack.close()
 
     def _end_when_disconnected(self) -> None:
         """End the processes of a Ray of its own as soon as this process needs them no more."""
@@ -147,16 +137,31 @@ class RaySession:
         if self.mark:
             watchdog.end_marked(self.mark)
 
+    def _make_folder(self, mark: str) -> str:
+        """Make a folder that is removed at the end, also after a SIGKILL, with all processes that carry the mark."""
+        folder = tempfile.mkdtemp(prefix="gym-gazebo2-", dir=SOCKETS)
+        self._stack.callback(watchdog.stop, watchdog.start(mark, folder))
+        return folder
+
     def _start(self, num_cpus: float) -> None:
-        self.mark, folder = uuid.uuid4().hex, tempfile.mkdtemp(prefix="gym-gazebo2-", dir=SOCKETS)
-        self._watchdog = watchdog.start(self.mark, folder)
-        try:
-            with _environment({watchdog.MARK: self.mark}), _blocked_signals():
-                self._init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=folder)
-        except BaseException:
-            self.close()
-            raise
+        self.mark = uuid.uuid4().hex
+        folder = self._make_folder(self.mark)
+        with set_variables({watchdog.MARK: self.mark}), _blocked_signals():
+            self._init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=folder)
         _tighten_token()
+
+    def _join(self, address: str, credentials: Credentials, state: ClusterState) -> None:
+        """Connect to a cluster. A driver needs a node of Ray on its machine; where there is none, one without CPUs."""
+        if any(has_address(node.address) for node in state.alive):
+            variables = credentials.make_environment(Path(self._make_folder(uuid.uuid4().hex)))
+        else:
+            own = find_own_address(address)
+            node = self._stack.enter_context(start_node(address, credentials, own, cpus=0))
+            variables = node.environment
+        self._stack.enter_context(set_variables(variables))
+        _read_variables_again()
+        self._stack.callback(_read_variables_again)
+        self._init(address=address)
 
     def _init(self, **options: object) -> None:
         """Call ``ray.init`` so that the handlers of signals and warnings stay those of the program."""
@@ -171,43 +176,11 @@ class RaySession:
                 signal.signal(signal.SIGTERM, before)  # Ray installs one that ends the program without saving
 
 
-def check_address(address: str) -> None:
-    """Check that a Ray cluster answers at an address.
-
-    Raises:
-        InvalidArgumentError: It is not "HOST:PORT".
-        WorkerError: Nothing answers there, or something else than Ray.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise InvalidArgumentError("address", address, "HOST:PORT of a Ray cluster, such as 10.0.0.1:6379")
-    start = f"Start a cluster there with: ray start --head --port {port}"
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise WorkerError(f"No Ray cluster answers at {address}: {error}. {start}") from error
-    # Ray's own client waits for minutes where another program answers, or where the token is missing: ask from a process
-    # that can be ended.
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=HEALTH_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        reason = f"no answer within {HEALTH_TIMEOUT_S:g} s"
-        raise WorkerError(f"No Ray cluster answers at {address}: {reason}. Check address, token and certificates.") from error
-    if done.returncode != 0:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-        raise WorkerError(f"No healthy Ray cluster at {address}: {last}. {start}")
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while, for the processes that are started meanwhile."""
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name in values:
-            os.environ.pop(name, None)
+def _read_variables_again() -> None:
+    """Let Ray read token and certificates again: it keeps those that it found when it was imported."""
+    raylet: Any = import_ray()._raylet
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextlib.contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 
 from stable_baselines3.common.vec_env import VecEnv
 
+from gym_gazebo2.algos.choices import MissingWorkers
 from gym_gazebo2.algos.config import ResolvedConfig, get_max_envs
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.fleet import Fleet
@@ -17,6 +19,8 @@ from gym_gazebo2.algos.worker_plan import check_can_distribute, choose_shards
 from gym_gazebo2.errors import InvalidArgumentError
 
 __all__ = ["change_workers", "open_training_env"]
+
+WAIT = "Or wait for further machines, as those of an autoscaler, with --missing-workers wait."
 
 
 @contextlib.contextmanager
@@ -46,9 +50,11 @@ def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
     if config.address is None:
         check_capacity(workers, config.worker_cpus, count_processors(), "this machine")
     with contextlib.ExitStack() as stack:
-        session = RaySession(config.address, max(1.0, workers * config.worker_cpus))
+        num_cpus = max(1.0, workers * config.worker_cpus)
+        session = RaySession(config.address, num_cpus, config.invite, config.insecure)
         stack.callback(session.close)
-        check_capacity(workers, config.worker_cpus, session.cpus, "the cluster")
+        if config.missing_workers in (None, "give-up"):
+            check_capacity(workers, config.worker_cpus, session.cpus, "the cluster", WAIT)
         fleet = Fleet(config, config.num_envs // shards, workers, config.worker_cpus)
         env = ShardedVecEnv(fleet, config.num_envs, shards, find_spaces(config))
         env.seed(config.seed)
@@ -56,19 +62,36 @@ def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
         yield wrap_training_env(config, env)
 
 
-def change_workers(config: ResolvedConfig, workers: int | None, address: str | None) -> ResolvedConfig:
+def change_workers(
+    config: ResolvedConfig,
+    workers: int | None,
+    address: str | None,
+    invite: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
+    missing_workers: MissingWorkers | None = None,
+) -> ResolvedConfig:
     """Return the configuration of a run to resume, with other workers. The result stays the same, to the bit.
 
     Args:
         config: The run's.
         workers: Workers; None: as before.
         address: "HOST:PORT" of a cluster, "local" for this machine; None: as before.
+        invite: File of ``cluster invite``; None: as before.
+        insecure: Whether to accept a cluster without TLS from now on.
+        missing_workers: Policy for missing workers; None: as before.
 
     Raises:
         InvalidArgumentError: More workers than shards, where their number decides on the result.
     """
-    changed = dataclasses.replace(config, workers=workers or config.workers, address=address or config.address)
-    if changed.workers is None:
+    changed = dataclasses.replace(
+        config,
+        workers=workers or config.workers,
+        address=address or config.address,
+        invite=config.invite if invite is None else os.fspath(invite),
+        insecure=insecure or config.insecure,
+        missing_workers=missing_workers or config.missing_workers,
+    )
+    if workers is None or changed.workers is None:
         return changed
     check_can_distribute(config.algo, config.vec)
     max_envs = get_max_envs(config)

@@ -6,12 +6,14 @@ import dataclasses
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from gym_gazebo2.algos.config import from_json
+from gym_gazebo2.algos.distributed.machine import FOLDER, check_disk
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.distributed.shards import Shard, Weights
 from gym_gazebo2.algos.settings.provenance import collect_versions
@@ -51,7 +53,9 @@ class Worker:
         Raises:
             UnknownEnvError: The environment id is not known on this machine.
             BackendError: The simulator does not start.
+            WorkerError: The disk of this machine is full.
         """
+        check_disk(os.environ.get(FOLDER, tempfile.gettempdir()))
         # The learner handles these signals, and needs its workers to finish the iteration. Ray ends them with the learner.
         # They were blocked when Ray was started; a simulator must not inherit that, or SIG_IGN.
         for signum in (signal.SIGINT, signal.SIGHUP):
@@ -66,6 +70,10 @@ class Worker:
         self._shard = Shard(config, size)
         node = import_ray().get_runtime_context().get_node_id()
         return {"pid": os.getpid(), "host": socket.gethostname(), "node": node, "versions": collect_versions()}
+
+    def get_address(self) -> str:
+        """Return the address of this machine in the cluster."""
+        return str(import_ray().util.get_node_ip_address())
 
     def perform(self, task: Any, weights: Weights) -> Any:
         """Perform a task; see ``Shard.perform``.

@@ -13,7 +13,7 @@ __all__ = ["Group", "group_runs"]
 
 IGNORED = (
     *("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds", "eval_every", "eval_runs"),
-    *("shards", "worker_cpus", "address"),
+    *("shards", "worker_cpus", "address", "invite", "insecure", "missing_workers"),
 )
 """Fields ignored when grouping runs: groups are made per id and algorithm anyway, hyperparameters are compared one by one, and
 the others do not change what is learned."""

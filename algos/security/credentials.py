@@ -46,8 +46,8 @@ class Credentials:
         """Whether connections are encrypted."""
         return bool(self.authority)
 
-    def make_environment(self, folder: Path) -> dict[str, str]:
-        """Write what Ray reads from files, and return Ray's environment variables.
+    def make_environment(self, folder: Path) -> dict[str, str | None]:
+        """Write what Ray reads from files, and return Ray's environment variables; None is one to be removed.
 
         Args:
             folder: An existing folder, which only this user can read.
@@ -55,7 +55,8 @@ class Credentials:
         Raises:
             WriteError: A file cannot be written.
         """
-        variables = {"RAY_AUTH_MODE": "token" if self.token else "disabled", "RAY_USE_TLS": "1" if self.has_tls else "0"}
+        variables: dict[str, str | None] = {"RAY_AUTH_TOKEN": None}  # it would win over the file
+        variables |= {"RAY_AUTH_MODE": "token" if self.token else "disabled", "RAY_USE_TLS": "1" if self.has_tls else "0"}
         files = {"RAY_AUTH_TOKEN_PATH": self.token}
         if self.has_tls:
             files |= {

@@ -60,6 +60,9 @@ COMMANDS: dict[str, Row] = {  # a name may have two words, such as "cluster head
     "install-gazebo": Row("ROS 2", "simulating:InstallGazebo", "install Gazebo 11 without root, unless the system has it"),
     "gz-sim": Row("ROS 2", "simulating:GzSim", "write description, controllers and world for Gazebo Sim (gz-sim)"),
     "cluster head": Row("cluster", "cluster.head:Head", "start a Ray cluster on this machine", is_server=True),
+    "cluster join": Row("cluster", "cluster.join:Join", "let this machine join a cluster", is_server=True),
+    "cluster invite": Row("cluster", "cluster.invite:Invite", "write the file with which another machine joins"),
+    "cluster status": Row("cluster", "cluster.status:Status", "list the machines of a cluster"),
     "cluster manifest": Row("cluster", "cluster.manifest:Manifest", "write files for Kubernetes: a Ray cluster and a training"),
     "completion": Row("shell", "completion:Completion", "print a script that completes these commands in your shell"),
 }

@@ -11,6 +11,7 @@ import tyro
 from typing_extensions import Self
 
 from gym_gazebo2.algos import TrainConfig, resume, train
+from gym_gazebo2.algos.choices import MissingWorkers
 from gym_gazebo2.algos.config import DICTIONARIES, read_config_file
 from gym_gazebo2.algos.report import CompareConfig, compare
 from gym_gazebo2.algos.settings.options import join_assignments
@@ -64,15 +65,21 @@ class Resume(Command):
         path: The run's folder.
         workers: Workers from now on, with the same result to the bit; None: as before.
         address: HOST:PORT of a Ray cluster, or "local" for this machine; None: as before.
+        invite: File of `cluster invite`, with which this machine reaches the cluster; None: as before.
+        insecure: Accept a cluster without TLS from now on, because a VPN encrypts its traffic.
+        missing_workers: What to do while workers are missing, as in train; None: as before.
     """
 
     path: RunPath
     workers: int | None = None
     address: str | None = None
+    invite: Path | None = None
+    insecure: bool = False
+    missing_workers: MissingWorkers | None = None
 
     def run(self) -> None:
         """Continue."""
-        show_run(resume(self.path, self.workers, self.address))
+        show_run(resume(self.path, self.workers, self.address, self.invite, self.insecure, self.missing_workers))
 
 
 @dataclasses.dataclass(frozen=True)
