@@ -50,7 +50,7 @@ bench: system $(STAMP)  ## Print the speeds of docs/figures.md
 	$(BIN)/python -m benchmarks.throughput $(if $(wildcard $(PEERS)/bin/python),--peers $(PEERS)/bin/python)
 
 images:  ## Build and try the container images (root, buildah); BOOTSTRAP=1 HOST_PIP=1 needs no registry
-	$(PYTHON) deploy/build_images.py $(if $(BOOTSTRAP),--bootstrap) $(if $(HOST_PIP),--host-pip)
+	$(PYTHON) deploy/build_images.py $(if $(BOOTSTRAP),--bootstrap) $(if $(HOST_PIP),--host-pip) $(if $(STORAGE),--storage $(STORAGE))
 
 peers: $(PEERS)/.installed  ## Install the packages that the benchmarks compare with, into an environment of their own
 

@@ -55,10 +55,14 @@ time = env.step(env.action_space.sample())[4]["time"]
 env.close()
 assert time == 0.05, time
 print("Gazebo stepped one control period:", time, "s")'"""
-JOB = f"python3 {MOUNT}/try_job.py {MOUNT}/kubernetes/overlays/embedded/job/training.yaml"
+JOB = f"python3 {MOUNT}/try_job.py {MOUNT}/kubernetes/overlays/{{}}/job/training.yaml"
+# In a pod the cache cannot be written to: the plug-in must be found, not built again.
+CLOSE = "chmod -R a-w /opt/cache"
 IMAGES = {
-    "embedded": Image("gym-gazebo2:embedded", "", f"{TRAIN} --out /tmp/run && test -s /tmp/run/model.zip && {JOB}"),
-    "gazebo": Image("gym-gazebo2:gazebo", "localhost/gym-gazebo2:embedded", STEP),
+    "embedded": Image(
+        "gym-gazebo2:embedded", "", f"{TRAIN} --out /tmp/run && test -s /tmp/run/model.zip && {JOB.format('embedded')}"
+    ),
+    "gazebo": Image("gym-gazebo2:gazebo", "localhost/gym-gazebo2:embedded", f"{CLOSE} && {STEP} && {JOB.format('gazebo')}"),
 }
 
 

@@ -18,7 +18,7 @@ __all__ = ["make_files", "write_files"]
 Object = dict[str, Any]
 KUSTOMIZATION, PATCH = "kustomization.yaml", "training.yaml"
 HEADER = "# Written by `gym-gazebo2 cluster manifest`: run it again to change this file.\n"
-OWN_OPTIONS = ("--workers", "--address", "--out", "--config")
+OWN_OPTIONS = ("--workers", "--address", "--out", "--config", "--invite")
 """Options of a training that follow from the manifests, or that name a file of this machine."""
 
 
