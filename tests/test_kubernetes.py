@@ -259,6 +259,8 @@ def test_invalid_configurations(case: str) -> None:
         ([], ["--env", "MARA-v0", "--workers", "3"], "Do not give the training --workers"),
         ([], ["--env", "MARA-v0", "--out=here"], "Do not give the training --out"),
         ([], ["--env", "MARA-v0", "--backend", "mujoco"], "fits one overlay only"),
+        ([], [], "The training is missing"),
+        ([], ["--env", "MARA-v0", "--invite", "file"], "Do not give the training --invite"),
         ([], ["--env", "NoSuchArm-v0"], "NoSuchArm-v0"),
         (["--replicas", "24"], ["--env", "MARA-v0"], "replicas × workers_per_pod = 24"),
         ([], ["--env", "MARA-v0", "--algo", "sac"], "Cannot train sac with workers"),
