@@ -10,10 +10,10 @@ PEERS := .venv-peers
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test check docs bench peers images clean
+.PHONY: help setup system demo test cluster-test check docs bench peers images clean
 
 help:  ## Show this help
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: $(STAMP)  ## Make the virtual environment with everything that pip can give
 
@@ -37,6 +37,10 @@ demo: system $(STAMP)  ## Train MARA-v0 with PPO, evaluate it, write the report
 test: system $(STAMP)  ## Run every test, Gazebo and ROS 2 ones included
 	$(BIN)/gym-gazebo2 install-gazebo
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+cluster-test: $(STAMP)  ## Test a cluster of several machines, made of network namespaces (Linux, root)
+	@ip netns list >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] || { echo 'Network namespaces need root and iproute2. Use: sudo make cluster-test'; exit 1; }
+	$(BIN)/python -m pytest tests/test_cluster_network.py
 
 check: $(STAMP)  ## Lint and check types
 	$(BIN)/ruff check .

@@ -129,11 +129,11 @@ def build(buildah: Sequence[str], key: str, base: str, mirror: str, host_pip: bo
     image = IMAGES[key]
     base = image.base or base
     options = ["--build-arg", f"BASE_IMAGE={base}"] if base else []
-    if key == "gazebo":
-        options += ["--build-arg", f"DEBIAN_MIRROR={mirror}"]
+    options += ["--build-arg", f"DEBIAN_MIRROR={mirror}"] if key == "gazebo" else []
     with tempfile.TemporaryDirectory(prefix="gym-gazebo2-pip-") as folder:
         if host_pip:
-            options += ["--build-arg", "TORCH_INDEX=", "--volume", f"{folder}:{PIP}:ro"]
+            options += ["--build-arg", "TORCH_INDEX="] if key == "embedded" else []
+            options += ["--volume", f"{folder}:{PIP}:ro"]
             for source, target in write_pip_config(read_pip_config(), Path(folder)):
                 options += ["--volume", f"{source}:{target}:ro"]
         recipe = str(ROOT / f"deploy/Containerfile.{key}")

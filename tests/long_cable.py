@@ -16,6 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 """Of <linux/if_tun.h>: make a device that carries Ethernet frames, without a header before each."""
@@ -41,7 +42,7 @@ def lay_long_cable(first: tuple[str, str], second: tuple[str, str], delay: float
 def open_tap(namespace: str, device: str) -> int:
     """Return the descriptor of a new device. It stays in that namespace, while this process moves on."""
     libc = ctypes.CDLL(None, use_errno=True)
-    with open(f"/run/netns/{namespace}") as handle:
+    with Path("/run/netns", namespace).open() as handle:
         if libc.setns(handle.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), f"cannot enter {namespace}")
     descriptor = os.open("/dev/net/tun", os.O_RDWR)

@@ -32,7 +32,7 @@ def test_links_and_commands_exist(path):
     text = path.read_text()
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (path.parent / target).exists(), target
-    for target in re.findall(r"\bmake ([a-z]+)\b", "\n".join(get_blocks(path, "(?:bash|sh)"))):
+    for target in re.findall(r"\bmake ([a-z-]+)\b", "\n".join(get_blocks(path, "(?:bash|sh)"))):
         assert re.search(rf"^{target}:", MAKEFILE, flags=re.MULTILINE), target
     for module in re.findall(r"python -m (benchmarks\.\w+)", text):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module

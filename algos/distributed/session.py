@@ -152,16 +152,17 @@ class RaySession:
 
     def _join(self, address: str, credentials: Credentials, state: ClusterState) -> None:
         """Connect to a cluster. A driver needs a node of Ray on its machine; where there is none, one without CPUs."""
-        if any(has_address(node.address) for node in state.alive):
+        own = next((node.address for node in state.alive if has_address(node.address)), None)
+        if own is not None:
             variables = credentials.make_environment(Path(self._make_folder(uuid.uuid4().hex)))
         else:
             own = find_own_address(address)
-            node = self._stack.enter_context(start_node(address, credentials, own, cpus=0))
-            variables = node.environment
+            variables = self._stack.enter_context(start_node(address, credentials, own, cpus=0)).environment
         self._stack.enter_context(set_variables(variables))
         _read_variables_again()
         self._stack.callback(_read_variables_again)
-        self._init(address=address)
+        # Else Ray may take another machine's node for its own, and the workers cannot reach this process.
+        self._init(address=address, _node_ip_address=own)
 
     def _init(self, **options: object) -> None:
         """Call ``ray.init`` so that the handlers of signals and warnings stay those of the program."""

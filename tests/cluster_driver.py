@@ -1,0 +1,61 @@
+"""A training on a cluster in steps: it waits for a line of standard input where the test wants to interfere.
+
+Usage: cluster_driver.py ADDRESS INVITE RESULT ITERATION… ; RESULT is a file for what the training has led to. Before each of
+these iterations it prints the state of the workers, and waits for a line: "go", or "all" to wait for all workers first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from gym_gazebo2.algos.distributed.fleet import Fleet
+from gym_gazebo2.algos.distributed.places import Limits
+from gym_gazebo2.algos.distributed.session import RaySession
+from tests.shards import configure, describe, learn
+
+SHARDS, ITERATIONS = 4, 12
+
+
+def make_config():
+    """With normalisation, so that the bits depend on the shards and their order."""
+    return configure(env="MARA-v0", normalize=True, missing_workers="go-on")
+
+
+class Steps(BaseCallback):
+    def __init__(self, fleet, stops):
+        super().__init__()
+        self.fleet, self.stops, self.iteration = fleet, stops, 0
+
+    def _on_rollout_start(self):
+        if self.iteration in self.stops:
+            print(json.dumps([dataclasses.asdict(worker) for worker in self.fleet.workers]), flush=True)
+            if input() == "all":
+                self.fleet.wait_ready()
+        self.iteration += 1
+
+    def _on_step(self):
+        return True
+
+
+def main(address, invite, result, *stops):
+    config = make_config()
+    with closing(RaySession(address, invite=invite)):
+        limits = Limits(task_floor_s=60.0)  # a worker that is cut off is not replaced: its tasks are done by the other one
+        with closing(Fleet(config, config.num_envs // SHARDS, 2, limits=limits)) as fleet:
+            fleet.wait_ready()
+            callback = Steps(fleet, [*map(int, stops), ITERATIONS])
+            model = learn(config, SHARDS, iterations=ITERATIONS, collector=fleet, callback=callback)
+            print(json.dumps([dataclasses.asdict(worker) for worker in fleet.workers]), flush=True)
+    Path(result).write_bytes(pickle.dumps(describe(model)))
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
