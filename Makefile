@@ -10,7 +10,7 @@ PEERS := .venv-peers
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test cluster-test check docs bench peers clean
+.PHONY: help setup system demo test cluster-test check docs bench peers images clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -52,6 +52,9 @@ docs: $(STAMP)  ## Build the documentation as a site, in site/
 
 bench: system $(STAMP)  ## Print the speeds of docs/figures.md
 	$(BIN)/python -m benchmarks.throughput $(if $(wildcard $(PEERS)/bin/python),--peers $(PEERS)/bin/python)
+
+images:  ## Build and try the container images (root, buildah); BOOTSTRAP=1 HOST_PIP=1 needs no registry
+	$(PYTHON) deploy/build_images.py $(if $(BOOTSTRAP),--bootstrap) $(if $(HOST_PIP),--host-pip) $(if $(STORAGE),--storage $(STORAGE))
 
 peers: $(PEERS)/.installed  ## Install the packages that the benchmarks compare with, into an environment of their own
 

@@ -39,6 +39,8 @@ EXTRAS = {
     "ros2": [f"{name}; {WHEELS}" for name in ROS2],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+# For images: KubeRay asks Ray's dashboard for the state of a job. It is not in "all", as it brings 33 packages more.
+EXTRAS["kubernetes"] = ["ray[default]>=2.60"]
 EXTRAS["dev"] = [
     *EXTRAS["all"],
     "pytest>=8",
@@ -52,6 +54,7 @@ EXTRAS["dev"] = [
     "colcon-core>=0.18",
     "colcon-ros>=0.4",
     "colcon-bash>=0.5",
+    "kubernetes-validate>=1.34",
 ]
 
 # Folder → files that are also installed in share/, where `ros2 launch` and RViz look for them.

@@ -111,12 +111,13 @@ def _check_programs() -> None:
 def compute_key(gazebo: Gazebo, ros: RosInstallation) -> str:
     """Return the cache key of a build for this source, Gazebo and ROS 2; also the version that the plug-in reports.
 
-    File times detect an update of Gazebo or ROS 2 that keeps its version number and path.
+    File times detect an update of Gazebo or ROS 2 that keeps its version number and path. They are whole seconds: the layers of
+    a container image keep no fractions, and the plug-in that an image holds must be found in it.
     """
     digest = hashlib.sha256()
     for file in sorted(SOURCE.iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    times = [f"{path}:{path.stat().st_mtime_ns}" for path in (gazebo.gzserver, *_find_rcl(ros))]
+    times = [f"{path}:{int(path.stat().st_mtime)}" for path in (gazebo.gzserver, *_find_rcl(ros))]
     digest.update(repr((gazebo.version, ros, times)).encode())
     return digest.hexdigest()[:16]
 

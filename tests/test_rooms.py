@@ -25,7 +25,7 @@ ONE_ROOM = {
 LAYERS = (
     "errors",
     "checks contract state display signals output scheduling urdf_check real_time",
-    "robots registration memory",
+    "robots registration memory kubernetes",
     "gym_gazebo2 kinematics setpoint ros legacy",
     "tasks controls backends.base",
     "backends.fake backends.mujoco backends.restart backends.ros2 gazebo",

@@ -63,6 +63,7 @@ COMMANDS: dict[str, Row] = {  # a name may have two words, such as "cluster head
     "cluster join": Row("cluster", "cluster.join:Join", "let this machine join a cluster", is_server=True),
     "cluster invite": Row("cluster", "cluster.invite:Invite", "write the file with which another machine joins"),
     "cluster status": Row("cluster", "cluster.status:Status", "list the machines of a cluster"),
+    "cluster manifest": Row("cluster", "cluster.manifest:Manifest", "write files for Kubernetes: a Ray cluster and a training"),
     "completion": Row("shell", "completion:Completion", "print a script that completes these commands in your shell"),
 }
 GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
