@@ -78,6 +78,20 @@ def test_without_normalisation_it_is_the_run_without_workers(session, tmp_path):
     assert read_sessions(plain) == []
 
 
+@pytest.mark.parametrize("rule", ["reward>=-1e9", "position_error<=1e9"])  # met after a rollout; by the first evaluation
+@pytest.mark.parametrize("algo", ["ppo", "recurrent_ppo"])
+def test_a_stopping_rule_leaves_the_statistics_of_plain_training(session, tmp_path, algo, rule):
+    tiny = {**TINY, "algo": algo, "normalize": True, "stop_when": rule}
+    plain = train(TrainConfig(**tiny, out=str(tmp_path / "plain")))
+    run = train(TrainConfig(**tiny, workers=1, shards=1, out=str(tmp_path / "run")))
+    assert_same_run(plain, run)
+    ended = plain.read_json("training.json")
+    assert ended["stopped_by"] and ended["train_steps"] % 160 == 16  # one step of each arm after the last whole rollout
+    assert run.read_json("training.json")["train_steps"] == ended["train_steps"]
+    (record,) = read_sessions(run)
+    assert [worker["steps"] for worker in record["workers"]] == [ended["train_steps"]]
+
+
 def start(*words):
     command = [sys.executable, "-m", "gym_gazebo2.cli", *map(str, words)]
     return run_process(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -87,6 +87,11 @@ class RunCallback(BaseCallback):
         self._worker_history = WorkerHistory(run)
         self._progress, self._speed, self._next_update = make_progress(config.progress), SpeedMeter(), 0.0
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stopping rule is met, so that the training ends after its next step."""
+        return self.state.stopped_by is not None
+
     def _on_training_start(self) -> None:
         self._progress.start()
 
@@ -111,7 +116,7 @@ class RunCallback(BaseCallback):
                     info.pop("episode", None)
             self.update_wall()
             self._episodes.collect(dones, self.locals["infos"], self.num_timesteps, self.state.wall_s)
-        return self.state.stopped_by is None
+        return not self.is_stopping
 
     def _on_rollout_start(self) -> None:
         """Between two iterations: evaluate if it is time, then write a checkpoint if it is time.
