@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import signal
 import threading
 from collections.abc import Callable
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.signals import ENDING, raise_on_signals
@@ -32,17 +30,16 @@ class Child:
         reader: Becomes ready when there is a result, or when the process has ended without one.
     """
 
-    def __init__(self, function: Callable[..., Any], *args: Any, scratch: Path | None = None) -> None:
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
         """Start the process; signals that come while it imports wait until it can handle them.
 
         Args:
             function: Called with the arguments. It, they and its result can be pickled.
             *args: What it is called with.
-            scratch: A folder that the process removes if its parent ends before it.
         """
         context = get_context("spawn")
         self.reader, writer = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(writer, function, args, scratch))
+        self._process = context.Process(target=_work, args=(writer, function, args))
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # inherited by the process
         try:
             self._process.start()
@@ -78,9 +75,9 @@ class Child:
         self._process.join(EXIT_TIMEOUT_S)
 
 
-def _work(writer: Connection, function: Callable[..., Any], args: tuple[Any, ...], scratch: Path | None) -> None:
+def _work(writer: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """Call the function in its process, and send its result or its exception."""
-    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with writer:
         try:
             with raise_on_signals():
@@ -99,11 +96,9 @@ def _make_portable(error: BaseException) -> BaseException:
     return error
 
 
-def _end_with_parent(scratch: Path | None) -> None:
+def _end_with_parent() -> None:
     """End this process when its parent has ended, also where that was killed; a training continues from its checkpoint."""
     parent = parent_process()
     if parent is not None:
         parent.join()
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
+import shutil
 import socket
 import tempfile
 import time
@@ -19,6 +22,8 @@ from gym_gazebo2.errors import UsageError
 
 __all__ = ["Host", "Look"]
 
+PREFIX = "gym-gazebo2-run-"
+"""Beginning of the names of the folders in which runs are made, in the folder for temporary files."""
 LOOK_S = 1.0
 """Longest time for which a look waits for the result [s]: a request to end waits as long."""
 FILES_S = 10.0
@@ -42,6 +47,36 @@ class Look:
     changes: Changes | None
 
 
+class Scratch:
+    """A folder for the files of a run. What actors that were killed have left on this machine is removed first.
+
+    Attributes:
+        folder: The folder; it does not exist yet.
+    """
+
+    def __init__(self) -> None:
+        """Make and lock its parent."""
+        for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            _remove_leftover(path)
+        self._parent = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.folder = self._parent / "run"
+        self._lock = (self._parent / "lock").open("w")  # the kernel releases it with this process
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def close(self) -> None:
+        """Remove the folder; closing twice is fine."""
+        shutil.rmtree(self._parent, ignore_errors=True)
+        self._lock.close()
+
+
+def _remove_leftover(path: Path) -> None:
+    """Remove a folder that no actor holds."""
+    # An OSError: it is held, is another user's, or was removed meanwhile.
+    with contextlib.suppress(OSError), (path / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path, ignore_errors=True)
+
+
 class Host:
     """Runs one function. The process is apart from the actor: it may be a driver of Ray, and gets signals of its own.
 
@@ -50,7 +85,7 @@ class Host:
 
     def __init__(self) -> None:
         """Begin without a process."""
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Scratch | None = None
         self._child: Child | None = None
         self._reader: FolderReader | None = None
         self._next_files = 0.0
@@ -66,13 +101,12 @@ class Host:
             Name of the machine, Ray's id of it, and versions.
         """
         context = import_ray().get_runtime_context()
-        self._scratch = tempfile.TemporaryDirectory(prefix="gym-gazebo2-run-", ignore_cleanup_errors=True)
-        scratch = Path(self._scratch.name)
-        folder = scratch / "run"
+        self._scratch = Scratch()
+        folder = self._scratch.folder
         write_changes(folder, Changes(files))
         self._reader = FolderReader(folder)
         self._next_files = time.monotonic() + FILES_S
-        self._child = Child(function, folder, context.gcs_address, scratch=scratch)
+        self._child = Child(function, folder, context.gcs_address)
         return {"host": socket.gethostname(), "node": context.get_node_id(), "versions": collect_versions()}
 
     def look(self) -> Look:
@@ -98,7 +132,7 @@ class Host:
         if self._child is not None:
             self._child.kill()
         if self._scratch is not None:
-            self._scratch.cleanup()
+            self._scratch.close()
 
     def _receive(self) -> Any:
         try:
