@@ -18,6 +18,7 @@ from gym_gazebo2.algos.settings.conditions import Condition, check_condition, fi
 from gym_gazebo2.algos.settings.env_keywords import WITH_FIELDS, check_env_kwargs, find_env_keywords, gather_env_kwargs
 from gym_gazebo2.algos.settings.files import read_mapping
 from gym_gazebo2.algos.settings.options import EnvKwargs, Hyperparameters
+from gym_gazebo2.algos.settings.prices import PricePerHour, read_prices
 from gym_gazebo2.algos.settings.values import merge, parse_text
 from gym_gazebo2.algos.settings.zoo import read_zoo
 from gym_gazebo2.algos.table import get_algorithm
@@ -81,6 +82,8 @@ class TrainConfig:
             number of workers; None: as many as the workers need.
         worker_cpus: CPUs that Ray reserves for a worker; a fraction lets several share a processor.
         address: HOST:PORT of a running Ray cluster; None, or "local": this machine.
+        price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE by type of node; the run stores
+            what it costs.
         progress: How progress is shown: a progress bar ("rich"), lines for a log file ("plain"), nothing ("quiet"), or a bar
             on a terminal and lines elsewhere ("auto").
     """
@@ -120,6 +123,7 @@ class TrainConfig:
     shards: int | None = None
     worker_cpus: float = 1.0
     address: str | None = None
+    price_per_hour: PricePerHour = None
     progress: ProgressMode = "auto"
 
     def __post_init__(self) -> None:
@@ -382,6 +386,7 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("out", "zoo"), _read_path),
     **dict.fromkeys(DICTIONARIES, _read_keywords),
     "backend": _read_backend,
+    "price_per_hour": read_prices,
     "address": lambda name, value: None if value == "local" else value,
 }
 """Field of a ``TrainConfig`` → function that returns its plain value, or raises."""

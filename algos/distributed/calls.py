@@ -11,11 +11,12 @@ import dataclasses
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.algos.distributed.host import Host, Look
+from gym_gazebo2.algos.distributed.machines import list_types
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.processes import ChildKilledError
 from gym_gazebo2.algos.runs.transfer import read_files, write_changes
@@ -65,7 +66,7 @@ class _Running:
 
     def __init__(self, call: Call, actor: Any, ref: Any) -> None:
         self.call, self.actor, self.ref = call, actor, ref
-        self.host, self.since, self.is_started = "", time.monotonic(), False
+        self.host, self.type, self.since, self.is_started = "", "", time.monotonic(), False
 
     def wait_for(self, ref: Any) -> None:
         self.ref, self.since = ref, time.monotonic()
@@ -76,27 +77,22 @@ class _Running:
 
 
 class Calls:
-    """Performs calls. Ray is connected.
+    """Performs calls. Ray is connected."""
 
-    Attributes:
-        hosts: Machines on which calls run now.
-    """
-
-    def __init__(self, jobs: int | None = None) -> None:
+    def __init__(self, jobs: int | None = None, note: Callable[[Mapping[str, str]], None] = lambda machines: None) -> None:
         """Begin without calls.
 
         Args:
             jobs: Most calls at the same time; None: as many as the cluster has CPUs for.
+            note: Called before the set of machines changes on which calls run, with their names and types.
         """
-        self._ray, self._jobs = import_ray(), jobs
+        self._ray, self._jobs, self._note = import_ray(), jobs, note
         self._running: list[_Running] = []
         self._attempts: dict[Path, int] = {}
         self._waiting_since: float | None = None
 
-    @property
-    def hosts(self) -> list[str]:
-        """Machines on which calls run now."""
-        return list(dict.fromkeys(running.host for running in self._running if running.host))
+    def _note_machines(self) -> None:
+        self._note({running.host: running.type for running in self._running if running.host})
 
     def perform(self, calls: Sequence[Call]) -> Generator[tuple[Call, Any], None, None]:
         """Yield each call with its result, in the order in which they end; close the iterator when you stop early.
@@ -177,7 +173,9 @@ class Calls:
         else:
             if not isinstance(report, Look):
                 self._check_versions(report["host"], report["versions"])
+                self._note_machines()
                 running.host, running.is_started = report["host"], True
+                running.type = list_types().get(running.host, "")
             elif report.changes is not None:
                 write_changes(running.call.folder, report.changes)
             if isinstance(report, Look) and report.is_done:
@@ -202,6 +200,7 @@ class Calls:
 
     def _end(self, running: _Running) -> None:
         """End an actor and its process; its folder there is removed."""
+        self._note_machines()
         self._running.remove(running)
         with contextlib.suppress(self._ray.exceptions.RayError):
             if running.is_started:

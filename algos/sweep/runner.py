@@ -15,9 +15,8 @@ from gym_gazebo2.algos.measures import get_measures, read_measured
 from gym_gazebo2.algos.processes import ChildKilledError
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.writing import add_advice
-from gym_gazebo2.algos.sweep.config import SweepConfig
+from gym_gazebo2.algos.sweep.config import Point, SweepConfig, get_folder, list_points, list_seeds, make_training
 from gym_gazebo2.algos.sweep.execution import Executor, open_executor
-from gym_gazebo2.algos.sweep.points import Point, get_folder, list_points, list_seeds, make_training
 from gym_gazebo2.algos.sweep.results import check_stored, read_evaluation
 from gym_gazebo2.algos.sweep.search import Search, parse_grid, parse_options, parse_range
 from gym_gazebo2.errors import BackendError, GymGazebo2Error, MissingDependencyError, RunError, WorkerError

@@ -17,6 +17,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv
 from gym_gazebo2.algos.distributed.history import WorkerHistory
+from gym_gazebo2.algos.distributed.machines import find_machines
 from gym_gazebo2.algos.distributed.places import WorkerStatus, describe_workers
 from gym_gazebo2.algos.evaluation.metrics import compute_results
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
@@ -25,6 +26,7 @@ from gym_gazebo2.algos.measures import get_measures, show_measure
 from gym_gazebo2.algos.runs.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.settings.conditions import REWARD
 from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
@@ -62,6 +64,7 @@ class RunCallback(BaseCallback):
         num_eval_steps: int,
         episodes: EpisodeLog,
         interrupt: Interrupt,
+        machines: MachineLog,
     ) -> None:
         """Store the parts.
 
@@ -73,11 +76,12 @@ class RunCallback(BaseCallback):
             num_eval_steps: Step limit of an evaluation's episodes.
             episodes: Log of the training's episodes.
             interrupt: Reports whether a signal asked the training to end.
+            machines: Log of the machines that the training holds.
         """
         super().__init__()
         self.run, self.config, self.state = run, config, state
         self.eval_env, self.num_eval_steps, self._episodes = eval_env, num_eval_steps, episodes
-        self._interrupt = interrupt
+        self._interrupt, self._machines, self._held = interrupt, machines, find_machines([])
         self._measures, self._target = get_measures(config.env), config.target_condition
         # Wall time is that of the monotonic clock, plus the time before an interruption: changes of the system's clock, and
         # the time between interruption and resumption, do not count.
@@ -195,12 +199,23 @@ class RunCallback(BaseCallback):
         target = {"time_to_target_s": self.state.time_to_target_s, "steps_to_target": self.state.steps_to_target}
         self.run.write_json("curve.json", {"evaluations": self.state.curve, **target})
         self._worker_history.write(self._get_workers())
+        self._held = find_machines(self._get_workers())
+        self.write_machines()
         for key in ("reward", *results):
             self.logger.record(f"eval/{key}", row[key])
         if self.state.is_new_best(row, self._measures):
             action = get_action_meaning(self.config)
             save_model(self.run.best_model, self.model, self.config, action)
         self._progress.update(self._get_status(), is_milestone=True)
+
+    def write_machines(self) -> None:
+        """Write which machines the training has held so far.
+
+        Raises:
+            WriteError: The file cannot be written.
+        """
+        self._machines.note(self._held)  # as of the last evaluation: at the end, a cluster may be gone
+        self._machines.write(self.config.price_per_hour)
 
     @contextlib.contextmanager
     def explain_divergence(self) -> Iterator[None]:
