@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,20 +15,28 @@ import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from gym_gazebo2.algos.distributed import calls
 from gym_gazebo2.algos.distributed.calls import Call, Calls
 from gym_gazebo2.algos.distributed.session import RaySession, import_ray
+from gym_gazebo2.algos.report import CompareConfig, compare
+from gym_gazebo2.algos.report.run_data import read_run
+from gym_gazebo2.algos.report.scaling import count_iterations, find_families
+from gym_gazebo2.algos.runs.machines import read_holdings
 from gym_gazebo2.algos.runs.transfer import Changes, FolderReader, read_files, write_changes
 from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
 from gym_gazebo2.algos.sweep.search import Search
 from gym_gazebo2.cli import main
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, WorkerError
 
+from .browser import open_browser, show
 from .conftest import ROOT
 from .processes import run_process
+from .test_compare import read_rows
+from .test_report import FIND_OUTSIDE
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 SMALL = {"env": ("SCARA-v0",), "steps": 320, "runs": 2, "hyper": ("n_steps=10", "batch_size=80", "policy_kwargs.net_arch=[8]")}
@@ -60,9 +70,16 @@ def wait_until(condition, process=None, timeout=120.0):
         time.sleep(0.05)
 
 
-def test_the_number_of_workers_is_an_axis_of_the_grid(address, tmp_path):
-    config = configure(tmp_path, address, grid=("workers=None,1,2", "num_envs=16"))
-    runs = sweep(config)
+@pytest.fixture(scope="module")
+def swept(session, tmp_path_factory):
+    """A sweep over numbers of workers, and its runs."""
+    address = import_ray().get_runtime_context().gcs_address
+    config = configure(tmp_path_factory.mktemp("swept"), address, grid=("workers=None,1,2", "num_envs=16"))
+    return config, sweep(config)
+
+
+def test_the_number_of_workers_is_an_axis_of_the_grid(swept):
+    config, runs = swept
     assert [run.path.parent.name for run in runs] == [f"workers={n},{POINT}" for n in (None, 1, 2)]
     results = [run.read_json("evaluation.json") for run in runs]
     assert results[1]["measures"] == results[2]["measures"]  # the same bits, whatever the number of workers
@@ -75,6 +92,59 @@ def test_the_number_of_workers_is_an_axis_of_the_grid(address, tmp_path):
     assert sweep(here) == runs[1:2]  # a run of the cluster is evaluated again here, and not trained again
     assert runs[1].model.stat().st_mtime_ns == times[1] and runs[1].read_json("evaluation.json")["runs"] == 3
     assert not list_scratch()
+    held = read_holdings(Path(config.out))
+    assert len({one.host for one in held}) == 1
+    assert sum(one.until - one.since for one in held) >= max(run.read_json("training.json")["train_wall_s"] for run in runs)
+
+
+def test_a_comparison_has_a_curve_for_each_number_of_workers(swept):
+    config, runs = swept
+    out = Path(config.out) / "page.html"
+    page = compare([run.path for run in runs], CompareConfig(str(out), sweep=config.out))
+    rows = read_rows(page, "SCARA-v0 by number of workers")
+    assert list(rows) == ["", "without workers", "1 worker", "2 workers"][1:]
+    assert (
+        rows["1 worker"]["speed-up"] == "1.00"
+        and rows["1 worker"]["tool error, RMS [mm]"] == rows["2 workers"]["tool error, RMS [mm]"]
+    )
+    figure = re.search(r'id="workers-position_error-iterations-0-0".*?</figure>', page.read_text(), flags=re.DOTALL)[0]
+    curves = {
+        one["name"]: one["points"] for one in json.loads(re.search(r'json">(.*?)</script>', figure, re.DOTALL)[1])["series"]
+    }
+    assert list(curves) == ["without workers", "1 worker", "2 workers"]
+    assert curves["1 worker"][-1][2] == 2  # iterations of 16 arms × 10 steps
+    values = {name: [point[3] for point in points] for name, points in curves.items()}
+    assert values["1 worker"] == values["2 workers"] != values["without workers"]
+    assert 'id="workers-reward-wall-time-0-0"' in page.read_text()
+    assert not re.findall(FIND_OUTSIDE, page.read_text())
+    single = compare([run.path for run in runs[:1]], CompareConfig(str(out)))
+    assert "by number of workers" not in single.read_text()
+    with open_browser() as browser:
+        compare([run.path for run in runs], CompareConfig(str(out)))
+        for width in (390, 1280):
+            show(browser, out, width=width, height=800, mobile=width < 500)
+            assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
+            assert browser.find_element("id", "workers-reward-iterations-0-0").is_displayed()
+
+
+def test_arguments_that_follow_from_the_number_of_workers_make_no_curves_of_their_own(swept):
+    """As on Gazebo, where each worker has one arm."""
+    plain, one, two = (read_run(run.path) for run in swept[1])
+
+    def change(run, **values):
+        return dataclasses.replace(run, config=dataclasses.replace(run.config, **values))
+
+    [family] = find_families([change(one, num_envs=1), change(two, num_envs=2), change(two, num_envs=2, seed=1)])
+    assert {count: len(runs) for count, runs in family.by_workers.items()} == {1: 1, 2: 2} and family.label == "ppo"
+    families = find_families([one, two, change(one, num_envs=32), change(two, num_envs=32), plain])
+    assert [(family.label, list(family.by_workers)) for family in families] == [
+        ("ppo, num envs 16", [0, 1, 2]),
+        ("ppo, num envs 32", [1, 2]),
+    ]
+    assert find_families([change(one, num_envs=32), two, change(two, num_envs=64)]) == []
+    iterations = count_iterations(one, np.array([0.0, 160.0, 320.0]))
+    np.testing.assert_allclose(iterations, [0, 1, 2])
+    assert not len(count_iterations(dataclasses.replace(one, log={}), np.array([1.0])))
 
 
 def test_a_sweep_here_takes_the_same_axis(tmp_path):

@@ -66,6 +66,8 @@ def get_arguments(run: RunData) -> dict[str, Any]:
 
 def format_argument(value: Any) -> str:
     """Return the value of an argument as text."""
+    if value is None:
+        return "none"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.algos.measures import name_summary, read_measured
 from gym_gazebo2.algos.report import page
-from gym_gazebo2.algos.report.axes import Axis, choose_limits, make_axis, spans_decades
+from gym_gazebo2.algos.report.axes import choose_limits, make_axis, spans_decades
 from gym_gazebo2.algos.report.curves import compute_band, compute_running_mean, keep_last
 from gym_gazebo2.algos.report.figure import Plot, Series, name_color
 from gym_gazebo2.algos.report.groups import format_argument, get_arguments
@@ -77,9 +77,7 @@ def make_scaling(env: str, index: int, runs: Sequence[RunData]) -> str:
     """
     families = find_families(runs)
     parts = [_make_family(family, f"{index}-{number}", len(families) > 1) for number, family in enumerate(families)]
-    about = (
-        "One curve per number of workers: the median over the seeds; bands and brackets show the smallest to the largest value."
-    )
+    about = "One curve per number of workers: the median of its runs. Bands and brackets show smallest and largest values."
     head = f'<h2>{text(env)} by number of workers</h2><p class="about">{about}</p>'
     return f"<section>{head}{''.join(parts)}</section>" if parts else ""
 
@@ -92,15 +90,12 @@ def _make_family(family: Family, key: str, is_named: bool) -> str:
     titles |= {name: f"{m.label[:1].upper()}{m.label[1:]}, evaluations [{m.unit}]" for name, m in runs[0].measures.items()}
     plots = []
     for name, read in columns.items():
-        for kind, label, place in (("time", wall.label, _place_on(wall)), ("iterations", "iterations", count_iterations)):
-            plot = _plot(family, titles[name], label, read, place, is_log=name != "reward")
-            plots.append(page.make_plot(plot, f"workers-{name}-{kind}-{key}"))
+        for kind, label, place in (("wall time", wall.label, wall.place), ("iterations", "iterations", count_iterations)):
+            title = f"{titles[name]}, over {kind}"
+            plot = _plot(family, title, label, read, place, is_log=name != "reward")
+            plots.append(page.make_plot(plot, f"workers-{name}-{kind.replace(' ', '-')}-{key}"))
     name = f"<h3>{text(family.label)}</h3>" if is_named else ""
-    return f"{name}{_make_table(family)}{page.make_grid(plots)}"
-
-
-def _place_on(axis: Axis) -> Callable[[RunData, Array], Array]:
-    return lambda run, steps: axis.place(run, steps)
+    return f"{name}{_make_table(family)}{page.make_grid(plots, 'pairs')}"
 
 
 def _make_reader(name: str, scale: float = 1.0) -> Curve:
@@ -130,7 +125,7 @@ def _plot(family: Family, title: str, label: str, read: Curve, place: Callable[[
         lines.append(Series(_name_count(count), band.x, band.median, "line", color))
     series = (*bands, *lines)
     limits, _ = choose_limits(np.empty(0), [part for one in series for part in (one.y, one.high) if part is not None])
-    return Plot(title, label, series, log=log, limits=None if log else limits)
+    return Plot(title, label, series, log=log, limits=None if log else limits, size=(560, 300))
 
 
 def _make_table(family: Family) -> str:
