@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,13 +89,19 @@ def test_the_number_of_workers_is_an_axis_of_the_grid(swept):
     assert all({"config.json", "model.zip", "training.json", "progress.csv", "episodes.csv"} <= found for found in files)
     times = [run.model.stat().st_mtime_ns for run in runs]
     assert sweep(config) == runs and [run.model.stat().st_mtime_ns for run in runs] == times
-    here = SweepConfig(**{**vars(config), "address": None, "grid": ("workers=1", "num_envs=16"), "runs": 3})
-    assert sweep(here) == runs[1:2]  # a run of the cluster is evaluated again here, and not trained again
-    assert runs[1].model.stat().st_mtime_ns == times[1] and runs[1].read_json("evaluation.json")["runs"] == 3
     assert not list_scratch()
     held = read_holdings(Path(config.out))
     assert len({one.host for one in held}) == 1
     assert sum(one.until - one.since for one in held) >= max(run.read_json("training.json")["train_wall_s"] for run in runs)
+
+
+def test_a_run_of_the_cluster_is_evaluated_again_here_and_not_trained_again(swept, tmp_path):
+    config, runs = swept
+    shutil.copytree(config.out, tmp_path / "here")
+    grid = {"grid": ("workers=1", "num_envs=16"), "runs": 3, "address": None, "out": str(tmp_path / "here")}
+    [run] = sweep(dataclasses.replace(config, **grid))
+    assert run.read_json("evaluation.json")["runs"] == 3
+    assert run.model.read_bytes() == runs[1].model.read_bytes()
 
 
 def test_a_comparison_has_a_curve_for_each_number_of_workers(swept):
@@ -102,15 +109,12 @@ def test_a_comparison_has_a_curve_for_each_number_of_workers(swept):
     out = Path(config.out) / "page.html"
     page = compare([run.path for run in runs], CompareConfig(str(out), sweep=config.out))
     rows = read_rows(page, "SCARA-v0 by number of workers")
-    assert list(rows) == ["", "without workers", "1 worker", "2 workers"][1:]
-    assert (
-        rows["1 worker"]["speed-up"] == "1.00"
-        and rows["1 worker"]["tool error, RMS [mm]"] == rows["2 workers"]["tool error, RMS [mm]"]
-    )
+    assert list(rows) == ["without workers", "1 worker", "2 workers"]
+    assert rows["1 worker"]["speed-up"] == "1.00"
+    assert rows["1 worker"]["tool error, RMS [mm]"] == rows["2 workers"]["tool error, RMS [mm]"]
     figure = re.search(r'id="workers-position_error-iterations-0-0".*?</figure>', page.read_text(), flags=re.DOTALL)[0]
-    curves = {
-        one["name"]: one["points"] for one in json.loads(re.search(r'json">(.*?)</script>', figure, re.DOTALL)[1])["series"]
-    }
+    hints = json.loads(re.search(r'json">(.*?)</script>', figure, re.DOTALL)[1])["series"]
+    curves = {one["name"]: one["points"] for one in hints}
     assert list(curves) == ["without workers", "1 worker", "2 workers"]
     assert curves["1 worker"][-1][2] == 2  # iterations of 16 arms × 10 steps
     values = {name: [point[3] for point in points] for name, points in curves.items()}
