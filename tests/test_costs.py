@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gym_gazebo2.algos import TrainConfig, resume, train
-from gym_gazebo2.algos.distributed.machines import find_machines, list_types
+from gym_gazebo2.algos.distributed.node_types import find_machines, list_types
 from gym_gazebo2.algos.distributed.session import RaySession
 from gym_gazebo2.algos.report import CompareConfig, ReportConfig, compare, write_report
 from gym_gazebo2.algos.report.run_data import read_run

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.algos.distributed.host import Host, Look
-from gym_gazebo2.algos.distributed.machines import list_types
+from gym_gazebo2.algos.distributed.node_types import list_types
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.processes import ChildKilledError
 from gym_gazebo2.algos.runs.transfer import read_files, write_changes

@@ -17,7 +17,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv
 from gym_gazebo2.algos.distributed.history import WorkerHistory
-from gym_gazebo2.algos.distributed.machines import find_machines
+from gym_gazebo2.algos.distributed.node_types import find_machines
 from gym_gazebo2.algos.distributed.places import WorkerStatus, describe_workers
 from gym_gazebo2.algos.evaluation.metrics import compute_results
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
@@ -88,7 +88,7 @@ class RunCallback(BaseCallback):
         self._started = time.monotonic()
         self._next_checkpoint = self._started + config.checkpoint_seconds
         self._wall_before = state.wall_s
-        self._worker_history = WorkerHistory(run)
+        self._worker_history, self._num_losses = WorkerHistory(run), 0
         self._progress, self._speed, self._next_update = make_progress(config.progress), SpeedMeter(), 0.0
 
     @property
@@ -148,10 +148,12 @@ class RunCallback(BaseCallback):
     def _on_rollout_end(self) -> None:
         """After each rollout: write its episodes, update the progress display, apply rules on the mean reward."""
         self._episodes.flush()
-        if time.monotonic() >= self._next_update:
+        before, self._num_losses = self._num_losses, sum(worker.restarts for worker in self._get_workers())
+        is_lost = self._num_losses > before  # a log gets a line at once
+        if is_lost or time.monotonic() >= self._next_update:
             self._next_update = time.monotonic() + UPDATE_SECONDS
             self.update_wall()
-            self._progress.update(self._get_status())
+            self._progress.update(self._get_status(), is_milestone=is_lost)
         self._check_conditions({REWARD: self._get_mean_reward()})
 
     def _on_training_end(self) -> None:
