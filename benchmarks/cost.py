@@ -115,7 +115,8 @@ def list_cells(env: str, runs: Sequence[RunData]) -> Iterator[Cell]:
     for workers in sorted({*PAPER_WORKERS, *measured}):
         count = TRAININGS[env] / len(PAPER_WORKERS) if workers in PAPER_WORKERS else 0.0
         if workers in measured:
-            source = f"measured, {len(measured[workers])} runs on {machines[workers]:g} machine{'s' * (machines[workers] > 1)}"
+            runs_held = f"{len(measured[workers])} run{'s' * (len(measured[workers]) > 1)}"
+            source = f"measured, {runs_held} on {machines[workers]:g} machine{'s' * (machines[workers] > 1)}"
             yield Cell(env, workers, count, hold_s[workers] / 3600, source)
         else:
             held = -(-workers // WORKERS_PER_MACHINE)
