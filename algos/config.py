@@ -18,6 +18,7 @@ from gym_gazebo2.algos.settings.conditions import Condition, check_condition, fi
 from gym_gazebo2.algos.settings.env_keywords import WITH_FIELDS, check_env_kwargs, find_env_keywords, gather_env_kwargs
 from gym_gazebo2.algos.settings.files import read_mapping
 from gym_gazebo2.algos.settings.options import EnvKwargs, Hyperparameters
+from gym_gazebo2.algos.settings.prices import PricePerHour, read_prices
 from gym_gazebo2.algos.settings.values import merge, parse_text
 from gym_gazebo2.algos.settings.zoo import read_zoo
 from gym_gazebo2.algos.table import get_algorithm
@@ -86,6 +87,8 @@ class TrainConfig:
         insecure: Accept a cluster without TLS, because a VPN encrypts its traffic.
         missing_workers: While there are fewer workers than asked for: train with those that are there ("go-on"), wait for
             machines to join ("wait"), or end with an error ("give-up"). None: give up at the start, later go on.
+        price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE by type of node; the run stores
+            what it costs.
         progress: How progress is shown: a progress bar ("rich"), lines for a log file ("plain"), nothing ("quiet"), or a bar
             on a terminal and lines elsewhere ("auto").
     """
@@ -128,6 +131,7 @@ class TrainConfig:
     invite: str | Path | None = None
     insecure: bool = False
     missing_workers: MissingWorkers | None = None
+    price_per_hour: PricePerHour = None
     progress: ProgressMode = "auto"
 
     def __post_init__(self) -> None:
@@ -393,6 +397,7 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("out", "zoo", "invite"), _read_path),
     **dict.fromkeys(DICTIONARIES, _read_keywords),
     "backend": _read_backend,
+    "price_per_hour": read_prices,
     "address": lambda name, value: None if value == "local" else value,
 }
 """Field of a ``TrainConfig`` → function that returns its plain value, or raises."""

@@ -18,6 +18,7 @@ from gym_gazebo2.algos.memory import check_model_memory
 from gym_gazebo2.algos.networks import GOAL_KEYS
 from gym_gazebo2.algos.settings.hyperparameters import SCHEDULES
 from gym_gazebo2.algos.settings.keywords import NOISE_KEYS, find_keywords, make_keywords
+from gym_gazebo2.algos.settings.paper_names import explain_paper_name
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["ALGORITHMS", "Algorithm", "check_hyperparameters", "get_algorithm", "check_spaces", "make_model", "wrap_actions"]
@@ -101,11 +102,19 @@ def get_algorithm(name: str) -> Algorithm:
 
 
 def check_hyperparameters(algo: str, names: Iterable[str]) -> None:
-    """Raise an UnknownNameError unless the algorithm has hyperparameters of these names, besides "policy"."""
+    """Check that the algorithm has hyperparameters of these names, besides "policy".
+
+    Raises:
+        InvalidArgumentError: A name is the 2019 paper's, for which there is another one here.
+        UnknownNameError: There is no such hyperparameter.
+    """
     known = {*find_keywords(get_algorithm(algo).load_class()), *NOISE_KEYS}
     for name in names:
-        if name not in known | {"policy"}:
-            raise UnknownNameError(f"hyperparameter of {algo}", name, known)
+        if name in known | {"policy"}:
+            continue
+        if sentence := explain_paper_name(name):
+            raise InvalidArgumentError("hyperparameters", name, sentence=sentence)
+        raise UnknownNameError(f"hyperparameter of {algo}", name, known)
 
 
 def wrap_actions(algo: str, env: VecEnv) -> VecEnv:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 
 import torch
@@ -23,6 +24,7 @@ from gym_gazebo2.algos.runs.checkpoint import load_newest
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
+from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback, get_action_meaning
@@ -49,6 +51,7 @@ def train(config: TrainConfig) -> RunFolder:
         NonFiniteError: The training met NaN or infinity; the checkpoints from before it are kept.
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
     """
+    started = time.monotonic()
     requested, config = config.preset, resolve(config)
     if config.preset == "default" and requested == "tuned" and config.progress != "quiet":
         defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
@@ -57,7 +60,7 @@ def train(config: TrainConfig) -> RunFolder:
         model = _make_model(config, env)
         run = RunFolder.create(config)
         with report_resume_command(run.path), run.hold():
-            return _learn(run, config, model)
+            return _learn(run, config, model, started)
 
 
 def resume(
@@ -90,6 +93,7 @@ def resume(
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
         InvalidArgumentError: With this number of workers the result would be a different one.
     """
+    started = time.monotonic()
     run = RunFolder.open(path)
     config = run.read_config()
     if run.model.is_file():
@@ -104,16 +108,19 @@ def resume(
         model = _make_model(config, env)
         # The checkpoint holds values that the logger has not written yet, so the model needs a logger before it is loaded.
         model.set_logger(Logger(str(run.path), []))
-        return _learn(run, config, model, load_newest(run.checkpoints, model, TrainingState.read))
+        return _learn(run, config, model, started, load_newest(run.checkpoints, model, TrainingState.read))
 
 
-def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed: TrainingState | None = None) -> RunFolder:
+def _learn(
+    run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, started: float, resumed: TrainingState | None = None
+) -> RunFolder:
     """Learn until all steps are done or a stopping rule is met, then write the model and the training's summary.
 
     Args:
         run: The run's folder.
         config: The resolved configuration.
         model: The model, new or loaded from a checkpoint.
+        started: When the command began to hold its machines, of ``time.monotonic`` [s].
         resumed: What the training loop remembers, from the checkpoint; None for a new training.
     """
     state = TrainingState() if resumed is None else resumed
@@ -128,7 +135,9 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
             episodes = stack.enter_context(
                 contextlib.closing(EpisodeLog(run, model.num_timesteps, tuple(get_measures(config.env))))
             )
-            callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes, interrupt)
+            machines = MachineLog(run.path, held_s=time.monotonic() - started)
+            callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes, interrupt, machines)
+            stack.callback(callback.write_machines)
             stack.callback(callback.on_training_end)
             stack.enter_context(interrupt.noting_signals())
             stack.enter_context(callback.explain_divergence())
@@ -138,6 +147,7 @@ def _learn(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm, resumed
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)
         with callback.explain_divergence():
             callback.evaluate()  # of the final model, so that the curve ends where the training does
+        callback.write_machines()
     summary = {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps, "stopped_by": state.stopped_by}
     run.write_json("training.json", summary)
     action = get_action_meaning(config)

@@ -1,12 +1,15 @@
 """Measure what workers cost and what they bring.
 
-``python -m benchmarks.distributed`` prints tables; ``--json FILE`` also writes them. An iteration is a rollout and an
-update. Variants take turns of a few iterations, so that a busy machine slows all of them; the median counts.
+``python -m benchmarks.distributed`` prints the times of iterations; ``--json FILE`` also writes them. An iteration is a rollout
+and an update. Variants take turns of a few iterations, so that a busy machine slows all of them; the median counts.
 
 - Overhead: one worker against the same shards in this process, MARA-v0 with its preset.
 - Slow simulator: 1, 2, 4, 8 workers on an arm whose steps sleep for 1 ms. Workers reserve a fraction of a CPU.
 - Embedded physics: two workers against plain training, whose batch already steps in threads.
-- Gazebo, with ``--gazebo``: two workers with a Gazebo each against one, free to move between processors and pinned to one each.
+- ``--gazebo``: 1 and 2 workers, each with a Gazebo of its own, SCARA-v0; free to move between processors, and pinned to one each.
+
+The cost model T(n) = a + b / n is fitted to the times, and extrapolated to 64 workers. Its table goes into docs/distributed.md,
+which says for each figure whether it was measured.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ import torch
 import tyro
 from stable_baselines3.common.logger import Logger
 
+from benchmarks.pages import DISTRIBUTED, replace_block
+from benchmarks.scaling import fit_scaling
 from gym_gazebo2.algos import TrainConfig
 from gym_gazebo2.algos.choices import Vectorization
 from gym_gazebo2.algos.config import ResolvedConfig, resolve
@@ -36,9 +41,6 @@ from gym_gazebo2.algos.environments import make_training_env, wrap_training_env
 from gym_gazebo2.algos.table import make_model
 
 WORKERS = (1, 2, 4, 8)
-GAZEBOS: tuple[tuple[str, int, Vectorization], ...] = (
-    *(("1 Gazebo", 1, "dummy"), ("2 Gazebos", 2, "dummy"), ("2, pinned", 2, "pinned"), ("1, again", 1, "dummy")),
-)
 TURN = 5
 """Iterations of a model that count, before it is another one's turn."""
 
@@ -49,13 +51,15 @@ class Arguments:
 
     Attributes:
         iterations: Iterations of each variant that count, in turns of 5.
-        gazebo: Measure workers with Gazebo, and nothing else.
+        gazebo: Also measure workers with Gazebo.
         json: Also write the figures to this file.
+        page: Document to write the cost model into.
     """
 
     iterations: int = 30
     gazebo: bool = False
     json: str | None = None
+    page: str = str(DISTRIBUTED)
 
 
 @contextlib.contextmanager
@@ -111,6 +115,20 @@ def measure_slow(iterations: int) -> dict[str, float]:
     return figures
 
 
+def measure_gazebo(iterations: int, vec: Vectorization = "dummy") -> dict[str, float]:
+    """Return the time of an iteration of 400 steps with one and two workers, each with a Gazebo of its own.
+
+    There is one epoch, because the update is the same for any number of workers.
+    """
+    figures = {}
+    for workers in (1, 2):
+        own = {"n_steps": 400 // workers, "batch_size": 400, "n_epochs": 1}
+        config = resolve(TrainConfig(env="SCARA-v0", backend="gazebo", num_envs=workers, vec=vec, hyperparameters=own))
+        with open_model(config, "ray", workers, workers) as model:
+            figures |= time_in_turns({f"{workers} workers": model}, iterations)
+    return figures
+
+
 def measure_embedded(iterations: int) -> dict[str, float]:
     """Return the time of an iteration of plain training, and with two workers."""
     config = resolve(TrainConfig(env="MARA-v0"))
@@ -118,45 +136,62 @@ def measure_embedded(iterations: int) -> dict[str, float]:
         return time_in_turns({"plain": plain, "2 workers": ray}, iterations)
 
 
-def measure_gazebo(iterations: int) -> dict[str, float]:
-    """Return the time of an iteration of 200 steps of SCARA-v0 in one Gazebo, and in two."""
-    # Few epochs: the update is the same for all variants, and would hide the simulators' speed.
-    hyperparameters = {"batch_size": 200, "n_epochs": 1}
-
-    def configure(num_envs: int, vec: Vectorization) -> ResolvedConfig:
-        own = hyperparameters | {"n_steps": 200 // num_envs}
-        return resolve(TrainConfig(env="SCARA-v0", backend="gazebo", num_envs=num_envs, vec=vec, hyperparameters=own))
-
-    # Each variant alone: the Gazebos of another variant would wait for commands, but not without any processor time.
-    figures = {}
-    for name, workers, vec in GAZEBOS:
-        with open_model(configure(workers, vec), "ray", workers, workers) as model:
-            figures |= time_in_turns({name: model}, iterations)
-    return figures
-
-
-TABLES = {
-    "overhead of one worker": measure_overhead,
-    "steps of 1 ms": measure_slow,
-    "embedded physics": measure_embedded,
+EXTRAPOLATED = (1, 2, 4, 8, 16, 32, 64)
+"""Numbers of workers of the cost model's table."""
+MODELS = {
+    "steps of 1 ms": "an arm whose step takes 1 ms, 1,600 steps per iteration",
+    "Gazebo": "`SCARA-v0` in Gazebo, 400 steps per iteration",
+    "embedded workers": "`MARA-v0` in MuJoCo, 6,400 steps per iteration",
 }
+"""Measured figures to which the cost model is fitted → their names in the table."""
+
+
+def make_model_table(figures: dict[str, dict[str, float]]) -> str:
+    """Return the cost model as Markdown: the formula, and the speed-up with each number of workers.
+
+    A measured speed-up stands as it was measured; "≈" marks those of the formula.
+    """
+    lines = [f"| time of an iteration | {' | '.join(map(str, EXTRAPOLATED))} workers |", f"|---|{'---|' * len(EXTRAPOLATED)}"]
+    for title, name in MODELS.items():
+        if title not in figures:
+            continue
+        times = {int(key.split()[0]): seconds for key, seconds in figures[title].items()}
+        model = fit_scaling(times)
+        cells = [
+            f"{times[1] / times[n]:.2g} ×" if n in times else f"≈ {model.predict(1) / model.predict(n):.2g} ×"
+            for n in EXTRAPOLATED
+        ]
+        lines.append(f"| {name}: {model} | {' | '.join(cells)} |")
+    return "\n".join(
+        [*lines, "", "Figures without ≈ were measured; those with ≈ are extrapolated by the formula of their row."]
+    )
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and write the cost model."""
     args = tyro.cli(Arguments)
     torch.set_num_threads(1)  # the default of a training, and what the workers set
     started = time.perf_counter()
     with contextlib.closing(RaySession(num_cpus=count_processors())):
         start_s = time.perf_counter() - started
-        chosen = {"SCARA-v0 in Gazebo": measure_gazebo} if args.gazebo else TABLES
-        figures = {title: measure(args.iterations) for title, measure in chosen.items()}
+        figures = {
+            "overhead of one worker": measure_overhead(args.iterations),
+            "steps of 1 ms": measure_slow(args.iterations),
+            "embedded physics": measure_embedded(args.iterations),
+        }
+        if args.gazebo:
+            figures["Gazebo"] = measure_gazebo(args.iterations)
+            figures["Gazebo, pinned to a processor each"] = measure_gazebo(args.iterations, "pinned")
     print(f"Ray started in {start_s:.1f} s. Median time of an iteration, and speed as a multiple of the first row:")
     for title, rows in figures.items():
         print(title)
         first = next(iter(rows.values()))
         for name, seconds in rows.items():
             print(f"  {name:14} {1e3 * seconds:9,.1f} ms  {first / seconds:5.2f}")
+    one, two = figures["overhead of one worker"]["one worker"], figures["embedded physics"]["2 workers"]
+    table = make_model_table({**figures, "embedded workers": {"1 workers": one, "2 workers": two}})
+    print(table)
+    replace_block(Path(args.page), "python -m benchmarks.distributed", table)
     if args.json:
         Path(args.json).write_text(json.dumps({"start_s": start_s, "iteration_s": figures}, indent=2) + "\n")
 

@@ -104,3 +104,16 @@ def test_every_dependency_has_its_reason():
     } - {"python"}
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
     assert {name for name in names if f"`{name}`" not in contributing} == set()
+
+
+def test_the_paper_s_words_are_those_of_the_errors():
+    from gym_gazebo2.algos.settings.paper_names import PAPER_NAMES, explain_paper_name
+
+    section = (
+        (ROOT / "docs" / "distributed.md").read_text().partition("## The words of the 2019 paper")[2].partition("\n## ")[0]
+    )
+    rows = {name: here for name, here in re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", section, flags=re.MULTILINE)}
+    assert rows.keys() == PAPER_NAMES.keys()
+    for name, option in PAPER_NAMES.items():
+        assert f"`{option.split()[-1]}`" in rows[name], name
+        assert option.split()[-1] in explain_paper_name(name)

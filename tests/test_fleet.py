@@ -15,7 +15,7 @@ import pytest
 from stable_baselines3.common.callbacks import BaseCallback
 
 from gym_gazebo2.algos.distributed.fleet import Fleet
-from gym_gazebo2.algos.distributed.places import Limits
+from gym_gazebo2.algos.distributed.places import Limits, describe_workers
 from gym_gazebo2.algos.distributed.session import RaySession, check_capacity, import_ray
 from gym_gazebo2.algos.distributed.watchdog import find_marked
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, MissingDependencyError, UnknownEnvError, WorkerError
@@ -102,6 +102,7 @@ def test_killed_workers_are_replaced(session, config, expected):
     assert_equal(expected, describe(model))
     assert workers[0].restarts == 1
     assert "died" in workers[0].last_loss
+    assert any("worker 0" in part and "it died" in part for part in describe_workers(workers))  # lost, or replaced by now
 
 
 def test_a_stopped_worker_is_replaced_after_its_deadline(session, config, expected):
@@ -124,6 +125,7 @@ def test_a_slow_worker_s_task_is_done_by_another_one(session, config, expected):
     assert took < 10  # three times the median of some milliseconds, or the floor of half a second
     assert [worker.restarts for worker in workers] == [0, 0]
     assert workers[1].num_tasks < workers[0].num_tasks
+    assert f"worker 1 on {workers[1].host} is late" in describe_workers(workers)
 
 
 def test_a_worker_joins_later(session, config, expected):

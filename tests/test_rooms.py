@@ -35,7 +35,7 @@ LAYERS = (
     "core",
     "env",
     "vector_env",
-    "algos.choices algos.env_id algos.finite algos.networks algos.noise algos.discrete algos.images",
+    "algos.choices algos.env_id algos.processes algos.finite algos.networks algos.noise algos.discrete algos.images",
     "algos.settings algos.natural algos.memory",
     "algos.measures algos.table algos.vec_env algos.acktr algos.ppo_kl algos.kfac",
     "algos.presets algos.worker_plan",

@@ -1,8 +1,10 @@
 """Every row of the table trains, resumes to the same bits, is evaluated, and opens with stable-baselines3's own load."""
 
 import contextlib
+import dataclasses
 import io
 import math
+import re
 import zipfile
 
 import gymnasium as gym
@@ -22,7 +24,8 @@ from gym_gazebo2.algos.presets import PRESETS, Preset, get_preset
 from gym_gazebo2.algos.report.run_data import read_run
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
-from gym_gazebo2.algos.table import ALGORITHMS, get_algorithm, make_model
+from gym_gazebo2.algos.settings.paper_names import PAPER_NAMES
+from gym_gazebo2.algos.table import ALGORITHMS, check_hyperparameters, get_algorithm, make_model
 from gym_gazebo2.algos.training import callbacks
 from gym_gazebo2.algos.training.callbacks import RunCallback
 from gym_gazebo2.algos.vec_env import normalize
@@ -374,3 +377,30 @@ def test_a_replay_buffer_without_room_for_whole_episodes_is_refused():
     with pytest.raises(InvalidArgumentError, match="Use at least 324"):
         make_model("sac", env, {"buffer_size": 323}, 0, episode_steps=80)
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("num_sgd_iter", "num_sgd_iter is called n_epochs here. Use --hyper n_epochs=VALUE."),
+        ("num_workers", "num_workers is called --workers here. Use --workers VALUE."),
+        ("kl_coeff", "kl_coeff is called kl_coef here. Use --algo ppo_kl --hyper kl_coef=VALUE."),
+        ("timesteps_per_batch", "is called n_steps here. It is n_steps times --num-envs. Use --hyper n_steps=VALUE."),
+        ("min_steps_per_task", "is called --shards here. A task has n_steps times --num-envs steps, divided by the number"),
+    ],
+)
+def test_the_words_of_the_paper_name_the_options_here(word, message, tmp_path):
+    with pytest.raises(InvalidArgumentError, match=re.escape(message)):
+        train(TrainConfig(env="SCARA-v0", hyperparameters={word: 10}, out=str(tmp_path / "run"), progress="quiet"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("algo", ["ppo", "ppo_kl"])
+def test_the_options_that_stand_for_the_paper_s_words_exist(algo):
+    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    for option in PAPER_NAMES.values():
+        *_, last = option.split()
+        if last.startswith("--"):
+            assert last[2:].replace("-", "_") in fields
+        elif algo == "ppo_kl" or "ppo_kl" not in option:
+            check_hyperparameters(algo, [last])

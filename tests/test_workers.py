@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from gym_gazebo2.algos.worker_plan import choose_shards, list_shards
 from gym_gazebo2.errors import InvalidArgumentError, RunError, WorkerError
 
 from .conftest import ROOT
-from .processes import run_process
+from .processes import read_until, run_process
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning:ray.*", "ignore::DeprecationWarning")
 TINY = {"env": "SCARA-v0", "num_envs": 16, "max_episode_steps": 10, "steps": 6_400, "eval_every": 1_600, "eval_runs": 2,
@@ -76,6 +77,20 @@ def test_without_normalisation_it_is_the_run_without_workers(session, tmp_path):
     assert run.read_config().shards == 2
     assert_same_run(plain, run)
     assert read_sessions(plain) == []
+
+
+@pytest.mark.parametrize("rule", ["reward>=-1e9", "position_error<=1e9"])  # met after a rollout; by the first evaluation
+@pytest.mark.parametrize("algo", ["ppo", "recurrent_ppo"])
+def test_a_stopping_rule_leaves_the_statistics_of_plain_training(session, tmp_path, algo, rule):
+    tiny = {**TINY, "algo": algo, "normalize": True, "stop_when": rule}
+    plain = train(TrainConfig(**tiny, out=str(tmp_path / "plain")))
+    run = train(TrainConfig(**tiny, workers=1, shards=1, out=str(tmp_path / "run")))
+    assert_same_run(plain, run)
+    ended = plain.read_json("training.json")
+    assert ended["stopped_by"] and ended["train_steps"] % 160 == 16  # one step of each arm after the last whole rollout
+    assert run.read_json("training.json")["train_steps"] == ended["train_steps"]
+    (record,) = read_sessions(run)
+    assert [worker["steps"] for worker in record["workers"]] == [ended["train_steps"]]
 
 
 def start(*words):
@@ -182,15 +197,45 @@ def test_every_worker_has_a_gazebo_of_its_own():
 
 
 def test_a_line_describes_the_workers():
-    working = [WorkerStatus(i, state="busy", steps=100 * (i + 1), busy_s=0.1) for i in range(3)]
+    working = [WorkerStatus(i, state="idle") for i in range(3)]
+    for number, worker in enumerate(working):
+        worker.add_work(100 * (number + 1), 0.1)
     assert describe_workers([]) == ()
     assert describe_workers(working[:1]) == ("1 worker at 1,000 steps/s",)
     assert describe_workers(working) == ("3 workers at 1,000 to 3,000 steps/s",)
+    for _ in range(20):  # a worker that becomes slow, after a long time at the same speed as the others
+        working[2].add_work(30, 0.1)
+    working[2].host = "far"
+    assert describe_workers(working)[1:] == ("worker 2 on far is slow: 302 steps/s",)
+    late = dataclasses.replace(working[0], state="busy")
+    assert describe_workers([late, working[1]])[1:] == ("worker 0 is late",)
+    again = [dataclasses.replace(working[1], index=i, restarts=1, last_loss="it died") for i in range(5)]
+    assert describe_workers(again)[1:] == (*(f"worker {i} was replaced: it died" for i in range(3)), "2 more were replaced")
     lost, new = WorkerStatus(3, last_loss="it died (ActorDiedError)"), WorkerStatus(4)
     assert describe_workers([*working[:1], lost, new])[1:] == (
         "worker 3 lost: it died (ActorDiedError)",
         "1 of 3 workers starting",
     )
+
+
+def test_a_log_names_a_worker_that_is_lost_and_its_speed(session, tmp_path):
+    out, file = tmp_path / "run", tmp_path / "tiny.json"
+    file.write_text(json.dumps({**TINY, "steps": 64_000, "progress": "plain", "eval_every": 640}))
+    with start("train", "--config", file, "--out", out, "--workers", 2) as process:
+        wait_for_checkpoint(out, process)
+        deadline = time.monotonic() + 60
+        while not (out / "workers.json").is_file() or not all(w["pid"] for w in read_sessions(RunFolder(out))[0]["workers"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        [victim, other] = read_sessions(RunFolder(out))[0]["workers"]
+        os.kill(victim["pid"], signal.SIGKILL)
+        errors = read_until(process, process.stderr, "worker 0 ", 120)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=60)
+    line = errors.splitlines()[-1]
+    assert re.search(r"worker 0 (lost|on \S+ was replaced): it died \(ActorDiedError\)", line), line
+    assert re.search(r"2 workers at [\d,]+ to [\d,]+ steps/s|1 worker at [\d,]+ steps/s", line), line
+    assert other["steps"] > 0
 
 
 def test_a_report_shows_each_worker_s_share(session, expected, tmp_path):

@@ -199,8 +199,7 @@ class Fleet:
         status.num_tasks += 1
         if isinstance(result, Fragment):
             self._durations.append(time.monotonic() - job.started)
-            status.steps += int(np.prod(result.rollout["rewards."].shape))
-            status.busy_s += result.seconds
+            status.add_work(int(np.prod(result.rollout["rewards."].shape)), result.seconds)
             status.num_bytes += result.num_bytes
 
     def _check_versions(self, host: str, versions: dict[str, str | None]) -> None:

@@ -52,7 +52,7 @@ def read_sessions(run: RunFolder) -> list[dict[str, Any]]:
 
 def _are_sessions(value: Any) -> bool:
     """Return whether a value is a list of sessions with all that is known of each worker."""
-    names = {field.name for field in dataclasses.fields(WorkerStatus)}
+    names = {field.name for field in dataclasses.fields(WorkerStatus)} - {"recent_speed"}  # older files lack it
     try:
         return all(names <= worker.keys() for session in value for worker in session["workers"])
     except (TypeError, KeyError, AttributeError):

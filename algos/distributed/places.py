@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -40,6 +41,14 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+RECENT = 0.3
+"""Weight of a worker's newest task in its recent speed."""
+SLOW_SHARE = 0.5
+"""A worker is slow below this share of the median speed."""
+MOST_NAMED = 3
+"""Most workers that a progress line names for being replaced."""
+
+
 @dataclasses.dataclass
 class WorkerStatus:
     """What is known of a worker. Its place remains when the worker is replaced.
@@ -55,6 +64,7 @@ class WorkerStatus:
         num_bytes: Size of these results [byte].
         restarts: Workers that were lost in this place.
         last_loss: Why the last one was; empty if none was.
+        recent_speed: Environment steps per second of work in its last tasks; None before the first.
     """
 
     index: int
@@ -67,20 +77,44 @@ class WorkerStatus:
     num_bytes: int = 0
     restarts: int = 0
     last_loss: str = ""
+    recent_speed: float | None = None
 
     @property
     def speed(self) -> float | None:
         """Environment steps per second of work; None before the first result."""
         return self.steps / self.busy_s if self.busy_s else None
 
+    def add_work(self, steps: int, seconds: float) -> None:
+        """Add a task: a worker that becomes slow shows in the recent speed, where the mean of a long training hides it."""
+        self.steps += steps
+        self.busy_s += seconds
+        speed = steps / max(seconds, 1e-9)
+        self.recent_speed = speed if self.recent_speed is None else self.recent_speed + RECENT * (speed - self.recent_speed)
+
 
 def describe_workers(workers: Sequence[WorkerStatus]) -> tuple[str, ...]:
-    """Return the figures of a progress line: speed per worker while it works, and the workers that are missing."""
-    speeds = [worker.speed for worker in workers if worker.speed is not None]
+    """Return the figures of a progress line, between two rollouts.
+
+    Args:
+        workers: The workers.
+
+    Returns:
+        Speed per worker while it works, then who is slow, late or lost, and how many are missing.
+    """
+    working = [(worker, worker.recent_speed) for worker in workers if worker.recent_speed is not None]
+    speeds = [speed for _, speed in working]
     parts = []
     if speeds:
         low, high = (f"{speed:,.0f}" for speed in (min(speeds), max(speeds)))
         parts.append(f"{len(speeds)} workers at {low} to {high} steps/s" if len(speeds) > 1 else f"1 worker at {high} steps/s")
+    least = SLOW_SHARE * statistics.median(speeds) if speeds else 0.0
+    parts += [f"{_name(worker)} is slow: {speed:,.0f} steps/s" for worker, speed in working if speed < least]
+    # Between two rollouts all results are there. Who still works on one was too late: another worker did the same task.
+    parts += [f"{_name(worker)} is late" for worker in workers if worker.state == "busy"]
+    replaced = [worker for worker in workers if worker.restarts and worker.state in ("idle", "busy")]
+    parts += [f"{_name(worker)} was replaced: {worker.last_loss}" for worker in replaced[:MOST_NAMED]]
+    if len(replaced) > MOST_NAMED:
+        parts.append(f"{len(replaced) - MOST_NAMED} more were replaced")
     missing = [worker for worker in workers if worker.state == "starting"]
     parts += [f"worker {worker.index} lost: {worker.last_loss}" for worker in missing if worker.last_loss]
     if starting := sum(not worker.last_loss for worker in missing):
@@ -88,6 +122,10 @@ def describe_workers(workers: Sequence[WorkerStatus]) -> tuple[str, ...]:
     if waiting := sum(worker.state == "waiting" for worker in workers):
         parts.append(f"{waiting} of {len(workers)} workers wait for a machine")
     return tuple(parts)
+
+
+def _name(worker: WorkerStatus) -> str:
+    return f"worker {worker.index} on {worker.host}" if worker.host else f"worker {worker.index}"
 
 
 @dataclasses.dataclass

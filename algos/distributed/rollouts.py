@@ -35,6 +35,9 @@ class ShardedRollouts(OnPolicyAlgorithm):
     ) -> bool:
         """Collect a rollout from the shards, and call the callback for each step as stable-baselines3 does.
 
+        A callback that already knows that it will end the training has a true ``is_stopping``. stable-baselines3 asks it after
+        the first step, so only one step is collected: the statistics of ``VecNormalize`` then are those of plain training.
+
         Args:
             env: The ``ShardedVecEnv``, in its wrappers.
             callback: Called for each step, after all steps were taken.
@@ -49,7 +52,8 @@ class ShardedRollouts(OnPolicyAlgorithm):
         callback.on_rollout_start()
         sharded: ShardedVecEnv = env.unwrapped
         weights = {name: value.numpy() for name, value in self.policy.state_dict().items()}
-        fragments = sharded.collect(list(self._make_tasks(sharded)), weights)
+        num_steps = 1 if getattr(callback, "is_stopping", False) else n_rollout_steps
+        fragments = sharded.collect(list(self._make_tasks(sharded, num_steps)), weights)
         _fill(rollout_buffer, fragments)
         self._keep_states(sharded, fragments)
         if not self._replay(callback, rollout_buffer, fragments):
@@ -57,7 +61,7 @@ class ShardedRollouts(OnPolicyAlgorithm):
         callback.on_rollout_end()
         return True
 
-    def _make_tasks(self, sharded: ShardedVecEnv) -> Iterator[CollectTask]:
+    def _make_tasks(self, sharded: ShardedVecEnv, num_steps: int) -> Iterator[CollectTask]:
         """Yield the task of each shard. It holds those rows of the learner's state that belong to the shard's arms."""
         normalizer = self.get_vec_normalize_env()
         arrays, moments, torch_state = get_arrays(self), get_moments(normalizer), torch.get_rng_state().numpy()
@@ -66,6 +70,7 @@ class ShardedRollouts(OnPolicyAlgorithm):
             yield CollectTask(
                 shard=shard,
                 first=first,
+                num_steps=num_steps,
                 num_timesteps=self.num_timesteps,
                 seeds=(self.seed or 0, first, self.num_timesteps),
                 state=sharded.require_state(shard),
@@ -89,9 +94,10 @@ class ShardedRollouts(OnPolicyAlgorithm):
     def _replay(self, callback: BaseCallback, buffer: RolloutBuffer, fragments: Sequence[Fragment]) -> bool:
         """Call the callback once per step, with what it would have seen in that step; return False where it asks to stop."""
         last: NDArray[np.bool_] = self._last_episode_starts  # type: ignore[assignment]
-        infos = _spread_infos(fragments, buffer.buffer_size, buffer.n_envs)
-        for step in range(buffer.buffer_size):
-            is_last = step + 1 == buffer.buffer_size
+        num_steps = len(fragments[0].rollout["rewards."])
+        infos = _spread_infos(fragments, num_steps, buffer.n_envs)
+        for step in range(num_steps):
+            is_last = step + 1 == num_steps
             dones = last if is_last else buffer.episode_starts[step + 1].astype(bool)
             self.num_timesteps += buffer.n_envs
             callback.update_locals(
@@ -115,7 +121,8 @@ def _fill(buffer: RolloutBuffer, fragments: Sequence[Fragment]) -> None:
     """Write the fragments side by side into a rollout buffer. Advantages are those of the shards: arms do not mix in them."""
     for name, array in get_rollout(buffer).items():
         axis = 2 if name.startswith(("hidden_states", "cell_states")) else 1  # of the arms: (steps, layers, arms, hidden)
-        np.concatenate([fragment.rollout[name] for fragment in fragments], axis=axis, out=array)
+        parts = [fragment.rollout[name] for fragment in fragments]
+        np.concatenate(parts, axis=axis, out=array[: len(parts[0])])
     buffer.pos, buffer.full = buffer.buffer_size, True
 
 

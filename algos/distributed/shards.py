@@ -92,11 +92,12 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class CollectTask:
-    """Collect a fragment: ``n_steps`` steps of each arm of the shard.
+    """Collect a fragment: some steps of each arm of the shard.
 
     Attributes:
         shard: Number of the shard.
         first: Index of its first arm.
+        num_steps: Steps of each arm.
         num_timesteps: Environment steps of the training so far, over all arms.
         seeds: Numbers from which new episodes are seeded, where the environments' state is lost.
         state: State of the environments.
@@ -109,6 +110,7 @@ class CollectTask:
 
     shard: int
     first: int
+    num_steps: int
     num_timesteps: int
     seeds: tuple[int, ...]
     state: EnvState
@@ -230,9 +232,9 @@ class Shard:
         torch.set_rng_state(torch.tensor(task.torch_state))
         recorder = _Recorder(task.num_timesteps)
         recorder.init_callback(model)
-        model.collect_rollouts(model.env, recorder, model.rollout_buffer, model.n_steps)
+        model.collect_rollouts(model.env, recorder, model.rollout_buffer, task.num_steps)
         return Fragment(
-            rollout=get_rollout(model.rollout_buffer),
+            rollout={name: array[: task.num_steps] for name, array in get_rollout(model.rollout_buffer).items()},
             endings=recorder.endings,
             state=self._get_env_state(),
             arrays={name: np.array(value) for name, value in get_arrays(model).items()},  # LSTM states are reused in place

@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from gym_gazebo2.algos.measures import name_summary, read_measured
 from gym_gazebo2.algos.report import facts, page
 from gym_gazebo2.algos.report.axes import AXES, Axis, choose_limits, make_axis, spans_decades
+from gym_gazebo2.algos.report.costs import Prices, find_prices, make_costs, name_cost
 from gym_gazebo2.algos.report.curves import compute_band, compute_running_mean, keep_last
 from gym_gazebo2.algos.report.figure import Plot, Series, name_color
 from gym_gazebo2.algos.report.groups import Group, group_runs
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper, get_paper_title
 from gym_gazebo2.algos.report.run_data import RunData, read_run
-from gym_gazebo2.algos.report.run_page import check_price
+from gym_gazebo2.algos.report.scaling import make_scaling
+from gym_gazebo2.algos.runs.machines import read_holdings
 from gym_gazebo2.algos.runs.writing import add_advice, write_atomically
+from gym_gazebo2.algos.settings.prices import PricePerHour, read_prices
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.tasks import Measure
 
@@ -38,15 +41,18 @@ class CompareConfig:
 
     Attributes:
         out: File to write.
-        price_per_hour: Price of the machine per hour, in any currency.
+        price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE; None: that which the runs
+            store.
+        sweep: Folder of the sweep that made the runs: the time for which it held machines counts, too.
     """
 
     out: str = "comparison.html"
-    price_per_hour: float | None = None
+    price_per_hour: PricePerHour = None
+    sweep: str | None = None
 
     def __post_init__(self) -> None:
         """Reject an invalid price."""
-        check_price(self.price_per_hour)
+        object.__setattr__(self, "price_per_hour", read_prices("price_per_hour", self.price_per_hour))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Column:
     better: int = 0
 
 
-def make_columns(runs: Iterable[RunData], price_per_hour: float | None) -> tuple[Column, ...]:
+def make_columns(runs: Iterable[RunData], prices: Prices | None) -> tuple[Column, ...]:
     """Return the columns for a set of runs: success rate and measures that any of them has, then time, steps and cost."""
     runs = list(runs)
     measures = {name: measure for run in runs for name, measure in run.measures.items()}
@@ -81,7 +87,7 @@ def make_columns(runs: Iterable[RunData], price_per_hour: float | None) -> tuple
     own = [column for column in columns if any(column.read(run) is not None for run in runs)]
     if measures:  # a shaped reward is a means of training; measures compare tasks in their own units
         own = [column for column in own if column.name != "mean_reward"]
-    return (*own, *COST, *_make_price(price_per_hour))
+    return (*own, *COST, *_make_price(prices))
 
 
 def _make_measure_column(name: str, measure: Measure) -> Column:
@@ -108,7 +114,7 @@ COST = (
     Column("train_wall_s", "training [s]", "{:.1f}", lambda run: run.wall_s),
     Column("steps", "steps", "{:,.0f}", lambda run: run.steps),
     Column("speed", "steps per second", "{:,.0f}", lambda run: run.steps / run.wall_s if run.wall_s else None),
-    Column("machine_hours", "machine-hours", "{:.3g}", lambda run: run.wall_s / facts.HOUR_S),
+    Column("machine_hours", "machine-hours", "{:.3g}", lambda run: run.machine_hours),
 )
 
 
@@ -137,22 +143,24 @@ def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = Com
         raise InvalidArgumentError("paths", [], "at least one run's folder")
     groups = group_runs(runs)
     by_env = {env: [group for group in groups if group.env == env] for env in dict.fromkeys(group.env for group in groups)}
-    price = config.price_per_hour
-    sections = [_make_section(env, i, members, price) for i, (env, members) in enumerate(by_env.items())]
+    price = find_prices(runs, config.price_per_hour)
+    others = [] if config.sweep is None else read_holdings(Path(config.sweep))
+    costs = make_costs(runs, others, price, any(map(get_paper, by_env)))
+    sections = []
+    for i, (env, members) in enumerate(by_env.items()):
+        sections.append(_make_section(env, i, members, price))
+        sections.append(make_scaling(env, i, [run for group in members for run in group.runs]))
     out = Path(config.out)
-    body = "\n".join([_make_head(runs, groups, by_env), *sections, _make_runs(groups, make_columns(runs, price), out.parent)])
+    table = _make_runs(groups, make_columns(runs, price), out.parent)
+    body = "\n".join([_make_head(runs, groups, by_env), *sections, costs, table])
     write_atomically(out, page.make_page(f"Comparison: {', '.join(by_env)}", body).encode())
     return out
 
 
-def _make_price(price_per_hour: float | None) -> tuple[Column, ...]:
-    if price_per_hour is None:
+def _make_price(prices: Prices | None) -> tuple[Column, ...]:
+    if prices is None:
         return ()
-    return (
-        Column(
-            "cost", f"cost at {price_per_hour:g} per hour", "{:.3g}", lambda run: price_per_hour * run.wall_s / facts.HOUR_S
-        ),
-    )
+    return (Column("cost", name_cost(prices), "{:.3g}", lambda run: run.compute_cost(prices)),)
 
 
 def _make_head(runs: Sequence[RunData], groups: Sequence[Group], envs: Iterable[str]) -> str:
@@ -169,10 +177,10 @@ def _make_head(runs: Sequence[RunData], groups: Sequence[Group], envs: Iterable[
     )
 
 
-def _make_section(env: str, index: int, groups: Sequence[Group], price_per_hour: float | None) -> str:
+def _make_section(env: str, index: int, groups: Sequence[Group], prices: Prices | None) -> str:
     runs = [run for group in groups for run in group.runs]
     # Every plot is drawn twice, over steps and over wall time; the page's switch shows one of them.
-    columns, plots = make_columns(runs, price_per_hour), []
+    columns, plots = make_columns(runs, prices), []
     for name in AXES:
         axis = make_axis(name, runs)
         drawn = {key: _plot_measure(groups, axis, key, measure) for key, measure in runs[0].measures.items()}

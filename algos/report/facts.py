@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 from gym_gazebo2.algos.measures import describe_condition, format_value, name_summary, read_measured, show_measure
+from gym_gazebo2.algos.report.costs import PAPER_COST, PAPER_HOURS, PAPER_PRICE, Prices, list_unpriced, name_cost
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper, make_rows
 from gym_gazebo2.algos.report.run_data import RunData
+from gym_gazebo2.algos.settings.prices import describe_prices
 from gym_gazebo2.tasks import Measure
 
 __all__ = ["describe", "describe_evaluation", "format_duration", "get_configuration", "get_cost", "get_figures", "get_results"]
@@ -69,12 +71,12 @@ def describe_evaluation(data: RunData) -> str:
     return ", ".join(filter(None, parts))
 
 
-def get_figures(data: RunData, price_per_hour: float | None) -> dict[str, tuple[str, str]]:
+def get_figures(data: RunData, prices: Prices | None) -> dict[str, tuple[str, str]]:
     """Return the most important figures: label → number and unit.
 
     Args:
         data: The run.
-        price_per_hour: Price of the machine per hour; None: unknown.
+        prices: Type of machine → price per hour; None: unknown.
     """
     figures: dict[str, tuple[str, str]] = {}
     if (result := data.evaluation) is not None:
@@ -92,10 +94,10 @@ def get_figures(data: RunData, price_per_hour: float | None) -> dict[str, tuple[
     if goal := describe_target(data):
         figures[f"to {goal}, wall time"] = format_duration(data.target and data.target[0])
     figures["training, wall time"] = format_duration(data.wall_s)
-    if price_per_hour is None:
+    if prices is None or (cost := data.compute_cost(prices)) is None:
         figures["steps per second"] = (f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}", "")
     else:
-        figures[f"cost at {price_per_hour:g} per hour"] = (f"{price_per_hour * data.wall_s / HOUR_S:.2g}", "")
+        figures[name_cost(prices)] = (f"{cost:.2g}", "")
     return figures
 
 
@@ -114,22 +116,34 @@ def describe_target(data: RunData) -> str:
     return "" if condition is None else describe_condition(condition, data.measures)
 
 
-def get_cost(data: RunData, price_per_hour: float | None) -> list[tuple[str, str]]:
-    """Return the rows of the training's cost: time to the target, machine-hours, and money if the price is known."""
-    hours, target, goal = data.wall_s / HOUR_S, data.target, describe_target(data)
+def get_cost(data: RunData, prices: Prices | None) -> list[tuple[str, str, str]]:
+    """Return the rows of the training's cost: label, value, and value of all experiments of the 2019 paper.
+
+    Args:
+        data: The run.
+        prices: Type of machine → price per hour; None: unknown.
+    """
+    target, goal, machines = data.target, describe_target(data), list(dict.fromkeys(one.host for one in data.held))
     reached = "never" if target is None else f"{' '.join(format_duration(target[0]))}, {target[1]:,} steps"
     rows = [
-        *([(f"time to {goal}", reached)] if goal else []),
-        ("wall time, evaluations included", " ".join(format_duration(data.wall_s))),
-        ("environment steps", f"{data.steps:,}"),
-        ("steps per second", f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}"),
-        ("machine-hours", f"{hours:.4g}"),
+        *([(f"time to {goal}", reached, "")] if goal else []),
+        ("wall time, evaluations included", " ".join(format_duration(data.wall_s)), ""),
+        ("environment steps", f"{data.steps:,}", ""),
+        ("steps per second", f"{data.steps / data.wall_s if data.wall_s else 0.0:,.0f}", ""),
+        *([("machines", ", ".join(machines), "12")] if machines else []),
+        ("machine-hours, start-up included", f"{data.machine_hours:.4g}", f"{PAPER_HOURS:,.0f}"),
     ]
-    if price_per_hour is not None:
-        rows.append((f"cost at {price_per_hour:g} per hour", f"{price_per_hour * hours:.3g}"))
-        if target is not None:
-            rows.append((f"cost to {goal}", f"{price_per_hour * target[0] / HOUR_S:.3g}"))
-    return [(text(name), text(value)) for name, value in rows]
+    if prices is not None:
+        cost = data.compute_cost(prices)
+        missing = list_unpriced(data.holdings, prices)
+        paid = f"– (no price for {', '.join(missing)})" if cost is None else f"{cost:.3g}"
+        rows += [
+            ("price of a machine", describe_prices(prices), f"{PAPER_PRICE} € per hour"),
+            (name_cost(prices), paid, f"{PAPER_COST:.2f} €"),
+        ]
+        if target is not None and cost is not None and data.wall_s:
+            rows.append((f"cost to {goal}", f"{cost * target[0] / data.wall_s:.3g}", ""))
+    return [(text(name), text(value), text(paper)) for name, value, paper in rows]
 
 
 def get_configuration(data: RunData) -> dict[str, list[tuple[str, str]]]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from gym_gazebo2.algos.report.run_data import RunData
 
-__all__ = ["Group", "group_runs"]
+__all__ = ["Group", "format_argument", "get_arguments", "group_runs"]
 
 IGNORED = (
     *("env", "algo", "seed", "out", "progress", "hyperparameters", "checkpoint_seconds", "eval_every", "eval_runs"),
-    *("shards", "worker_cpus", "address", "invite", "insecure", "missing_workers"),
+    *("shards", "worker_cpus", "address", "invite", "insecure", "missing_workers", "price_per_hour"),
 )
 """Fields ignored when grouping runs: groups are made per id and algorithm anyway, hyperparameters are compared one by one, and
 the others do not change what is learned."""
@@ -38,7 +38,7 @@ class Group:
 
 def group_runs(runs: Sequence[RunData]) -> list[Group]:
     """Return the groups of runs, in the order of their first runs. Colours are counted per id."""
-    arguments = {id(run): _get_arguments(run) for run in runs}
+    arguments = {id(run): get_arguments(run) for run in runs}
     members: dict[tuple[str, str], list[RunData]] = {}
     for run in runs:
         peers = [other for other in runs if (other.config.env, other.config.algo) == (run.config.env, run.config.algo)]
@@ -47,7 +47,7 @@ def group_runs(runs: Sequence[RunData]) -> list[Group]:
         # Arguments that only other runs have, such as a hyperparameter that this run leaves at its default.
         differing += sorted({name for peer in peers for name in arguments[id(peer)]} - set(own))
         label = ", ".join(
-            [run.config.algo, *(f"{name.replace('_', ' ')} {_format_argument(own.get(name))}" for name in differing)]
+            [run.config.algo, *(f"{name.replace('_', ' ')} {format_argument(own.get(name))}" for name in differing)]
         )
         members.setdefault((run.config.env, label), []).append(run)
     seen: dict[str, int] = {}
@@ -58,13 +58,16 @@ def group_runs(runs: Sequence[RunData]) -> list[Group]:
     return groups
 
 
-def _get_arguments(run: RunData) -> dict[str, Any]:
+def get_arguments(run: RunData) -> dict[str, Any]:
     """Return the arguments of a run by which groups are formed, hyperparameters included."""
     own = {name: value for name, value in vars(run.config).items() if name not in IGNORED}
     return own | dict(run.config.hyperparameters)
 
 
-def _format_argument(value: Any) -> str:
+def format_argument(value: Any) -> str:
+    """Return the value of an argument as text."""
+    if value is None:
+        return "none"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -18,6 +18,7 @@ from gym_gazebo2.algos.measures import get_measures, to_si
 from gym_gazebo2.algos.report.rows import CURVE, EVALUATION, TRAINING, Fields
 from gym_gazebo2.algos.runs.episodes import EpisodeTable, read_episodes
 from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.machines import Holding, compute_cost, count_hours, read_holdings
 from gym_gazebo2.tasks import Measure
 
 __all__ = ["Columns", "RunData", "read_run"]
@@ -45,6 +46,7 @@ class RunData:
         target: Wall time [s] and steps at which the training first met its target; None if it has not.
         training: ``training.json``; None while the training is not finished.
         evaluation: ``evaluation.json``; None before the first evaluation.
+        held: Times for which machines were held, of ``machines.json``; empty for runs of older versions.
         sessions: The workers of each session, of ``workers.json``; empty where no worker took part.
     """
 
@@ -57,6 +59,7 @@ class RunData:
     target: tuple[float, int] | None
     training: dict[str, Any] | None
     evaluation: dict[str, Any] | None
+    held: tuple[Holding, ...]
     sessions: list[dict[str, Any]]
 
     @property
@@ -92,6 +95,24 @@ class RunData:
         paths = (self.run.get_model(name) for name in names if name in MODELS)
         return next((path for path in paths if path.is_file()), None)
 
+    @property
+    def holdings(self) -> tuple[Holding, ...]:
+        """Times for which machines were held. A run without a record counts as one machine of its own for its wall time."""
+        return self.held or (Holding(str(self.run.path), "", 0.0, self.wall_s),)
+
+    @property
+    def machine_hours(self) -> float:
+        """Machine-hours of the training so far."""
+        return count_hours(self.holdings)
+
+    def compute_cost(self, prices: Mapping[str, float] | None) -> float | None:
+        """Return the money for the training so far; None where a machine has no price.
+
+        Args:
+            prices: Prices by type of machine; None: those that the run stores.
+        """
+        return compute_cost(self.holdings, prices or self.config.price_per_hour)
+
     def get_wall(self, steps: Array) -> Array:
         """Return the wall times [s] at which the training had made these numbers of steps, by linear interpolation."""
         known = np.concatenate([[0.0], self.episodes.steps, self.curve["steps"], [self.steps]])
@@ -119,6 +140,7 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
         target=run.read_target(),
         training=_read_optional(run, "training.json", TRAINING),
         evaluation=_read_optional(run, "evaluation.json", EVALUATION),
+        held=tuple(read_holdings(run.path)),
         sessions=read_sessions(run),
     )
 

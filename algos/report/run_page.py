@@ -15,6 +15,7 @@ from gym_gazebo2.algos.measures import name_summary
 from gym_gazebo2.algos.report import facts, page
 from gym_gazebo2.algos.report.accuracy import plot_views
 from gym_gazebo2.algos.report.axes import AXES, make_axis, spans_decades
+from gym_gazebo2.algos.report.costs import find_prices
 from gym_gazebo2.algos.report.learning import get_constants, plot_internals, plot_measure, plot_reward, plot_success
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper, get_paper_title
@@ -22,11 +23,12 @@ from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import SIZE, FilmedEpisode, encode_film, film_episode
 from gym_gazebo2.algos.report.workers import make_workers
 from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
+from gym_gazebo2.algos.settings.prices import PricePerHour, read_prices
 from gym_gazebo2.algos.vec_env import has_batched_form
-from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RenderError
+from gym_gazebo2.errors import MissingDependencyError, RenderError
 from gym_gazebo2.tasks import Measure
 
-__all__ = ["ReportConfig", "check_price", "write_report"]
+__all__ = ["ReportConfig", "write_report"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,26 +36,16 @@ class ReportConfig:
     """Write the report of a run.
 
     Attributes:
-        price_per_hour: Price of the machine per hour, in any currency.
+        price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE; None: that which the run stores.
         video: Film an episode of the arm.
     """
 
-    price_per_hour: float | None = None
+    price_per_hour: PricePerHour = None
     video: bool = True
 
     def __post_init__(self) -> None:
         """Reject an invalid price."""
-        check_price(self.price_per_hour)
-
-
-def check_price(price_per_hour: float | None) -> None:
-    """Check a price per hour.
-
-    Raises:
-        InvalidArgumentError: The price is negative or not finite.
-    """
-    if price_per_hour is not None and not 0.0 <= price_per_hour < float("inf"):
-        raise InvalidArgumentError("price_per_hour", price_per_hour, "a finite price of at least 0")
+        object.__setattr__(self, "price_per_hour", read_prices("price_per_hour", self.price_per_hour))
 
 
 @add_advice(RUN_AGAIN)
@@ -117,7 +109,7 @@ def _make_opening(data: RunData, config: ReportConfig, film: FilmedEpisode | Non
         f'<header><p class="eyebrow">gym_gazebo2 · training report</p>'
         f'<h1>{text(run.env)} with {text(_name_algorithm(data))}</h1><p class="lead">{text(facts.describe(data))}</p></header>'
     )
-    figures = page.make_figures(facts.get_figures(data, config.price_per_hour))
+    figures = page.make_figures(facts.get_figures(data, find_prices([data], config.price_per_hour)))
     # Without a film the figures take the full width.
     if film is None or video is None:
         return f'{head}<div class="opening single">{figures}</div>'
@@ -199,8 +191,13 @@ def _make_internals(data: RunData) -> str:
 
 def _make_cost(data: RunData, config: ReportConfig) -> str:
     option = "<code>--price-per-hour</code>"
-    hint = "" if config.price_per_hour is not None else f'<p class="note screen">For the cost in money, use {option}.</p>'
-    table = page.make_table((), facts.get_cost(data, config.price_per_hour), "narrow")
+    prices = find_prices([data], config.price_per_hour)
+    hint = "" if prices else f'<p class="note screen">For the cost in money, use {option}.</p>'
+    rows = facts.get_cost(data, prices)
+    if get_paper(data.config.env):
+        table = page.make_table(("", "here", "2019 paper, all experiments"), rows, "narrow")
+    else:
+        table = page.make_table((), [row[:2] for row in rows], "narrow")
     return f"<section><h2>Time and cost</h2>{table}{hint}</section>"
 
 

@@ -14,6 +14,8 @@ __all__ = ["EnvKwargs", "Hyperparameters", "join_assignments"]
 
 HYPER, ENV = "--hyper", "--env.KEY"
 """Options that take KEY=VALUE words. Users write the second one with the key in its name; the help shows it so."""
+PRICE = "--price-per-hour"
+"""Option that takes one word, and that may be given several times."""
 
 
 def _make_option(metavar: str) -> PrimitiveConstructorSpec[dict[str, Any]]:
@@ -36,9 +38,9 @@ def join_assignments(args: Sequence[str]) -> list[str]:
     """Return arguments with all ``--hyper …``, ``--hyper.KEY VALUE`` and ``--env.KEY VALUE`` as one option each, at the end.
 
     An argument parser would treat each dotted option as an option of its own. Of several equal options it would keep only
-    the last.
+    the last. Several ``--price-per-hour WORD`` become one, with commas.
     """
-    words, rest = list(args), list[str]()
+    words, rest, prices = list(args), list[str](), list[str]()
     joined: dict[str, list[str]] = {HYPER: [], ENV: []}
     while words:
         word = words.pop(0)
@@ -52,6 +54,9 @@ def join_assignments(args: Sequence[str]) -> list[str]:
                 joined[HYPER].append(words.pop(0))
         elif name == HYPER:
             joined[HYPER].append(value)
+        elif name == PRICE and (equals or words):
+            prices.append(value if equals else words.pop(0))
         else:
             rest.append(word)
+    rest += [f"{PRICE}={','.join(prices)}"] if prices else []
     return rest + [word for option, found in joined.items() if found for word in (option, *found)]

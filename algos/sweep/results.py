@@ -15,7 +15,7 @@ from gym_gazebo2.errors import RunError
 __all__ = ["OTHER_OUT", "check_same", "check_stored", "read_evaluation"]
 
 OTHER_OUT = "Give the sweep another folder with --out."
-NOT_COMPARED = ("out", "progress", "checkpoint_seconds", "hyperparameters")
+NOT_COMPARED = ("out", "progress", "checkpoint_seconds", "hyperparameters", "address", "worker_cpus", "price_per_hour")
 """Fields of a training that do not change its result; hyperparameters are compared one by one instead."""
 
 

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.algos.runs.writing import convert_os_errors
+from gym_gazebo2.algos.settings.paper_names import explain_paper_name
 from gym_gazebo2.algos.settings.values import parse_value, split_assignment, split_list
 from gym_gazebo2.algos.sweep.results import OTHER_OUT, check_same
-from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
+from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
 
-__all__ = ["Range", "Search", "make_grid", "parse_grid", "parse_range"]
+__all__ = ["OPTIONS", "Range", "Search", "make_grid", "parse_grid", "parse_options", "parse_range"]
 
 KINDS = ("float", "log", "int", "choice")
 GRID = "NAME=VALUE,VALUE"
+OPTIONS = ("workers", "shards", "num_envs", "num_layers", "num_hidden", "layer_norm", "activation", "normalize", "preset")
+"""Options of a training, by field of ``TrainConfig``, that can be an axis of a grid."""
 RANGE = f"NAME=KIND:LOW..HIGH or NAME=choice:A,B; the kinds are {', '.join(KINDS)}"
 
 
@@ -46,6 +49,22 @@ def parse_grid(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     """
     pairs = (split_assignment(text, "hyper", GRID) for text in texts)
     return {name: _parse_list("hyper", name, text, GRID) for name, text in pairs}
+
+
+def parse_options(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """Return options of a training and their values, from texts such as "workers=1,2,4,8".
+
+    Raises:
+        InvalidArgumentError: A text has another form, or a name is the 2019 paper's.
+        UnknownNameError: An option cannot be an axis of a grid.
+    """
+    pairs = dict(split_assignment(text, "grid", GRID) for text in texts)
+    for name in pairs:
+        if name not in OPTIONS:
+            if sentence := explain_paper_name(name):
+                raise InvalidArgumentError("grid", name, sentence=sentence)
+            raise UnknownNameError("option for --grid", name, OPTIONS, "For a hyperparameter, use --hyper.")
+    return {name: _parse_list("grid", name, text, GRID) for name, text in pairs.items()}
 
 
 def parse_range(text: str) -> tuple[str, Range]:
@@ -134,6 +153,11 @@ class Search:
     def get_open(self) -> list[tuple[int, dict[str, Any]]]:
         """Return number and hyperparameters of the trials that were started and have no result."""
         return self._list(self._states.RUNNING)
+
+    def take(self, count: int) -> list[tuple[int, dict[str, Any]]]:
+        """Return number and hyperparameters of so many trials: first those that were started and have no result."""
+        trials = self.get_open()[:count]
+        return trials + [self.ask() for _ in range(count - len(trials))]
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Return number and hyperparameters of a new trial."""

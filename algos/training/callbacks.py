@@ -17,6 +17,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv
 from gym_gazebo2.algos.distributed.history import WorkerHistory
+from gym_gazebo2.algos.distributed.node_types import find_machines
 from gym_gazebo2.algos.distributed.places import WorkerStatus, describe_workers
 from gym_gazebo2.algos.evaluation.metrics import compute_results
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
@@ -25,6 +26,7 @@ from gym_gazebo2.algos.measures import get_measures, show_measure
 from gym_gazebo2.algos.runs.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
+from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.settings.conditions import REWARD
 from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
@@ -62,6 +64,7 @@ class RunCallback(BaseCallback):
         num_eval_steps: int,
         episodes: EpisodeLog,
         interrupt: Interrupt,
+        machines: MachineLog,
     ) -> None:
         """Store the parts.
 
@@ -73,19 +76,25 @@ class RunCallback(BaseCallback):
             num_eval_steps: Step limit of an evaluation's episodes.
             episodes: Log of the training's episodes.
             interrupt: Reports whether a signal asked the training to end.
+            machines: Log of the machines that the training holds.
         """
         super().__init__()
         self.run, self.config, self.state = run, config, state
         self.eval_env, self.num_eval_steps, self._episodes = eval_env, num_eval_steps, episodes
-        self._interrupt = interrupt
+        self._interrupt, self._machines, self._held = interrupt, machines, find_machines([])
         self._measures, self._target = get_measures(config.env), config.target_condition
         # Wall time is that of the monotonic clock, plus the time before an interruption: changes of the system's clock, and
         # the time between interruption and resumption, do not count.
         self._started = time.monotonic()
         self._next_checkpoint = self._started + config.checkpoint_seconds
         self._wall_before = state.wall_s
-        self._worker_history = WorkerHistory(run)
+        self._worker_history, self._num_losses = WorkerHistory(run), 0
         self._progress, self._speed, self._next_update = make_progress(config.progress), SpeedMeter(), 0.0
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stopping rule is met, so that the training ends after its next step."""
+        return self.state.stopped_by is not None
 
     def _on_training_start(self) -> None:
         self._progress.start()
@@ -111,7 +120,7 @@ class RunCallback(BaseCallback):
                     info.pop("episode", None)
             self.update_wall()
             self._episodes.collect(dones, self.locals["infos"], self.num_timesteps, self.state.wall_s)
-        return self.state.stopped_by is None
+        return not self.is_stopping
 
     def _on_rollout_start(self) -> None:
         """Between two iterations: evaluate if it is time, then write a checkpoint if it is time.
@@ -139,10 +148,12 @@ class RunCallback(BaseCallback):
     def _on_rollout_end(self) -> None:
         """After each rollout: write its episodes, update the progress display, apply rules on the mean reward."""
         self._episodes.flush()
-        if time.monotonic() >= self._next_update:
+        before, self._num_losses = self._num_losses, sum(worker.restarts for worker in self._get_workers())
+        is_lost = self._num_losses > before  # a log gets a line at once
+        if is_lost or time.monotonic() >= self._next_update:
             self._next_update = time.monotonic() + UPDATE_SECONDS
             self.update_wall()
-            self._progress.update(self._get_status())
+            self._progress.update(self._get_status(), is_milestone=is_lost)
         self._check_conditions({REWARD: self._get_mean_reward()})
 
     def _on_training_end(self) -> None:
@@ -190,12 +201,23 @@ class RunCallback(BaseCallback):
         target = {"time_to_target_s": self.state.time_to_target_s, "steps_to_target": self.state.steps_to_target}
         self.run.write_json("curve.json", {"evaluations": self.state.curve, **target})
         self._worker_history.write(self._get_workers())
+        self._held = find_machines(self._get_workers())
+        self.write_machines()
         for key in ("reward", *results):
             self.logger.record(f"eval/{key}", row[key])
         if self.state.is_new_best(row, self._measures):
             action = get_action_meaning(self.config)
             save_model(self.run.best_model, self.model, self.config, action)
         self._progress.update(self._get_status(), is_milestone=True)
+
+    def write_machines(self) -> None:
+        """Write which machines the training has held so far.
+
+        Raises:
+            WriteError: The file cannot be written.
+        """
+        self._machines.note(self._held)  # as of the last evaluation: at the end, a cluster may be gone
+        self._machines.write(self.config.price_per_hour)
 
     @contextlib.contextmanager
     def explain_divergence(self) -> Iterator[None]:

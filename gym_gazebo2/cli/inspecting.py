@@ -58,6 +58,11 @@ class Report(Command):
     path: RunPath
     settings: Annotated[ReportConfig, INLINE]
 
+    @classmethod
+    def parse(cls, args: Sequence[str], program: str) -> Self:
+        """Return the report for some arguments."""
+        return super().parse(join_assignments(args), program)
+
     def run(self) -> None:
         """Write the page."""
         show_paths(write_report(self.path, self.settings))
@@ -74,6 +79,11 @@ class Compare(Command):
 
     paths: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
     settings: Annotated[CompareConfig, INLINE]
+
+    @classmethod
+    def parse(cls, args: Sequence[str], program: str) -> Self:
+        """Return the comparison for some arguments."""
+        return super().parse(join_assignments(args), program)
 
     def run(self) -> None:
         """Write the page."""

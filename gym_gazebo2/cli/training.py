@@ -104,8 +104,9 @@ class Sweep(Command):
     def run(self) -> None:
         """Train and evaluate the points that have no result yet."""
         runs = sweep(self.settings)
-        out = str(Path(self.settings.out) / "comparison.html")
-        show_paths([compare([str(run.path) for run in runs], CompareConfig(out=out))])
+        folder = self.settings.out
+        page = CompareConfig(str(Path(folder) / "comparison.html"), self.settings.price_per_hour, folder)
+        show_paths([compare([str(run.path) for run in runs], page)])
 
 
 def find_option(args: Sequence[str], name: str) -> Any:
