@@ -6,7 +6,7 @@ and an update. Variants take turns of a few iterations, so that a busy machine s
 - Overhead: one worker against the same shards in this process, MARA-v0 with its preset.
 - Slow simulator: 1, 2, 4, 8 workers on an arm whose steps sleep for 1 ms. Workers reserve a fraction of a CPU.
 - Embedded physics: two workers against plain training, whose batch already steps in threads.
-- ``--gazebo``: 1 and 2 workers, each with a Gazebo of its own, SCARA-v0; free to move between processors, and pinned to one each.
+- ``--gazebo``: 1 and 2 workers, each with a Gazebo of its own, SCARA-v0; also pinned to one processor each.
 
 The cost model T(n) = a + b / n is fitted to the times, and extrapolated to 64 workers. Its table goes into docs/distributed.md,
 which says for each figure whether it was measured.
