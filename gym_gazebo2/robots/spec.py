@@ -113,3 +113,7 @@ class RobotSpec:
     def range_upper(self) -> Array:
         """(dof,) upper ends of the useful range."""
         return np.where(self.is_continuous, np.pi, self.upper)
+
+    def wrap(self, q: Array) -> Array:
+        """Return joint positions (n, dof) with those of continuous joints between −π and π [rad]."""
+        return np.where(self.is_continuous, (q + np.pi) % (2.0 * np.pi) - np.pi, q)
