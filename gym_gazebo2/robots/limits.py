@@ -5,19 +5,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gym_gazebo2.errors import InvalidArgumentError, RobotError
+from gym_gazebo2.robots.rows import PerJoint, RobotRow
 
-if TYPE_CHECKING:
-    from gym_gazebo2.robots.rows import RobotRow
-
-__all__ = ["CONTINUOUS_LIMIT", "PerJoint", "complete_limits", "read_per_joint"]
-
-PerJoint = float | tuple[tuple[str, float], ...] | None
-"""A value for all joints, or values by joint name."""
+__all__ = ["CONTINUOUS_LIMIT", "complete_limits", "read_per_joint"]
 
 CONTINUOUS_LIMIT = 8.0 * np.pi
 """A joint without limits may turn this far from zero, in both directions: four turns [rad]. A default episode of 5 s at 3 rad/s

@@ -60,6 +60,7 @@ class RobotSpec:
         is_prismatic: Which joints slide.
         is_continuous: Which joints had no limits in the URDF.
         mount_height: Height of the base above the floor [m].
+        default_contacts: Whether MuJoCo's default contacts and limits are used.
         excluded_pairs: Pairs of links whose collisions do not count, each with its reason. Every engine excludes these.
         assumptions: What was assumed because the URDF does not say it, one sentence each.
     """
@@ -84,6 +85,7 @@ class RobotSpec:
     is_prismatic: NDArray[np.bool_]
     is_continuous: NDArray[np.bool_]
     mount_height: float = 0.0
+    default_contacts: bool = False
     excluded_pairs: tuple[ExcludedPair, ...] = ()
     assumptions: tuple[str, ...] = ()
 
