@@ -6,7 +6,8 @@ Three lines are enough, with or without a test runner::
     from my_package import MyBackend
     check_backend(lambda num_envs: MyBackend(make_robot("mara"), num_envs))
 
-Tolerances are in rad, and in strokes for prismatic joints. A check raises an ``AssertionError`` with the expected and the actual value. ``CHECKS`` lists the checks by name.
+A check raises an ``AssertionError`` with the expected and the actual value. ``CHECKS`` lists the checks by name. Tolerances are
+in rad, and in strokes for prismatic joints.
 """
 
 from __future__ import annotations

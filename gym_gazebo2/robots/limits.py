@@ -54,7 +54,9 @@ def read_per_joint(option: str, value: PerJoint, names: Sequence[str]) -> Mappin
     Raises:
         InvalidArgumentError: A value is not a positive number, or a joint is not among ``names``.
     """
-    values = dict(value) if isinstance(value, tuple) else {} if value is None else dict.fromkeys(names, value)
+    if isinstance(value, int | float):
+        value = dict.fromkeys(names, float(value))
+    values = dict(value or {})
     for name, number in values.items():
         if name not in names:
             raise InvalidArgumentError(option, name, f"values of the joints {', '.join(names)}")

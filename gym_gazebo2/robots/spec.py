@@ -35,8 +35,8 @@ class ExcludedPair:
 class RobotSpec:
     """A serial arm, in the order from base to tool. Arrays are read-only; ``dof`` entries each.
 
-    Joints are revolute [rad, N·m, kg·m²] or prismatic [m, N, kg]. A continuous joint is revolute with limits that are four turns
-    away from zero.
+    Joints are revolute [rad, N·m, kg·m²] or prismatic [m, N, kg]. A continuous joint is revolute with limits that are
+    four turns away from zero.
 
     Attributes:
         name: Name, also its ROS namespace.
