@@ -25,7 +25,7 @@ from gym_gazebo2.robots.source import refuse_entities
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["MeshPart", "convert_mesh", "read_stl_vertices", "write_once"]
+__all__ = ["MeshPart", "convert_mesh", "link_once", "read_stl_vertices", "write_once"]
 
 Array = NDArray[np.float64]
 
@@ -109,6 +109,21 @@ def write_once(path: Path, data: bytes) -> None:
     except OSError as error:
         advice = "Make the folder writable and free disk space, or set XDG_CACHE_HOME to another folder."
         raise WriteError(path, error.strerror or str(error), advice) from error
+
+
+def link_once(path: Path, source: Path) -> None:
+    """Make a file of the cache the same as another one, without using space for it where the file system allows that.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(source)
+    except FileExistsError:
+        return  # another process was faster
+    except OSError:
+        write_once(path, source.read_bytes())
 
 
 def _read(path: Path, subject: str) -> bytes:
