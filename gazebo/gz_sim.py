@@ -35,10 +35,13 @@ def make_description(robot: RobotSpec, controllers: Path, namespace: str | None 
     root = ET.parse(robot.urdf).getroot()
     for link in [element.get("name", "") for element in root.findall("link")]:
         ET.SubElement(ET.SubElement(root, "gazebo", reference=link), "gravity").text = "false"
-    ET.SubElement(root, "link", name="world")
-    bolt = ET.SubElement(root, "joint", name="bolted_to_world", type="fixed")
-    ET.SubElement(bolt, "parent", link="world")
-    ET.SubElement(bolt, "child", link=robot.base_link)
+    for mesh in root.iter("mesh"):
+        mesh.set("filename", (Path(robot.urdf).parent / mesh.get("filename", "")).as_uri())
+    if robot.base_link != "world":  # some makers have bolted the arm to the world already
+        ET.SubElement(root, "link", name="world")
+        bolt = ET.SubElement(root, "joint", name="bolted_to_world", type="fixed")
+        ET.SubElement(bolt, "parent", link="world")
+        ET.SubElement(bolt, "child", link=robot.base_link)
     _add_control(root, robot)
     plugin = {"filename": "gz_ros2_control-system", "name": "gz_ros2_control::GazeboSimROS2ControlPlugin"}
     element = ET.SubElement(ET.SubElement(root, "gazebo"), "plugin", plugin)

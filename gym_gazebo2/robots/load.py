@@ -26,7 +26,7 @@ from gym_gazebo2.robots.rows import RobotRow, find_row, find_urdf
 from gym_gazebo2.robots.source import read_source
 from gym_gazebo2.robots.spec import ExcludedPair, RobotSpec
 from gym_gazebo2.robots.srdf import NO_SRDF, Srdf, find_srdf, read_srdf
-from gym_gazebo2.robots.urdf import choose_tool_frame, find_chain, fold_fixed_joints, parse_urdf, read_rotors
+from gym_gazebo2.robots.urdf import choose_tool_frame, find_chain, find_joint, fold_fixed_joints, parse_urdf, read_rotors
 
 if TYPE_CHECKING:
     import yourdfpy
@@ -146,14 +146,15 @@ def _make_spec(
 
 def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, srdf: Srdf) -> RobotSpec:
     """Return the specification with its home pose and the pairs of links whose collisions do not count."""
-    links = {link.name for link in urdf.links}
+    bodies = {link.name: find_joint(link.name, urdf, spec.joint_names)[0] for link in urdf.links}
     pairs = list_neighbours(urdf)
     pairs += [
         ExcludedPair(a, b, f"disabled in the SRDF ({reason or 'no reason given'})")
         for a, b, reason in srdf.disabled
-        if {a, b} <= links and a != b
+        if {a, b} <= bodies.keys()
     ]
-    spec = _exclude(spec, pairs)
+    # Links of one rigid body never touch, so they are no pair.
+    spec = _exclude(spec, [pair for pair in pairs if bodies[pair.link1] != bodies[pair.link2]])
     spec = _exclude(spec, CollisionModel(spec, urdf).list_always_touching())
     model = CollisionModel(spec, urdf)
     if row.home is not None:
