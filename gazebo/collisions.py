@@ -59,8 +59,8 @@ def make_bitmasks(urdf: yourdfpy.Robot, robot: RobotSpec, hosts: Mapping[str, st
     groups = cover(pairs - apart, apart, [FLOOR, *solid])
     if len(groups) > BITS:
         raise RobotError(
-            f"{robot.urdf!r} excludes collisions of {len(apart)} pairs of links. Gazebo 11 needs {len(groups)} bits for them and "
-            f"has {BITS}. Use a simpler URDF, or the backend 'mujoco'."
+            f"{robot.urdf!r} excludes collisions of {len(apart)} pairs of links. Gazebo 11 has {BITS} bits for them, "
+            f"and {len(groups)} are needed. Use a simpler URDF, or the backend 'mujoco'."
         )
     return {name: sum(1 << bit for bit, group in enumerate(groups) if name in group) for name in [FLOOR, *solid]}
 
