@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,13 +73,9 @@ def load_robot(name: str, row: RobotRow) -> RobotSpec:
     root = read_source(path, packages, dict(row.xacro_args))
     # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
     # LinAlgError or in an arm that explodes in the simulator.
-    check_elements(root, path)
-    urdf, rotors = parse_urdf(root, path), read_rotors(root, path)
-    check_tree(urdf, path)
-    check_masses(urdf, path)
-    check_rotors(rotors, path)
-    tool_frame = choose_tool_frame(urdf, row.tool_frame, path)
-    names = [joint.name for joint in find_chain(urdf, tool_frame, path)]
+    original, rotors = _check_source(root, path)
+    tool_frame = choose_tool_frame(original, row.tool_frame, path)
+    names = [joint.name for joint in find_chain(original, tool_frame, path)]
     by_name = {joint.get("name"): joint for joint in root.findall("joint")}
     srdf = _read_srdf(row, path, root.get("name", ""))
     expanded = expand_urdf(root, [by_name[joint] for joint in names], row, srdf, packages)
@@ -91,6 +88,16 @@ def load_robot(name: str, row: RobotRow) -> RobotSpec:
     if spec.assumptions:
         LOG.warning("%s (%s): %s", name, path, " ".join(spec.assumptions))
     return spec
+
+
+def _check_source(root: ET.Element, path: Path) -> tuple[yourdfpy.Robot, dict[str, float]]:
+    """Return the links and joints of a URDF, and its rotors' inertias by joint, after checking them."""
+    check_elements(root, path)
+    urdf, rotors = parse_urdf(root, path), read_rotors(root, path)
+    check_tree(urdf, path)
+    check_masses(urdf, path)
+    check_rotors(rotors, path)
+    return urdf, rotors
 
 
 def _read_srdf(row: RobotRow, path: Path, robot_name: str) -> Srdf:
