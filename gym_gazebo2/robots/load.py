@@ -1,0 +1,188 @@
+"""Make the specification of an arm from its row and its URDF."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.checks import read_number
+from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.robots.check import check_inertias, check_joints, check_masses, check_rotors, check_tree
+from gym_gazebo2.robots.collisions import CollisionModel, list_neighbours
+from gym_gazebo2.robots.drive import choose_rotors, choose_speed
+from gym_gazebo2.robots.elements import check_elements
+from gym_gazebo2.robots.expand import Expanded, expand_urdf
+from gym_gazebo2.robots.home import choose_home
+from gym_gazebo2.robots.inertia import compute_mean_coupling, compute_mean_inertia
+from gym_gazebo2.robots.packages import Packages
+from gym_gazebo2.robots.rows import RobotRow, find_row, find_urdf
+from gym_gazebo2.robots.source import read_source
+from gym_gazebo2.robots.spec import ExcludedPair, RobotSpec
+from gym_gazebo2.robots.srdf import NO_SRDF, Srdf, find_srdf, read_srdf
+from gym_gazebo2.robots.urdf import choose_tool_frame, find_chain, find_joint, fold_fixed_joints, parse_urdf, read_rotors
+
+if TYPE_CHECKING:
+    import yourdfpy
+
+__all__ = ["load_robot", "make_robot"]
+
+Array = NDArray[np.float64]
+LOG = logging.getLogger("gym_gazebo2.robots")
+
+
+def make_robot(robot: str | RobotRow | RobotSpec) -> RobotSpec:
+    """Return the specification of a robot.
+
+    Args:
+        robot: Name of a row of ``ROBOTS``; path of a .urdf or .xacro file; name of a module of the package
+            ``robot_descriptions``, such as "ur5e_description"; a row; or a specification, which is returned as it is.
+
+    Raises:
+        UnknownNameError: The table has no such row.
+        RobotError: Its URDF does not describe a serial arm.
+        InvalidArgumentError: A value of the row does not fit the URDF.
+    """
+    if isinstance(robot, RobotSpec):
+        return robot
+    return load_robot(*find_row(robot))
+
+
+@functools.cache
+def load_robot(name: str, row: RobotRow) -> RobotSpec:
+    """Read a URDF into a specification. The result is cached: the URDF is read once per process.
+
+    Args:
+        name: Name of the robot.
+        row: Its row.
+
+    Raises:
+        RobotError: The URDF is missing, malformed, without the tool frame, or not a serial arm.
+        InvalidArgumentError: A value of the row does not fit the URDF.
+        WriteError: The cache cannot be written.
+    """
+    path = find_urdf(row.urdf)
+    packages = Packages(path, tuple(Path(folder).absolute() for folder in row.package_dirs))
+    root = read_source(path, packages, dict(row.xacro_args))
+    # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
+    # LinAlgError or in an arm that explodes in the simulator.
+    original, rotors = _check_source(root, path)
+    tool_frame = choose_tool_frame(original, row.tool_frame, path)
+    names = [joint.name for joint in find_chain(original, tool_frame, path)]
+    by_name = {joint.get("name"): joint for joint in root.findall("joint")}
+    srdf = _read_srdf(row, path, root.get("name", ""))
+    expanded = expand_urdf(root, [by_name[joint] for joint in names], row, srdf, packages)
+    urdf = parse_urdf(root, path)
+    check_inertias(urdf, path)
+    chain = find_chain(urdf, tool_frame, path)
+    check_joints([joint for joint in chain if joint.type != "fixed"], path)
+    spec = _make_spec(name, row, expanded, urdf, chain, rotors)
+    spec = _add_home_and_pairs(spec, row, urdf, srdf)
+    if spec.assumptions:
+        LOG.warning("%s (%s): %s", name, path, " ".join(spec.assumptions))
+    return spec
+
+
+def _check_source(root: ET.Element, path: Path) -> tuple[yourdfpy.Robot, dict[str, float]]:
+    """Return the links and joints of a URDF, and its rotors' inertias by joint, after checking them."""
+    check_elements(root, path)
+    urdf, rotors = parse_urdf(root, path), read_rotors(root, path)
+    check_tree(urdf, path)
+    check_masses(urdf, path)
+    check_rotors(rotors, path)
+    return urdf, rotors
+
+
+def _read_srdf(row: RobotRow, path: Path, robot_name: str) -> Srdf:
+    if row.srdf == "":
+        return NO_SRDF
+    srdf = find_srdf(path, robot_name) if row.srdf is None else Path(row.srdf)
+    return NO_SRDF if srdf is None else read_srdf(srdf)
+
+
+def _make_spec(
+    name: str,
+    row: RobotRow,
+    expanded: Expanded,
+    urdf: yourdfpy.Robot,
+    chain: Sequence[yourdfpy.Joint],
+    rotors: Mapping[str, float],
+) -> RobotSpec:
+    """Return the specification without home pose and excluded pairs."""
+    moving = [joint for joint in chain if joint.type != "fixed"]
+    offsets, T_tcp_to_last = fold_fixed_joints(chain)
+    limits = {key: np.array([getattr(j.limit, key) for j in moving]) for key in ("lower", "upper", "velocity", "effort")}
+    is_prismatic = np.array([joint.type == "prismatic" for joint in moving])
+    links_inertia = compute_mean_inertia(urdf, moving, limits["lower"], limits["upper"])
+    spec = RobotSpec(
+        name=name,
+        urdf=str(expanded.path),
+        base_link=chain[0].parent,
+        tool_frame=chain[-1].child,
+        joint_names=tuple(joint.name for joint in moving),
+        link_names=tuple(joint.child for joint in moving),
+        lower=limits["lower"],
+        upper=limits["upper"],
+        velocity_limit=limits["velocity"],
+        control_speed=limits["velocity"],
+        effort_limit=limits["effort"],
+        home=np.zeros(len(moving)),
+        rotor_inertia=np.zeros(len(moving)),
+        drive_inertia=links_inertia,
+        T_joint_to_parent=offsets,
+        axis=np.array([joint.axis / np.linalg.norm(joint.axis) for joint in moving]),
+        T_tcp_to_last=T_tcp_to_last,
+        is_prismatic=is_prismatic,
+        is_continuous=np.array([joint.name in expanded.continuous for joint in moving]),
+        mount_height=read_number("mount_height", row.mount_height, "a height of at least 0 m", lambda height: height >= 0.0),
+        default_contacts=row.default_contacts,
+        assumptions=expanded.assumptions,
+    )
+    rotor, assumed = choose_rotors(row, spec.joint_names, rotors, compute_mean_coupling(spec, urdf), spec.scale)
+    spec = dataclasses.replace(spec, rotor_inertia=rotor, drive_inertia=rotor + links_inertia)
+    speed, slower = choose_speed(row.control_speed, spec)
+    return dataclasses.replace(spec, control_speed=speed, assumptions=(*spec.assumptions, *assumed, *slower))
+
+
+def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, srdf: Srdf) -> RobotSpec:
+    """Return the specification with its home pose and the pairs of links whose collisions do not count."""
+    bodies = {link.name: find_joint(link.name, urdf, spec.joint_names)[0] for link in urdf.links}
+    pairs = list_neighbours(urdf)
+    pairs += [
+        ExcludedPair(a, b, f"disabled in the SRDF ({reason or 'no reason given'})")
+        for a, b, reason in srdf.disabled
+        if {a, b} <= bodies.keys()
+    ]
+    # Links of one rigid body never touch, so they are no pair.
+    spec = _exclude(spec, [pair for pair in pairs if bodies[pair.link1] != bodies[pair.link2]])
+    spec = _exclude(spec, CollisionModel(spec, urdf).list_always_touching())
+    model = CollisionModel(spec, urdf)
+    if row.home is not None:
+        home, assumption = _check_home(row.home, spec), []
+    else:
+        home, source = choose_home(spec, model, srdf.list_homes(spec.joint_names))
+        assumption = [source]
+    spec = dataclasses.replace(spec, home=home, assumptions=(*spec.assumptions, *assumption))
+    return _exclude(spec, model.list_touching_at(home))
+
+
+def _exclude(spec: RobotSpec, pairs: Sequence[ExcludedPair]) -> RobotSpec:
+    """Return the specification with more excluded pairs. A pair is listed once, with its first reason."""
+    known = {frozenset((pair.link1, pair.link2)): pair for pair in spec.excluded_pairs}
+    for pair in pairs:
+        known.setdefault(frozenset((pair.link1, pair.link2)), pair)
+    return dataclasses.replace(spec, excluded_pairs=tuple(known.values()))
+
+
+def _check_home(home: tuple[float, ...], spec: RobotSpec) -> Array:
+    q = np.array(home, dtype=float)
+    if q.shape != spec.lower.shape or not np.all((q >= spec.lower) & (q <= spec.upper)):
+        raise InvalidArgumentError("home", home, f"{spec.dof} joint positions between {spec.lower} and {spec.upper}")
+    return q
