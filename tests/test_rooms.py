@@ -27,6 +27,7 @@ LAYERS = (
     "checks contract state display signals output scheduling urdf_check real_time",
     "robots registration memory",
     "gym_gazebo2 kinematics setpoint ros legacy",
+    "inverse_kinematics",
     "tasks controls backends.base",
     "backends.fake backends.mujoco backends.restart backends.ros2 gazebo",
     "backends.gazebo",
