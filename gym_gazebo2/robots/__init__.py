@@ -1,0 +1,13 @@
+"""Robots as data: a URDF and one row of a table give a frozen specification.
+
+The URDF is the only place that holds a robot's geometry, limits and masses. A row of ``ROBOTS`` adds the values for which
+the URDF format has no element. This package knows neither tasks nor simulators.
+"""
+
+from __future__ import annotations
+
+from gym_gazebo2.robots.load import load_robot, make_robot
+from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_urdf, register_robot
+from gym_gazebo2.robots.spec import RobotSpec
+
+__all__ = ["ROBOTS", "RobotRow", "RobotSpec", "find_urdf", "load_robot", "make_robot", "register_robot"]

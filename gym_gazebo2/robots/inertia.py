@@ -1,0 +1,57 @@
+"""The inertia that a joint's drive has to move, averaged over the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import yourdfpy
+
+__all__ = ["compute_mean_inertia"]
+
+Array = NDArray[np.float64]
+
+INERTIA_POSES = 32
+"""Random poses over which the links' inertia about each joint is averaged."""
+
+
+def compute_mean_inertia(robot: yourdfpy.Robot, moving: Sequence[yourdfpy.Joint], lower: Array, upper: Array) -> Array:
+    """Return the inertia about each joint's axis of all links beyond it, averaged over the workspace, (dof,) [kg·m²]."""
+    import yourdfpy
+
+    urdf = yourdfpy.URDF(robot, load_meshes=False)
+    # A fixed seed: every process, and every engine that is given M̂, must see the same number.
+    poses = np.random.default_rng(0).uniform(lower, upper, (INERTIA_POSES, len(moving)))
+    inertia = np.zeros(len(moving))
+    for q in poses:
+        urdf.update_cfg(q)
+        for index, joint in enumerate(moving):
+            T_joint = urdf.get_transform(joint.child)
+            beyond = [other.child for other in urdf.robot.joints if _is_descendant(urdf, other.child, joint.child)]
+            inertia[index] += sum(_compute_inertia_about(urdf, link, T_joint, joint.axis) for link in beyond)
+    return inertia / len(poses)
+
+
+def _is_descendant(urdf: yourdfpy.URDF, link: str, ancestor: str) -> bool:
+    """Return whether a link is the ancestor itself, or hangs on it."""
+    parents = {joint.child: joint.parent for joint in urdf.robot.joints}
+    while link != ancestor and link in parents:
+        link = parents[link]
+    return link == ancestor
+
+
+def _compute_inertia_about(urdf: yourdfpy.URDF, link: str, T_joint: Array, axis: Array) -> float:
+    """Return one link's inertia about a joint axis, by the parallel-axis theorem (Steiner) [kg·m²]."""
+    inertial = urdf.link_map[link].inertial
+    if inertial is None or not inertial.mass:
+        return 0.0
+    T_com = urdf.get_transform(link) @ (np.eye(4) if inertial.origin is None else inertial.origin)
+    a = T_joint[:3, :3] @ axis / np.linalg.norm(axis)
+    r = T_com[:3, 3] - T_joint[:3, 3]
+    I_base = T_com[:3, :3] @ inertial.inertia @ T_com[:3, :3].T
+    # aᵀ I a about the centre of mass, plus the mass times the squared distance of the centre of mass from the axis.
+    return float(a @ I_base @ a + inertial.mass * (r @ r - (a @ r) ** 2))
