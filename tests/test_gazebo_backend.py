@@ -37,7 +37,7 @@ def test_gazebo_keeps_the_contract(check):
     CHECKS[check](lambda num_envs: make_backend("gazebo", make_robot("mara"), num_envs=num_envs), 1)
 
 
-@pytest.mark.parametrize("name", ["mara", "scara"])
+@pytest.mark.parametrize("name", ["mara", "scara", "panda", "ur5e"])
 def test_gazebo_is_near_the_embedded_physics_and_the_fake_servo(name):
     robot, options = make_robot(name), {"physics_dt": 0.001}
     with closing(make_backend("gazebo", robot)) as real, closing(make_backend("mujoco", robot, **options)) as embedded:

@@ -133,20 +133,32 @@ def _find_lowest(T, kind, size):
     return T[:, 2, 3] - extent
 
 
+def _find_poses(robot, q):
+    """Return by link its poses (n, 4, 4), and the index of the moving link that carries it; links behind fixed joints too."""
+    joints = yourdfpy.URDF.load(robot.urdf, load_meshes=False, build_scene_graph=False).robot.joints
+    moving = (robot.base_link, *robot.link_names)
+    poses = dict(zip(moving, [np.tile(np.eye(4), (len(q), 1, 1)), *Kinematics(robot).compute_joint_poses(q)], strict=True))
+    carriers = {link: index for index, link in enumerate(moving)}
+    fixed = [joint for joint in joints if joint.type == "fixed"]
+    while fixed:
+        joint = next(joint for joint in fixed if joint.parent in poses)
+        fixed.remove(joint)
+        poses[joint.child] = poses[joint.parent] @ joint.origin
+        carriers[joint.child] = carriers[joint.parent]
+    return poses, carriers
+
+
 def test_collision_is_reported_where_bodies_overlap_and_only_there(robot):
     n = 10_000
     q = np.random.default_rng(0).uniform(robot.lower, robot.upper, (n, robot.dof))
     reported = make(robot, n).reset(everyone(n), q).in_collision
-    frames = Kinematics(robot).compute_joint_poses(q)
-    links = (robot.base_link, *robot.link_names)
-    poses = dict(zip(links, [np.tile(np.eye(4), (n, 1, 1)), *frames], strict=True))
-    shapes = _read_shapes(robot)
+    (poses, carriers), shapes = _find_poses(robot, q), _read_shapes(robot)
     clearance = np.full(n, np.inf)
-    for link in links[1:]:
+    for link in set(shapes) - {robot.base_link}:
         for origin, *solid in shapes[link]:
             clearance = np.minimum(clearance, _find_lowest(poses[link] @ origin, *solid))
-    for (i, first), (j, second) in itertools.combinations(enumerate(links), 2):
-        if j == i + 1:
+    for first, second in itertools.combinations(shapes, 2):
+        if abs(carriers[first] - carriers[second]) <= 1:
             continue
         for (origin_a, *a), (origin_b, *b) in itertools.product(shapes[first], shapes[second]):
             T_a, T_b = poses[first] @ origin_a, poses[second] @ origin_b

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from importlib import resources
 from pathlib import Path
 
@@ -33,6 +34,13 @@ ROBOTS: dict[str, RobotRow] = {
     "mara": RobotRow("mara.urdf"),
     "scara": RobotRow("scara.urdf", control_speed=1.57),
     "scara4": RobotRow("scara4.urdf", control_speed=1.57),
+    # Both look down at the floor in front of them. The last angle of the Panda turns its fingers along the y axis.
+    "panda": RobotRow(
+        "panda.urdf", "panda_hand_tcp", (0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2, math.pi / 4)
+    ),
+    "ur5e": RobotRow(
+        "ur5e.urdf", "tool0", (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0), control_speed=1.57
+    ),
 }
 
 
