@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from gym_gazebo2.cache import find_cache
 from gym_gazebo2.gazebo.debian import LOCK
 from gym_gazebo2.gazebo.errors import GazeboError
 
@@ -70,11 +71,6 @@ class Gazebo:
             return {}
         drm = [str(folder / "libdrm.so.2") for folder in HOST_FOLDERS if (folder / "libdrm.so.2").exists()]
         return {"QT_PLUGIN_PATH": str(self.prefix / ARCH / "qt5/plugins"), "LD_PRELOAD": "".join(drm[:1])}
-
-
-def find_cache() -> Path:
-    """Return gym_gazebo2's folder in the user's cache; it may not exist yet."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gym_gazebo2"
 
 
 def find_cached_prefix() -> Path:

@@ -60,9 +60,9 @@ def compute_delta_target(action: Array, arm: ArmState, tcp: TcpState, kinematics
 
 
 def compute_position_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
-    """Return absolute joint positions: −1 is the lower limit, 1 the upper limit."""
+    """Return absolute joint positions: −1 is the lower limit, 1 the upper limit. Continuous joints span one turn."""
     robot = kinematics.robot
-    return robot.lower + 0.5 * (action + 1.0) * (robot.upper - robot.lower)
+    return robot.range_lower + 0.5 * (action + 1.0) * (robot.range_upper - robot.range_lower)
 
 
 def compute_tool_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:

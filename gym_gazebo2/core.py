@@ -102,6 +102,7 @@ class ArmCore:
             UnknownNameError: A table has no row of a given name.
         """
         self.options, self.robot = options, make_robot(robot)
+        self._has_continuous = bool(self.robot.is_continuous.any())
         self.kinematics = Kinematics(self.robot)
         self.task = make_task(task)
         if options.goal is not None:
@@ -133,7 +134,7 @@ class ArmCore:
 
     @property
     def start_noise(self) -> float:
-        """Half-width of the uniform noise on the start pose [rad]."""
+        """Half-width of the uniform noise on the start pose [rad; strokes of a prismatic joint]."""
         return self.options.start_noise
 
     @property
@@ -316,12 +317,22 @@ class ArmCore:
         if pose is not None:
             self.backend.show_goal(pose)
 
+    def _wrap(self, state: TaskState) -> TaskState:
+        """Return the state with the positions of continuous joints between −π and π, for the observation.
+
+        Whole turns make no difference to the tool. Sine and cosine would avoid the jump at ±π, but then the size of the
+        observation, and the meaning of its numbers, would depend on the types of an arm's joints.
+        """
+        if not self._has_continuous:
+            return state
+        return state._replace(arm=dataclasses.replace(state.arm, q=self.robot.wrap(state.arm.q)))
+
     def _observe(self, state: TaskState) -> Observation:
         """Return the observation, clipped to its space.
 
         It can lie outside after a violent contact, or with a goal from ``reset(options=…)`` that is out of the task's range.
         """
-        flat = self.task.compute_observation(state, self.goal).astype(np.float32)
+        flat = self.task.compute_observation(self._wrap(state), self.goal).astype(np.float32)
         flat = np.minimum(np.maximum(flat, self._low), self._high)  # np.clip does the same, slower on small arrays
         if self.task.layout == "vector":
             return flat
@@ -359,7 +370,7 @@ class ArmCore:
         """Return a start pose (dof,) [rad]. Without noise nothing is drawn, so the generator stays where it is."""
         if self.start_noise == 0.0:
             return self.robot.home
-        noise = rng.uniform(-self.start_noise, self.start_noise, self.robot.dof)
+        noise = rng.uniform(-self.start_noise, self.start_noise, self.robot.dof) * self.robot.scale
         return np.clip(self.robot.home + noise, self.robot.lower, self.robot.upper)
 
     def _read_poses(self, value: ArrayLike) -> Array:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.robots.motion import LEVI_CIVITA, JointMotion
 
 __all__ = ["Kinematics", "TcpState", "compute_rotation_vector"]
 
@@ -28,11 +29,6 @@ DAMPING = 1e-4
 """λ² of the damped least squares [m²]: small against the arm's lever of about 1 m, large enough near a singularity."""
 LARGEST_STEP = 0.5
 """Largest change of a joint in one step of the search [rad]; the Jacobian is a good model only for small steps."""
-
-# The Levi-Civita tensor ε as a matrix: outer(a, b).reshape(9) @ ε is a × b. Row 3i + j, column k holds ε_ijk.
-_LEVI_CIVITA = np.zeros((9, 3))
-_LEVI_CIVITA[[5, 6, 1], [0, 1, 2]], _LEVI_CIVITA[[7, 2, 3], [0, 1, 2]] = 1.0, -1.0
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TcpState:
@@ -50,12 +46,7 @@ class TcpState:
 
 
 class Kinematics:
-    """Kinematics of one robot, with its constants prepared once.
-
-    The pose of joint i in the frame of joint i − 1 is F (I + sin(q) K + (1 − cos(q)) K²): Rodrigues' formula, with K the
-    cross-product matrix of the joint's axis and F its constant offset. This is linear in (1, sin q, cos q), so one product
-    with a constant table gives the poses of all joints of all arms.
-    """
+    """Kinematics of one robot, with its constants prepared once."""
 
     def __init__(self, robot: RobotSpec) -> None:
         """Prepare the constants.
@@ -64,34 +55,19 @@ class Kinematics:
             robot: The arm.
         """
         self.robot = robot
-        K = np.zeros((robot.dof, 4, 4))
-        K[:, :3, :3] = _make_cross_matrix(robot.axis)
-        F = robot.T_joint_to_parent
-        # Coefficients of 1, sin q and cos q. The last row of K is zero, so the last row of F stays (0, 0, 0, 1).
-        self._table = np.stack([F + F @ K @ K, F @ K, -F @ K @ K], axis=1).reshape(robot.dof, 3, 16)
-        self._axis = robot.axis[:, None, :, None]
+        self._motion = JointMotion(robot)
+        self._slides = robot.is_prismatic[:, None, None] if robot.is_prismatic.any() else None
 
     def compute_joint_poses(self, q: ArrayLike) -> Array:
         """Return the poses of the joints' frames in the base frame.
 
         Args:
-            q: (n, dof) joint positions [rad].
+            q: (n, dof) joint positions [rad or m].
 
         Returns:
             (dof, n, 4, 4) homogeneous transforms.
         """
-        # Joints come first in these arrays: each step down the chain then multiplies matrices that are contiguous in memory.
-        angle = np.asarray(q, dtype=float).T
-        basis = np.empty((*angle.shape, 3))
-        basis[..., 0] = 1.0
-        np.sin(angle, out=basis[..., 1])
-        np.cos(angle, out=basis[..., 2])
-        T_to_parent = (basis @ self._table).reshape(*angle.shape, 4, 4)
-        T_to_base = np.empty_like(T_to_parent)
-        T = T_to_base[0] = T_to_parent[0]
-        for i in range(1, self.robot.dof):
-            T = np.matmul(T, T_to_parent[i], out=T_to_base[i])
-        return T_to_base
+        return self._motion.compute_joint_poses(q)
 
     def compute_tcp_pose(self, q: ArrayLike) -> Array:
         """Return the pose of the tool in the base frame.
@@ -111,13 +87,10 @@ class Kinematics:
             q: (n, dof) joint positions [rad].
 
         Returns:
-            (n, 6, dof): rows 0–2 linear velocity per joint velocity [m/rad], rows 3–5 angular velocity [rad/rad].
+            (n, 6, dof): rows 0–2 linear velocity per joint velocity [m/rad, or m/m], rows 3–5 angular velocity [rad/rad, or
+            zero].
         """
-        # Column i of a revolute joint with axis zᵢ through pᵢ: (zᵢ × (p_tcp − pᵢ), zᵢ).
-        T = self.compute_joint_poses(q)
-        T_tcp = T[-1] @ self.robot.T_tcp_to_last
-        axes, levers = self._compute_axes_and_levers(T, T_tcp)
-        return np.concatenate([_cross(axes, levers), axes], axis=2).transpose(1, 2, 0)
+        return self._motion.compute_jacobian(q)
 
     def compute_tcp_state(self, q: ArrayLike, dq: ArrayLike) -> TcpState:
         """Return pose and velocity of the tool.
@@ -131,22 +104,25 @@ class Kinematics:
         """
         T = self.compute_joint_poses(q)
         T_tcp = T[-1] @ self.robot.T_tcp_to_last
-        axes, levers = self._compute_axes_and_levers(T, T_tcp)
+        axes, levers = self._motion.compute_axes_and_levers(T, T_tcp)
         spins = axes * np.asarray(dq, dtype=float).T[..., None]
+        slide = None
+        if self._slides is not None:
+            slide, spins = np.where(self._slides, spins, 0.0).sum(axis=0), np.where(self._slides, 0.0, spins)
         # The velocity is Σ (dqᵢ zᵢ) × (p_tcp − pᵢ). The outer products of all joints are summed by one matrix product, and
         # the cross product, which is linear, is taken once of the sum. Nothing here builds the Jacobian.
         sums = np.matmul(spins.transpose(1, 2, 0), levers.transpose(1, 0, 2))
-        velocity = sums.reshape(-1, 9) @ _LEVI_CIVITA
+        velocity = sums.reshape(-1, 9) @ LEVI_CIVITA
+        if slide is not None:
+            velocity = velocity + slide
         return TcpState(T_tcp[:, :3, 3], T_tcp[:, :3, :3], velocity)
-
-    def _compute_axes_and_levers(self, T: Array, T_tcp: Array) -> tuple[Array, Array]:
-        """Return joint axes and the vectors from joint to tool [m], both (dof, n, 3) in the base frame."""
-        return (T[..., :3, :3] @ self._axis)[..., 0], T_tcp[:, :3, 3] - T[..., :3, 3]
 
     def compute_reach(self) -> float:
         """Return a radius around the base's origin that the tool cannot leave [m]: the sum of the links' lengths."""
-        lengths = np.linalg.norm(self.robot.T_joint_to_parent[:, :3, 3], axis=1)
-        return float(lengths.sum() + np.linalg.norm(self.robot.T_tcp_to_last[:3, 3]))
+        robot = self.robot
+        lengths = np.linalg.norm(robot.T_joint_to_parent[:, :3, 3], axis=1)
+        strokes = np.where(robot.is_prismatic, np.maximum(np.abs(robot.lower), np.abs(robot.upper)), 0.0)
+        return float(lengths.sum() + strokes.sum() + np.linalg.norm(robot.T_tcp_to_last[:3, 3]))
 
     def compute_distance_to_reach(self, p_goal_in_base: ArrayLike, R_goal_in_base: ArrayLike | None = None) -> float:
         """Return how far the nearest reachable tool position is from a goal.
@@ -171,8 +147,8 @@ class Kinematics:
         """Descend from random poses, and return the smallest remaining distance [m]."""
         robot = self.robot
         # A fixed seed: whether a goal warns must not depend on the random numbers that were drawn before.
-        q = np.random.default_rng(0).uniform(robot.lower, robot.upper, (num_poses, robot.dof))
-        rows = 3 if R_goal is None else 6
+        q = np.random.default_rng(0).uniform(robot.range_lower, robot.range_upper, (num_poses, robot.dof))
+        rows, largest = 3 if R_goal is None else 6, LARGEST_STEP * robot.scale
         for _ in range(num_steps):
             error = self._compute_pose_error(q, p_goal, R_goal)
             if np.linalg.norm(error, axis=1).min() < REACHED:
@@ -180,7 +156,7 @@ class Kinematics:
             J = self.compute_jacobian(q)[:, :rows]
             damped = J @ J.swapaxes(1, 2) + DAMPING * np.eye(rows)
             dq = (J.swapaxes(1, 2) @ np.linalg.solve(damped, error[..., None]))[..., 0]  # Jᵀ (J Jᵀ + λ² I)⁻¹ e
-            q = np.clip(q + np.clip(dq, -LARGEST_STEP, LARGEST_STEP), robot.lower, robot.upper)
+            q = np.clip(q + np.clip(dq, -largest, largest), robot.lower, robot.upper)
         error = self._compute_pose_error(q, p_goal, R_goal)
         distance = np.linalg.norm(error[:, :3], axis=1)
         # Without a goal rotation the error has three columns, error[:, 3:] is empty, and every pose counts as aligned.
@@ -211,16 +187,3 @@ def compute_rotation_vector(R: Array) -> Array:
     norm = np.linalg.norm(sine, axis=1)
     angle = np.arctan2(norm, 0.5 * (np.trace(R, axis1=1, axis2=2) - 1.0))
     return sine * (angle / np.maximum(norm, 1e-12))[:, None]
-
-
-def _make_cross_matrix(v: Array) -> Array:
-    """Return the (n, 3, 3) matrices K with K x = v × x of vectors v (n, 3)."""
-    K = np.zeros((len(v), 3, 3))
-    K[:, [2, 0, 1], [1, 2, 0]] = v
-    return K - K.swapaxes(1, 2)
-
-
-def _cross(a: Array, b: Array) -> Array:
-    """Return a × b over the last axis. On small batches this is ten times as fast as ``np.cross``."""
-    outer = a[..., :, None] * b[..., None, :]
-    return outer.reshape(*outer.shape[:-2], 9) @ _LEVI_CIVITA

@@ -68,10 +68,11 @@ class Backend(ABC):
         self.is_closed = False
         # The limits of the checks are computed once: the checks run in every step, for batches of thousands of arms.
         self._was_reset, self._is_ready = np.zeros(self.num_envs, dtype=bool), False
-        self._lower, self._upper = robot.lower - ROUNDING_TOLERANCE, robot.upper + ROUNDING_TOLERANCE
-        self._max_step = robot.velocity_limit * self.control_dt + ROUNDING_TOLERANCE
+        tolerance = ROUNDING_TOLERANCE * robot.scale
+        self._lower, self._upper = robot.lower - tolerance, robot.upper + tolerance
+        self._max_step = robot.velocity_limit * self.control_dt + tolerance
         self._middle = (robot.lower + robot.upper) / 2
-        self._absurd = (robot.upper - robot.lower) / 2 + ABSURD_POSITION
+        self._absurd = (robot.upper - robot.lower) / 2 + ABSURD_POSITION * robot.scale
 
     @property
     def q_setpoint(self) -> Array:
@@ -209,7 +210,7 @@ class Backend(ABC):
 
     def _check_sane(self, q: Array, dq: Array) -> None:
         """Raise a BackendError if the simulator reports impossible positions or speeds; NaN counts as impossible."""
-        sane = (np.abs(q - self._middle) < self._absurd) & (np.abs(dq) < ABSURD_SPEED)
+        sane = (np.abs(q - self._middle) < self._absurd) & (np.abs(dq) < ABSURD_SPEED * self.robot.scale)
         if not _holds_everywhere(sane):
             robot = self.robot
             arm, joint = np.argwhere(~sane)[0]

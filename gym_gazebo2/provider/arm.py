@@ -82,7 +82,7 @@ class ServedArm:
             RefusedError: A joint would exceed its velocity limit.
         """
         seconds = steps * self.physics_dt_ns / NANOSECONDS
-        reach = self.robot.velocity_limit * seconds * (1 + SPEED_TOLERANCE) + SPEED_TOLERANCE
+        reach = self.robot.velocity_limit * seconds * (1 + SPEED_TOLERANCE) + SPEED_TOLERANCE * self.robot.scale
         from_setpoint = np.abs(goal - self._setpoint) <= reach
         # A client that has just connected, or that holds the arm, starts from the measured position. The set-point may be up to
         # three periods ahead of it.

@@ -55,7 +55,8 @@ def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot:
         raise RefusedError(f"a {kind} that names a joint twice")
     given = dict(zip(names, values, strict=True))
     q = np.array([given[name] for name in robot.joint_names])
-    inside = (q >= robot.lower - LIMIT_TOLERANCE) & (q <= robot.upper + LIMIT_TOLERANCE)  # False for NaN
+    tolerance = LIMIT_TOLERANCE * robot.scale
+    inside = (q >= robot.lower - tolerance) & (q <= robot.upper + tolerance)  # False for NaN
     if not inside.all():
         raise RefusedError(f"a {kind}: {robot.joint_names[int(np.argmin(inside))]!r} is NaN or outside its limits")
     return q

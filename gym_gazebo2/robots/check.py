@@ -18,7 +18,7 @@ from gym_gazebo2.errors import RobotError
 if TYPE_CHECKING:
     import yourdfpy
 
-__all__ = ["check_inertias", "check_joints", "check_rotors", "check_tree"]
+__all__ = ["check_inertias", "check_joints", "check_masses", "check_rotors", "check_tree"]
 
 LIMITS = ("lower", "upper", "velocity", "effort")
 """Attributes of <limit>. All four must be present: the drive and the set-point function need them."""
@@ -59,16 +59,30 @@ def check_tree(robot: yourdfpy.Robot, path: Path) -> None:
         )
 
 
-def check_inertias(robot: yourdfpy.Robot, path: Path) -> None:
-    """Check masses, and the inertia of every link with a mass. Links without a mass, such as tool frames, need none.
+def check_masses(robot: yourdfpy.Robot, path: Path) -> None:
+    """Check the masses of links, and the poses of their inertias and shapes.
 
     Raises:
-        RobotError: A mass is negative or not finite, or an inertia is not positive definite.
+        RobotError: A mass is negative or not finite, or a pose is not finite.
     """
     for link in robot.links:
         mass = 0.0 if link.inertial is None or link.inertial.mass is None else link.inertial.mass
         if not 0.0 <= mass < np.inf:
             raise RobotError(f"Link {link.name!r} of {str(path)!r} has a mass of {mass} kg, expected at least 0.")
+        if mass:
+            _check_origin(f"the inertia of link {link.name!r}", link.inertial.origin, path)
+        for shape in (*link.visuals, *link.collisions):
+            _check_origin(f"a shape of link {link.name!r}", shape.origin, path)
+
+
+def check_inertias(robot: yourdfpy.Robot, path: Path) -> None:
+    """Check the inertia of every link with a mass. Links without a mass, such as tool frames, need none.
+
+    Raises:
+        RobotError: An inertia is not positive definite.
+    """
+    for link in robot.links:
+        mass = 0.0 if link.inertial is None or link.inertial.mass is None else link.inertial.mass
         if not mass:
             continue
         # Engines divide by the inertia, and MuJoCo refuses to compile any other. isfinite comes first, since eigvalsh raises
@@ -79,7 +93,6 @@ def check_inertias(robot: yourdfpy.Robot, path: Path) -> None:
                 f"Link {link.name!r} of {str(path)!r} has a mass of {mass} kg and the inertia {inertia.tolist()} kg·m², "
                 "expected a positive definite inertia: <inertia ixx=… iyy=… izz=…/>."
             )
-        _check_origin(f"the inertia of link {link.name!r}", link.inertial.origin, path)
 
 
 def check_rotors(rotor_inertia: Mapping[str, float], path: Path) -> None:
@@ -95,27 +108,20 @@ def check_rotors(rotor_inertia: Mapping[str, float], path: Path) -> None:
             )
 
 
-def check_joints(joints: Iterable[yourdfpy.Joint], moving: Sequence[yourdfpy.Joint], path: Path) -> None:
-    """Check that the moving joints are those of a serial arm of limited revolute joints.
+def check_joints(moving: Sequence[yourdfpy.Joint], path: Path) -> None:
+    """Check that the moving joints between root and tool frame have axes and limits.
 
     Args:
-        joints: All joints of the URDF.
-        moving: The joints between root and tool frame that are not fixed.
+        moving: The joints.
         path: The URDF, for errors.
 
     Raises:
-        RobotError: There is no moving joint, one lies beside the chain, or one has another type, no axis, or invalid limits.
+        RobotError: There is no moving joint, or one has no axis, or invalid limits.
     """
     if not moving:
         raise RobotError(f"{str(path)!r} has no moving joint between its root and the tool frame. Choose another tool_frame.")
-    # A finger or a second arm would get no command, and each simulator would move it differently.
-    beside = [joint.name for joint in joints if joint.type != "fixed" and joint not in moving]
-    if beside:
-        raise RobotError(f"{str(path)!r} has moving joints beside the chain to the tool: {_list(beside)}. Make them fixed.")
     for joint in moving:
         subject = f"Joint {joint.name!r} of {str(path)!r}"
-        if joint.type != "revolute":
-            raise RobotError(f"{subject} is {joint.type!r}, expected 'revolute' with limits.")
         if joint.axis.shape != (3,) or not 1e-9 < np.linalg.norm(joint.axis) < np.inf:
             raise RobotError(f"{subject} has the axis {joint.axis.tolist()}, expected three numbers, not all zero.")
         # The comparisons are written so that NaN fails them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,28 +20,39 @@ INERTIA_POSES = 32
 
 
 def compute_mean_inertia(robot: yourdfpy.Robot, moving: Sequence[yourdfpy.Joint], lower: Array, upper: Array) -> Array:
-    """Return the inertia about each joint's axis of all links beyond it, averaged over the workspace, (dof,) [kg·m²]."""
+    """Return the inertia about each joint's axis of all links beyond it, averaged over the workspace, (dof,) [kg·m²].
+
+    For a prismatic joint it is the mass of these links [kg].
+    """
     import yourdfpy
 
     urdf = yourdfpy.URDF(robot, load_meshes=False)
     # A fixed seed: every process, and every engine that is given M̂, must see the same number.
     poses = np.random.default_rng(0).uniform(lower, upper, (INERTIA_POSES, len(moving)))
+    parents = {joint.child: joint.parent for joint in robot.joints}
+    beyond = [[j.child for j in robot.joints if _is_descendant(parents, j.child, joint.child)] for joint in moving]
     inertia = np.zeros(len(moving))
     for q in poses:
         urdf.update_cfg(q)
         for index, joint in enumerate(moving):
+            if joint.type == "prismatic":
+                inertia[index] += sum(_get_mass(urdf, link) for link in beyond[index])
+                continue
             T_joint = urdf.get_transform(joint.child)
-            beyond = [other.child for other in urdf.robot.joints if _is_descendant(urdf, other.child, joint.child)]
-            inertia[index] += sum(_compute_inertia_about(urdf, link, T_joint, joint.axis) for link in beyond)
+            inertia[index] += sum(_compute_inertia_about(urdf, link, T_joint, joint.axis) for link in beyond[index])
     return inertia / len(poses)
 
 
-def _is_descendant(urdf: yourdfpy.URDF, link: str, ancestor: str) -> bool:
+def _is_descendant(parents: Mapping[str, str], link: str, ancestor: str) -> bool:
     """Return whether a link is the ancestor itself, or hangs on it."""
-    parents = {joint.child: joint.parent for joint in urdf.robot.joints}
     while link != ancestor and link in parents:
         link = parents[link]
     return link == ancestor
+
+
+def _get_mass(urdf: yourdfpy.URDF, link: str) -> float:
+    inertial = urdf.link_map[link].inertial
+    return 0.0 if inertial is None or not inertial.mass else float(inertial.mass)
 
 
 def _compute_inertia_about(urdf: yourdfpy.URDF, link: str, T_joint: Array, axis: Array) -> float:

@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import logging
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.robots.check import check_inertias, check_joints, check_rotors, check_tree
+from gym_gazebo2.checks import read_number
+from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.robots.check import check_inertias, check_joints, check_masses, check_rotors, check_tree
+from gym_gazebo2.robots.collisions import CollisionModel, list_neighbours
+from gym_gazebo2.robots.elements import check_elements
+from gym_gazebo2.robots.expand import Expanded, expand_urdf
+from gym_gazebo2.robots.home import choose_home
 from gym_gazebo2.robots.inertia import compute_mean_inertia
-from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_urdf
-from gym_gazebo2.robots.spec import RobotSpec
-from gym_gazebo2.robots.urdf import find_chain, fold_fixed_joints, parse_urdf
+from gym_gazebo2.robots.limits import read_per_joint
+from gym_gazebo2.robots.packages import Packages
+from gym_gazebo2.robots.rows import RobotRow, find_row, find_urdf
+from gym_gazebo2.robots.source import read_source
+from gym_gazebo2.robots.spec import ExcludedPair, RobotSpec
+from gym_gazebo2.robots.srdf import NO_SRDF, Srdf, find_srdf, read_srdf
+from gym_gazebo2.robots.urdf import choose_tool_frame, find_chain, fold_fixed_joints, parse_urdf, read_rotors
+
+if TYPE_CHECKING:
+    import yourdfpy
 
 __all__ = ["load_robot", "make_robot"]
 
 Array = NDArray[np.float64]
+LOG = logging.getLogger("gym_gazebo2.robots")
 
 
-def make_robot(robot: str | RobotSpec) -> RobotSpec:
-    """Return the specification of a robot of the table; a specification is returned as it is.
+def make_robot(robot: str | RobotRow | RobotSpec) -> RobotSpec:
+    """Return the specification of a robot.
+
+    Args:
+        robot: Name of a row of ``ROBOTS``; path of a .urdf or .xacro file; name of a module of the package
+            ``robot_descriptions``, such as "ur5e_description"; a row; or a specification, which is returned as it is.
 
     Raises:
         UnknownNameError: The table has no such row.
         RobotError: Its URDF does not describe a serial arm.
+        InvalidArgumentError: A value of the row does not fit the URDF.
     """
     if isinstance(robot, RobotSpec):
         return robot
-    if robot not in ROBOTS:
-        raise UnknownNameError("robot", robot, ROBOTS)
-    return load_robot(robot, ROBOTS[robot])
+    return load_robot(*find_row(robot))
 
 
 @functools.cache
@@ -42,54 +64,142 @@ def load_robot(name: str, row: RobotRow) -> RobotSpec:
         row: Its row.
 
     Raises:
-        RobotError: The URDF is missing, malformed, without the tool frame, or not a serial arm of limited revolute joints.
-        InvalidArgumentError: ``home`` or ``control_speed`` of the row does not fit the URDF.
+        RobotError: The URDF is missing, malformed, without the tool frame, or not a serial arm.
+        InvalidArgumentError: A value of the row does not fit the URDF.
+        WriteError: The cache cannot be written.
     """
     path = find_urdf(row.urdf)
-    robot, rotors = parse_urdf(path)
+    packages = Packages(path, tuple(Path(folder).absolute() for folder in row.package_dirs))
+    root = read_source(path, packages, dict(row.xacro_args))
     # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
     # LinAlgError or in an arm that explodes in the simulator.
-    check_tree(robot, path)
-    check_inertias(robot, path)
+    check_elements(root, path)
+    urdf, rotors = parse_urdf(root, path), read_rotors(root, path)
+    check_tree(urdf, path)
+    check_masses(urdf, path)
     check_rotors(rotors, path)
-    chain = find_chain(robot, row.tool_frame, path)
+    tool_frame = choose_tool_frame(urdf, row.tool_frame, path)
+    names = [joint.name for joint in find_chain(urdf, tool_frame, path)]
+    by_name = {joint.get("name"): joint for joint in root.findall("joint")}
+    srdf = _read_srdf(row, path, root.get("name", ""))
+    expanded = expand_urdf(root, [by_name[joint] for joint in names], row, srdf, packages)
+    urdf = parse_urdf(root, path)
+    check_inertias(urdf, path)
+    chain = find_chain(urdf, tool_frame, path)
+    check_joints([joint for joint in chain if joint.type != "fixed"], path)
+    spec = _make_spec(name, row, expanded, urdf, chain, rotors)
+    spec = _add_home_and_pairs(spec, row, urdf, srdf)
+    if spec.assumptions:
+        LOG.warning("%s (%s): %s", name, path, " ".join(spec.assumptions))
+    return spec
+
+
+def _read_srdf(row: RobotRow, path: Path, robot_name: str) -> Srdf:
+    if row.srdf == "":
+        return NO_SRDF
+    srdf = find_srdf(path, robot_name) if row.srdf is None else Path(row.srdf)
+    return NO_SRDF if srdf is None else read_srdf(srdf)
+
+
+def _make_spec(
+    name: str,
+    row: RobotRow,
+    expanded: Expanded,
+    urdf: yourdfpy.Robot,
+    chain: Sequence[yourdfpy.Joint],
+    rotors: Mapping[str, float],
+) -> RobotSpec:
+    """Return the specification without home pose and excluded pairs."""
     moving = [joint for joint in chain if joint.type != "fixed"]
-    check_joints(robot.joints, moving, path)
     offsets, T_tcp_to_last = fold_fixed_joints(chain)
-    rotor = np.array([rotors.get(joint.name, 0.0) for joint in moving])  # without a <transmission>, the rotor has no inertia
     limits = {key: np.array([getattr(j.limit, key) for j in moving]) for key in ("lower", "upper", "velocity", "effort")}
-    return RobotSpec(
+    is_prismatic = np.array([joint.type == "prismatic" for joint in moving])
+    links_inertia = compute_mean_inertia(urdf, moving, limits["lower"], limits["upper"])
+    rotor, assumption = _choose_rotors(row, [joint.name for joint in moving], rotors, links_inertia)
+    spec = RobotSpec(
         name=name,
-        urdf=str(path),
+        urdf=str(expanded.path),
         base_link=chain[0].parent,
-        tool_frame=row.tool_frame,
+        tool_frame=chain[-1].child,
         joint_names=tuple(joint.name for joint in moving),
         link_names=tuple(joint.child for joint in moving),
         lower=limits["lower"],
         upper=limits["upper"],
         velocity_limit=limits["velocity"],
-        control_speed=_check_speed(row.control_speed, limits["velocity"]),
+        control_speed=limits["velocity"],
         effort_limit=limits["effort"],
-        home=_check_home(row.home, limits["lower"], limits["upper"]),
+        home=np.zeros(len(moving)),
         rotor_inertia=rotor,
-        drive_inertia=rotor + compute_mean_inertia(robot, moving, limits["lower"], limits["upper"]),
+        drive_inertia=rotor + links_inertia,
         T_joint_to_parent=offsets,
         axis=np.array([joint.axis / np.linalg.norm(joint.axis) for joint in moving]),
         T_tcp_to_last=T_tcp_to_last,
+        is_prismatic=is_prismatic,
+        is_continuous=np.array([joint.name in expanded.continuous for joint in moving]),
+        mount_height=read_number("mount_height", row.mount_height, "a height of at least 0 m", lambda height: height >= 0.0),
+        assumptions=(*expanded.assumptions, *assumption),
     )
+    return dataclasses.replace(spec, control_speed=_check_speed(row.control_speed, spec))
 
 
-def _check_home(home: tuple[float, ...] | None, lower: Array, upper: Array) -> Array:
-    # A joint may have limits that leave out zero; its default home is then the nearest limit.
-    q = np.clip(np.zeros_like(lower), lower, upper) if home is None else np.array(home, dtype=float)
-    if q.shape != lower.shape or not np.all((q >= lower) & (q <= upper)):
-        raise InvalidArgumentError("home", home, f"{len(lower)} joint positions between {lower} and {upper}")
+def _choose_rotors(
+    row: RobotRow, names: Sequence[str], rotors: Mapping[str, float], links_inertia: Array
+) -> tuple[Array, list[str]]:
+    """Return the rotors' inertias: of the row by joint name, of the URDF, of the row for all joints, or equal to the links'.
+
+    A gear is best chosen so that the rotor's inertia, as seen at the joint, equals that of the load ("inertia matching":
+    Pasch and Seering, "On the drive systems for high-performance machines", 1984). Without any rotor, the drive would meet
+    up to several times the inertia that it assumes, and an arm of light links would not follow its set-points.
+    """
+    given = read_per_joint("rotor_inertia", row.rotor_inertia, names)
+    known = {**given, **rotors, **(given if isinstance(row.rotor_inertia, tuple) else {})}
+    assumed = [name for name in names if name not in known]
+    rotor = np.array([known.get(name, inertia) for name, inertia in zip(names, links_inertia, strict=True)])
+    values = ", ".join(f"{name} {rotor[names.index(name)]:.3g}" for name in assumed)
+    return rotor, [f"Rotor inertias are assumed equal to the links' (set rotor_inertia): {values}."] if assumed else []
+
+
+def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, srdf: Srdf) -> RobotSpec:
+    """Return the specification with its home pose and the pairs of links whose collisions do not count."""
+    links = {link.name for link in urdf.links}
+    pairs = list_neighbours(urdf)
+    pairs += [
+        ExcludedPair(a, b, f"disabled in the SRDF ({reason or 'no reason given'})")
+        for a, b, reason in srdf.disabled
+        if {a, b} <= links and a != b
+    ]
+    spec = _exclude(spec, pairs)
+    spec = _exclude(spec, CollisionModel(spec, urdf).list_always_touching())
+    model = CollisionModel(spec, urdf)
+    if row.home is not None:
+        home, assumption = _check_home(row.home, spec), []
+    else:
+        home, source = choose_home(spec, model, srdf.list_homes(spec.joint_names))
+        assumption = [source]
+    spec = dataclasses.replace(spec, home=home, assumptions=(*spec.assumptions, *assumption))
+    return _exclude(spec, model.list_touching_at(home))
+
+
+def _exclude(spec: RobotSpec, pairs: Sequence[ExcludedPair]) -> RobotSpec:
+    """Return the specification with more excluded pairs. A pair is listed once, with its first reason."""
+    known = {frozenset((pair.link1, pair.link2)): pair for pair in spec.excluded_pairs}
+    for pair in pairs:
+        known.setdefault(frozenset((pair.link1, pair.link2)), pair)
+    return dataclasses.replace(spec, excluded_pairs=tuple(known.values()))
+
+
+def _check_home(home: tuple[float, ...], spec: RobotSpec) -> Array:
+    q = np.array(home, dtype=float)
+    if q.shape != spec.lower.shape or not np.all((q >= spec.lower) & (q <= spec.upper)):
+        raise InvalidArgumentError("home", home, f"{spec.dof} joint positions between {spec.lower} and {spec.upper}")
     return q
 
 
-def _check_speed(speed: float | None, velocity_limit: Array) -> Array:
+def _check_speed(speed: float | None, spec: RobotSpec) -> Array:
+    """Return the control speed of each joint; a prismatic joint moves that many strokes per second, within its limit."""
     if speed is None:
-        return velocity_limit.copy()
-    if not 0 < speed <= velocity_limit.min():
-        raise InvalidArgumentError("control_speed", speed, f"a speed up to the joints' limit {velocity_limit.min()} rad/s")
-    return np.full_like(velocity_limit, speed)
+        return spec.velocity_limit.copy()
+    most = spec.velocity_limit.min(initial=np.inf, where=~spec.is_prismatic)
+    if not 0 < speed <= most:
+        raise InvalidArgumentError("control_speed", speed, f"a speed up to the joints' limit {most} rad/s")
+    return np.where(spec.is_prismatic, np.minimum(speed * spec.scale, spec.velocity_limit), speed)

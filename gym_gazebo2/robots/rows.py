@@ -4,37 +4,76 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from gym_gazebo2.checks import add_row
-from gym_gazebo2.errors import RobotError
+from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
+from gym_gazebo2.robots.descriptions import find_description
+from gym_gazebo2.robots.limits import PerJoint
 
-__all__ = ["ROBOTS", "RobotRow", "find_urdf", "register_robot"]
+__all__ = ["ROBOTS", "RobotRow", "find_row", "find_urdf", "register_robot"]
+
+
+SUFFIXES = (".urdf", ".xacro")
+"""Ends of the names of files that describe robots."""
+Named = Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
 class RobotRow:
     """The URDF of an arm, and the values for which URDF has no element.
 
+    Mappings may be given for the values that are listed as pairs below. They are stored as sorted pairs, so that rows can be
+    compared and used as keys.
+
     Attributes:
-        urdf: Path of the URDF. A bare file name is looked up among the package's own URDFs.
-        tool_frame: Link whose origin is the tool centre point.
-        home: Joint positions at which episodes start [rad]; None: all zeros, clipped to the limits.
-        control_speed: Joint speed that the environment uses [rad/s]; None: the URDF's velocity limits.
+        urdf: Path of the URDF or xacro file. A bare file name is looked up among the package's own URDFs.
+        tool_frame: Link whose origin is the tool centre point. None: a link with a usual name, or the only last link.
+        home: Joint positions at which episodes start [rad or m]; None: the pose that the SRDF names, else the best-conditioned
+            one of random poses without collision.
+        control_speed: Speed of all joints that the environment uses [rad/s; strokes/s for prismatic joints]; None: the URDF's
+            velocity limits.
+        velocity_limit: Velocity limit [rad/s or m/s] of the joints for which the URDF has none or 0; or pairs of joint and
+            limit, which also replace the URDF's.
+        effort_limit: Effort limits [N·m or N], in the same way.
+        rotor_inertia: Rotor inertias as seen at the joint [kg·m² or kg], in the same way; None: where the URDF has none, that of
+            the links, averaged over the workspace.
+        held: Pairs of a joint beside the chain to the tool and the position at which it is held [rad or m].
+        package_dirs: Folders in which package:// and $(find …) look first: packages, or folders of packages.
+        xacro_args: Pairs of name and value for the <xacro:arg> elements of a xacro file.
+        srdf: Path of the SRDF; None: the one beside the URDF, if there is one; "": none.
+        mount_height: Height of the base above the floor [m].
     """
 
     urdf: str
-    tool_frame: str = "ee_link"
+    tool_frame: str | None = None
     home: tuple[float, ...] | None = None
     control_speed: float | None = None
+    velocity_limit: float | Named | PerJoint = None
+    effort_limit: float | Named | PerJoint = None
+    rotor_inertia: float | Named | PerJoint = None
+    held: Named | tuple[tuple[str, float], ...] = ()
+    package_dirs: tuple[str, ...] = ()
+    xacro_args: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
+    srdf: str | None = None
+    mount_height: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Store mappings as sorted pairs."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Mapping):
+                object.__setattr__(self, field.name, tuple(sorted(value.items())))
 
 
 ROBOTS: dict[str, RobotRow] = {
-    "mara": RobotRow("mara.urdf"),
-    "scara": RobotRow("scara.urdf", control_speed=1.57),
-    "scara4": RobotRow("scara4.urdf", control_speed=1.57),
-    # Both look down at the floor in front of them. The last angle of the Panda turns its fingers along the y axis.
+    "mara": RobotRow("mara.urdf", home=(0.0,) * 6),
+    "scara": RobotRow("scara.urdf", home=(0.0,) * 3, control_speed=1.57),
+    "scara4": RobotRow("scara4.urdf", home=(0.0,) * 4, control_speed=1.57),
+    # The tools of both look down. The last angle of the Panda turns its fingers along the y axis.
     "panda": RobotRow(
         "panda.urdf", "panda_hand_tcp", (0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2, math.pi / 4)
     ),
@@ -58,6 +97,38 @@ def register_robot(name: str, row: RobotRow) -> None:
     # The package's own rows hold bare file names. Comparing before the path is made absolute lets them be added again.
     if ROBOTS.get(name) != row:
         add_row(ROBOTS, name, dataclasses.replace(row, urdf=str(find_urdf(row.urdf))))
+
+
+def find_row(robot: str | RobotRow) -> tuple[str, RobotRow]:
+    """Return the name and the row of a robot.
+
+    Args:
+        robot: Name of a row, path of a .urdf or .xacro file, name of a module of ``robot_descriptions``, or a row.
+
+    Raises:
+        UnknownNameError: There is no such robot.
+        InvalidArgumentError: The value is neither text nor a row.
+        MissingDependencyError: ``robot_descriptions`` is not installed.
+        RobotError: The description cannot be fetched.
+    """
+    if isinstance(robot, RobotRow):
+        return _make_name(robot.urdf), dataclasses.replace(robot, urdf=str(find_urdf(robot.urdf)))
+    if not isinstance(robot, str):
+        raise InvalidArgumentError("robot", robot, f"a path, a RobotRow, or one of the names {', '.join(sorted(ROBOTS))}")
+    if robot in ROBOTS:
+        return robot, ROBOTS[robot]
+    if robot.endswith(SUFFIXES):
+        return _make_name(robot), RobotRow(str(find_urdf(robot)))
+    if robot.endswith("_description"):
+        urdf, package_dirs, xacro_args = find_description(robot)
+        return robot, RobotRow(urdf, package_dirs=package_dirs, xacro_args=xacro_args)
+    raise UnknownNameError("robot", robot, ROBOTS, "A path must end with .urdf or .xacro.")
+
+
+def _make_name(urdf: str) -> str:
+    """Return a name for a robot that is given as a file: the file's, as a valid ROS namespace."""
+    name = re.sub(r"\W", "_", Path(urdf).name.split(".")[0], flags=re.ASCII)
+    return name if name[:1].isalpha() else f"robot_{name}"
 
 
 def find_urdf(urdf: str) -> Path:

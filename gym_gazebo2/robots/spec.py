@@ -7,18 +7,40 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RobotSpec"]
+__all__ = ["FLOOR", "ExcludedPair", "RobotSpec"]
 
 Array = NDArray[np.float64]
 
 
+FLOOR = "floor"
+"""Name of the floor in pairs of links."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExcludedPair:
+    """Two links whose collisions do not count.
+
+    Attributes:
+        link1: Name of a link, or ``FLOOR``.
+        link2: Name of the other link.
+        reason: Why, such as "neighbours".
+    """
+
+    link1: str
+    link2: str
+    reason: str
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class RobotSpec:
-    """A serial arm of revolute joints, in the order from base to tool. Arrays are read-only; ``dof`` entries each.
+    """A serial arm, in the order from base to tool. Arrays are read-only; ``dof`` entries each.
+
+    Joints are revolute [rad, N·m, kg·m²] or prismatic [m, N, kg]. A continuous joint is revolute with limits that are four turns
+    away from zero.
 
     Attributes:
         name: Name, also its ROS namespace.
-        urdf: Path of the URDF.
+        urdf: Path of the URDF that every engine reads: the maker's, or its expanded copy in the cache.
         base_link: Root link; "base" in names such as ``p_tcp_in_base``.
         tool_frame: Link whose origin is the tool centre point (tcp).
         joint_names: Names of the joints.
@@ -35,6 +57,11 @@ class RobotSpec:
         T_joint_to_parent: (dof, 4, 4) pose of each joint's frame in the frame of the previous joint, all joints at zero.
         axis: (dof, 3) unit joint axes in the joint's frame.
         T_tcp_to_last: (4, 4) pose of the tool in the last joint's frame.
+        is_prismatic: Which joints slide.
+        is_continuous: Which joints had no limits in the URDF.
+        mount_height: Height of the base above the floor [m].
+        excluded_pairs: Pairs of links whose collisions do not count, each with its reason. Every engine excludes these.
+        assumptions: What was assumed because the URDF does not say it, one sentence each.
     """
 
     name: str
@@ -54,6 +81,11 @@ class RobotSpec:
     T_joint_to_parent: Array
     axis: Array
     T_tcp_to_last: Array
+    is_prismatic: NDArray[np.bool_]
+    is_continuous: NDArray[np.bool_]
+    mount_height: float = 0.0
+    excluded_pairs: tuple[ExcludedPair, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Make every array read-only."""
@@ -66,3 +98,22 @@ class RobotSpec:
     def dof(self) -> int:
         """Number of joints."""
         return len(self.joint_names)
+
+    @property
+    def scale(self) -> Array:
+        """(dof,) 1 rad, or the stroke of a prismatic joint [m]: tolerances are written in rad and multiplied by this."""
+        return np.where(self.is_prismatic, self.upper - self.lower, 1.0)
+
+    @property
+    def range_lower(self) -> Array:
+        """(dof,) lower ends of the useful range: the limits, but one turn around zero for continuous joints."""
+        return np.where(self.is_continuous, -np.pi, self.lower)
+
+    @property
+    def range_upper(self) -> Array:
+        """(dof,) upper ends of the useful range."""
+        return np.where(self.is_continuous, np.pi, self.upper)
+
+    def wrap(self, q: Array) -> Array:
+        """Return joint positions (n, dof) with those of continuous joints between −π and π [rad]."""
+        return np.where(self.is_continuous, (q + np.pi) % (2.0 * np.pi) - np.pi, q)

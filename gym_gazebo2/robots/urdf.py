@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,35 +16,74 @@ from gym_gazebo2.errors import RobotError
 if TYPE_CHECKING:
     import yourdfpy
 
-__all__ = ["find_chain", "fold_fixed_joints", "parse_urdf"]
+__all__ = ["choose_tool_frame", "find_chain", "fold_fixed_joints", "parse_urdf", "read_rotors"]
 
 Array = NDArray[np.float64]
 
+USUAL_TOOL_FRAMES = ("ee_link", "tool0", "tcp", "tool_frame", "panda_hand_tcp", "fr3_hand_tcp", "gripper_frame_link")
+"""Links that are taken as the tool frame if none is named, in this order."""
 
-def parse_urdf(path: Path) -> tuple[yourdfpy.Robot, dict[str, float]]:
-    """Return the parsed URDF, and joint name → rotor inertia as seen at the joint [kg·m²].
+
+def parse_urdf(root: ET.Element, path: Path) -> yourdfpy.Robot:
+    """Return the links and joints of a URDF.
+
+    Args:
+        root: Its root element.
+        path: The file, for errors.
 
     Raises:
         RobotError: The URDF is malformed.
     """
     import yourdfpy
 
+    used = ET.Element(root.tag, root.attrib)
+    used.extend([element for element in root if element.tag in ("link", "joint")])
     try:
-        tree = ET.parse(path)
-        robot = yourdfpy.URDF.load(str(path), load_meshes=False, build_scene_graph=False).robot
-        rotor = {}
-        # yourdfpy reads a transmission but drops its actuator's rotor inertia and reduction, so they are read here.
-        for transmission in tree.getroot().iter("transmission"):
-            joint = transmission.find("joint")
-            inertia = float(transmission.findtext(".//rotorInertia", "0"))
+        return yourdfpy.URDF.load(io.BytesIO(ET.tostring(used)), load_meshes=False, build_scene_graph=False).robot
+    # yourdfpy raises all of these for malformed elements, depending on the element.
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise RobotError(f"{str(path)!r} is malformed: {error}. Check it with check_urdf or an XML editor.") from error
+
+
+def read_rotors(root: ET.Element, path: Path) -> dict[str, float]:
+    """Return joint name → rotor inertia as seen at the joint [kg·m², or kg], of the joints for which the URDF has one.
+
+    Raises:
+        RobotError: A number is malformed.
+    """
+    rotors = {}
+    # yourdfpy reads a transmission but drops its actuator's rotor inertia and reduction, so they are read here.
+    for transmission in root.iter("transmission"):
+        joint, inertia = transmission.find("joint"), transmission.findtext(".//rotorInertia")
+        if joint is None or inertia is None:
+            continue
+        try:
             reduction = float(transmission.findtext(".//mechanicalReduction", "1"))
             # A rotor behind a gear of ratio N turns N times as fast as the joint, so its inertia appears N² times as large.
-            if joint is not None:
-                rotor[joint.attrib["name"]] = inertia * reduction**2
-    # yourdfpy raises all of these for malformed elements, depending on the element.
-    except (ET.ParseError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise RobotError(f"The URDF {str(path)!r} is malformed: {error}. Check it with check_urdf or an XML editor.") from error
-    return robot, rotor
+            rotors[joint.get("name", "")] = float(inertia) * reduction**2
+        except (ValueError, OverflowError) as error:
+            name = joint.get("name")
+            raise RobotError(f"The transmission of {name!r} in {str(path)!r} is malformed: {error}. Correct it.") from error
+    return rotors
+
+
+def choose_tool_frame(robot: yourdfpy.Robot, tool_frame: str | None, path: Path) -> str:
+    """Return the tool frame: the given one, else a link with a usual name, else the only last link.
+
+    Raises:
+        RobotError: None is given, and there are several last links.
+    """
+    if tool_frame is not None:
+        return tool_frame
+    names = [link.name for link in robot.links]
+    for name in USUAL_TOOL_FRAMES:
+        if name in names:
+            return name
+    parents = {joint.parent for joint in robot.joints}
+    last = [name for name in names if name not in parents]
+    if len(last) != 1:
+        raise RobotError(f"{str(path)!r} has the last links {', '.join(last)}. Choose one of its links with tool_frame.")
+    return last[0]
 
 
 def find_chain(robot: yourdfpy.Robot, tool_frame: str, path: Path) -> list[yourdfpy.Joint]:

@@ -46,7 +46,9 @@ def _make_symmetric(bound: float, size: int) -> Bounds:
 
 
 def _compute_joint_bounds(kinematics: Kinematics, farthest_goal: float) -> Bounds:
-    return kinematics.robot.lower - POSITION_MARGIN, kinematics.robot.upper + POSITION_MARGIN
+    robot = kinematics.robot
+    margin = POSITION_MARGIN * robot.scale
+    return robot.range_lower - margin, robot.range_upper + margin
 
 
 def _compute_joint_speed_bounds(kinematics: Kinematics, farthest_goal: float) -> Bounds:

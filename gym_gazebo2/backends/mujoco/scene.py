@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from gym_gazebo2.backends.base import OMEGA
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.robots.spec import FLOOR
 
 __all__ = ["CAMERAS", "make_physics_model", "make_visual_model"]
 
@@ -41,7 +43,7 @@ def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool
     # By default MuJoCo resets a simulation whose state is NaN, without an error. With AUTORESET disabled the NaN stays, and
     # the backend reports it.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    _add_floor(spec)
+    _add_floor(spec, robot.mount_height)
     for joint, inertia, rotor, effort in zip(
         robot.joint_names, robot.drive_inertia, robot.rotor_inertia, robot.effort_limit, strict=True
     ):
@@ -64,9 +66,10 @@ def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjMod
         RobotError: MuJoCo rejects the URDF.
     """
     spec = _load(robot, visual=True)
+    _remove_collisions(spec)
     spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.35] * 3, [0.45] * 3
-    _add_floor(spec)
+    _add_floor(spec, robot.mount_height)
     _add_surroundings(spec)
     # A mocap body is moved by setting its position; contype and conaffinity 0 keep it out of collisions.
     marker = spec.worldbody.add_body(name="goal", mocap=True, pos=[0.0, 0.0, -1.0])
@@ -74,29 +77,47 @@ def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjMod
         type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.055, 0, 0], rgba=[0.9, 0.1, 0.15, 0.45], contype=0, conaffinity=0
     )
     _add_cameras(spec, robot)
-    _paint(spec, robot)
     return _compile(spec, robot)
 
 
 def _load(robot: RobotSpec, visual: bool = False) -> mujoco.MjSpec:
-    """Read the URDF, and exclude collisions between neighbouring links.
+    """Read the URDF, and exclude the pairs of links whose collisions do not count.
 
     Raises:
         RobotError: MuJoCo cannot read the URDF.
     """
     try:
-        spec = mujoco.MjSpec.from_file(robot.urdf)
+        spec = mujoco.MjSpec.from_string(_make_text(robot, visual))
     except ValueError as error:
         raise RobotError(f"MuJoCo cannot read {robot.urdf!r}: {error}") from error
-    # Links behind fixed joints stay bodies of their own: tool frame, cameras and exclusions are found by their names.
-    spec.compiler.fusestatic = False
-    spec.compiler.discardvisual = not visual
-    # MuJoCo by itself leaves out parent and child, but not where the parent is fixed to the world, as the base is. Explicit
-    # exclusions cover both. Two bodies that are both fixed to the world never collide in MuJoCo.
-    for body in spec.bodies[1:]:
-        if body.parent.name != "world":
-            spec.add_exclude(bodyname1=body.parent.name, bodyname2=body.name)
+    # By itself MuJoCo leaves out the link before and the link behind a joint, but not where the first is fixed to the world,
+    # as the base is. Every engine excludes the pairs of the specification, and no others.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_FILTERPARENT
+    bodies = {body.name for body in spec.bodies}
+    for pair in robot.excluded_pairs:
+        names = ["world" if name == FLOOR else name for name in (pair.link1, pair.link2)]
+        if bodies.issuperset(names):
+            spec.add_exclude(bodyname1=names[0], bodyname2=names[1])
     return spec
+
+
+def _make_text(robot: RobotSpec, visual: bool) -> str:
+    """Return the text of the URDF, with the options of MuJoCo's compiler, which it reads from an element of its own."""
+    root = ET.parse(robot.urdf).getroot()
+    options = {
+        # Links behind fixed joints stay bodies of their own: tool frame, cameras and exclusions are found by their names.
+        "fusestatic": "false",
+        "discardvisual": "false" if visual else "true",
+        "meshdir": str(Path(robot.urdf).parent),
+        "strippath": "false",
+        # A link without a mass is a frame. MuJoCo would give it the mass of its shapes.
+        "inertiafromgeom": "false",
+        # Makers round their inertias, and then one principal moment may be larger than the sum of the others.
+        "balanceinertia": "true",
+    }
+    root.insert(0, ET.Element("mujoco"))
+    ET.SubElement(root[0], "compiler", options)
+    return ET.tostring(root, encoding="unicode")
 
 
 def _compile(spec: mujoco.MjSpec, robot: RobotSpec) -> mujoco.MjModel:
@@ -145,8 +166,9 @@ def _add_force_sensor(spec: mujoco.MjSpec) -> None:
     spec.add_sensor(name="contact", type=mujoco.mjtSensor.mjSENS_CONTACT, intprm=[force, maxforce, 1])
 
 
-def _add_floor(spec: mujoco.MjSpec) -> None:
-    spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1])
+def _add_floor(spec: mujoco.MjSpec, mount_height: float) -> None:
+    """Add the floor, below the base by the height at which it is mounted [m]."""
+    spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1], pos=[0, 0, -mount_height])
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
@@ -179,17 +201,14 @@ def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
     spec.body(robot.tool_frame).add_camera(name="wrist", pos=[0.0, 0.07, 0.0], quat=LOOK_ALONG_TOOL, fovy=75)
 
 
-def _paint(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
-    """Give each shape the colour of its own <visual>."""
-    # MuJoCo's URDF reader gives all shapes of a link the colour of the last one, so the colours are read from the file.
-    root = ET.parse(robot.urdf).getroot()
-    colours = {material.attrib["name"]: color.attrib["rgba"] for material in root.iter("material") for color in material}
-    for link in root.iter("link"):
-        names = [material.attrib["name"] for material in link.iterfind("visual/material")]
-        shapes = spec.body(link.attrib["name"]).geoms
-        if len(names) == len(shapes):
-            for shape, name in zip(shapes, names, strict=True):
-                shape.rgba = [float(value) for value in colours[name].split()]
+def _remove_collisions(spec: mujoco.MjSpec) -> None:
+    """Remove the shapes that are there for collisions only, if the URDF has others to draw."""
+    visible = [geom for geom in spec.geoms if geom.contype == 0]
+    if visible:
+        for geom in [geom for geom in spec.geoms if geom.contype != 0]:
+            spec.delete(geom)
+    for mesh in spec.meshes:
+        mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # a visual mesh may be open, and then has no volume
 
 
 def _look_at(position: list[float], target: list[float]) -> np.ndarray:

@@ -78,7 +78,7 @@ class LockStep:
         self._stamp, self._provider_number, self.intruder = answer.stamp, self._link.num_providers, None
         sample = self._make_sample(answer, q)
         # NaN fails the comparison, too.
-        if not (np.abs(sample.q - q) <= PLACE_TOLERANCE).all():
+        if not (np.abs(sample.q - q) <= PLACE_TOLERANCE * self._link.robot.scale).all():
             raise BackendError(
                 f"The provider was asked to place the arm at {q} rad, but the arm is at {sample.q} rad. See the provider's log."
             )

@@ -56,7 +56,7 @@ def return_to(robot: RobotSpec, q: Array, goal: Array, advance: Callable[[Array,
     """
     speed = settings.reset_speed * robot.velocity_limit
     step = speed * settings.control_dt_ns / NANOSECONDS  # (dof,) largest change of the set-point per period [rad]
-    window = WINDUP_PERIODS * step + MIN_LEAD  # (dof,) largest lead of the set-point over the arm [rad]
+    window = WINDUP_PERIODS * step + MIN_LEAD * robot.scale  # (dof,) largest lead of the set-point over the arm [rad]
 
     def find_outside(q: Array) -> NDArray[np.bool_]:
         return (q < robot.lower) | (q > robot.upper)
@@ -69,12 +69,13 @@ def return_to(robot: RobotSpec, q: Array, goal: Array, advance: Callable[[Array,
     sample = command(q, q)
     periods = 2 * np.abs((goal - sample.q) / step).max() + SETTLING_TIME_S * NANOSECONDS / settings.control_dt_ns
     for _ in range(int(periods) + 1):
-        is_there = np.abs(sample.q - goal).max() < ARRIVAL_TOLERANCE and np.allclose(sample.setpoint, goal, rtol=0.0, atol=1e-9)
-        if is_there and np.abs(sample.dq).max() < REST_SPEED:
+        error = np.abs(sample.q - goal) / robot.scale
+        is_there = error.max() < ARRIVAL_TOLERANCE and np.allclose(sample.setpoint, goal, rtol=0.0, atol=1e-9)
+        if is_there and (np.abs(sample.dq) / robot.scale).max() < REST_SPEED:
             return sample._replace(setpoint=sample.q.copy())
         # While a joint returns inside its limits, its command lasts several periods. Keep the set-point fixed during that time:
         # otherwise it would move away from the other joints, and they would have to catch up within a single period.
-        is_returning = find_outside(sample.q).any() and np.abs(sample.dq).max() >= REST_SPEED
+        is_returning = find_outside(sample.q).any() and (np.abs(sample.dq) / robot.scale).max() >= REST_SPEED
         distance = np.zeros_like(goal) if is_returning else goal - sample.setpoint
         # The slowest joint sets the pace, so that all joints arrive together.
         ahead = sample.setpoint + distance / max(1.0, np.abs(distance / step).max())

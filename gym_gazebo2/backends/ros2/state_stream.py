@@ -172,8 +172,9 @@ class StateStream:
     def _check(self, state: State) -> State:
         """Return the state, or raise a BackendError if it cannot be true. NaN fails every comparison."""
         robot = self._robot
-        sane = (state.q > robot.lower - ABSURD_POSITION) & (state.q < robot.upper + ABSURD_POSITION)
-        sane &= np.abs(state.dq) < ABSURD_SPEED
+        margin = ABSURD_POSITION * robot.scale
+        sane = (state.q > robot.lower - margin) & (state.q < robot.upper + margin)
+        sane &= np.abs(state.dq) < ABSURD_SPEED * robot.scale
         if not sane.all():
             joint = int(np.argmin(sane))
             raise BackendError(
@@ -183,7 +184,7 @@ class StateStream:
         if self.newest is not None:
             moved = np.abs(state.q - self.newest.q)
             reachable = MAX_SPEED_FACTOR * robot.velocity_limit * (state.stamp - self.newest.stamp) / NANOSECONDS
-            reachable += POSITION_MARGIN
+            reachable += POSITION_MARGIN * robot.scale
             if (moved > reachable).any():
                 joint = int(np.argmax(moved - reachable))
                 raise BackendError(

@@ -1,0 +1,89 @@
+"""The pose at which episodes start, where the row does not give one: the SRDF's, else the best-conditioned of random poses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_gazebo2.robots.collisions import CollisionModel
+from gym_gazebo2.robots.motion import JointMotion
+from gym_gazebo2.robots.spec import RobotSpec
+
+__all__ = ["choose_home"]
+
+Array = NDArray[np.float64]
+
+SAMPLES = 2048
+"""Random poses among which the best-conditioned is searched."""
+NEIGHBOURS, NEIGHBOURHOOD = 24, 0.4
+"""Poses around a candidate that must be free of collision, too, and how far away they are [rad, or share of the stroke]."""
+CANDIDATES = 40
+"""Best poses that are tested for collisions at once."""
+CLEARANCE = 5e-3
+"""Distance that nothing may come nearer than at the home pose [m]."""
+MARGIN = 0.4
+"""A pose counts less where a joint is nearer to its limit than this [rad, or share of the stroke]."""
+
+
+def choose_home(
+    robot: RobotSpec, model: CollisionModel, named: Sequence[tuple[str, Mapping[str, float]]]
+) -> tuple[Array, str]:
+    """Return a home pose (dof,), and where it comes from.
+
+    The result depends on the arm alone: the random poses have a fixed seed.
+
+    Args:
+        robot: The arm.
+        model: Its shapes, without the pairs that may touch.
+        named: Poses of the SRDF that have all joints, the best first.
+    """
+    for name, pose in named:
+        q = np.array([pose[joint] for joint in robot.joint_names])
+        # A pose of the file may be meant for a robot without a floor, or be a mistake: then it is not used.
+        if np.all((q >= robot.lower) & (q <= robot.upper)) and model.is_free(q)[0]:
+            return q, f"Home is the pose {name!r} of the SRDF."
+    q = _draw(robot, np.random.default_rng(0), SAMPLES)
+    order = np.argsort(-_rate(robot, q), kind="stable")
+    best = _find_free(robot, model, q[order])
+    if best is None:
+        return np.clip(np.zeros(robot.dof), robot.lower, robot.upper), "Home is zero: no pose without collision was found."
+    return best, "Home is the best-conditioned of random poses without collision."
+
+
+def _draw(robot: RobotSpec, rng: np.random.Generator, count: int) -> Array:
+    """Return random poses, at most half a turn from zero where the limits allow it."""
+    lower, upper = np.maximum(robot.range_lower, -np.pi), np.minimum(robot.range_upper, np.pi)
+    lower, upper = np.where(lower < upper, lower, robot.lower), np.where(lower < upper, upper, robot.upper)
+    return rng.uniform(lower, upper, (count, robot.dof))
+
+
+def _rate(robot: RobotSpec, q: Array) -> Array:
+    """Return how good poses are, (n,): the inverse condition of the Jacobian, less near a joint limit.
+
+    The angular rows are multiplied by a length, half of the arm's, so that the condition does not depend on the unit.
+    """
+    J = JointMotion(robot).compute_jacobian(q)
+    length = max(float(np.linalg.norm(J[:, :3], axis=1).max()) / 2.0, 1e-6)
+    J = J * robot.scale
+    rows = J if robot.dof >= 6 else J[:, :3]
+    rows = np.concatenate([rows[:, :3], rows[:, 3:] * length], axis=1)
+    sizes = np.linalg.svd(rows, compute_uv=False)
+    # A planar arm moves its tool in two directions only: directions in which no pose moves it are not counted.
+    rank = max(1, int((sizes.max(axis=0) > 1e-6 * sizes.max()).sum()))
+    distance = np.minimum(q - robot.lower, robot.upper - q) / robot.scale
+    return sizes[:, rank - 1] / np.maximum(sizes[:, 0], 1e-12) * np.clip(distance / MARGIN, 0.0, 1.0).min(axis=1)
+
+
+def _find_free(robot: RobotSpec, model: CollisionModel, q: Array) -> Array | None:
+    """Return the first pose that is free with everything around it; else the first that is free; None if all collide."""
+    rng, fallback = np.random.default_rng(1), None
+    offsets = rng.uniform(-NEIGHBOURHOOD, NEIGHBOURHOOD, (NEIGHBOURS, robot.dof)) * robot.scale
+    for start in range(0, len(q), CANDIDATES):
+        free = q[start : start + CANDIDATES][model.is_free(q[start : start + CANDIDATES], CLEARANCE)]
+        for pose in free:
+            fallback = pose if fallback is None else fallback
+            if model.is_free(np.clip(pose + offsets, robot.lower, robot.upper)).all():
+                return pose
+    return fallback

@@ -1,0 +1,111 @@
+"""Read the text of a URDF or xacro file into XML elements. Entities are refused: they could read files or fill the memory."""
+
+from __future__ import annotations
+
+import threading
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+from gym_gazebo2.errors import RobotError
+from gym_gazebo2.robots.packages import Packages
+
+__all__ = ["read_source", "read_xml", "refuse_entities"]
+
+LARGEST_TEXT = 50_000_000
+"""Largest URDF that is read [bytes]. The largest in ``example-robot-data`` has 0.4 MB."""
+_XACRO_LOCK = threading.Lock()
+
+
+def read_source(path: Path, packages: Packages, xacro_args: Mapping[str, str]) -> ET.Element:
+    """Return the root element of a URDF. A file whose name ends with .xacro is expanded.
+
+    Args:
+        path: The file.
+        packages: Where ``$(find …)`` looks.
+        xacro_args: Values of the file's ``<xacro:arg>`` elements.
+
+    Raises:
+        RobotError: The file is malformed, has an entity, or xacro cannot expand it.
+    """
+    root = read_xml(path)
+    if path.suffix != ".xacro":
+        return root
+    return _parse(_expand(path, packages, xacro_args), path)
+
+
+def read_xml(path: Path) -> ET.Element:
+    """Return the root element of an XML file.
+
+    Raises:
+        RobotError: The file cannot be read, is malformed, or has an entity.
+    """
+    try:
+        if path.stat().st_size > LARGEST_TEXT:
+            raise RobotError(f"{str(path)!r} has {path.stat().st_size} bytes, expected at most {LARGEST_TEXT}. Is it a URDF?")
+        data = path.read_bytes()
+    except OSError as error:
+        raise RobotError(f"{str(path)!r} cannot be read: {error.strerror}. Check the file's permissions.") from error
+    refuse_entities(data, path)
+    return _parse(data, path)
+
+
+def refuse_entities(data: bytes, path: Path) -> None:
+    """Raise a RobotError if an XML text is malformed, or declares an entity."""
+
+    def refuse(name: str, *_: Any) -> None:
+        raise RobotError(f"{str(path)!r} declares the XML entity {name!r}. Remove it: entities can read other files.")
+
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(data, True)
+    # expat raises a ValueError or LookupError for an encoding that Python does not know.
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        if isinstance(error, RobotError):
+            raise
+        raise _make_malformed(path, error) from error
+
+
+def _parse(data: bytes | str, path: Path) -> ET.Element:
+    try:
+        return ET.fromstring(data)
+    except (ET.ParseError, ValueError, LookupError, RecursionError) as error:
+        raise _make_malformed(path, error) from error
+
+
+def _make_malformed(path: Path, error: Exception) -> RobotError:
+    return RobotError(f"{str(path)!r} is malformed: {error}. Check it with check_urdf or an XML editor.")
+
+
+def _expand(path: Path, packages: Packages, xacro_args: Mapping[str, str]) -> str:
+    """Return the text of an expanded xacro file. Expressions in the file are executed as Python."""
+    import xacro
+
+    # xacro keeps the stack of its files in the module, so two threads must not expand at the same time.
+    with _XACRO_LOCK, _find_packages(packages):
+        try:
+            document = xacro.process_file(str(path), mappings={name: str(value) for name, value in xacro_args.items()})
+        except RobotError:
+            raise
+        # The file's expressions are Python, so anything can be raised. SystemExit is what xacro raises for some mistakes.
+        except (Exception, SystemExit) as error:
+            message = " ".join(str(error).split()) or type(error).__name__
+            raise RobotError(f"xacro cannot expand {str(path)!r}: {message}. Give its arguments with xacro_args.") from error
+    return document.toxml()
+
+
+@contextmanager
+def _find_packages(packages: Packages) -> Iterator[None]:
+    """Make ``$(find …)`` of xacro look where package:// is looked for. By itself it needs the ament index of an installed ROS."""
+    from xacro import substitution_args
+
+    original = substitution_args._eval_find
+    substitution_args._eval_find = lambda name: str(packages.find_package(name))
+    try:
+        yield
+    finally:
+        substitution_args._eval_find = original
