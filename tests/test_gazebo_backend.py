@@ -44,7 +44,10 @@ def test_gazebo_is_near_the_embedded_physics_and_the_fake_servo(name):
         fake, differences = make_backend("fake", robot), []
         for state in drive_smoothly(real, seed=5):
             others = [b.step(state.q_setpoint) if state.time[0] else b.reset(ONE, state.q) for b in (embedded, fake)]
+            if state.in_collision[0] or others[0].in_collision[0]:
+                break  # from the first contact on, nothing is promised
             differences.append([state.q[0] - other.q[0] for other in others])
+    assert len(differences) > 40
     from_embedded, from_fake = np.moveaxis(np.array(differences), 1, 0)
     assert np.sqrt(np.mean(np.square(from_embedded))) < RMS_TOLERANCE
     assert np.abs(from_fake).max() < FAKE_TOLERANCE

@@ -117,7 +117,10 @@ def make_screw(axis, distance, angle):
 def test_built_in_arms_have_the_makers_kinematics(name):
     robot = make_robot(name)
     for q in draw_poses(robot, 20):
-        rows = [(make_screw("x", a, alpha), make_screw("z", d, t)) for (a, d, alpha), t in zip(DENAVIT_HARTENBERG[name], q, strict=True)]
+        rows = [
+            (make_screw("x", a, alpha), make_screw("z", d, t))
+            for (a, d, alpha), t in zip(DENAVIT_HARTENBERG[name], q, strict=True)
+        ]
         if name == "panda":
             T = np.linalg.multi_dot([x @ z for x, z in rows])
             T = T @ make_screw("z", 0.107 + 0.1034, -np.pi / 4)
