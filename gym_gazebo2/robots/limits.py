@@ -25,7 +25,7 @@ covers less, and a whole number of turns keeps uniform positions uniform on the 
 
 
 def complete_limits(joints: Sequence[ET.Element], row: RobotRow, path: Path) -> bool:
-    """Give every driven joint all four limits, in place: the row's where the URDF has none, or zero.
+    """Give every driven joint all four limits, in place: the row's where the URDF has none, or zero. Friction is removed.
 
     Args:
         joints: The joints that the environment drives.
@@ -46,6 +46,9 @@ def complete_limits(joints: Sequence[ET.Element], row: RobotRow, path: Path) -> 
     for joint in joints:
         _make_revolute(joint, path)
         _refuse_follower(joint, path)
+        # The drive of the backend contract compensates the friction of its joint, as it compensates the weight of the links.
+        for dynamics in joint.findall("dynamics"):
+            joint.remove(dynamics)
         for key, values in given.items():
             _complete(joint, key, values, isinstance(getattr(row, f"{key}_limit"), tuple), path)
     return before != [ET.tostring(joint) for joint in joints]

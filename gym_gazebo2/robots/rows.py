@@ -35,12 +35,12 @@ class RobotRow:
         home: Joint positions at which episodes start [rad or m]; None: the pose that the SRDF names, else the best-conditioned
             one of random poses without collision.
         control_speed: Speed of all joints that the environment uses [rad/s; strokes/s for prismatic joints]; None: the URDF's
-            velocity limits.
+            velocity limits, less where the drives would not follow.
         velocity_limit: Velocity limit [rad/s or m/s] of the joints for which the URDF has none or 0; or pairs of joint and
             limit, which also replace the URDF's.
         effort_limit: Effort limits [N·m or N], in the same way.
-        rotor_inertia: Rotor inertias as seen at the joint [kg·m² or kg], in the same way; None: where the URDF has none, that of
-            the links, averaged over the workspace.
+        rotor_inertia: Rotor inertias as seen at the joint [kg·m² or kg], in the same way; None: where the URDF has none, one
+            that fits the links (``drive.choose_rotors``).
         held: Pairs of a joint beside the chain to the tool and the position at which it is held [rad or m].
         package_dirs: Folders in which package:// and $(find …) look first: packages, or folders of packages.
         xacro_args: Pairs of name and value for the <xacro:arg> elements of a xacro file.
@@ -70,7 +70,7 @@ class RobotRow:
 
 
 ROBOTS: dict[str, RobotRow] = {
-    "mara": RobotRow("mara.urdf", home=(0.0,) * 6),
+    "mara": RobotRow("mara.urdf", home=(0.0,) * 6, control_speed=1.57),
     "scara": RobotRow("scara.urdf", home=(0.0,) * 3, control_speed=1.57),
     "scara4": RobotRow("scara4.urdf", home=(0.0,) * 4, control_speed=1.57),
     # The tools of both look down. The last angle of the Panda turns its fingers along the y axis.
