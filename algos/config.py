@@ -40,6 +40,8 @@ class TrainConfig:
 
     Attributes:
         env: Environment id that Gymnasium knows, or MODULE:ID for one that a module of yours registers.
+        robot: Robot in place of the id's own: a name such as "panda", or the path of a .urdf or .xacro file.
+        tool_frame: Link whose origin is the tool centre point; None: the robot's own.
         algo: Algorithm, such as ppo, trpo, acktr, sac or dqn.
         steps: Environment steps, summed over all environments.
         seed: Random seed; environment i gets seed + i.
@@ -87,6 +89,8 @@ class TrainConfig:
 
     env: str = "MARA-v0"
     algo: str = "ppo"
+    robot: str | None = None
+    tool_frame: str | None = None
     steps: int | None = None
     seed: int = 0
     out: str | Path | None = None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.errors import UsageError
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.tasks.base import TaskState
 from gym_gazebo2.tasks.rotations import compute_quat_error, make_rotation
@@ -32,11 +33,11 @@ class Component:
     """One component of an observation.
 
     Attributes:
-        compute: (state, goal (n, 7)) → (n, size).
+        compute: (state, goal (n, 7), kinematics or None) → (n, size). None before ``Task.bind``; only "pull" needs them.
         compute_bounds: (kinematics, farthest goal coordinate [m]) → lower and upper bounds, (size,) each.
     """
 
-    compute: Callable[[TaskState, Array], Array]
+    compute: Callable[[TaskState, Array, Kinematics | None], Array]
     compute_bounds: Callable[[Kinematics, float], Bounds]
 
 
@@ -62,19 +63,39 @@ def _compute_tool_speed_bounds(kinematics: Kinematics, farthest_goal: float) -> 
     return _make_symmetric(bound, 3)
 
 
-def _compute_quat_error(state: TaskState, goal: Array) -> Array:
+def _compute_quat_error(state: TaskState, goal: Array, kinematics: Kinematics | None) -> Array:
     return compute_quat_error(state.tcp.rotation, make_rotation(goal[:, 3:]))
 
 
+def _compute_pull(state: TaskState, goal: Array, kinematics: Kinematics | None) -> Array:
+    """Return Jᵀ (goal − tool): how a spring between tool and goal would turn each joint [m²/rad].
+
+    It is the negative gradient of half the squared distance over the joints (Wolovich and Elliott, "A computational technique for
+    inverse kinematics", 1984). With it, a network need not learn the arm's geometry for the whole workspace.
+    """
+    if kinematics is None:
+        raise UsageError("The observation 'pull' needs an arm. Call bind(kinematics) of the task first.")
+    J = kinematics.compute_jacobian(state.arm.q)[:, :3]
+    return ((goal[:, :3] - state.tcp.position)[:, None, :] @ J)[:, 0]
+
+
+def _compute_pull_bounds(kinematics: Kinematics, farthest_goal: float) -> Bounds:
+    """Bound the pull by the whole arm as the lever of every joint; a prismatic joint moves the tool by 1 m/m."""
+    robot, reach = kinematics.robot, kinematics.compute_reach()
+    high = np.where(robot.is_prismatic, 1.0, 2.0 * reach) * (reach + np.sqrt(3.0) * farthest_goal)
+    return -high, high
+
+
 COMPONENTS: dict[str, Component] = {
-    "q": Component(lambda s, goal: s.arm.q, _compute_joint_bounds),
-    "dq": Component(lambda s, goal: s.arm.dq, _compute_joint_speed_bounds),
+    "q": Component(lambda s, goal, k: s.arm.q, _compute_joint_bounds),
+    "dq": Component(lambda s, goal, k: s.arm.dq, _compute_joint_speed_bounds),
     "position_error": Component(
-        lambda s, goal: s.tcp.position - goal[:, :3], lambda k, far: _make_symmetric(k.compute_reach() + far, 3)
+        lambda s, goal, k: s.tcp.position - goal[:, :3], lambda k, far: _make_symmetric(k.compute_reach() + far, 3)
     ),
-    "velocity": Component(lambda s, goal: s.tcp.velocity, _compute_tool_speed_bounds),
+    "pull": Component(_compute_pull, _compute_pull_bounds),
+    "velocity": Component(lambda s, goal, k: s.tcp.velocity, _compute_tool_speed_bounds),
     # Entries of rotation matrices and unit quaternions lie between −1 and 1; the 0.001 covers rounding to float32.
-    "position": Component(lambda s, goal: s.tcp.position, lambda k, far: _make_symmetric(k.compute_reach(), 3)),
-    "rotation": Component(lambda s, goal: s.tcp.rotation.reshape(-1, 9), lambda k, far: _make_symmetric(1.001, 9)),
+    "position": Component(lambda s, goal, k: s.tcp.position, lambda k, far: _make_symmetric(k.compute_reach(), 3)),
+    "rotation": Component(lambda s, goal, k: s.tcp.rotation.reshape(-1, 9), lambda k, far: _make_symmetric(1.001, 9)),
     "quat_error": Component(_compute_quat_error, lambda k, far: (np.array([-0.001] + 3 * [-1.001]), np.full(4, 1.001))),
 }
