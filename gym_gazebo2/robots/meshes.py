@@ -120,7 +120,9 @@ def _read(path: Path, subject: str) -> bytes:
             raise RobotError(f"{subject} is {str(path)!r} of {size} bytes, at most {LARGEST_FILE} are read. Simplify the mesh.")
         return path.read_bytes()
     except OSError as error:
-        raise RobotError(f"{subject} is {str(path)!r}, which cannot be read: {error.strerror}. Check its permissions.") from error
+        raise RobotError(
+            f"{subject} is {str(path)!r}, which cannot be read: {error.strerror}. Check its permissions."
+        ) from error
 
 
 def _load(data: bytes, path: Path, subject: str) -> list[trimesh.Trimesh]:
