@@ -352,6 +352,13 @@ def _read_path(name: str, value: Any) -> str:
         raise InvalidArgumentError(name, value, "the path of a folder") from error
 
 
+def _read_robot(name: str, value: Any) -> str:
+    """Return the name of a robot, or the absolute path of its file: a run may be evaluated from another folder."""
+    if not isinstance(value, str):
+        raise InvalidArgumentError(name, value, "the name of a robot, or the path of a .urdf or .xacro file")
+    return str(Path(value).absolute()) if Path(value).is_file() else value
+
+
 def _read_backend(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidArgumentError(name, value, f"the name of a backend: {', '.join(sorted(BACKENDS))}")
@@ -386,6 +393,7 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("out", "zoo"), _read_path),
     **dict.fromkeys(DICTIONARIES, _read_keywords),
     "backend": _read_backend,
+    "robot": _read_robot,
     "address": lambda name, value: None if value == "local" else value,
 }
 """Field of a ``TrainConfig`` → function that returns its plain value, or raises."""
