@@ -35,7 +35,7 @@ CONSTANT = {
     "SCARA4-v0": [6, 9],
     "MARAReachGoal-v0": [3, 4, 5],  # desired_goal, which holds for an episode
     "ReachGoal-v0": [3, 4, 5],
-    "Reach-v0": [11],  # the pull on the last joint, whose axis goes through the tool
+    "Reach-v0": [11],  # the step of the last joint, whose axis goes through the tool
     "PandaReach-v0": [13],
 }
 """Elements of an observation that do not change within an episode; all others must."""
