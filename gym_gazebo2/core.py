@@ -92,7 +92,7 @@ class ArmCore:
         """Compose backend, robot, task and control.
 
         Args:
-            robot: Name of a row of ``ROBOTS``, path of a URDF, a row, or a specification.
+            robot: Name of a row of ``ROBOTS``, path of a URDF or xacro file, a row, or a specification.
             task: Name of a row of ``TASKS``, or a task.
             options: The environment's keywords.
             num_envs: Number of arms n.

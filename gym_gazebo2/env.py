@@ -36,11 +36,13 @@ class ArmEnv(gymnasium.Env[Any, Any]):
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 20}  # noqa: RUF012
 
-    def __init__(self, robot: str | RobotRow | RobotSpec, task: str | Task, *, render_mode: str | None = None, **keywords: Any) -> None:
+    def __init__(
+        self, robot: str | RobotRow | RobotSpec, task: str | Task, *, render_mode: str | None = None, **keywords: Any
+    ) -> None:
         """Compose an environment.
 
         Args:
-            robot: Name of a row of ``ROBOTS``, path of a URDF, a row, or a specification.
+            robot: Name of a row of ``ROBOTS``, path of a URDF or xacro file, a row, or a specification.
             task: Name of a row of ``TASKS``, or a task.
             render_mode: None, "rgb_array" or "human".
             **keywords: The fields of ``EnvOptions``.

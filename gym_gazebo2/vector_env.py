@@ -48,7 +48,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """Compose n environments.
 
         Args:
-            robot: Name of a row of ``ROBOTS``, path of a URDF, a row, or a specification.
+            robot: Name of a row of ``ROBOTS``, path of a URDF or xacro file, a row, or a specification.
             task: Name of a row of ``TASKS``, or a task.
             num_envs: Number of arms n.
             max_episode_steps: Steps after which an episode is truncated; None: no limit.

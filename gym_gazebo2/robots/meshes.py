@@ -25,7 +25,7 @@ from gym_gazebo2.robots.source import refuse_entities
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["MeshPart", "convert_mesh", "read_stl_vertices", "write_once"]
+__all__ = ["MeshPart", "convert_mesh", "link_once", "read_stl_vertices", "write_once"]
 
 Array = NDArray[np.float64]
 
@@ -111,6 +111,21 @@ def write_once(path: Path, data: bytes) -> None:
         raise WriteError(path, error.strerror or str(error), advice) from error
 
 
+def link_once(path: Path, source: Path) -> None:
+    """Make a file of the cache the same as another one, without using space for it where the file system allows that.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(source)
+    except FileExistsError:
+        return  # another process was faster
+    except OSError:
+        write_once(path, source.read_bytes())
+
+
 def _read(path: Path, subject: str) -> bytes:
     if path.suffix.lower().removeprefix(".") not in FORMATS:
         raise RobotError(f"{subject} is {str(path)!r}, expected one of the formats {', '.join(FORMATS)}. Convert the mesh.")
@@ -163,12 +178,13 @@ def _make_hull(meshes: list[trimesh.Trimesh], subject: str) -> tuple[trimesh.Tri
     points = np.concatenate([mesh.vertices for mesh in meshes])
     size = np.ptp(points, axis=0)
     try:
-        hull = trimesh.convex.convex_hull(points)
-        if len(hull.vertices) > HULL_DIRECTIONS:
-            extreme = np.unique(np.argmax(_make_directions(HULL_DIRECTIONS) @ hull.vertices.T, axis=1))
-            hull = trimesh.convex.convex_hull(hull.vertices[extreme])
-        if hull.volume > size.max() ** 3 * 1e-9:
-            return hull, None
+        with np.errstate(all="ignore"):  # trimesh divides by the volume, which is zero for a flat mesh
+            hull = trimesh.convex.convex_hull(points)
+            if len(hull.vertices) > HULL_DIRECTIONS:
+                extreme = np.unique(np.argmax(_make_directions(HULL_DIRECTIONS) @ hull.vertices.T, axis=1))
+                hull = trimesh.convex.convex_hull(hull.vertices[extreme])
+            if hull.volume > size.max() ** 3 * 1e-9:
+                return hull, None
     # scipy's QhullError is a RuntimeError; trimesh raises a ValueError for too few points. Both mean a flat mesh.
     except (RuntimeError, ValueError, IndexError):
         pass
