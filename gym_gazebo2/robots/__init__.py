@@ -11,4 +11,14 @@ from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_row, find_urdf, regis
 from gym_gazebo2.robots.sample import sample_free_poses
 from gym_gazebo2.robots.spec import RobotSpec
 
-__all__ = ["ROBOTS", "RobotRow", "RobotSpec", "find_row", "find_urdf", "load_robot", "make_robot", "register_robot", "sample_free_poses"]
+__all__ = [
+    "ROBOTS",
+    "RobotRow",
+    "RobotSpec",
+    "find_row",
+    "find_urdf",
+    "load_robot",
+    "make_robot",
+    "register_robot",
+    "sample_free_poses",
+]

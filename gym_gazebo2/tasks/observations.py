@@ -78,8 +78,8 @@ def _compute_quat_error(state: TaskState, goal: Array, kinematics: Kinematics | 
 def _compute_joint_step(state: TaskState, goal: Array, kinematics: Kinematics | None) -> Array:
     """Return the motion of the joints that brings the tool nearer to the goal, from inverse kinematics [full-speed periods].
 
-    It is the damped least squares step within the joint limits. It knows neither speed, drives nor collisions. With it, a network
-    need not learn the geometry of the arm for the whole workspace.
+    It is the damped least squares step within the joint limits. It knows neither speed, drives nor collisions. With it, a
+    network need not learn the geometry of the arm for the whole workspace.
     """
     if kinematics is None:
         raise UsageError("The observation 'joint_step' needs an arm. Call bind(kinematics) of the task first.")

@@ -246,10 +246,10 @@ class ReachTask(Task):
             InvalidArgumentError: The box is invalid.
         """
         try:
-            low, high = (tuple(map(float, corner)) for corner in box)
+            (x1, y1, z1), (x2, y2, z2) = np.asarray(box, dtype=float).tolist()
         except (TypeError, ValueError) as error:
             raise InvalidArgumentError("goal_box", box, BOX) from error
-        return dataclasses.replace(self, goal=None, goal_box=(low, high))
+        return dataclasses.replace(self, goal=None, goal_box=((x1, y1, z1), (x2, y2, z2)))
 
     def sample_goal(self, rng: np.random.Generator) -> Array:
         """Return one goal (7,); a fixed goal draws nothing."""
