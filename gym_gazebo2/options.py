@@ -61,11 +61,16 @@ class EnvOptions:
 
         Raises:
             UnknownNameError: ``CONTROLS`` has no such row.
-            InvalidArgumentError: ``start_noise`` or ``backend_options`` has an invalid value.
+            InvalidArgumentError: ``start_noise``, ``robot_options`` or ``backend_options`` has an invalid value, or there are two
+                sources of goals.
         """
         get_control(self.control)
+        if self.goal is not None and self.goal_box is not None:
+            sentence = "goal and goal_box are both given. Give a fixed goal, or a box from which goals are drawn."
+            raise InvalidArgumentError("goal_box", self.goal_box, sentence=sentence)
         noise = read_number("start_noise", self.start_noise, "a finite half-width of at least 0 rad", lambda x: x >= 0)
         object.__setattr__(self, "start_noise", noise)
+        object.__setattr__(self, "robot_options", _check_mapping("robot_options", self.robot_options, "fields of RobotRow"))
         object.__setattr__(self, "backend_options", _check_backend_options(self.backend_options))
 
 
@@ -122,14 +127,19 @@ def _freeze(name: str, value: Any) -> Any:
 
 
 def _check_backend_options(options: Any) -> dict[str, Any]:
-    is_mapping = isinstance(options, Mapping) and all(isinstance(name, str) for name in options)
-    if options is not None and not is_mapping:
-        raise InvalidArgumentError("backend_options", options, "a dictionary of the backend's keywords, by name")
+    options = _check_mapping("backend_options", options, "the backend's keywords")
     # These two are arguments of the environment. Given twice, the backend and the environment could disagree on them.
-    if repeated := sorted({"num_envs", "control_dt"} & set(options or {})):
+    if repeated := sorted({"num_envs", "control_dt"} & set(options)):
         sentence = (
             f"backend_options holds {', '.join(repeated)}, which the environment passes to the backend itself. "
             "Give it to gym.make or gym.make_vec instead."
         )
         raise InvalidArgumentError("backend_options", options, sentence=sentence)
+    return options
+
+
+def _check_mapping(name: str, options: Any, contents: str) -> dict[str, Any]:
+    is_mapping = isinstance(options, Mapping) and all(isinstance(key, str) for key in options)
+    if options is not None and not is_mapping:
+        raise InvalidArgumentError(name, options, f"a dictionary of {contents}, by name")
     return dict(options or {})

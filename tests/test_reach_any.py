@@ -152,6 +152,8 @@ def test_keywords_change_the_robots_row(make):
         ({"home": [0.0]}, InvalidArgumentError, "home"),
         ({"home": "up"}, InvalidArgumentError, "home is 'up'"),
         ({"mount_height": -1.0}, InvalidArgumentError, "mount_height"),
+        ({"robot_options": [1]}, InvalidArgumentError, "robot_options.*a dictionary of fields of RobotRow, by name"),
+        ({"goal": [0.3, 0.0, 0.3], "goal_box": BOX}, InvalidArgumentError, "goal and goal_box are both given"),
         ({"robot_options": {"velocty_limit": 1.0}}, UnknownNameError, "Did you mean 'velocity_limit'"),
     ],
 )
