@@ -47,6 +47,7 @@ EXTRAS["dev"] = [
     "pytest>=8",
     "pytest-xdist>=3.5",
     "hypothesis>=6",
+    "mink>=1.3",
     "ruff>=0.6",
     "mypy>=1.10",
     "example-robot-data>=6",

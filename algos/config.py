@@ -41,6 +41,8 @@ class TrainConfig:
 
     Attributes:
         env: Environment id that Gymnasium knows, or MODULE:ID for one that a module of yours registers.
+        robot: Robot in place of the id's own: a name such as "panda", or the path of a .urdf or .xacro file.
+        tool_frame: Link whose origin is the tool centre point; None: the robot's own.
         algo: Algorithm, such as ppo, trpo, acktr, sac or dqn.
         steps: Environment steps, summed over all environments.
         seed: Random seed; environment i gets seed + i.
@@ -95,6 +97,8 @@ class TrainConfig:
 
     env: str = "MARA-v0"
     algo: str = "ppo"
+    robot: str | None = None
+    tool_frame: str | None = None
     steps: int | None = None
     seed: int = 0
     out: str | Path | None = None
@@ -363,6 +367,13 @@ def _read_path(name: str, value: Any) -> str:
         raise InvalidArgumentError(name, value, "the path of a folder") from error
 
 
+def _read_robot(name: str, value: Any) -> str:
+    """Return the name of a robot, or the absolute path of its file: a run may be evaluated from another folder."""
+    if not isinstance(value, str):
+        raise InvalidArgumentError(name, value, "the name of a robot, or the path of a .urdf or .xacro file")
+    return str(Path(value).absolute()) if Path(value).is_file() else value
+
+
 def _read_backend(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidArgumentError(name, value, f"the name of a backend: {', '.join(sorted(BACKENDS))}")
@@ -398,6 +409,7 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(DICTIONARIES, _read_keywords),
     "backend": _read_backend,
     "price_per_hour": read_prices,
+    "robot": _read_robot,
     "address": lambda name, value: None if value == "local" else value,
 }
 """Field of a ``TrainConfig`` → function that returns its plain value, or raises."""

@@ -118,6 +118,9 @@ _IDS: dict[str, _Difficulty] = {
     "SCARA-v0": _Difficulty(0.15, log_std_init=-1.0, normalize=True),
     "SCARARandomTarget-v0": _Difficulty(1.0, log_std_init=-1.0, normalize=True),
     "SCARA4-v0": _Difficulty(0.3, log_std_init=-1.0, normalize=True),
+    "Reach-v0": _Difficulty(3.0),
+    "ReachGoal-v0": _Difficulty(3.0, has_goals=True),
+    "PandaReach-v0": _Difficulty(3.0),
 }
 
 _TUNED: dict[tuple[str, str], Preset] = {

@@ -19,7 +19,7 @@ from gym_gazebo2.algos.choices import Vectorization
 
 FIGURES = ("accuracy_rms_mm", "repeatability_rms_mm", "success_rate", "train_wall_s", "time_to_target_s", "steps_to_target")
 CHOSEN = (
-    *("env", "algo", "steps", "preset", "normalize", "backend", "eval_every", "target_error_mm"),
+    *("env", "robot", "tool_frame", "algo", "steps", "preset", "normalize", "backend", "eval_every", "target_error_mm"),
     *("num_envs", "vec", "workers", "worker_cpus"),
 )
 
@@ -30,6 +30,8 @@ class Arguments:
 
     Attributes:
         env: Environment id.
+        robot: Robot in place of the id's own: a name, or the path of a URDF.
+        tool_frame: Link whose origin is the tool centre point; None: the robot's own.
         algo: Row of the table of algorithms.
         steps: Environment steps; None: the preset's.
         preset: "tuned" or "paper".
@@ -48,6 +50,8 @@ class Arguments:
     """
 
     env: str = "MARA-v0"
+    robot: str | None = None
+    tool_frame: str | None = None
     algo: str = "ppo"
     steps: int | None = None
     preset: str = "tuned"

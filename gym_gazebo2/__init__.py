@@ -36,6 +36,8 @@ _EXPORTS = {
     "ArmEnv": "env",
     "ArmVectorEnv": "vector_env",
     "Kinematics": "kinematics",
+    "compute_joint_step": "inverse_kinematics",
+    "compute_tool_step": "inverse_kinematics",
 }
 
 __all__ = ["ENVIRONMENTS", "EnvRow", "__version__", "register_env", "register_envs", *_EXPORTS]  # noqa: PLE0604

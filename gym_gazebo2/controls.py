@@ -14,14 +14,27 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.inverse_kinematics import compute_tool_step
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import ArmState
 
-__all__ = ["CONTROLS", "Control", "compute_delta_target", "compute_position_target", "get_control", "register_control"]
+__all__ = [
+    "CONTROLS",
+    "TOOL_SPEED",
+    "Control",
+    "compute_delta_target",
+    "compute_position_target",
+    "compute_tool_target",
+    "get_control",
+    "register_control",
+]
 
 Array = NDArray[np.float64]
 ComputeTarget = Callable[[Array, ArmState, TcpState, Kinematics, Array], Array]
+
+TOOL_SPEED = 0.6
+"""Speed of the tool along each axis at an action of 1 [m/s]: 30 mm in a control period of 0.05 s."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +65,20 @@ def compute_position_target(action: Array, arm: ArmState, tcp: TcpState, kinemat
     return robot.range_lower + 0.5 * (action + 1.0) * (robot.range_upper - robot.range_lower)
 
 
+def compute_tool_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+    """Return set-points that move the tool by action · TOOL_SPEED · dt along the base's axes, with its orientation held.
+
+    Joint speed and joint limits may allow a part of the way only, see ``inverse_kinematics.compute_tool_step``.
+    """
+    # travel is v_max · dt, so the control period is their quotient.
+    control_dt = travel[0] / kinematics.robot.control_speed[0]
+    return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * control_dt * action, travel)
+
+
 CONTROLS: dict[str, Control] = {
     "delta": Control("Moves each joint's set-point, at most at the joint's control speed.", compute_delta_target),
     "position": Control("Sets each joint's target: −1 is its lower limit, 1 its upper limit.", compute_position_target),
+    "tool": Control("Moves the tool along the base's axes and holds its orientation.", compute_tool_target, lambda robot: 3),
 }
 
 

@@ -20,8 +20,8 @@ from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.memory import check_memory
-from gym_gazebo2.options import EnvOptions
-from gym_gazebo2.robots import RobotRow, RobotSpec, make_robot
+from gym_gazebo2.options import EnvOptions, make_env_robot
+from gym_gazebo2.robots import RobotRow, RobotSpec
 from gym_gazebo2.setpoint import compute_setpoint
 from gym_gazebo2.state import ArmState
 from gym_gazebo2.tasks import Advance, Memory, Task, TaskState, make_task
@@ -101,10 +101,13 @@ class ArmCore:
             InvalidArgumentError: A value is invalid.
             UnknownNameError: A table has no row of a given name.
         """
-        self.options, self.robot = options, make_robot(robot)
+        self.options, self.robot = options, make_env_robot(robot, options)
         self._has_continuous = bool(self.robot.is_continuous.any())
         self.kinematics = Kinematics(self.robot)
         self.task = make_task(task)
+        if options.goal_box is not None:
+            self.task = self.task.with_goal_box(options.goal_box)
+        self.task = self.task.bind(self.kinematics)
         if options.goal is not None:
             self.task = self.task.with_goal(_to_array("goal", options.goal))
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))

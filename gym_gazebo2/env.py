@@ -45,7 +45,7 @@ class ArmEnv(gymnasium.Env[Any, Any]):
             robot: Name of a row of ``ROBOTS``, path of a URDF or xacro file, a row, or a specification.
             task: Name of a row of ``TASKS``, or a task.
             render_mode: None, "rgb_array" or "human".
-            **keywords: See ``EnvOptions``: backend, control, control_dt, goal, start_noise, backend_options.
+            **keywords: The fields of ``EnvOptions``.
 
         Raises:
             InvalidArgumentError: A value is invalid.

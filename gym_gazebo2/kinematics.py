@@ -1,7 +1,7 @@
 """Forward kinematics and geometric Jacobian of a serial arm: pure NumPy, batched over poses.
 
 Frames: "base" is the robot's root link, "tcp" (tool centre point) its tool frame. The damped least squares below measure
-how far a goal is out of reach; they are not meant for control.
+how far a goal is out of reach; ``inverse_kinematics`` has those for control.
 
 Sources: Craig, "Introduction to Robotics", chapters 3 (transforms along the chain) and 5 (Jacobian); Khalil and Dombre,
 "Modeling, Identification and Control of Robots", for transforms of joints with arbitrary axes.
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.robots.motion import LEVI_CIVITA, JointMotion
 
-__all__ = ["Kinematics", "TcpState"]
+__all__ = ["Kinematics", "TcpState", "compute_rotation_vector"]
 
 Array = NDArray[np.float64]
 
@@ -170,9 +170,21 @@ class Kinematics:
         error = np.asarray(p_goal, dtype=float) - T[:, :3, 3]
         if R_goal is None:
             return error
-        # The skew part of a rotation matrix is sin(angle) · axis, its trace 1 + 2 cos(angle).
-        R = np.asarray(R_goal, dtype=float) @ T[:, :3, :3].swapaxes(1, 2)
-        sine = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], axis=1)
-        norm = np.linalg.norm(sine, axis=1)
-        angle = np.arctan2(norm, 0.5 * (np.trace(R, axis1=1, axis2=2) - 1.0))
-        return np.concatenate([error, sine * (angle / np.maximum(norm, 1e-12))[:, None]], axis=1)
+        turn = compute_rotation_vector(np.asarray(R_goal, dtype=float) @ T[:, :3, :3].swapaxes(1, 2))
+        return np.concatenate([error, turn], axis=1)
+
+
+def compute_rotation_vector(R: Array) -> Array:
+    """Return the rotation vectors (axis · angle) of rotation matrices.
+
+    Args:
+        R: (n, 3, 3) rotations.
+
+    Returns:
+        (n, 3) vectors [rad], shorter than π. At an angle of exactly π, where the axis has no unique sign, the result is zero.
+    """
+    # The skew part of a rotation matrix is sin(angle) · axis, its trace 1 + 2 cos(angle).
+    sine = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], axis=1)
+    norm = np.linalg.norm(sine, axis=1)
+    angle = np.arctan2(norm, 0.5 * (np.trace(R, axis1=1, axis2=2) - 1.0))
+    return sine * (angle / np.maximum(norm, 1e-12))[:, None]

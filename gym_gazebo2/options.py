@@ -15,9 +15,13 @@ from gym_gazebo2.backends import BackendFactory
 from gym_gazebo2.checks import read_number
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.robots import RobotRow, RobotSpec, find_row, load_robot, make_robot
 from gym_gazebo2.state import CONTROL_DT
 
-__all__ = ["EnvOptions", "make_options"]
+__all__ = ["ROBOT_KEYWORDS", "EnvOptions", "make_env_robot", "make_options"]
+
+ROBOT_KEYWORDS = ("tool_frame", "home", "mount_height")
+"""Keywords that change a field of the robot's row, besides those in ``robot_options``."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,12 @@ class EnvOptions:
         goal: Fixed goal in place of the task's own. Reach tasks: position (3,) [m] in the base frame, or (7,) with a
             quaternion wxyz where the task asks for an orientation.
         start_noise: Half-width of the uniform noise on the start pose [rad].
+        goal_box: Lower and upper corner of the box from which goals are drawn [m], in place of the task's own goals. Tasks with
+            goals in the workspace draw those that the arm reaches.
+        tool_frame: Link whose origin is the tool centre point; None: the robot's own.
+        home: Start pose (dof,) [rad or m]; None: the robot's own.
+        mount_height: Height of the base above the floor [m]; None: the robot's own.
+        robot_options: Further fields of the robot's row (``RobotRow``), such as ``velocity_limit`` or ``package_dirs``.
         backend_options: Further keywords of the backend, such as ``physics_dt`` or ``on_failure``.
     """
 
@@ -39,6 +49,11 @@ class EnvOptions:
     control_dt: float = CONTROL_DT
     goal: ArrayLike | None = None
     start_noise: float = 0.0
+    goal_box: ArrayLike | None = None
+    tool_frame: str | None = None
+    home: ArrayLike | None = None
+    mount_height: float | None = None
+    robot_options: Mapping[str, Any] | None = None
     backend_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -46,11 +61,16 @@ class EnvOptions:
 
         Raises:
             UnknownNameError: ``CONTROLS`` has no such row.
-            InvalidArgumentError: ``start_noise`` or ``backend_options`` has an invalid value.
+            InvalidArgumentError: ``start_noise``, ``robot_options`` or ``backend_options`` has an invalid value, or there are two
+                sources of goals.
         """
         get_control(self.control)
+        if self.goal is not None and self.goal_box is not None:
+            sentence = "goal and goal_box are both given. Give a fixed goal, or a box from which goals are drawn."
+            raise InvalidArgumentError("goal_box", self.goal_box, sentence=sentence)
         noise = read_number("start_noise", self.start_noise, "a finite half-width of at least 0 rad", lambda x: x >= 0)
         object.__setattr__(self, "start_noise", noise)
+        object.__setattr__(self, "robot_options", _check_mapping("robot_options", self.robot_options, "fields of RobotRow"))
         object.__setattr__(self, "backend_options", _check_backend_options(self.backend_options))
 
 
@@ -68,15 +88,58 @@ def make_options(keywords: Mapping[str, Any]) -> EnvOptions:
     return EnvOptions(**keywords)
 
 
+def make_env_robot(robot: str | RobotRow | RobotSpec, keywords: Mapping[str, Any] | EnvOptions) -> RobotSpec:
+    """Return the robot of an environment: a robot, with the fields of its row that the environment's keywords change.
+
+    Args:
+        robot: As for ``make_robot``.
+        keywords: The environment's keywords; those that do not concern the robot are ignored.
+
+    Raises:
+        UnknownNameError: There is no such robot, or no such field of a row.
+        InvalidArgumentError: A specification, which is complete, is given together with fields of a row; or a value is invalid.
+        RobotError: The URDF does not describe a serial arm.
+    """
+    given = vars(keywords) if isinstance(keywords, EnvOptions) else keywords
+    changes = {name: given[name] for name in ROBOT_KEYWORDS if given.get(name) is not None}
+    changes |= given.get("robot_options") or {}
+    if not changes:
+        return make_robot(robot)
+    if isinstance(robot, RobotSpec):
+        sentence = f"{', '.join(changes)} cannot be given with a RobotSpec, which is complete. Give a RobotRow or a name."
+        raise InvalidArgumentError("robot", robot.name, sentence=sentence)
+    fields = [field.name for field in dataclasses.fields(RobotRow) if field.name != "urdf"]
+    for field in changes:
+        if field not in fields:
+            raise UnknownNameError("field of robot_options", field, fields)
+    name, row = find_row(robot)
+    return load_robot(name, dataclasses.replace(row, **{key: _freeze(key, value) for key, value in changes.items()}))
+
+
+def _freeze(name: str, value: Any) -> Any:
+    """Return a value from JSON or NumPy in the form of a row, which must be hashable: tuples for lists and arrays."""
+    if name == "home":
+        try:
+            return tuple(float(position) for position in value)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError("home", value, "a list of joint positions [rad or m]") from error
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _check_backend_options(options: Any) -> dict[str, Any]:
-    is_mapping = isinstance(options, Mapping) and all(isinstance(name, str) for name in options)
-    if options is not None and not is_mapping:
-        raise InvalidArgumentError("backend_options", options, "a dictionary of the backend's keywords, by name")
+    options = _check_mapping("backend_options", options, "the backend's keywords")
     # These two are arguments of the environment. Given twice, the backend and the environment could disagree on them.
-    if repeated := sorted({"num_envs", "control_dt"} & set(options or {})):
+    if repeated := sorted({"num_envs", "control_dt"} & set(options)):
         sentence = (
             f"backend_options holds {', '.join(repeated)}, which the environment passes to the backend itself. "
             "Give it to gym.make or gym.make_vec instead."
         )
         raise InvalidArgumentError("backend_options", options, sentence=sentence)
+    return options
+
+
+def _check_mapping(name: str, options: Any, contents: str) -> dict[str, Any]:
+    is_mapping = isinstance(options, Mapping) and all(isinstance(key, str) for key in options)
+    if options is not None and not is_mapping:
+        raise InvalidArgumentError(name, options, f"a dictionary of {contents}, by name")
     return dict(options or {})

@@ -44,6 +44,10 @@ ENVIRONMENTS: dict[str, EnvRow] = {
     "SCARA-v0": EnvRow("scara", "scara_reach"),
     "SCARARandomTarget-v0": EnvRow("scara", "scara_reach_random"),
     "SCARA4-v0": EnvRow("scara4", "scara4_reach"),
+    # Any arm: gymnasium.make takes robot="…", a name or the path of a URDF.
+    "Reach-v0": EnvRow("ur5e", "reach"),
+    "ReachGoal-v0": EnvRow("ur5e", "reach_goal"),
+    "PandaReach-v0": EnvRow("panda", "reach"),
 }
 
 

@@ -54,7 +54,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             max_episode_steps: Steps after which an episode is truncated; None: no limit.
             autoreset_mode: SAME_STEP, or DISABLED with ``reset(options={"reset_mask": …})``.
             render_mode: None, "rgb_array" or "human"; both draw the first arm.
-            **keywords: See ``EnvOptions``: backend, control, control_dt, goal, start_noise, backend_options.
+            **keywords: The fields of ``EnvOptions``.
 
         Raises:
             InvalidArgumentError: A value is invalid.

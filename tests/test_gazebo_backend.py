@@ -37,14 +37,17 @@ def test_gazebo_keeps_the_contract(check):
     CHECKS[check](lambda num_envs: make_backend("gazebo", make_robot("mara"), num_envs=num_envs), 1)
 
 
-@pytest.mark.parametrize("name", ["mara", "scara"])
+@pytest.mark.parametrize("name", ["mara", "scara", "panda", "ur5e"])
 def test_gazebo_is_near_the_embedded_physics_and_the_fake_servo(name):
     robot, options = make_robot(name), {"physics_dt": 0.001}
     with closing(make_backend("gazebo", robot)) as real, closing(make_backend("mujoco", robot, **options)) as embedded:
         fake, differences = make_backend("fake", robot), []
         for state in drive_smoothly(real, seed=5):
             others = [b.step(state.q_setpoint) if state.time[0] else b.reset(ONE, state.q) for b in (embedded, fake)]
+            if state.in_collision[0] or others[0].in_collision[0]:
+                break  # from the first contact on, nothing is promised
             differences.append([state.q[0] - other.q[0] for other in others])
+    assert len(differences) > 40
     from_embedded, from_fake = np.moveaxis(np.array(differences), 1, 0)
     assert np.sqrt(np.mean(np.square(from_embedded))) < RMS_TOLERANCE
     assert np.abs(from_fake).max() < FAKE_TOLERANCE

@@ -245,7 +245,7 @@ def test_nothing_grows(client: Client, served: tuple[GazeboServer, Client], mara
     assert sizes[2][0] - sizes[1][0] < 1000 and sizes[2][1] == sizes[0][1], sizes
 
 
-@pytest.mark.parametrize("name", ["scara", "scara4"])
+@pytest.mark.parametrize("name", ["scara", "scara4", "panda"])
 def test_other_robots(name: str) -> None:
     robot, rng = make_robot(name), np.random.default_rng(0)
     fake = FakeBackend(robot)

@@ -62,7 +62,7 @@ def connect(domain: int, **options: Any) -> Any:
     return closing(make_backend("ros2", SCARA, domain_id=domain, **{"timeout": 10.0} | options))
 
 
-@pytest.mark.parametrize("name", ["mara", "scara", "scara4"])
+@pytest.mark.parametrize("name", ["mara", "scara", "scara4", "panda", "ur5e"])
 def test_the_description_is_the_same_robot(name: str, tmp_path: Path) -> None:
     robot = make_robot(name)
     described = load_robot(name, RobotRow(write(robot, tmp_path), control_speed=float(robot.control_speed[0])))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots import make_robot
 
-ROBOTS = ("mara", "scara", "scara4")
+ROBOTS = ("mara", "scara", "scara4", "panda", "ur5e")
 
 
 def draw_poses(robot, n, seed=0):
@@ -86,3 +86,44 @@ def test_distance_to_reach(robot):
     far = np.array([10.0, 0.0, 0.3])
     nearest = np.linalg.norm(kinematics.compute_tcp_pose(draw_poses(robot, 20000))[:, :3, 3] - far, axis=1).min()
     assert kinematics.compute_distance_to_reach(far) == pytest.approx(nearest, abs=0.05)
+
+
+DENAVIT_HARTENBERG = {
+    # Franka, "Robot and interface specifications": rows (a, d, α) in Craig's convention, then flange, hand and tool.
+    "panda": [(0, 0.333, 0), (0, 0, -np.pi / 2), (0, 0.316, np.pi / 2), (0.0825, 0, np.pi / 2), (-0.0825, 0.384, -np.pi / 2)]
+    + [(0, 0, np.pi / 2), (0.088, 0, np.pi / 2)],
+    # Universal Robots, "DH parameters": rows (a, d, α) in the classic convention.
+    "ur5e": [
+        (0, 0.1625, np.pi / 2),
+        (-0.425, 0, 0),
+        (-0.3922, 0, 0),
+        (0, 0.1333, np.pi / 2),
+        (0, 0.0997, -np.pi / 2),
+        (0, 0.0996, 0),
+    ],
+}
+
+
+def make_screw(axis, distance, angle):
+    """Return a motion along and about the x or z axis."""
+    T = np.eye(4)
+    T["xz".index(axis) * 2, 3] = distance
+    i, j = {"x": (1, 2), "z": (0, 1)}[axis]
+    T[[i, j, i, j], [i, j, j, i]] = np.cos(angle), np.cos(angle), -np.sin(angle), np.sin(angle)
+    return T
+
+
+@pytest.mark.parametrize("name", DENAVIT_HARTENBERG)
+def test_built_in_arms_have_the_makers_kinematics(name):
+    robot = make_robot(name)
+    for q in draw_poses(robot, 20):
+        rows = [
+            (make_screw("x", a, alpha), make_screw("z", d, t))
+            for (a, d, alpha), t in zip(DENAVIT_HARTENBERG[name], q, strict=True)
+        ]
+        if name == "panda":
+            T = np.linalg.multi_dot([x @ z for x, z in rows])
+            T = T @ make_screw("z", 0.107 + 0.1034, -np.pi / 4)
+        else:  # the maker's base frame is turned by half a turn against the URDF's base_link
+            T = make_screw("z", 0, np.pi) @ np.linalg.multi_dot([z @ x for x, z in rows])
+        np.testing.assert_allclose(Kinematics(robot).compute_tcp_pose(q[None])[0], T, atol=1e-12)

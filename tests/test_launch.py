@@ -155,7 +155,9 @@ def test_colcon_builds_and_installs_the_package(options: tuple[str, ...], tmp_pa
     prefix = tmp_path / "install" / "gym_gazebo2"
     share = prefix / "share" / "gym_gazebo2"
     assert {path.name for path in (share / "launch").iterdir()} >= {path.name for path in FILES} | {"robot.rviz"}
-    assert {path.name for path in (share / "urdf").iterdir()} == {"mara.urdf", "scara.urdf", "scara4.urdf"}
+    assert {path.name for path in (share / "urdf").iterdir()} == {
+        f"{name}.urdf" for name in ("mara", "scara", "scara4", "panda", "ur5e")
+    }
     assert (prefix / "share/ament_index/resource_index/packages/gym_gazebo2").is_file()
     assert (share / "launch" / ".." / "urdf" / "mara.urdf").is_file(), "robot.launch.py looks there"
     code = (

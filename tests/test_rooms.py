@@ -27,6 +27,7 @@ LAYERS = (
     "checks cache contract state display signals output scheduling real_time",
     "robots registration memory kubernetes",
     "gym_gazebo2 kinematics setpoint ros legacy",
+    "inverse_kinematics",
     "tasks controls backends.base",
     "backends.fake backends.mujoco backends.restart backends.ros2 gazebo",
     "backends.gazebo",

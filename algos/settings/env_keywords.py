@@ -26,7 +26,7 @@ __all__ = [
     "naming_env_kwargs",
 ]
 
-WITH_FIELDS = ("backend", "control", "control_dt", "start_noise", "max_episode_steps")
+WITH_FIELDS = ("robot", "tool_frame", "backend", "control", "control_dt", "start_noise", "max_episode_steps")
 """Keywords that configurations have fields for, as short forms of ``env_kwargs``."""
 OF_GYMNASIUM = ("max_episode_steps",)
 """Keywords that ``gymnasium.make`` takes itself, for every id."""

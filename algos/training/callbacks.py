@@ -34,7 +34,7 @@ from gym_gazebo2.algos.training.interrupt import Interrupt
 from gym_gazebo2.algos.training.progress import SpeedMeter, Status, make_progress
 from gym_gazebo2.algos.training.state import TrainingState
 from gym_gazebo2.errors import NonFiniteError
-from gym_gazebo2.robots import make_robot
+from gym_gazebo2.options import make_env_robot
 
 __all__ = ["EVAL_SEED", "RunCallback", "get_action_meaning"]
 
@@ -305,7 +305,7 @@ def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
     keywords = {**find_env_keywords(config.env).defaults, **config.make_kwargs}
     if config.control is None or "robot" not in keywords:
         return {}
-    robot = make_robot(keywords["robot"])
+    robot = make_env_robot(keywords["robot"], keywords)
     return {
         "control": config.control,
         "control_dt": config.control_dt,

@@ -7,7 +7,18 @@ the URDF format has no element. This package knows neither tasks nor simulators.
 from __future__ import annotations
 
 from gym_gazebo2.robots.load import load_robot, make_robot
-from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_urdf, register_robot
+from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_row, find_urdf, register_robot
+from gym_gazebo2.robots.sample import sample_free_poses
 from gym_gazebo2.robots.spec import RobotSpec
 
-__all__ = ["ROBOTS", "RobotRow", "RobotSpec", "find_urdf", "load_robot", "make_robot", "register_robot"]
+__all__ = [
+    "ROBOTS",
+    "RobotRow",
+    "RobotSpec",
+    "find_row",
+    "find_urdf",
+    "load_robot",
+    "make_robot",
+    "register_robot",
+    "sample_free_poses",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from importlib import resources
@@ -75,6 +76,13 @@ ROBOTS: dict[str, RobotRow] = {
     "mara": RobotRow("mara.urdf", home=(0.0,) * 6, control_speed=1.57, default_contacts=True),
     "scara": RobotRow("scara.urdf", home=(0.0,) * 3, control_speed=1.57, default_contacts=True),
     "scara4": RobotRow("scara4.urdf", home=(0.0,) * 4, control_speed=1.57, default_contacts=True),
+    # The tools of both look down. The last angle of the Panda turns its fingers along the y axis.
+    "panda": RobotRow(
+        "panda.urdf", "panda_hand_tcp", (0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2, math.pi / 4)
+    ),
+    "ur5e": RobotRow(
+        "ur5e.urdf", "tool0", (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0), control_speed=1.57
+    ),
 }
 
 

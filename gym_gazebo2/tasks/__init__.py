@@ -44,6 +44,8 @@ TASKS: dict[str, Task] = {
     "scara_reach": ReachTask((0.3325683, 0.0657366, 0.3746)),
     "scara_reach_random": ReachTask(goal_box=_SCARA_BOX),
     "scara4_reach": ReachTask((0.3325683, 0.0657366, 0.4868)),
+    "reach": ReachTask(in_workspace=True, components=("q", "joint_step", "position_error", "velocity")),
+    "reach_goal": ReachTask(in_workspace=True, reward="sparse", components=("q", "dq", "velocity"), layout="goal"),
 }
 
 

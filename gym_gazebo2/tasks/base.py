@@ -128,6 +128,22 @@ class Task(ABC):
         reward = self.compute_reward(measures, state)
         return Advance(state.memory, measures, reward, np.zeros(len(reward), dtype=bool))
 
+    def bind(self, kinematics: Kinematics) -> Task:
+        """Return the task for one arm. The environment calls it once, before everything else.
+
+        The default returns the task itself: most tasks are the same for every arm.
+        """
+        return self
+
+    def with_goal_box(self, box: Any) -> Task:
+        """Return the same task with goals from a box.
+
+        Raises:
+            InvalidArgumentError: The box is invalid. The default refuses every box.
+        """
+        sentence = f"{type(self).__name__} draws no goals from a box, so goal_box={box!r} cannot be set. Leave it out."
+        raise InvalidArgumentError("goal_box", box, sentence=sentence)
+
     def sample_goal(self, rng: np.random.Generator) -> Array:
         """Return one goal (g,). The default is a task without goals, g = 0."""
         return np.empty(0)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.tasks.base import Layout, Measures, Task, TaskState
 from gym_gazebo2.tasks.measures import Measure
 from gym_gazebo2.tasks.observations import COMPONENTS
 from gym_gazebo2.tasks.rotations import compute_angle, compute_quat_error, make_rotation
+from gym_gazebo2.tasks.workspace import Workspace
 
 __all__ = ["SUCCESS_ANGLE", "SUCCESS_DISTANCE", "ReachTask", "compute_reach_reward"]
 
@@ -28,6 +29,8 @@ SUCCESS_ANGLE = float(np.deg2rad(5.0))
 """Largest angle to the goal's orientation that counts as success [rad], where the task asks for an orientation."""
 OUT_OF_REACH = 1e-3
 """A goal is out of reach if the tool remains farther away than this in every pose [m]."""
+BOX = "a lower and an upper corner (x, y, z) [m], finite, lower ≤ upper in each coordinate"
+"""The valid values of ``goal_box``, for errors."""
 NO_ROTATION = (1.0, 0.0, 0.0, 0.0)
 """Quaternion wxyz of goals that ask for no orientation."""
 
@@ -79,11 +82,15 @@ class ReachTask(Task):
     Attributes:
         goal: Goal position in the base frame [m].
         goal_box: Lower and upper corner of the box from which each reset draws a goal [m], in place of ``goal``.
+        in_workspace: Whether goals are tool positions of random poses of the arm that are free of collision; with a
+            ``goal_box``, of those with the tool inside it.
         quat_goal: Orientation of the tool at the goal, wxyz; None: any orientation will do.
         collision_penalty: Whether every control period with contact costs reward.
         reward: "dense", the shaped reward; "sparse", 0 at the goal and −1 elsewhere (for hindsight replay).
         components: Names of the observation's components, rows of ``observations.COMPONENTS``, in order.
         layout: "vector", "goal" (dictionary for HER) or "camera" (dictionary with the wrist image).
+        kinematics: The arm, set by ``bind`` where the task needs it.
+        workspace: The arm's workspace, set by ``bind`` for ``in_workspace``.
     """
 
     goal: Vec3 | None = None
@@ -93,20 +100,23 @@ class ReachTask(Task):
     reward: Literal["dense", "sparse"] = "dense"
     components: tuple[str, ...] = ("q", "position_error", "velocity")
     layout: Layout = "vector"
+    in_workspace: bool = False
+    kinematics: Kinematics | None = dataclasses.field(default=None, repr=False, compare=False)
+    workspace: Workspace | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Reject invalid values.
 
         Raises:
-            InvalidArgumentError: Not exactly one of ``goal`` and ``goal_box``, an invalid box, or an orientation or a
+            InvalidArgumentError: Not exactly one source of goals, an invalid box, or an orientation or a
                 collision penalty in layout "goal", whose achieved goals are positions alone.
             UnknownNameError: An unknown component, reward or layout.
         """
-        if (self.goal is None) == (self.goal_box is None):
-            raise InvalidArgumentError("goal, goal_box", (self.goal, self.goal_box), "exactly one of the two")
+        if (self.goal is None) == (self.goal_box is None and not self.in_workspace):
+            given = (self.goal, self.goal_box)
+            raise InvalidArgumentError("goal, goal_box", given, "exactly one of the two, or goals in_workspace")
         if self.goal_box is not None and not _is_box(self.goal_box):
-            expected = "a lower and an upper corner (x, y, z) [m], finite, lower ≤ upper in each coordinate"
-            raise InvalidArgumentError("goal_box", self.goal_box, expected)
+            raise InvalidArgumentError("goal_box", self.goal_box, BOX)
         for name in self.components:
             if name not in COMPONENTS:
                 raise UnknownNameError("observation component", name, COMPONENTS)
@@ -137,7 +147,7 @@ class ReachTask(Task):
 
     def compute_observation(self, state: TaskState, goal: Array) -> Array:
         """Return the flat observations, (n, size)."""
-        return np.concatenate([COMPONENTS[name].compute(state, goal) for name in self.components], axis=1)
+        return np.concatenate([COMPONENTS[name].compute(state, goal, self.kinematics) for name in self.components], axis=1)
 
     def measure(self, state: TaskState, goal: Array) -> Measures:
         """Return "position_error" [m] and "orientation_error" [rad], zero if the task asks for no orientation."""
@@ -204,6 +214,8 @@ class ReachTask(Task):
     def describe(self) -> dict[str, str]:
         """Return short descriptions of reward and goal."""
         where = " to ".join(map(_format, self.goal_box)) if self.goal_box else _format(self.goal or ())
+        if self.in_workspace:
+            where = f"workspace within {where}" if self.goal_box else "anywhere in the workspace"
         goal = where if self.quat_goal is None else f"{where}, wxyz {_format(self.quat_goal)}"
         return {"reward": f"{self.reward}, contact costs" if self.collision_penalty else self.reward, "goal": goal}
 
@@ -212,13 +224,43 @@ class ReachTask(Task):
 
     def _compute_farthest(self) -> float:
         """Return the largest coordinate of any goal [m]."""
+        if self.kinematics is not None:  # the space of observations must not depend on where in the workspace goals are
+            return self.kinematics.compute_reach()
         return float(np.abs(np.array(self.goal_box or self.goal, dtype=float)).max())
+
+    def bind(self, kinematics: Kinematics) -> ReachTask:
+        """Return the task for one arm: with its workspace, where goals come from there.
+
+        Raises:
+            InvalidArgumentError: The arm reaches hardly any point of ``goal_box``.
+            RobotError: Hardly any pose of the arm is free of collision.
+        """
+        if not self.in_workspace:
+            return self
+        return dataclasses.replace(self, kinematics=kinematics, workspace=Workspace.make(kinematics, self.goal_box))
+
+    def with_goal_box(self, box: Any) -> ReachTask:
+        """Return the same task with goals from a box ((x, y, z), (x, y, z)) [m]; in the workspace, from its part in the box.
+
+        Raises:
+            InvalidArgumentError: The box is invalid.
+        """
+        try:
+            (x1, y1, z1), (x2, y2, z2) = np.asarray(box, dtype=float).tolist()
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError("goal_box", box, BOX) from error
+        return dataclasses.replace(self, goal=None, goal_box=((x1, y1, z1), (x2, y2, z2)))
 
     def sample_goal(self, rng: np.random.Generator) -> Array:
         """Return one goal (7,); a fixed goal draws nothing."""
         # A goal is always a pose (7,), so that batches of tasks with and without orientation have one shape.
-        position = self.goal if self.goal_box is None else rng.uniform(*self.goal_box)
-        return np.concatenate([np.asarray(position), self.quat_goal or NO_ROTATION])
+        if self.in_workspace:
+            if self.workspace is None:
+                raise UsageError("Goals in the workspace need an arm. Call bind(kinematics) of the task first.")
+            position = self.workspace.sample(rng)
+        else:
+            position = np.asarray(self.goal if self.goal_box is None else rng.uniform(*self.goal_box))
+        return np.concatenate([position, self.quat_goal or NO_ROTATION])
 
     def with_goal(self, goal: Array) -> ReachTask:
         """Return the same task with a fixed goal.
@@ -241,7 +283,7 @@ class ReachTask(Task):
             w, x, y, z = (values[3:] / norm).tolist()
             quat = (w, x, y, z)
         px, py, pz = values[:3].tolist()
-        return dataclasses.replace(self, goal=(px, py, pz), goal_box=None, quat_goal=quat)
+        return dataclasses.replace(self, goal=(px, py, pz), goal_box=None, in_workspace=False, workspace=None, quat_goal=quat)
 
 
 def _is_box(corners: Sequence[Sequence[float]]) -> bool:
