@@ -13,12 +13,49 @@ from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameErro
 from gym_gazebo2.robots.descriptions import find_description
 from gym_gazebo2.robots.limits import PerJoint
 
-__all__ = ["ROBOTS", "RobotRow", "find_row", "find_urdf", "register_robot"]
+__all__ = ["ROBOTS", "GripperRow", "RobotRow", "find_row", "find_urdf", "register_robot"]
 
 
 SUFFIXES = (".urdf", ".xacro")
 """Ends of the names of files that describe robots."""
 Named = Mapping[str, float]
+
+
+def _store_pairs(row: GripperRow | RobotRow) -> None:
+    for field in dataclasses.fields(row):
+        value = getattr(row, field.name)
+        if isinstance(value, Mapping):
+            object.__setattr__(row, field.name, tuple(sorted(value.items())))
+
+
+@dataclasses.dataclass(frozen=True)
+class GripperRow:
+    """Values of a gripper that differ from what is found in the URDF. None means: as found.
+
+    A value is one number for all fingers, or a mapping or pairs of joint and number.
+
+    Attributes:
+        joints: Names of the finger joints; None: all moving joints that the last joint of the arm carries.
+        closed: Positions when closed [rad or m]; None: the limit at which the fingers are nearest to each other.
+        open: Positions when open [rad or m]; None: the other limit.
+        force: Grip forces [N·m or N]; None: the URDF's effort limits.
+        velocity_limit: Velocity limits [rad/s or m/s]; None: the URDF's.
+        rotor_inertia: Rotor inertias as seen at the joints [kg·m² or kg]; None: such that the full grip force is reached
+            half a stroke away from the set-point.
+    """
+
+    joints: tuple[str, ...] | None = None
+    closed: float | Named | PerJoint = None
+    open: float | Named | PerJoint = None
+    force: float | Named | PerJoint = None
+    velocity_limit: float | Named | PerJoint = None
+    rotor_inertia: float | Named | PerJoint = None
+
+    def __post_init__(self) -> None:
+        """Store mappings as sorted pairs, and the joints as a tuple."""
+        _store_pairs(self)
+        if self.joints is not None:
+            object.__setattr__(self, "joints", tuple(self.joints))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +80,7 @@ class RobotRow:
         held: Pairs of a joint beside the chain to the tool and the position at which it is held [rad or m].
         package_dirs: Folders in which package:// and $(find …) look first: packages, or folders of packages.
         xacro_args: Pairs of name and value for the <xacro:arg> elements of a xacro file.
+        gripper: What differs from the gripper that is found in the URDF. It counts where a task uses the gripper.
         srdf: Path of the SRDF; None: the one beside the URDF, if there is one; "": none.
         mount_height: Height of the base above the floor [m].
     """
@@ -57,15 +95,13 @@ class RobotRow:
     held: Named | tuple[tuple[str, float], ...] = ()
     package_dirs: tuple[str, ...] = ()
     xacro_args: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
+    gripper: GripperRow = GripperRow()
     srdf: str | None = None
     mount_height: float = 0.0
 
     def __post_init__(self) -> None:
         """Store mappings as sorted pairs."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Mapping):
-                object.__setattr__(self, field.name, tuple(sorted(value.items())))
+        _store_pairs(self)
 
 
 ROBOTS: dict[str, RobotRow] = {
