@@ -22,7 +22,9 @@ LOOK_ALONG_TOOL = (0.0, 1.0, 0.0, 0.0)
 """A MuJoCo camera looks along its −z; half a turn about x points it along the tool's z (quaternion wxyz)."""
 
 
-def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool = False) -> mujoco.MjModel:
+def make_physics_model(
+    robot: RobotSpec, physics_dt: float, measure_forces: bool = False, torque_control: bool = False
+) -> mujoco.MjModel:
     """Return the model to step: collision shapes and drives, without visuals, lights and cameras.
 
     Gravity is off: the drive of a real arm compensates the weight of its links, and nothing else in the model moves.
@@ -31,6 +33,7 @@ def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool
         robot: The arm.
         physics_dt: Physics step [s].
         measure_forces: Whether to add a sensor of the largest contact force, (3,) in the frame of its contact [N].
+        torque_control: Whether the controls are efforts at damped joints, in place of the drives' set-points.
 
     Raises:
         RobotError: MuJoCo rejects the URDF.
@@ -44,11 +47,13 @@ def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool
     # the backend reports it.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_AUTORESET
     _add_floor(spec, robot.mount_height)
-    for joint, inertia, rotor, effort in zip(
-        robot.joint_names, robot.drive_inertia, robot.rotor_inertia, robot.effort_limit, strict=True
-    ):
-        spec.joint(joint).armature = rotor  # MuJoCo's name for an inertia that is added at the joint
-        _add_drive(spec, joint, inertia, effort)
+    for i, joint in enumerate(robot.joint_names):
+        spec.joint(joint).armature = robot.rotor_inertia[i]  # MuJoCo's name for an inertia that is added at the joint
+        if torque_control:
+            spec.joint(joint).damping[:] = [robot.effort_damping[i], 0.0, 0.0]  # higher orders in the speed: 0
+            spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT)  # a motor: its force is its control
+        else:
+            _add_drive(spec, joint, robot.drive_inertia[i], robot.effort_limit[i])
     if measure_forces:
         _add_force_sensor(spec)
     return _compile(spec, robot)
