@@ -10,6 +10,7 @@ Sources: Craig, "Introduction to Robotics", chapters 3 (transforms along the cha
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,6 +62,11 @@ class Kinematics:
         self._motion, self._size = JointMotion(robot.chain), robot.chain_dof
         slides = robot.chain.is_prismatic
         self._slides = slides[:, None, None] if slides.any() else None
+
+    @functools.cached_property
+    def chain(self) -> Kinematics:
+        """Kinematics of the same arm without its fingers."""
+        return self if self.robot.gripper is None else Kinematics(self.robot.chain)
 
     def compute_joint_poses(self, q: ArrayLike) -> Array:
         """Return the poses of the joints' frames in the base frame.
