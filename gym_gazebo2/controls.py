@@ -75,7 +75,9 @@ def compute_torque(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kine
 CONTROLS: dict[str, Control] = {
     "delta": Control("Moves each joint's set-point, at most at the joint's control speed.", compute_delta_target),
     "position": Control("Sets each joint's target: −1 is its lower limit, 1 its upper limit.", compute_position_target),
-    "torque": Control("Sets each joint's torque, as a share of its effort limit; joints are damped.", compute_torque, is_effort=True),
+    "torque": Control(
+        "Sets each joint's torque, as a share of its effort limit; joints are damped.", compute_torque, is_effort=True
+    ),
 }
 
 

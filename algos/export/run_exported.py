@@ -46,7 +46,9 @@ class Policy:
         lower, upper = np.array(self.about["lower"]), np.array(self.about["upper"])
         travel = np.array(self.about["control_speed"]) * self.about["control_dt"]
         if self.about["control"] not in ("delta", "position"):
-            raise ValueError(f"control is {self.about['control']!r}: move() computes set-points of 'delta' and 'position' only.")
+            raise ValueError(
+                f"control is {self.about['control']!r}: move() computes set-points of 'delta' and 'position' only."
+            )
         gripper = self.about.get("gripper")
         if gripper:
             action, opening = action[:-1], (action[-1] + 1) / 2

@@ -186,9 +186,7 @@ class Backend(ABC):
     def _refuse(self, operation: str) -> NoReturn:
         raise UnsupportedError(f"The backend {type(self).__name__} cannot {operation}. The 'mujoco' backend can.")
 
-    def _check_reset(
-        self, mask: NDArray[np.bool_], q: Array, current: Array | None = None
-    ) -> tuple[NDArray[np.bool_], Array]:
+    def _check_reset(self, mask: NDArray[np.bool_], q: Array, current: Array | None = None) -> tuple[NDArray[np.bool_], Array]:
         """Return validated arrays, and note that the masked arms were reset.
 
         Args:
@@ -236,7 +234,9 @@ class Backend(ABC):
         robot = self.robot
         effort = self._add_fingers("effort", np.asarray(effort, dtype=float), np.zeros((self.num_envs, robot.dof)))
         if not _holds_everywhere(np.abs(effort) <= robot.effort_limit * (1.0 + ROUNDING_TOLERANCE)):
-            raise InvalidArgumentError("effort", effort, f"finite efforts up to {robot.effort_limit} N·m (N of prismatic joints)")
+            raise InvalidArgumentError(
+                "effort", effort, f"finite efforts up to {robot.effort_limit} N·m (N of prismatic joints)"
+            )
         return effort
 
     def _add_fingers(self, name: str, value: Array, fingers: Array | None) -> Array:

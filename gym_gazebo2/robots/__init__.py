@@ -10,4 +10,14 @@ from gym_gazebo2.robots.load import load_robot, make_robot
 from gym_gazebo2.robots.rows import ROBOTS, GripperRow, RobotRow, find_urdf, register_robot
 from gym_gazebo2.robots.spec import Gripper, RobotSpec
 
-__all__ = ["ROBOTS", "Gripper", "GripperRow", "RobotRow", "RobotSpec", "find_urdf", "load_robot", "make_robot", "register_robot"]
+__all__ = [
+    "ROBOTS",
+    "Gripper",
+    "GripperRow",
+    "RobotRow",
+    "RobotSpec",
+    "find_urdf",
+    "load_robot",
+    "make_robot",
+    "register_robot",
+]

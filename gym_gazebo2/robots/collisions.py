@@ -110,7 +110,8 @@ class CollisionModel:
 
     def is_free(self, q: ArrayLike, margin: float = 0.0) -> NDArray[np.bool_]:
         """Return in which poses (n, dof) nothing touches, (n,)."""
-        return ~self.find_contacts(q, margin).any(axis=1)
+        free: NDArray[np.bool_] = np.logical_not(np.any(self.find_contacts(q, margin), axis=1))
+        return free
 
     def _test_shapes(self, T: Array, margin: float, touching: NDArray[np.bool_]) -> None:
         """Mark the pairs of links of which two shapes touch, given the shapes' poses (shapes, n, 4, 4)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +10,8 @@ from numpy.typing import NDArray
 from gym_gazebo2.contract import OMEGA
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.robots.limits import read_per_joint
+from gym_gazebo2.robots.rows import RobotRow
 from gym_gazebo2.robots.spec import RobotSpec
-
-if TYPE_CHECKING:
-    from gym_gazebo2.robots.rows import RobotRow
 
 __all__ = ["choose_rotors", "choose_speed"]
 
@@ -75,4 +72,6 @@ def choose_speed(speed: float | None, spec: RobotSpec) -> tuple[Array, list[str]
     by_effort = EFFORT_FACTOR * spec.effort_limit / (2.0 * OMEGA * spec.drive_inertia * SPEED_CHANGE)
     chosen = np.minimum(limit, np.minimum(by_effort, TOP_SPEED * spec.scale))
     slower = [f"{spec.joint_names[i]} {chosen[i]:.2g} of {limit[i]:.3g}" for i in np.flatnonzero(chosen < limit)]
-    return chosen, [f"Speeds below the velocity limits (set control_speed to change them): {', '.join(slower)}."] if slower else []
+    return chosen, [
+        f"Speeds below the velocity limits (set control_speed to change them): {', '.join(slower)}."
+    ] if slower else []

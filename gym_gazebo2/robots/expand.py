@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from gym_gazebo2.cache import find_cache
-from gym_gazebo2.errors import WriteError
 from gym_gazebo2.robots.fingers import prepare_fingers
 from gym_gazebo2.robots.fuse import fuse_links, has_improper_inertia
 from gym_gazebo2.robots.held import hold_joints
 from gym_gazebo2.robots.limits import complete_limits
-from gym_gazebo2.robots.meshes import MeshPart, convert_mesh, write_once
+from gym_gazebo2.robots.meshes import MeshPart, convert_mesh, link_once, write_once
 from gym_gazebo2.robots.packages import Packages
+from gym_gazebo2.robots.rows import RobotRow
 from gym_gazebo2.robots.srdf import Srdf
 from gym_gazebo2.robots.transforms import format_numbers, read_numbers
-
-if TYPE_CHECKING:
-    from gym_gazebo2.robots.rows import RobotRow
 
 __all__ = ["HELD", "Expanded", "expand_urdf"]
 
@@ -149,7 +142,7 @@ def _write(root: ET.Element, files: Sequence[Path]) -> Path:
     # The names of the meshes contain the hash of their content, so an equal text means equal meshes.
     for file in dict.fromkeys(files):
         if not (folder / file.name).is_file():
-            write_once(folder / file.name, file.read_bytes())
+            link_once(folder / file.name, file)
     if not (folder / "robot.urdf").is_file():
         write_once(folder / "robot.urdf", text)
     return folder / "robot.urdf"

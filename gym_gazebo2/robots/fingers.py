@@ -5,13 +5,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gym_gazebo2.errors import InvalidArgumentError, RobotError
 from gym_gazebo2.robots.limits import CONTINUOUS_LIMIT, read_per_joint
-
-if TYPE_CHECKING:
-    from gym_gazebo2.robots.rows import GripperRow
+from gym_gazebo2.robots.rows import GripperRow
 
 __all__ = ["Mimics", "find_fingers", "prepare_fingers", "read_mimics"]
 

@@ -14,17 +14,17 @@ from gym_gazebo2.contract import OMEGA
 from gym_gazebo2.errors import InvalidArgumentError, RobotError
 from gym_gazebo2.robots.collisions import CollisionModel, list_shape_points
 from gym_gazebo2.robots.drive import TOP_SPEED
+from gym_gazebo2.robots.fingers import Mimics
 from gym_gazebo2.robots.inertia import compute_mean_coupling
 from gym_gazebo2.robots.limits import read_per_joint
 from gym_gazebo2.robots.motion import JointMotion
+from gym_gazebo2.robots.rows import GripperRow
 from gym_gazebo2.robots.spec import ExcludedPair, Gripper, RobotSpec
 from gym_gazebo2.robots.urdf import find_joint
 
 if TYPE_CHECKING:
     import yourdfpy
 
-    from gym_gazebo2.robots.fingers import Mimics
-    from gym_gazebo2.robots.rows import GripperRow
 
 __all__ = ["add_gripper"]
 

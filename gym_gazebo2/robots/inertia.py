@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.robots.motion import JointMotion
+from gym_gazebo2.robots.spec import RobotSpec
 from gym_gazebo2.robots.urdf import find_joint
 
 if TYPE_CHECKING:
     import yourdfpy
-
-    from gym_gazebo2.robots.spec import RobotSpec
 
 __all__ = ["compute_mean_coupling", "compute_mean_inertia"]
 

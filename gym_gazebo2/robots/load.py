@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -191,6 +190,7 @@ def _make_spec(
         is_prismatic=is_prismatic,
         is_continuous=np.array([joint.name in expanded.continuous for joint in moving]),
         mount_height=read_number("mount_height", row.mount_height, "a height of at least 0 m", lambda height: height >= 0.0),
+        default_contacts=row.default_contacts,
         assumptions=expanded.assumptions,
     )
     rotor, assumed = choose_rotors(row, spec.joint_names, rotors, compute_mean_coupling(spec, urdf), spec.scale)

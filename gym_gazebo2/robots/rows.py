@@ -11,14 +11,14 @@ from pathlib import Path
 from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
 from gym_gazebo2.robots.descriptions import find_description
-from gym_gazebo2.robots.limits import PerJoint
 
-__all__ = ["ROBOTS", "GripperRow", "RobotRow", "find_row", "find_urdf", "register_robot"]
+__all__ = ["ROBOTS", "GripperRow", "PerJoint", "RobotRow", "find_row", "find_urdf", "register_robot"]
 
 
 SUFFIXES = (".urdf", ".xacro")
 """Ends of the names of files that describe robots."""
-Named = Mapping[str, float]
+PerJoint = float | Mapping[str, float] | tuple[tuple[str, float], ...] | None
+"""A value for all joints, or values by joint name."""
 
 
 def _store_pairs(row: GripperRow | RobotRow) -> None:
@@ -45,11 +45,11 @@ class GripperRow:
     """
 
     joints: tuple[str, ...] | None = None
-    closed: float | Named | PerJoint = None
-    open: float | Named | PerJoint = None
-    force: float | Named | PerJoint = None
-    velocity_limit: float | Named | PerJoint = None
-    rotor_inertia: float | Named | PerJoint = None
+    closed: PerJoint = None
+    open: PerJoint = None
+    force: PerJoint = None
+    velocity_limit: PerJoint = None
+    rotor_inertia: PerJoint = None
 
     def __post_init__(self) -> None:
         """Store mappings as sorted pairs, and the joints as a tuple."""
@@ -83,21 +83,24 @@ class RobotRow:
         gripper: What differs from the gripper that is found in the URDF. It counts where a task uses the gripper.
         srdf: Path of the SRDF; None: the one beside the URDF, if there is one; "": none.
         mount_height: Height of the base above the floor [m].
+        default_contacts: Whether MuJoCo's default contacts are used, which throw an arm out of the floor. Only the built-in
+            arms need it: their results stay equal to the bit.
     """
 
     urdf: str
     tool_frame: str | None = None
     home: tuple[float, ...] | None = None
     control_speed: float | None = None
-    velocity_limit: float | Named | PerJoint = None
-    effort_limit: float | Named | PerJoint = None
-    rotor_inertia: float | Named | PerJoint = None
-    held: Named | tuple[tuple[str, float], ...] = ()
+    velocity_limit: PerJoint = None
+    effort_limit: PerJoint = None
+    rotor_inertia: PerJoint = None
+    held: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
     package_dirs: tuple[str, ...] = ()
     xacro_args: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
     gripper: GripperRow = GripperRow()
     srdf: str | None = None
     mount_height: float = 0.0
+    default_contacts: bool = False
 
     def __post_init__(self) -> None:
         """Store mappings as sorted pairs."""
@@ -105,9 +108,9 @@ class RobotRow:
 
 
 ROBOTS: dict[str, RobotRow] = {
-    "mara": RobotRow("mara.urdf", home=(0.0,) * 6, control_speed=1.57),
-    "scara": RobotRow("scara.urdf", home=(0.0,) * 3, control_speed=1.57),
-    "scara4": RobotRow("scara4.urdf", home=(0.0,) * 4, control_speed=1.57),
+    "mara": RobotRow("mara.urdf", home=(0.0,) * 6, control_speed=1.57, default_contacts=True),
+    "scara": RobotRow("scara.urdf", home=(0.0,) * 3, control_speed=1.57, default_contacts=True),
+    "scara4": RobotRow("scara4.urdf", home=(0.0,) * 4, control_speed=1.57, default_contacts=True),
 }
 
 
