@@ -158,7 +158,8 @@ class ArmCore:
         This changes nothing. It is called before a reset seeds or draws, so an invalid option leaves the environment as it was.
 
         Args:
-            options: "q": start pose (dof,) or (n, dof) [rad], or (chain_dof,) or (n, chain_dof) without the fingers'; "goal": a goal that the task accepts, or n rows.
+            options: "q": start pose (dof,) or (n, dof) [rad], or (chain_dof,) or (n, chain_dof) without the fingers; "goal": a
+                goal that the task accepts, or n rows.
             mask: (n,) arms to reset.
 
         Raises:

@@ -50,7 +50,7 @@ class TcpState:
 class Kinematics:
     """Kinematics of the chain from the base to the tool, with its constants prepared once.
 
-    Joint positions and velocities may have the fingers' columns behind the chain's. They are ignored: fingers do not move the tool.
+    Joint positions and velocities may have columns of fingers behind the chain's. Fingers do not move the tool.
     """
 
     def __init__(self, robot: RobotSpec) -> None:
@@ -98,8 +98,8 @@ class Kinematics:
             q: (n, dof) joint positions [rad].
 
         Returns:
-            (n, 6, chain_dof): rows 0–2 linear velocity per joint velocity [m/rad, or m/m], rows 3–5 angular velocity [rad/rad, or
-            zero].
+            (n, 6, chain_dof): rows 0–2 linear velocity per joint velocity [m/rad, or m/m], rows 3–5 angular velocity [rad/rad,
+            or zero].
         """
         return self._motion.compute_jacobian(np.asarray(q, dtype=float)[..., : self._size])
 

@@ -233,7 +233,7 @@ def check_saved_state(factory: Factory, arms: int = ARMS) -> None:
 
 
 def check_fingers(factory: Factory, arms: int = ARMS) -> None:
-    """Fingers open, close and mirror each other; a command without them leaves them where they are. Without fingers: nothing."""
+    """Fingers open, close and mirror each other, and a command without them leaves them where they are."""
     with _open(factory, arms) as backend:
         robot, gripper, n = backend.robot, backend.robot.gripper, backend.robot.chain_dof
         if gripper is None:

@@ -47,7 +47,7 @@ class Policy:
         travel = np.array(self.about["control_speed"]) * self.about["control_dt"]
         if self.about["control"] not in ("delta", "position"):
             raise ValueError(
-                f"control is {self.about['control']!r}: move() computes set-points of 'delta' and 'position' only."
+                f"control is {self.about['control']!r}, but move() computes the set-points of 'delta' and 'position'."
             )
         gripper = self.about.get("gripper")
         if gripper:

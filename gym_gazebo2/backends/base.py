@@ -240,7 +240,7 @@ class Backend(ABC):
         return effort
 
     def _add_fingers(self, name: str, value: Array, fingers: Array | None) -> Array:
-        """Return values of all joints (n, dof): the given ones, with those of ``fingers`` (n, dof) where only the chain is given.
+        """Return values of all joints (n, dof): the given ones; for fingers that are not given those of ``fingers`` (n, dof).
 
         Raises:
             InvalidArgumentError: The shape is neither (n, dof) nor (n, chain_dof).

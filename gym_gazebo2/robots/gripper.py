@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from gym_gazebo2.robots.fingers import Mimics
 from gym_gazebo2.robots.inertia import compute_mean_coupling
 from gym_gazebo2.robots.limits import read_per_joint
 from gym_gazebo2.robots.motion import JointMotion
-from gym_gazebo2.robots.rows import GripperRow
+from gym_gazebo2.robots.rows import GripperRow, PerJoint
 from gym_gazebo2.robots.spec import ExcludedPair, Gripper, RobotSpec
 from gym_gazebo2.robots.urdf import find_joint
 
@@ -84,7 +85,7 @@ def _append_joints(arm: RobotSpec, urdf: yourdfpy.Robot, path: Path, names: tupl
     velocity = np.array([joint.limit.velocity for joint in joints])
     lower, upper = (np.array([getattr(joint.limit, end) for joint in joints]) for end in ("lower", "upper"))
     none = np.zeros(len(joints))
-    more = {
+    more: dict[str, Array] = {
         "lower": lower, "upper": upper, "velocity_limit": velocity, "control_speed": velocity, "effort_limit": effort,
         "home": (lower + upper) / 2, "rotor_inertia": none, "drive_inertia": none, "T_joint_to_parent": np.array(origins),
         "axis": np.array([joint.axis / np.linalg.norm(joint.axis) for joint in joints]),
@@ -98,7 +99,7 @@ def _append_joints(arm: RobotSpec, urdf: yourdfpy.Robot, path: Path, names: tupl
         link_names=(*arm.link_names, *(joint.child for joint in joints)),
         finger_parents=tuple(index for index, _ in carried),
         gripper=Gripper(names, tuple(lower), tuple(upper), tuple(effort)),
-        **{name: np.concatenate([getattr(arm, name), values]) for name, values in more.items()},
+        **_concatenate(arm, arm.dof, more),
     )
 
 
@@ -127,17 +128,16 @@ def _follow(spec: RobotSpec, positions: dict[str, float], mimics: Mimics) -> Arr
     q = spec.home.copy()
     for i, name in enumerate(spec.joint_names[spec.chain_dof :], start=spec.chain_dof):
         factor, offset, seen = 1.0, 0.0, [name]
-        while name not in positions:
-            master, multiplier, shift = mimics.get(name, ("", 1.0, 0.0))
+        while seen[-1] not in positions:
+            master, multiplier, shift = mimics.get(seen[-1], ("", 1.0, 0.0))
             if master in seen or master not in spec.joint_names:
                 raise RobotError(
                     f"Finger {seen[-1]!r} mimics {master!r}, which is no other finger of the gripper. Correct its <mimic>, or "
                     "name the fingers: gripper=GripperRow(joints=…)."
                 )
             factor, offset = factor * multiplier, offset + factor * shift
-            name = master
-            seen.append(name)
-        q[i] = factor * positions[name] + offset
+            seen.append(master)
+        q[i] = factor * positions[seen[-1]] + offset
     return np.clip(q, spec.lower, spec.upper)
 
 
@@ -190,8 +190,8 @@ def _make_gripper(spec: RobotSpec, closed: dict[str, float], mimics: Mimics, row
     return Gripper(names, tuple(map(float, ends[0])), tuple(map(float, ends[1])), tuple(map(float, spec.effort_limit[n:])))
 
 
-def _read_positions(option: str, value: object, names: tuple[str, ...]) -> dict[str, float]:
-    given = dict(value) if isinstance(value, tuple) else {} if value is None else dict.fromkeys(names, value)
+def _read_positions(option: str, value: PerJoint, names: tuple[str, ...]) -> dict[str, float]:
+    given = dict(value) if isinstance(value, tuple | Mapping) else {} if value is None else dict.fromkeys(names, value)
     for name, number in given.items():
         if name not in names:
             raise InvalidArgumentError(option, name, f"positions of the fingers {', '.join(names)}")
@@ -217,7 +217,11 @@ def _add_drives(spec: RobotSpec, urdf: yourdfpy.Robot, row: GripperRow) -> Robot
 
 def _replace_last(spec: RobotSpec, n: int, **values: Array) -> RobotSpec:
     """Return the specification with other values of the joints from the n-th on."""
-    return dataclasses.replace(spec, **{k: np.concatenate([getattr(spec, k)[:n], v]) for k, v in values.items()})
+    return dataclasses.replace(spec, **_concatenate(spec, n, values))
+
+
+def _concatenate(spec: RobotSpec, n: int, values: Mapping[str, Array]) -> dict[str, Any]:
+    return {name: np.concatenate([getattr(spec, name)[:n], last]) for name, last in values.items()}
 
 
 def _exclude_fingers(spec: RobotSpec, urdf: yourdfpy.Robot) -> RobotSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.checks import read_number
-from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.errors import InvalidArgumentError, RobotError
 from gym_gazebo2.robots.check import check_inertias, check_joints, check_masses, check_rotors, check_tree
 from gym_gazebo2.robots.collisions import CollisionModel, list_neighbours
 from gym_gazebo2.robots.drive import choose_rotors, choose_speed
