@@ -21,7 +21,7 @@ MOVING = ("revolute", "continuous", "prismatic")
 def find_fingers(root: ET.Element, chain: Sequence[ET.Element], row: GripperRow, path: Path) -> list[ET.Element]:
     """Return the joints of the gripper, in the order in which engines list them: depth first.
 
-    They are all moving joints that the last moving joint of the chain carries, or those that the row names.
+    They are all moving joints that the last moving joint of the chain carries, or those that the row names and their followers.
 
     Args:
         root: The URDF.
@@ -46,6 +46,9 @@ def find_fingers(root: ET.Element, chain: Sequence[ET.Element], row: GripperRow,
             f"{str(path)!r} has no gripper: its last joint carries no further moving joint. Use a robot with a gripper, or "
             "another tool_frame."
         )
+    mimics = read_mimics(beyond)
+    while followers := [name for name in names if name not in chosen and mimics.get(name, ("",))[0] in chosen]:
+        chosen += followers
     return [joint for joint in beyond if joint.get("name") in chosen]
 
 

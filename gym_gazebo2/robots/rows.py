@@ -35,7 +35,8 @@ class GripperRow:
     A value is one number for all fingers, or a mapping or pairs of joint and number.
 
     Attributes:
-        joints: Names of the finger joints; None: all moving joints that the last joint of the arm carries.
+        joints: Names of the finger joints; those that mimic one of them come with it. None: all moving joints that the last
+            joint of the arm carries.
         closed: Positions when closed [rad or m]; None: the limit at which the fingers are nearest to each other.
         open: Positions when open [rad or m]; None: the other limit.
         force: Grip forces [N·m or N]; None: the URDF's effort limits.
