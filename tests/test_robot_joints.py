@@ -38,7 +38,8 @@ URDF = f"""<robot name="lab">
   <joint name="finger" type="prismatic"><parent link="hand"/><child link="left"/><origin xyz="0 0.02 0.1"/><axis xyz="0 1 0"/>
     <limit lower="0.005" upper="0.04" velocity="0.1" effort="10"/></joint>
   <joint name="follower" type="prismatic"><parent link="hand"/><child link="right"/><origin xyz="0 -0.02 0.1"/>
-    <axis xyz="0 1 0"/><limit lower="-0.04" upper="0" velocity="0.1" effort="10"/><mimic joint="finger" multiplier="-1" offset="-0.002"/></joint>
+    <axis xyz="0 1 0"/>
+    <limit lower="-0.04" upper="0" velocity="0.1" effort="10"/><mimic joint="finger" multiplier="-1" offset="-0.002"/></joint>
 </robot>
 """
 
