@@ -12,7 +12,7 @@ from gym_gazebo2.robots import RobotRow, RobotSpec, make_robot
 from gym_gazebo2.tasks import Task
 
 URDF = Path(__file__).parent / "data" / "pincer.urdf"
-ROW = RobotRow(str(URDF), tool_frame="tool", home=(0.0, 0.5, 1.0))
+ROW = RobotRow(str(URDF), tool_frame="tcp", home=(0.0, 0.5, 1.0))
 
 
 def make_pincer(driven: bool = True, **changes: Any) -> RobotSpec:
