@@ -2,6 +2,9 @@
 
 The environment limits every target in the same way (``setpoint.compute_setpoint``). A new meaning is therefore one new row,
 and no row can drive an arm too fast or out of its limits.
+
+Rows know the arm without its fingers. Where the task uses the gripper, an action has one more component, which
+``compute_command`` turns into commands of the fingers, the same for all rows.
 """
 
 from __future__ import annotations
@@ -23,9 +26,11 @@ __all__ = [
     "CONTROLS",
     "TOOL_SPEED",
     "Control",
+    "compute_command",
     "compute_delta_target",
     "compute_position_target",
     "compute_tool_target",
+    "compute_torque",
     "get_control",
     "register_control",
 ]
@@ -44,13 +49,16 @@ class Control:
     Attributes:
         description: The meaning of an action, in one sentence.
         compute_target: (action (n, size), arm, tcp, kinematics, travel (dof,)) → joint targets (n, dof) [rad], before any
-            limit. travel is the distance of each joint in one control period at full speed, v_max · dt [rad].
-        compute_size: Number of components of an action for a robot.
+            limit; or efforts [N·m]. travel is the distance of each joint in one control period at full speed, v_max · dt [rad].
+            All of them are without the fingers.
+        compute_size: Number of components of an action for a robot without its fingers.
+        is_effort: Whether ``compute_target`` returns efforts, for ``Backend.step_effort``.
     """
 
     description: str
     compute_target: ComputeTarget
     compute_size: Callable[[RobotSpec], int] = lambda robot: robot.dof
+    is_effort: bool = False
 
 
 def compute_delta_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
@@ -75,11 +83,50 @@ def compute_tool_target(action: Array, arm: ArmState, tcp: TcpState, kinematics:
     return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * control_dt * action, travel)
 
 
+def compute_torque(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+    """Return joint efforts: a share of the effort limits. The joints are damped (``RobotSpec.effort_damping``)."""
+    return action * kinematics.robot.effort_limit
+
+
 CONTROLS: dict[str, Control] = {
     "delta": Control("Moves each joint's set-point, at most at the joint's control speed.", compute_delta_target),
     "position": Control("Sets each joint's target: −1 is its lower limit, 1 its upper limit.", compute_position_target),
     "tool": Control("Moves the tool along the base's axes and holds its orientation.", compute_tool_target, lambda robot: 3),
+    "torque": Control(
+        "Sets each joint's torque, as a share of its effort limit; joints are damped.", compute_torque, is_effort=True
+    ),
 }
+
+
+def compute_command(
+    control: Control, action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array
+) -> Array:
+    """Return the targets, or the efforts, of all joints, fingers included.
+
+    Args:
+        control: The meaning of the action.
+        action: (n, size), or (n, size + 1) where the task uses the gripper. The last component is then its position, −1 closed
+            to 1 open; in torque control the share of the grip force, negative to close.
+        arm: State of the arms.
+        tcp: State of the tools.
+        kinematics: Kinematics of the arm.
+        travel: (dof,) distance of each joint in one control period at full speed [rad or m].
+
+    Returns:
+        (n, dof) targets [rad or m], or efforts [N·m or N]. Without the additional component, the fingers' set-points stay.
+    """
+    robot = kinematics.robot
+    gripper, n = robot.gripper, robot.chain_dof
+    if gripper is None:
+        return control.compute_target(action, arm, tcp, kinematics, travel)
+    chain = dataclasses.replace(arm, q=arm.q[:, :n], dq=arm.dq[:, :n], q_setpoint=arm.q_setpoint[:, :n])
+    size = control.compute_size(robot.chain)
+    target = control.compute_target(action[:, :size], chain, tcp, kinematics.chain, travel[:n])
+    if action.shape[1] == size:
+        fingers = np.zeros_like(arm.q[:, n:]) if control.is_effort else arm.q_setpoint[:, n:]
+    else:
+        fingers = gripper.compute_effort(action[:, size]) if control.is_effort else gripper.compute_positions(action[:, size])
+    return np.concatenate([target, fingers], axis=1)
 
 
 def register_control(name: str, control: Control) -> None:

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.backends import make_backend
-from gym_gazebo2.controls import get_control
+from gym_gazebo2.controls import compute_command, get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.memory import check_memory
@@ -100,11 +100,12 @@ class ArmCore:
         Raises:
             InvalidArgumentError: A value is invalid.
             UnknownNameError: A table has no row of a given name.
+            RobotError: The robot cannot be loaded, or has no gripper where the task uses one.
         """
-        self.options, self.robot = options, make_env_robot(robot, options)
+        self.task = make_task(task)
+        self.options, self.robot = options, make_env_robot(robot, options, self.task.uses_gripper)
         self._has_continuous = bool(self.robot.is_continuous.any())
         self.kinematics = Kinematics(self.robot)
-        self.task = make_task(task)
         if options.goal_box is not None:
             self.task = self.task.with_goal_box(options.goal_box)
         self.task = self.task.bind(self.kinematics)
@@ -160,7 +161,8 @@ class ArmCore:
         This changes nothing. It is called before a reset seeds or draws, so an invalid option leaves the environment as it was.
 
         Args:
-            options: "q": start pose (dof,) or (n, dof) [rad]; "goal": a goal that the task accepts, or n rows.
+            options: "q": start pose (dof,) or (n, dof) [rad], or (chain_dof,) or (n, chain_dof) without the fingers; "goal": a
+                goal that the task accepts, or n rows.
             mask: (n,) arms to reset.
 
         Raises:
@@ -228,9 +230,8 @@ class ArmCore:
         # Action → joint targets (one row of CONTROLS) → limited set-points (one function for all rows) → backend → task.
         before = self.require_state()
         action = self._check_action(action)
-        target = self._control.compute_target(action, before.arm, before.tcp, self.kinematics, self._travel)
-        setpoint = compute_setpoint(before.arm.q_setpoint, target, before.arm.q, self.robot, self._travel)
-        arm, restarts = self.backend.step(setpoint), self._known_restarts
+        target = compute_command(self._control, action, before.arm, before.tcp, self.kinematics, self._travel)
+        arm, restarts = self._command(before.arm, target), self._known_restarts
         self._known_restarts = self.backend.num_restarts
         state = self._observe_arm(arm, action)
         after = self.task.advance(state, self.goal)
@@ -238,6 +239,12 @@ class ArmCore:
         self.state = state._replace(memory=after.memory)
         self.ended = self.state, self.goal
         return self._make_outcome(after, restarts)
+
+    def _command(self, arm: ArmState, target: Array) -> ArmState:
+        """Advance the backend by one period towards joint targets (n, dof), or with efforts."""
+        if self._control.is_effort:
+            return self.backend.step_effort(target)
+        return self.backend.step(compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel))
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
         """Return rewards for other goals than the episode's: ``compute_reward`` of goal environments.
@@ -359,7 +366,8 @@ class ArmCore:
         return spaces.Dict({"observation": flat, "achieved_goal": goal, "desired_goal": goal})
 
     def _make_action_space(self) -> spaces.Box:
-        return spaces.Box(-1.0, 1.0, (self._control.compute_size(self.robot),), dtype=np.float32)
+        size = self._control.compute_size(self.robot.chain) + self.task.uses_gripper
+        return spaces.Box(-1.0, 1.0, (size,), dtype=np.float32)
 
     def _check_action(self, action: ArrayLike) -> Array:
         action = np.asarray(action, dtype=float)
@@ -373,12 +381,18 @@ class ArmCore:
         """Return a start pose (dof,) [rad]. Without noise nothing is drawn, so the generator stays where it is."""
         if self.start_noise == 0.0:
             return self.robot.home
-        noise = rng.uniform(-self.start_noise, self.start_noise, self.robot.dof) * self.robot.scale
-        return np.clip(self.robot.home + noise, self.robot.lower, self.robot.upper)
+        # Fingers start where they are at home: a task decides whether the gripper is open.
+        noise = np.zeros(self.robot.dof)
+        noise[: self.robot.chain_dof] = rng.uniform(-self.start_noise, self.start_noise, self.robot.chain_dof)
+        return np.clip(self.robot.home + noise * self.robot.scale, self.robot.lower, self.robot.upper)
 
     def _read_poses(self, value: ArrayLike) -> Array:
-        q = _to_array("options['q']", value)
-        shape = (self.num_envs, self.robot.dof)
+        q, robot = _to_array("options['q']", value), self.robot
+        shape = (self.num_envs, robot.dof)
+        if robot.gripper is not None and q.shape in ((self.num_envs, robot.chain_dof), (robot.chain_dof,)):
+            # A pose of the arm alone: the gripper starts as at home, that is, open.
+            fingers = robot.home[robot.chain_dof :]
+            q = np.concatenate([q, np.broadcast_to(fingers, (*q.shape[:-1], len(fingers)))], axis=-1)
         if q.shape not in (shape, shape[1:]):
             raise InvalidArgumentError("shape of options['q']", q.shape, f"{shape[1:]} or {shape}")
         return np.broadcast_to(q, shape)

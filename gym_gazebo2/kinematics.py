@@ -10,6 +10,7 @@ Sources: Craig, "Introduction to Robotics", chapters 3 (transforms along the cha
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,7 +48,10 @@ class TcpState:
 
 
 class Kinematics:
-    """Kinematics of one robot, with its constants prepared once."""
+    """Kinematics of the chain from the base to the tool, with its constants prepared once.
+
+    Joint positions and velocities may have columns of fingers behind the chain's. Fingers do not move the tool.
+    """
 
     def __init__(self, robot: RobotSpec) -> None:
         """Prepare the constants.
@@ -55,9 +59,15 @@ class Kinematics:
         Args:
             robot: The arm.
         """
-        self.robot = robot
-        self._motion = JointMotion(robot)
-        self._slides = robot.is_prismatic[:, None, None] if robot.is_prismatic.any() else None
+        self.robot, self._chain = robot, robot.chain
+        self._motion, self._size = JointMotion(robot.chain), robot.chain_dof
+        slides = robot.chain.is_prismatic
+        self._slides = slides[:, None, None] if slides.any() else None
+
+    @functools.cached_property
+    def chain(self) -> Kinematics:
+        """Kinematics of the same arm without its fingers."""
+        return self if self.robot.gripper is None else Kinematics(self.robot.chain)
 
     def compute_joint_poses(self, q: ArrayLike) -> Array:
         """Return the poses of the joints' frames in the base frame.
@@ -66,9 +76,9 @@ class Kinematics:
             q: (n, dof) joint positions [rad or m].
 
         Returns:
-            (dof, n, 4, 4) homogeneous transforms.
+            (chain_dof, n, 4, 4) homogeneous transforms.
         """
-        return self._motion.compute_joint_poses(q)
+        return self._motion.compute_joint_poses(np.asarray(q, dtype=float)[..., : self._size])
 
     def compute_tcp_pose(self, q: ArrayLike) -> Array:
         """Return the pose of the tool in the base frame.
@@ -88,10 +98,10 @@ class Kinematics:
             q: (n, dof) joint positions [rad].
 
         Returns:
-            (n, 6, dof): rows 0–2 linear velocity per joint velocity [m/rad, or m/m], rows 3–5 angular velocity [rad/rad, or
-            zero].
+            (n, 6, chain_dof): rows 0–2 linear velocity per joint velocity [m/rad, or m/m], rows 3–5 angular velocity [rad/rad,
+            or zero].
         """
-        return self._motion.compute_jacobian(q)
+        return self._motion.compute_jacobian(np.asarray(q, dtype=float)[..., : self._size])
 
     def compute_tcp_state(self, q: ArrayLike, dq: ArrayLike) -> TcpState:
         """Return pose and velocity of the tool.
@@ -106,7 +116,7 @@ class Kinematics:
         T = self.compute_joint_poses(q)
         T_tcp = T[-1] @ self.robot.T_tcp_to_last
         axes, levers = self._motion.compute_axes_and_levers(T, T_tcp)
-        spins = axes * np.asarray(dq, dtype=float).T[..., None]
+        spins = axes * np.asarray(dq, dtype=float)[..., : self._size].T[..., None]
         slide = None
         if self._slides is not None:
             slide, spins = np.where(self._slides, spins, 0.0).sum(axis=0), np.where(self._slides, 0.0, spins)
@@ -120,7 +130,7 @@ class Kinematics:
 
     def compute_reach(self) -> float:
         """Return a radius around the base's origin that the tool cannot leave [m]: the sum of the links' lengths."""
-        robot = self.robot
+        robot = self._chain
         lengths = np.linalg.norm(robot.T_joint_to_parent[:, :3, 3], axis=1)
         strokes = np.where(robot.is_prismatic, np.maximum(np.abs(robot.lower), np.abs(robot.upper)), 0.0)
         return float(lengths.sum() + strokes.sum() + np.linalg.norm(robot.T_tcp_to_last[:3, 3]))
@@ -146,7 +156,7 @@ class Kinematics:
 
     def _search_distance(self, num_poses: int, num_steps: int, p_goal: ArrayLike, R_goal: ArrayLike | None) -> float:
         """Descend from random poses, and return the smallest remaining distance [m]."""
-        robot = self.robot
+        robot = self._chain
         # A fixed seed: whether a goal warns must not depend on the random numbers that were drawn before.
         q = np.random.default_rng(0).uniform(robot.range_lower, robot.range_upper, (num_poses, robot.dof))
         rows, largest = 3 if R_goal is None else 6, LARGEST_STEP * robot.scale

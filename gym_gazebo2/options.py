@@ -61,8 +61,8 @@ class EnvOptions:
 
         Raises:
             UnknownNameError: ``CONTROLS`` has no such row.
-            InvalidArgumentError: ``start_noise``, ``robot_options`` or ``backend_options`` has an invalid value, or there are two
-                sources of goals.
+            InvalidArgumentError: ``start_noise``, ``robot_options`` or ``backend_options`` has an invalid value, or
+                there are two sources of goals.
         """
         get_control(self.control)
         if self.goal is not None and self.goal_box is not None:
@@ -88,12 +88,15 @@ def make_options(keywords: Mapping[str, Any]) -> EnvOptions:
     return EnvOptions(**keywords)
 
 
-def make_env_robot(robot: str | RobotRow | RobotSpec, keywords: Mapping[str, Any] | EnvOptions) -> RobotSpec:
+def make_env_robot(
+    robot: str | RobotRow | RobotSpec, keywords: Mapping[str, Any] | EnvOptions, gripper: bool = False
+) -> RobotSpec:
     """Return the robot of an environment: a robot, with the fields of its row that the environment's keywords change.
 
     Args:
         robot: As for ``make_robot``.
         keywords: The environment's keywords; those that do not concern the robot are ignored.
+        gripper: Whether the environment drives the fingers.
 
     Raises:
         UnknownNameError: There is no such robot, or no such field of a row.
@@ -104,7 +107,7 @@ def make_env_robot(robot: str | RobotRow | RobotSpec, keywords: Mapping[str, Any
     changes = {name: given[name] for name in ROBOT_KEYWORDS if given.get(name) is not None}
     changes |= given.get("robot_options") or {}
     if not changes:
-        return make_robot(robot)
+        return make_robot(robot, gripper)
     if isinstance(robot, RobotSpec):
         sentence = f"{', '.join(changes)} cannot be given with a RobotSpec, which is complete. Give a RobotRow or a name."
         raise InvalidArgumentError("robot", robot.name, sentence=sentence)
@@ -113,7 +116,7 @@ def make_env_robot(robot: str | RobotRow | RobotSpec, keywords: Mapping[str, Any
         if field not in fields:
             raise UnknownNameError("field of robot_options", field, fields)
     name, row = find_row(robot)
-    return load_robot(name, dataclasses.replace(row, **{key: _freeze(key, value) for key, value in changes.items()}))
+    return load_robot(name, dataclasses.replace(row, **{key: _freeze(key, value) for key, value in changes.items()}), gripper)
 
 
 def _freeze(name: str, value: Any) -> Any:

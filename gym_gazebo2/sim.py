@@ -42,6 +42,7 @@ class SimConfig:
         domain: ROS domain. Default: ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of joint states [s].
         physics_dt: Physics step [s]. Default: the provider's.
+        gripper: Drive the robot's gripper, as tasks that use it need. Otherwise its fingers are held.
         robot_only: Replace a real robot (mujoco in real time only): commands and joint states, no placement, no reset.
     """
 
@@ -54,6 +55,7 @@ class SimConfig:
     domain: int | None = None
     control_dt: float = 0.05
     physics_dt: float | None = None
+    gripper: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     robot_only: bool = False
 
 
@@ -101,7 +103,7 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         raise InvalidArgumentError("factor", config.factor, "1 without --real-time: in lock-step, commands advance time")
     if config.gui:
         check_display("without --gui")
-    robot = make_robot(config.robot)
+    robot = make_robot(config.robot, config.gripper)
     config = dataclasses.replace(config, domain=read_domain() if config.domain is None else config.domain)
     os.environ.update(make_default())
     with raise_on_signals():

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.backends.base import NANOSECONDS, Backend
 from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.errors import InvalidArgumentError, UnsupportedError, UsageError
+from gym_gazebo2.robots.spec import Gripper
 from gym_gazebo2.setpoint import compute_setpoint
 from gym_gazebo2.state import ArmState
 
@@ -40,6 +41,12 @@ LIMIT_TOLERANCE = 0.1
 """Joint limits are soft: a joint may pass its limit by this much [rad]."""
 SMOOTH_CHANGE = 0.2
 """Largest change of an action's component per period in the fidelity check."""
+FINGER_TOLERANCE = 0.04
+"""Largest difference between the openings of fingers, and to the commanded one, −1 closed to 1 open: 2 % of the stroke."""
+SETTLING = 8
+"""Control periods in which a drive settles, in units of 1/ω: 16."""
+EFFORT_TOLERANCE = 0.05
+"""Largest difference to the speed at which the damping balances an effort, as a share of the control speed."""
 ARMS, PERIODS = 3, 20
 """Default size of the batch, and number of control periods, of a check."""
 
@@ -78,7 +85,7 @@ def check_state(factory: Factory, arms: int = ARMS) -> None:
         shape = (arms, backend.robot.dof)
         first = _reset_home(backend)
         kept = [array.copy() for array in _get_arrays(first)]
-        second = backend.step(first.q_setpoint + _get_travel(backend) * 0.3)
+        second = backend.step(first.q_setpoint + 0.3 * _find_inward(backend) * _get_travel(backend))
         for state in (first, second):
             for name, dtype, expected in (
                 ("time", np.int64, (arms,)),
@@ -115,14 +122,14 @@ def check_setpoint(factory: Factory, arms: int = ARMS) -> None:
     # One arm is enough here, and lets a backend that moves a single arm run this check.
     with _open(factory, 1) as backend:
         robot, state = backend.robot, _reset_home(backend)
-        goal = state.q_setpoint + 0.5 * _get_travel(backend)
+        goal = state.q_setpoint + 0.5 * _find_inward(backend) * _get_travel(backend)
         state = backend.step(goal)
         _expect(np.allclose(state.q_setpoint, goal, atol=1e-9), f"set-point is {state.q_setpoint}, not {goal}")
-        too_fast = goal + 1.01 * robot.velocity_limit * backend.control_dt
+        too_fast = goal + 1.01 * _find_inward(backend) * robot.velocity_limit * backend.control_dt
         for fault, bad in {
             "too fast": too_fast,
             "NaN": np.full_like(goal, np.nan),
-            "of another shape": goal[:, :-1],
+            "of another shape": goal[:, 1:] if robot.gripper is None else goal[:, : robot.chain_dof - 1],
             "of another batch": np.vstack([goal, goal]),
         }.items():
             _expect_error(InvalidArgumentError, functools.partial(backend.step, bad), f"a set-point that is {fault}")
@@ -227,13 +234,68 @@ def check_saved_state(factory: Factory, arms: int = ARMS) -> None:
                     _expect(equal, "a backend continues differently from a restored state")
 
 
+def check_fingers(factory: Factory, arms: int = ARMS) -> None:
+    """Fingers open, close and mirror each other, and a command without them leaves them where they are."""
+    with _open(factory, arms) as backend:
+        robot, gripper, n = backend.robot, backend.robot.gripper, backend.robot.chain_dof
+        if gripper is None:
+            return
+        state = _reset_home(backend)
+        for opening in (-1.0, 1.0, 0.0):
+            target = np.tile(np.concatenate([robot.home[:n], gripper.compute_positions(opening)]), (arms, 1))
+            # The time that the speed limit asks for, and some periods for the drive to settle.
+            periods = int(np.ceil((np.abs(target - state.q) / _get_travel(backend)).max())) + SETTLING
+            for _ in range(periods):
+                state = backend.step(_aim(backend, state, target))
+                openings = np.array([_get_opening(gripper, i, state.q[:, n + i]) for i in range(robot.dof - n)])
+                spread = float(np.ptp(openings, axis=0).max())
+                _expect(spread <= FINGER_TOLERANCE, f"the fingers' openings differ by {spread:.3f} (−1 closed to 1 open)")
+            error = float(np.abs(openings - opening).max())
+            _expect(error <= FINGER_TOLERANCE, f"after {periods} periods the opening is off by {error:.3f} from {opening}")
+        before = state
+        for _ in range(SETTLING):
+            state = backend.step(state.q_setpoint[:, :n])
+        kept = np.array_equal(state.q_setpoint, before.q_setpoint)
+        _expect(kept, f"a command without the fingers moved the set-point from {before.q_setpoint} to {state.q_setpoint}")
+        state = backend.reset(np.ones(arms, dtype=bool), np.tile(robot.home[:n], (arms, 1)))
+        moved = (np.abs(state.q - before.q) / robot.scale)[:, n:].max()
+        _expect(bool(moved <= FINGER_TOLERANCE), f"a reset without the fingers moved them by {moved:.3f} strokes")
+
+
+def check_effort(factory: Factory, arms: int = ARMS) -> None:
+    """Efforts move joints their way, up to the speed at which the damping balances them; or ``UnsupportedError``."""
+    with _open(factory, arms) as backend:
+        robot, state = backend.robot, _reset_home(backend)
+        try:
+            state = backend.step_effort(np.zeros((arms, robot.dof)))
+        except UnsupportedError:
+            return
+        _expect(bool(np.all(np.abs(state.dq) <= 1e-6)), f"an arm without effort moves: {state.dq}")
+        # A quarter of the effort, towards the middle of the range, so that no joint arrives at its limit.
+        share = 0.25 * _find_inward(backend)
+        for _ in range(SETTLING):
+            state = backend.step_effort(np.tile(share * robot.effort_limit, (arms, 1)))
+        free = ~state.in_collision
+        error = (np.abs(state.dq - share * robot.control_speed) / robot.control_speed)[free].max(initial=0.0)
+        _expect(bool(error <= EFFORT_TOLERANCE), f"speeds are off by {error:.3f} of the control speed")
+        inside = np.array_equal(state.q_setpoint, np.clip(state.q, robot.lower, robot.upper))
+        _expect(inside, "after an effort the set-point is not the measured position")
+        expected = (SETTLING + 1) * round(backend.control_dt * NANOSECONDS)
+        _expect(bool(np.all(state.time == expected) or not backend.lock_step), f"time is {state.time} ns, not {expected}")
+        for fault, bad in {"too large": 1.01 * robot.effort_limit, "NaN": np.full(robot.dof, np.nan)}.items():
+            call = functools.partial(backend.step_effort, np.tile(bad, (arms, 1)))
+            _expect_error(InvalidArgumentError, call, f"an effort that is {fault}")
+        backend.step(state.q_setpoint)  # the drives take over where the efforts ended
+
+
 def check_misuse(factory: Factory, arms: int = ARMS) -> None:
     """Calls in an invalid order, or with arrays of another shape, are errors. Closing twice is fine."""
     backend = factory(1)
     q, everyone = backend.robot.home[None], np.ones(1, dtype=bool)
     with closing(backend):
         _expect_error(UsageError, lambda: backend.step(q), "a step before the first reset")
-        for bad in (q[:, :-1], np.full_like(q, np.nan), backend.robot.upper[None] + 0.01 * backend.robot.scale):
+        few = q[:, 1:] if backend.robot.gripper is None else q[:, : backend.robot.chain_dof - 1]
+        for bad in (few, np.full_like(q, np.nan), backend.robot.upper[None] + 0.01 * backend.robot.scale):
             _expect_error(InvalidArgumentError, functools.partial(backend.reset, everyone, bad), f"a reset to {bad}")
         _expect_error(InvalidArgumentError, lambda: backend.reset(np.ones(2, dtype=bool), q), "a mask of another length")
         state = backend.reset(everyone, q)
@@ -255,6 +317,8 @@ CHECKS: dict[str, Callable[[Factory, int], None]] = {
         check_fidelity,
         check_random_actions,
         check_saved_state,
+        check_fingers,
+        check_effort,
         check_misuse,
     )
 }
@@ -292,9 +356,24 @@ def drive_smoothly(backend: Backend, seed: int, periods: int = 100) -> Iterator[
 
 def _move(backend: Backend, state: ArmState, action: Array) -> Array:
     """Return the set-point that the environment would make of an action."""
-    travel = _get_travel(backend)
-    target = state.q_setpoint + action * travel
-    return compute_setpoint(state.q_setpoint, target, state.q, backend.robot, travel)
+    return _aim(backend, state, state.q_setpoint + action * _get_travel(backend))
+
+
+def _aim(backend: Backend, state: ArmState, target: Array) -> Array:
+    """Return the set-point that the environment would make of joint targets."""
+    return compute_setpoint(state.q_setpoint, target, state.q, backend.robot, _get_travel(backend))
+
+
+def _find_inward(backend: Backend) -> Array:
+    """Return the directions (dof,) from home towards the middle of the joints' ranges: an open gripper is at its limits."""
+    robot = backend.robot
+    return np.where(robot.home > (robot.lower + robot.upper) / 2, -1.0, 1.0)
+
+
+def _get_opening(gripper: Gripper, finger: int, q: Array) -> Array:
+    """Return the opening of one finger at positions (n,): −1 closed to 1 open."""
+    closed, opened = gripper.closed[finger], gripper.open[finger]
+    return 2.0 * (q - closed) / (opened - closed) - 1.0
 
 
 def _reset_home(backend: Backend) -> ArmState:

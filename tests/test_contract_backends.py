@@ -11,6 +11,8 @@ from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.testing import CHECKS, check_backend
 
+from .pincer import make_pincer
+
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_backend_keeps_the_contract(check, factory):
@@ -40,6 +42,8 @@ BROKEN = {
     "fidelity": _break("step", _drift),
     "random_actions": _break("step", lambda b, s: dataclasses.replace(s, q=s.q * np.inf)),
     "saved_state": _break("get_state", lambda b, d: {**d, "dq": d["dq"] * 0}),
+    "fingers": _break("step", lambda b, s: dataclasses.replace(s, q=s.q + np.array([0, 0, 0, 0, 2e-3]))),
+    "effort": _break("step_effort", lambda b, s: dataclasses.replace(s, dq=0.7 * s.dq)),
     "misuse": _break("_check_open", lambda b, s: None),
 }
 BROKEN["misuse"]._check_open = lambda self: None
@@ -47,7 +51,7 @@ BROKEN["misuse"]._check_open = lambda self: None
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_check_finds_a_backend_that_breaks_it(check):
-    robot = make_robot("mara")
+    robot = make_pincer() if check == "fingers" else make_robot("mara")
     with pytest.raises(AssertionError):
         CHECKS[check](lambda n: BROKEN[check](robot, n), 3)
 

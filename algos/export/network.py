@@ -107,7 +107,7 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
 
 def describe(file: ModelFile) -> dict[str, Any]:
     """Return the metadata that a deployment needs besides the network: the meaning of actions, and the joint limits [rad]."""
-    robot = make_robot(file.action["robot"])
+    robot = make_robot(file.action["robot"], "gripper" in file.action)
     limits = {"lower": robot.lower.tolist(), "upper": robot.upper.tolist(), "home": robot.home.tolist()}
     return {"env": file.config.env, "algo": file.config.algo, **file.action, **limits}
 

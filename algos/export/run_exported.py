@@ -34,7 +34,7 @@ class Policy:
         self.memory = {name: np.zeros((layers, 1, width), np.float32) for name, (layers, width) in sizes}
 
     def act(self, observation: Mapping[str, Array]) -> Array:
-        """Return the action (dof,) between -1 and 1 for an observation, given as arrays by name, and update the memory."""
+        """Return the action (size,) between -1 and 1 for an observation, given as arrays by name, and update the memory."""
         names = [given.name for given in self.session.get_inputs() if given.name not in self.memory]
         batch = {name: observation[name][None] for name in names}
         action, *memory = self.session.run(None, {**batch, **self.memory})
@@ -45,7 +45,20 @@ class Policy:
         """Return the set-point [rad] one control period later. ``q`` are the measured joint positions [rad]."""
         lower, upper = np.array(self.about["lower"]), np.array(self.about["upper"])
         travel = np.array(self.about["control_speed"]) * self.about["control_dt"]
-        target = setpoint + action * travel if self.about["control"] == "delta" else lower + (action + 1) / 2 * (upper - lower)
+        if self.about["control"] not in ("delta", "position"):
+            raise ValueError(
+                f"control is {self.about['control']!r}, but move() computes the set-points of 'delta' and 'position'."
+            )
+        gripper = self.about.get("gripper")
+        if gripper:
+            action, opening = action[:-1], (action[-1] + 1) / 2
+        n = len(action)
+        target = lower[:n] + (action + 1) / 2 * (upper - lower)[:n]
+        if self.about["control"] == "delta":
+            target = setpoint[:n] + action * travel[:n]
+        if gripper:
+            closed, opened = np.array(gripper["closed"]), np.array(gripper["open"])
+            target = np.concatenate([target, closed + opening * (opened - closed)])
         # At most three periods ahead of the arm: an arm that an obstacle holds must not store up a long way to go.
         near = np.clip(target, q - 3 * travel, q + 3 * travel)
         return np.clip(setpoint + np.clip(near - setpoint, -travel, travel), lower, upper)

@@ -141,13 +141,19 @@ def play(what: str | os.PathLike[str], config: PlayConfig = PlayConfig()) -> lis
             film = stack.enter_context(contextlib.closing(FilmWriter(config.record, env.arms.robot, env.arms.control_dt)))
         measures = get_measures(env_id)
         if kind == "sliders":
-            sliders = Sliders(env.arms.robot.joint_names)
+            sliders = Sliders(_name_components(env.arms))
             read_keys = stack.enter_context(open_keyboard(env.arms.control_dt))
             session = _Session(env, lambda: sliders, config.steps or math.inf, measures, film)
             return list(session.play_all(config, lambda: _apply_keys(sliders, read_keys())))
         steps = config.steps or get_episode_steps(env_id, None if file is None else file.config.max_episode_steps)
         wrapped, make_policy = _make_policy(env, file if kind == "policy" else None, config.seed)
         return list(_Session(wrapped, make_policy, steps, measures, film).play_all(config, lambda: ""))
+
+
+def _name_components(arms: Any) -> tuple[str, ...]:
+    """Return a name for each component of an action: that of a joint, or "gripper"."""
+    names: tuple[str, ...] = arms.robot.chain.joint_names
+    return (*names, "gripper") if arms.task.uses_gripper else names
 
 
 def _open_model(what: str, config: PlayConfig) -> ModelFile | None:

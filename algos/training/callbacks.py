@@ -35,6 +35,7 @@ from gym_gazebo2.algos.training.progress import SpeedMeter, Status, make_progres
 from gym_gazebo2.algos.training.state import TrainingState
 from gym_gazebo2.errors import NonFiniteError
 from gym_gazebo2.options import make_env_robot
+from gym_gazebo2.tasks import make_task
 
 __all__ = ["EVAL_SEED", "RunCallback", "get_action_meaning"]
 
@@ -305,11 +306,14 @@ def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
     keywords = {**find_env_keywords(config.env).defaults, **config.make_kwargs}
     if config.control is None or "robot" not in keywords:
         return {}
-    robot = make_env_robot(keywords["robot"], keywords)
+    gripper = make_task(keywords["task"]).uses_gripper
+    robot = make_env_robot(keywords["robot"], keywords, gripper)
     return {
         "control": config.control,
         "control_dt": config.control_dt,
         "control_speed": robot.control_speed.tolist(),
         "joint_names": list(robot.joint_names),
         "robot": robot.name,
+        # Which robot it was is known by its name, and whether its fingers were driven by this.
+        **({"gripper": dataclasses.asdict(robot.gripper)} if robot.gripper is not None else {}),
     }

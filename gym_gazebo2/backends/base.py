@@ -87,7 +87,8 @@ class Backend(ABC):
 
         Args:
             mask: (n,) arms to reset.
-            q: (n, dof) joint positions inside the limits [rad]; rows outside the mask are ignored.
+            q: (n, dof) joint positions inside the limits [rad]; rows outside the mask are ignored. (n, chain_dof): the fingers
+                stay where they are.
 
         Returns:
             The state of all arms.
@@ -103,7 +104,7 @@ class Backend(ABC):
         """Ramp the set-points to ``q_setpoint`` over one control period and return the state at its end.
 
         Args:
-            q_setpoint: (n, dof) set-points at the end of the period [rad].
+            q_setpoint: (n, dof) set-points at the end of the period [rad]. (n, chain_dof): the fingers' set-points stay.
 
         Returns:
             The state of all arms at the end of the period.
@@ -115,16 +116,34 @@ class Backend(ABC):
             BackendError: The simulator died, hangs, or reports impossible values.
         """
 
+    def step_effort(self, effort: Array) -> ArmState:
+        """Apply efforts over one control period, with the drives off, and return the state at its end.
+
+        Each joint is damped by ``RobotSpec.effort_damping``. The set-point is the measured position afterwards, inside the
+        limits, so that ``step`` can follow.
+
+        Args:
+            effort: (n, dof) efforts [N·m or N], at most the effort limits. (n, chain_dof): no effort at the fingers.
+
+        Raises:
+            UnsupportedError: The backend has no torque control; the default.
+            InvalidArgumentError: The efforts have another shape, are NaN, or beyond the limits.
+            UsageError: The backend is closed, or an arm was never reset.
+            BackendError: The simulator died, hangs, or reports impossible values.
+        """
+        self._refuse("apply efforts")
+
     def check_poses(self, q: Array) -> None:
         """Check that arms can be put at poses.
 
         Args:
-            q: (k, dof) joint positions [rad].
+            q: (k, dof) joint positions [rad]; (k, chain_dof) without the fingers'.
 
         Raises:
             InvalidArgumentError: A position is NaN or outside the limits.
         """
-        if not _holds_everywhere((q >= self._lower) & (q <= self._upper)):
+        size = q.shape[-1]
+        if not _holds_everywhere((q >= self._lower[:size]) & (q <= self._upper[:size])):
             raise InvalidArgumentError("q", q, f"finite positions from {self.robot.lower} to {self.robot.upper} rad")
 
     def close(self) -> None:
@@ -169,13 +188,21 @@ class Backend(ABC):
     def _refuse(self, operation: str) -> NoReturn:
         raise UnsupportedError(f"The backend {type(self).__name__} cannot {operation}. The 'mujoco' backend can.")
 
-    def _check_reset(self, mask: NDArray[np.bool_], q: Array) -> tuple[NDArray[np.bool_], Array]:
-        """Return validated arrays, and note that the masked arms were reset."""
+    def _check_reset(self, mask: NDArray[np.bool_], q: Array, current: Array | None = None) -> tuple[NDArray[np.bool_], Array]:
+        """Return validated arrays, and note that the masked arms were reset.
+
+        Args:
+            mask: (n,) arms to reset.
+            q: (n, dof) or (n, chain_dof) positions [rad].
+            current: (n, dof) measured positions, where fingers stay if ``q`` has none [rad]; None refuses that.
+        """
         self._check_open()
         mask, q = np.asarray(mask), np.asarray(q, dtype=float)
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
             raise InvalidArgumentError("mask", mask, f"{self.num_envs} booleans")
-        self._check_shape("q", q)
+        # A finger that holds something, or that is pushed, may be a little outside its limits.
+        stay = None if current is None else np.clip(current, self.robot.lower, self.robot.upper)
+        q = self._add_fingers("q", q, stay)
         self.check_poses(q[mask])  # rows outside the mask may hold anything, NaN included
         self._was_reset |= mask
         self._is_ready = bool(self._was_reset.all())
@@ -191,8 +218,7 @@ class Backend(ABC):
         self._check_open()
         if not self._is_ready:
             raise UsageError("step() was called, but not every arm was reset. Call reset() first.")
-        q_setpoint = np.asarray(q_setpoint, dtype=float)
-        self._check_shape("q_setpoint", q_setpoint)
+        q_setpoint = self._add_fingers("q_setpoint", np.asarray(q_setpoint, dtype=float), current)
         # One test for both conditions in the usual case; only an error finds out which one failed.
         inside = (q_setpoint >= self._lower) & (q_setpoint <= self._upper)
         if not _holds_everywhere(inside & (np.abs(q_setpoint - current) <= self._max_step)):
@@ -201,6 +227,31 @@ class Backend(ABC):
             speed = f"set-points that the joints reach from {current} rad in one period at {robot.velocity_limit} rad/s"
             raise InvalidArgumentError("q_setpoint", q_setpoint, speed if inside.all() else limits)
         return q_setpoint
+
+    def _check_effort(self, effort: Array) -> Array:
+        """Return the validated efforts (n, dof)."""
+        self._check_open()
+        if not self._is_ready:
+            raise UsageError("step_effort() was called, but not every arm was reset. Call reset() first.")
+        robot = self.robot
+        effort = self._add_fingers("effort", np.asarray(effort, dtype=float), np.zeros((self.num_envs, robot.dof)))
+        if not _holds_everywhere(np.abs(effort) <= robot.effort_limit * (1.0 + ROUNDING_TOLERANCE)):
+            raise InvalidArgumentError(
+                "effort", effort, f"finite efforts up to {robot.effort_limit} N·m (N of prismatic joints)"
+            )
+        return effort
+
+    def _add_fingers(self, name: str, value: Array, fingers: Array | None) -> Array:
+        """Return values of all joints (n, dof): the given ones; for fingers that are not given those of ``fingers`` (n, dof).
+
+        Raises:
+            InvalidArgumentError: The shape is neither (n, dof) nor (n, chain_dof).
+        """
+        size = self.robot.chain_dof
+        if fingers is not None and size != self.robot.dof and value.shape == (self.num_envs, size):
+            return np.concatenate([value, fingers[:, size:]], axis=1)
+        self._check_shape(name, value)
+        return value
 
     def _check_shape(self, name: str, value: Array) -> None:
         if value.shape != (self.num_envs, self.robot.dof):

@@ -25,6 +25,8 @@ class FakeBackend(Backend):
 
     - ``step`` advances time by exactly ``control_dt`` and returns the state at that instant.
     - ``reset`` puts the masked arms at ``q``, at rest, with the set-point there and time zero; other rows do not change.
+    - ``step_effort`` applies constant efforts τ. With the damping D of the specification, M̂q̈ = τ − Dq̇, so the speed goes to
+      τ/D as e^(−Dt/M̂). A joint that arrives at a limit stops there.
     - There is no contact: ``in_collision`` is always False.
     - The same calls give bit-equal states; arms do not influence each other.
     """
@@ -54,7 +56,7 @@ class FakeBackend(Backend):
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
         """Put the masked arms at ``q``, at rest."""
-        mask, q = self._check_reset(mask, q)
+        mask, q = self._check_reset(mask, q, self._q)
         self._time[mask], self._q[mask], self._dq[mask], self._setpoint[mask] = 0, q[mask], 0.0, q[mask]
         return self._make_state()
 
@@ -69,6 +71,20 @@ class FakeBackend(Backend):
         self._q = goal + error
         self._dq = speed + slope * self._decay - OMEGA * error  # ṡ + ė(T), where ė = slope·e^(−ωt) − ωe
         self._setpoint = goal.copy()
+        self._time += self.control_dt_ns
+        return self._make_state()
+
+    def step_effort(self, effort: Array) -> ArmState:
+        """Apply efforts over one period."""
+        effort, robot, dt = self._check_effort(effort), self.robot, self.control_dt
+        rate = robot.effort_damping / robot.drive_inertia  # D/M̂
+        final = effort / robot.effort_damping  # the speed at which the damping balances the effort
+        decay = np.exp(-rate * dt)
+        self._q = self._q + final * dt + (self._dq - final) * (1.0 - decay) / rate
+        self._dq = final + (self._dq - final) * decay
+        inside = (self._q > robot.lower) & (self._q < robot.upper)
+        self._q, self._dq = np.clip(self._q, robot.lower, robot.upper), np.where(inside, self._dq, 0.0)
+        self._setpoint = self._q.copy()
         self._time += self.control_dt_ns
         return self._make_state()
 

@@ -77,14 +77,22 @@ class RestartingBackend(Backend):
             # The new simulator knows no arm's state, so all arms must be reset. The recursion ends: each failure counts
             # towards the limit of _restart, since only a successful step clears the count.
             self._restart(error)
-            return self.reset(np.ones_like(mask), np.where(mask[:, np.newaxis], q, self.robot.home))
+            home = self.robot.home[: np.shape(q)[1]]
+            return self.reset(np.ones_like(mask), np.where(mask[:, np.newaxis], q, home))
         return self._state
 
     def step(self, q_setpoint: Array) -> ArmState:
         """Step. If the simulator fails, restart it and return the last good state."""
+        return self._try(self.inner.step, q_setpoint)
+
+    def step_effort(self, effort: Array) -> ArmState:
+        """Apply efforts. If the simulator fails, restart it and return the last good state."""
+        return self._try(self.inner.step_effort, effort)
+
+    def _try(self, step: Callable[[Array], ArmState], command: Array) -> ArmState:
         self._check_open()
         try:
-            self._state = self.inner.step(q_setpoint)
+            self._state = step(command)
             self._failures = 0
         except BackendError as error:
             # The new simulator needs a reset before its first step. The environment sees num_restarts grow and truncates the

@@ -53,6 +53,11 @@ class ServedArm:
         self.place(robot.home)
 
     @property
+    def setpoint(self) -> Array:
+        """(dof,) set-point that the drives have reached [rad]."""
+        return self._setpoint
+
+    @property
     def steps_left(self) -> int:
         """Physics steps until the end of the command."""
         return self._num_steps - self._num_done

@@ -23,18 +23,23 @@ class RefusedError(Exception):
     """A message is invalid; the text names the reason. The provider logs it once and ignores the message."""
 
 
-def read_command(message: Any, robot: RobotSpec) -> Array:
+def read_command(message: Any, robot: RobotSpec, setpoint: Array) -> Array:
     """Return the set-points (dof,) of a JointTrajectory of exactly one point [rad].
+
+    Args:
+        message: The command.
+        robot: The arm.
+        setpoint: (dof,) current set-point: the fingers' stays if the command names the other joints alone [rad].
 
     Raises:
         RefusedError: It has another number of points, or its joints or positions are invalid.
     """
     if len(message.points) != 1:
         raise RefusedError("a command without exactly one point")
-    return read_joints("command", message.joint_names, message.points[0].positions, robot)
+    return read_joints("command", message.joint_names, message.points[0].positions, robot, setpoint)
 
 
-def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot: RobotSpec) -> Array:
+def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot: RobotSpec, current: Array) -> Array:
     """Return positions (dof,) in the robot's order [rad].
 
     Args:
@@ -42,18 +47,23 @@ def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot:
         names: Joint names, in any order.
         values: Their positions [rad].
         robot: The arm.
+        current: (dof,) positions; the fingers' are taken if the message names the other joints alone [rad].
 
     Raises:
         RefusedError: A joint is unknown, missing or named twice, or a position is NaN or outside the limits.
     """
-    if len(names) != robot.dof or len(values) != robot.dof:
-        raise RefusedError(f"a {kind} of {len(names)} names and {len(values)} positions, expected {robot.dof} of each")
+    if len(names) != len(values) or len(names) not in (robot.dof, robot.chain_dof):
+        alone = f", or {robot.chain_dof} without the fingers" if robot.gripper is not None else ""
+        raise RefusedError(f"a {kind} of {len(names)} names and {len(values)} positions, expected {robot.dof} of each{alone}")
+    expected = robot.joint_names[: len(names)]  # the fingers come last
     for name in names:
         if name not in robot.joint_names:
             raise RefusedError(f"a {kind} for the unknown joint {name!r}")
-    if len(set(names)) != robot.dof:
+    if len(set(names)) != len(names):
         raise RefusedError(f"a {kind} that names a joint twice")
-    given = dict(zip(names, values, strict=True))
+    if missing := set(expected) - set(names):
+        raise RefusedError(f"a {kind} without the joint {min(missing)!r}")
+    given = dict(zip(robot.joint_names, current.tolist(), strict=True)) | dict(zip(names, values, strict=True))
     q = np.array([given[name] for name in robot.joint_names])
     tolerance = LIMIT_TOLERANCE * robot.scale
     inside = (q >= robot.lower - tolerance) & (q <= robot.upper + tolerance)  # False for NaN

@@ -11,6 +11,8 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from gym_gazebo2.backends.base import count_substeps
 from gym_gazebo2.backends.mujoco import PHYSICS_DT
 from gym_gazebo2.checks import read_factor
@@ -151,7 +153,7 @@ class _Provider:
         with self._refusing():
             if self._is_repeated(message.header.frame_id):
                 return
-            goal = read_command(message, self.arm.robot)
+            goal = read_command(message, self.arm.robot, self.arm.setpoint)
             duration = to_ns(message.points[0].time_from_start)
             self.arm.command(goal, count_steps(duration, self.arm.physics_dt_ns, self._lock_step))
             self._token = message.header.frame_id
@@ -163,7 +165,8 @@ class _Provider:
         with self._refusing():
             if self._is_repeated(message.header.frame_id):
                 return
-            self.arm.place(read_joints("placement", message.name, message.position, self.arm.robot))
+            robot, measured = self.arm.robot, np.clip(self.arm.q, self.arm.robot.lower, self.arm.robot.upper)
+            self.arm.place(read_joints("placement", message.name, message.position, robot, measured))
             self._token = message.header.frame_id
             self.publish()
 
@@ -211,4 +214,6 @@ class _Provider:
 
         physics_dt = self.arm.physics_dt_ns / 1e9
         description = {"kind": "mujoco", "version": __version__, "lock_step": self._lock_step, "physics_dt": physics_dt}
-        return json.dumps(description | {"joints": list(self.arm.robot.joint_names)})
+        robot = self.arm.robot
+        fingers = {} if robot.gripper is None else {"fingers": list(robot.gripper.joint_names)}
+        return json.dumps(description | {"joints": list(robot.joint_names), **fingers})

@@ -7,12 +7,14 @@ the URDF format has no element. This package knows neither tasks nor simulators.
 from __future__ import annotations
 
 from gym_gazebo2.robots.load import load_robot, make_robot
-from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_row, find_urdf, register_robot
+from gym_gazebo2.robots.rows import ROBOTS, GripperRow, RobotRow, find_row, find_urdf, register_robot
 from gym_gazebo2.robots.sample import sample_free_poses
-from gym_gazebo2.robots.spec import RobotSpec
+from gym_gazebo2.robots.spec import Gripper, RobotSpec
 
 __all__ = [
     "ROBOTS",
+    "Gripper",
+    "GripperRow",
     "RobotRow",
     "RobotSpec",
     "find_row",

@@ -19,7 +19,7 @@ from gym_gazebo2.robots.urdf import find_joint
 if TYPE_CHECKING:
     import yourdfpy
 
-__all__ = ["CollisionModel", "list_neighbours"]
+__all__ = ["CollisionModel", "list_neighbours", "list_shape_points"]
 
 Array = NDArray[np.float64]
 
@@ -149,6 +149,11 @@ def list_neighbours(urdf: yourdfpy.Robot) -> list[ExcludedPair]:
     """Return the pairs of links with shapes that a joint connects."""
     solid = {link.name for link in urdf.links if link.collisions}
     return [ExcludedPair(j.parent, j.child, "neighbours") for j in urdf.joints if {j.parent, j.child} <= solid]
+
+
+def list_shape_points(robot: RobotSpec, urdf: yourdfpy.Robot) -> list[tuple[int, Array]]:
+    """Return the corners (p, 3) of every collision shape, in the frame of the joint that moves it, and that joint's index."""
+    return [(shape.joint, shape.points) for shape in _list_shapes(robot, urdf)]
 
 
 def _list_shapes(robot: RobotSpec, urdf: yourdfpy.Robot) -> list[_Shape]:

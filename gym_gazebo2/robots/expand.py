@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gym_gazebo2.cache import find_cache
+from gym_gazebo2.robots.fingers import prepare_fingers
 from gym_gazebo2.robots.fuse import fuse_links, has_improper_inertia
 from gym_gazebo2.robots.held import hold_joints
 from gym_gazebo2.robots.limits import complete_limits
@@ -22,8 +23,10 @@ from gym_gazebo2.robots.rows import RobotRow
 from gym_gazebo2.robots.srdf import Srdf
 from gym_gazebo2.robots.transforms import format_numbers, read_numbers
 
-__all__ = ["Expanded", "expand_urdf"]
+__all__ = ["HELD", "Expanded", "expand_urdf"]
 
+HELD = "Held joints: "
+"""Beginning of the sentence that lists the joints that are held."""
 USED = ("link", "joint", "transmission", "material")
 """Elements below <robot> that are read. The others are for one engine each, such as <gazebo> and <mujoco>."""
 
@@ -43,8 +46,15 @@ class Expanded:
     assumptions: tuple[str, ...] = ()
 
 
-def expand_urdf(root: ET.Element, chain: Sequence[ET.Element], row: RobotRow, srdf: Srdf, packages: Packages) -> Expanded:
-    """Return a URDF in which only the joints to the tool move, all of them have limits, and all meshes are STL files.
+def expand_urdf(
+    root: ET.Element,
+    chain: Sequence[ET.Element],
+    row: RobotRow,
+    srdf: Srdf,
+    packages: Packages,
+    fingers: Sequence[ET.Element] = (),
+) -> Expanded:
+    """Return a URDF in which only the driven joints move, all of them have limits, and all meshes are STL files.
 
     Args:
         root: The URDF, checked. It is changed in place.
@@ -52,6 +62,7 @@ def expand_urdf(root: ET.Element, chain: Sequence[ET.Element], row: RobotRow, sr
         row: The robot's row.
         srdf: The SRDF, for the positions of held joints.
         packages: Where the meshes are.
+        fingers: Joints of the gripper, where the environment drives them.
 
     Raises:
         RobotError: A file is missing, a joint mimics a driven one, a limit is missing, or a moving link has no inertia.
@@ -62,14 +73,17 @@ def expand_urdf(root: ET.Element, chain: Sequence[ET.Element], row: RobotRow, sr
     driven = [joint.get("name", "") for joint in chain if joint.get("type") != "fixed"]
     homes = srdf.list_homes(driven)
     is_changed = _remove_unused(root) or path.suffix != ".urdf"
-    held = hold_joints(root, driven, dict(row.held), dict(homes[0][1]) if homes else {}, path)
+    is_changed |= prepare_fingers(fingers, row.gripper, path)
+    finger_names = [joint.get("name", "") for joint in fingers]
+    chosen = {name: position for name, position in dict(row.held).items() if name not in finger_names}
+    held = hold_joints(root, [*driven, *finger_names], chosen, dict(homes[0][1]) if homes else {}, path)
     if held:
-        assumptions.append(f"Held joints: {', '.join(held)}.")
+        assumptions.append(f"{HELD}{', '.join(held)}.")
     continuous = tuple(joint.get("name", "") for joint in chain if joint.get("type") == "continuous")
     is_changed |= complete_limits([joint for joint in chain if joint.get("type") != "fixed"], row, path) or bool(held)
     has_meshes = root.find("link/*/geometry/mesh") is not None
     if is_changed or has_meshes or has_improper_inertia(root):
-        kept = {name for joint in chain for end in ("parent", "child") for name in [_get_link(joint, end)]}
+        kept = {_get_link(joint, end) for joint in (*chain, *fingers) for end in ("parent", "child")}
         improper = fuse_links(root, kept, path)
         if improper:
             assumptions.append(f"Links whose inertia is improper count as points: {', '.join(improper)}.")

@@ -89,7 +89,7 @@ def compute_mean_coupling(spec: RobotSpec, robot: yourdfpy.Robot) -> Array:
         T_com = T[joint] @ T_link @ (np.eye(4) if link.inertial.origin is None else link.inertial.origin)
         R = T_com[:, :3, :3]
         # Columns of the Jacobians of this link's centre of mass: only the joints before the link move it.
-        before = np.arange(spec.dof) <= joint
+        before = spec.find_movers(joint)
         slides = spec.is_prismatic[:, None, None]
         linear = np.where(slides, axes, np.cross(axes, T_com[:, :3, 3] - T[..., :3, 3])) * before[:, None, None]
         angular = np.where(slides, 0.0, axes) * before[:, None, None]

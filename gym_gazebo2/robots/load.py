@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.checks import read_number
-from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.errors import InvalidArgumentError, RobotError
 from gym_gazebo2.robots.check import check_inertias, check_joints, check_masses, check_rotors, check_tree
 from gym_gazebo2.robots.collisions import CollisionModel, list_neighbours
 from gym_gazebo2.robots.drive import choose_rotors, choose_speed
 from gym_gazebo2.robots.elements import check_elements
-from gym_gazebo2.robots.expand import Expanded, expand_urdf
+from gym_gazebo2.robots.expand import HELD, Expanded, expand_urdf
+from gym_gazebo2.robots.fingers import find_fingers, read_mimics
+from gym_gazebo2.robots.gripper import add_gripper
 from gym_gazebo2.robots.home import choose_home
 from gym_gazebo2.robots.inertia import compute_mean_coupling, compute_mean_inertia
 from gym_gazebo2.robots.packages import Packages
@@ -38,56 +40,113 @@ Array = NDArray[np.float64]
 LOG = logging.getLogger("gym_gazebo2.robots")
 
 
-def make_robot(robot: str | RobotRow | RobotSpec) -> RobotSpec:
+def make_robot(robot: str | RobotRow | RobotSpec, gripper: bool = False) -> RobotSpec:
     """Return the specification of a robot.
 
     Args:
         robot: Name of a row of ``ROBOTS``; path of a .urdf or .xacro file; name of a module of the package
             ``robot_descriptions``, such as "ur5e_description"; a row; or a specification, which is returned as it is.
+        gripper: Whether the environment drives the fingers. Else they are held, and the specification does not list them.
 
     Raises:
         UnknownNameError: The table has no such row.
-        RobotError: Its URDF does not describe a serial arm.
+        RobotError: Its URDF does not describe a serial arm; or it has no gripper, and ``gripper`` asks for one.
         InvalidArgumentError: A value of the row does not fit the URDF.
     """
-    if isinstance(robot, RobotSpec):
-        return robot
-    return load_robot(*find_row(robot))
+    if not isinstance(robot, RobotSpec):
+        return load_robot(*find_row(robot), gripper)
+    if gripper and robot.gripper is None:
+        raise RobotError(f"The specification of {robot.name!r} has no gripper. Make it with make_robot(…, gripper=True).")
+    return robot
 
 
 @functools.cache
-def load_robot(name: str, row: RobotRow) -> RobotSpec:
+def load_robot(name: str, row: RobotRow, gripper: bool = False) -> RobotSpec:
     """Read a URDF into a specification. The result is cached: the URDF is read once per process.
 
     Args:
         name: Name of the robot.
         row: Its row.
+        gripper: Whether the environment drives the fingers.
 
     Raises:
-        RobotError: The URDF is missing, malformed, without the tool frame, or not a serial arm.
+        RobotError: The URDF is missing, malformed, without the tool frame, or not a serial arm; or it has no gripper.
         InvalidArgumentError: A value of the row does not fit the URDF.
         WriteError: The cache cannot be written.
     """
+    if gripper:
+        return _load_with_gripper(name, row)
+    file = _read_file(row)
+    expanded = expand_urdf(file.root, file.chain, row, file.srdf, file.packages)
+    urdf, chain = _parse_expanded(file)
+    spec = _make_spec(name, row, expanded, urdf, chain, file.rotors)
+    spec = _add_home_and_pairs(spec, row, urdf, file.srdf)
+    if spec.assumptions:
+        LOG.warning("%s (%s): %s", name, file.path, " ".join(spec.assumptions))
+    return spec
+
+
+def _load_with_gripper(name: str, row: RobotRow) -> RobotSpec:
+    arm, file = load_robot(name, row), _read_file(row)
+    fingers = find_fingers(file.root, file.chain, row.gripper, file.path)
+    names, mimics = tuple(joint.get("name", "") for joint in fingers), read_mimics(fingers)
+    expanded = expand_urdf(file.root, file.chain, row, file.srdf, file.packages, fingers)
+    # What the fingers' file holds replaces what the arm's file holds: fewer joints.
+    others = tuple(sentence for sentence in arm.assumptions if not sentence.startswith(HELD))
+    held = tuple(sentence for sentence in expanded.assumptions if sentence.startswith(HELD))
+    arm = dataclasses.replace(arm, assumptions=(*held, *others))
+    spec = add_gripper(arm, _parse_expanded(file)[0], expanded.path, names, mimics, row.gripper)
+    LOG.warning("%s (%s): %s", name, file.path, spec.assumptions[-1])
+    return spec
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """A URDF as its maker ships it, checked.
+
+    Attributes:
+        path: The file.
+        packages: Where its meshes are.
+        root: Its root element. ``expand_urdf`` changes it in place.
+        chain: Its joints from the root to the tool, fixed ones included.
+        rotors: Its rotor inertias, by joint.
+        srdf: The SRDF beside it.
+        tool_frame: Name of the tool's link.
+    """
+
+    path: Path
+    packages: Packages
+    root: ET.Element
+    chain: Sequence[ET.Element]
+    rotors: Mapping[str, float]
+    srdf: Srdf
+    tool_frame: str
+
+
+def _read_file(row: RobotRow) -> _File:
     path = find_urdf(row.urdf)
     packages = Packages(path, tuple(Path(folder).absolute() for folder in row.package_dirs))
     root = read_source(path, packages, dict(row.xacro_args))
     # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
     # LinAlgError or in an arm that explodes in the simulator.
-    original, rotors = _check_source(root, path)
-    tool_frame = choose_tool_frame(original, row.tool_frame, path)
-    names = [joint.name for joint in find_chain(original, tool_frame, path)]
+    check_elements(root, path)
+    urdf, rotors = parse_urdf(root, path), read_rotors(root, path)
+    check_tree(urdf, path)
+    check_masses(urdf, path)
+    check_rotors(rotors, path)
+    tool_frame = choose_tool_frame(urdf, row.tool_frame, path)
     by_name = {joint.get("name"): joint for joint in root.findall("joint")}
-    srdf = _read_srdf(row, path, root.get("name", ""))
-    expanded = expand_urdf(root, [by_name[joint] for joint in names], row, srdf, packages)
-    urdf = parse_urdf(root, path)
-    check_inertias(urdf, path)
-    chain = find_chain(urdf, tool_frame, path)
-    check_joints([joint for joint in chain if joint.type != "fixed"], path)
-    spec = _make_spec(name, row, expanded, urdf, chain, rotors)
-    spec = _add_home_and_pairs(spec, row, urdf, srdf)
-    if spec.assumptions:
-        LOG.warning("%s (%s): %s", name, path, " ".join(spec.assumptions))
-    return spec
+    chain = [by_name[joint.name] for joint in find_chain(urdf, tool_frame, path)]
+    return _File(path, packages, root, chain, rotors, _read_srdf(row, path, root.get("name", "")), tool_frame)
+
+
+def _parse_expanded(file: _File) -> tuple[yourdfpy.Robot, list[yourdfpy.Joint]]:
+    """Return the expanded URDF, and its joints from the root to the tool, checked."""
+    urdf = parse_urdf(file.root, file.path)
+    check_inertias(urdf, file.path)
+    chain = find_chain(urdf, file.tool_frame, file.path)
+    check_joints([joint for joint in chain if joint.type != "fixed"], file.path)
+    return urdf, chain
 
 
 def _check_source(root: ET.Element, path: Path) -> tuple[yourdfpy.Robot, dict[str, float]]:

@@ -63,12 +63,14 @@ class JointMotion:
         T_to_parent = (basis @ self._table).reshape(*angle.shape, 4, 4)
         T_to_base = np.empty_like(T_to_parent)
         T = T_to_base[0] = T_to_parent[0]
-        for i in range(1, self.robot.dof):
+        for i in range(1, self.robot.chain_dof):
             T = np.matmul(T, T_to_parent[i], out=T_to_base[i])
+        for i, parent in enumerate(self.robot.finger_parents, start=self.robot.chain_dof):
+            np.matmul(T_to_base[parent], T_to_parent[i], out=T_to_base[i])
         return T_to_base
 
     def compute_jacobian(self, q: ArrayLike) -> Array:
-        """Return the geometric Jacobian of the tool, in the base frame.
+        """Return the geometric Jacobian of the tool, in the base frame. The arm must have no fingers: use ``RobotSpec.chain``.
 
         Args:
             q: (n, dof) joint positions [rad or m].

@@ -13,13 +13,51 @@ from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
 from gym_gazebo2.robots.descriptions import find_description
 
-__all__ = ["ROBOTS", "PerJoint", "RobotRow", "find_row", "find_urdf", "register_robot"]
+__all__ = ["ROBOTS", "GripperRow", "PerJoint", "RobotRow", "find_row", "find_urdf", "register_robot"]
 
 
 SUFFIXES = (".urdf", ".xacro")
 """Ends of the names of files that describe robots."""
 PerJoint = float | Mapping[str, float] | tuple[tuple[str, float], ...] | None
 """A value for all joints, or values by joint name."""
+
+
+def _store_pairs(row: GripperRow | RobotRow) -> None:
+    for field in dataclasses.fields(row):
+        value = getattr(row, field.name)
+        if isinstance(value, Mapping):
+            object.__setattr__(row, field.name, tuple(sorted(value.items())))
+
+
+@dataclasses.dataclass(frozen=True)
+class GripperRow:
+    """Values of a gripper that differ from what is found in the URDF. None means: as found.
+
+    A value is one number for all fingers, or a mapping or pairs of joint and number.
+
+    Attributes:
+        joints: Names of the finger joints; those that mimic one of them come with it. None: all moving joints that the last
+            joint of the arm carries.
+        closed: Positions when closed [rad or m]; None: the limit at which the fingers are nearest to each other.
+        open: Positions when open [rad or m]; None: the other limit.
+        force: Grip forces [N·m or N]; None: the URDF's effort limits.
+        velocity_limit: Velocity limits [rad/s or m/s]; None: the URDF's.
+        rotor_inertia: Rotor inertias as seen at the joints [kg·m² or kg]; None: such that the full grip force is reached
+            half a stroke away from the set-point.
+    """
+
+    joints: tuple[str, ...] | None = None
+    closed: PerJoint = None
+    open: PerJoint = None
+    force: PerJoint = None
+    velocity_limit: PerJoint = None
+    rotor_inertia: PerJoint = None
+
+    def __post_init__(self) -> None:
+        """Store mappings as sorted pairs, and the joints as a tuple."""
+        _store_pairs(self)
+        if self.joints is not None:
+            object.__setattr__(self, "joints", tuple(self.joints))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +82,7 @@ class RobotRow:
         held: Pairs of a joint beside the chain to the tool and the position at which it is held [rad or m].
         package_dirs: Folders in which package:// and $(find …) look first: packages, or folders of packages.
         xacro_args: Pairs of name and value for the <xacro:arg> elements of a xacro file.
+        gripper: What differs from the gripper that is found in the URDF. It counts where a task uses the gripper.
         srdf: Path of the SRDF; None: the one beside the URDF, if there is one; "": none.
         mount_height: Height of the base above the floor [m].
         default_contacts: Whether MuJoCo's default contacts are used, which throw an arm out of the floor. Only the built-in
@@ -60,16 +99,14 @@ class RobotRow:
     held: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
     package_dirs: tuple[str, ...] = ()
     xacro_args: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
+    gripper: GripperRow = GripperRow()
     srdf: str | None = None
     mount_height: float = 0.0
     default_contacts: bool = False
 
     def __post_init__(self) -> None:
         """Store mappings as sorted pairs."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Mapping):
-                object.__setattr__(self, field.name, tuple(sorted(value.items())))
+        _store_pairs(self)
 
 
 ROBOTS: dict[str, RobotRow] = {

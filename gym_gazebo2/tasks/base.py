@@ -70,9 +70,12 @@ class Task(ABC):
     Attributes:
         layout: Form of the observation: "vector", a flat array; "goal", a dictionary for hindsight replay (HER); "camera",
             a dictionary of the wrist camera's image and the flat array.
+        uses_gripper: Whether the environment drives the robot's gripper. An action then has one more component, and the joints
+            of ``state.arm`` are those of the arm with the fingers behind them.
     """
 
     layout: Layout = "vector"
+    uses_gripper: bool = False
 
     @property
     def MEASURES(self) -> Mapping[str, Measure]:

@@ -67,7 +67,7 @@ def _compute_joint_speed_bounds(kinematics: Kinematics, farthest_goal: float) ->
 
 def _compute_tool_speed_bounds(kinematics: Kinematics, farthest_goal: float) -> Bounds:
     """Bound the tool's speed by every joint at full speed with the whole arm as its lever."""
-    bound = SPEED_MARGIN * kinematics.robot.control_speed.sum() * kinematics.compute_reach()
+    bound = SPEED_MARGIN * kinematics.robot.chain.control_speed.sum() * kinematics.compute_reach()
     return _make_symmetric(bound, 3)
 
 

@@ -65,25 +65,44 @@ class MujocoBackend(Backend):
         super().__init__(robot, num_envs, control_dt)
         self.num_substeps = count_substeps(self.control_dt, physics_dt)
         self.num_threads = _choose_threads(num_threads, self.num_envs)
+        self._measure_forces, self._batches = measure_forces, dict[bool, Batch]()
         self.model = make_physics_model(robot, physics_dt, measure_forces)
-        self._batch = Batch(self.model, nsim=self.num_envs, nthread=self.num_threads)
+        self._batch = self._batches[False] = Batch(self.model, nsim=self.num_envs, nthread=self.num_threads)
+        self._is_effort = False
+        self._bind()
+        self._time = np.zeros(self.num_envs, dtype=np.int64)
+        self._setpoint = np.tile(robot.home, (self.num_envs, 1))
+        self._in_collision = np.zeros(self.num_envs, dtype=bool)
+        self._recorded = ("ncon", "sensordata") if measure_forces else ("ncon",)
+        self.contact_force = np.zeros(self.num_envs)
+        self._p_goal = np.tile(_BELOW_THE_FLOOR, (self.num_envs, 1))
+        self._painters: dict[tuple[int, int], Painter] = {}
+        self._window: Window | None = None
+
+    def _bind(self) -> None:
+        """Bind the arrays of the batch."""
         # bind() returns live arrays (n, size): writing to a state field (qpos, qvel, act, ctrl, qacc_warmstart) changes the
         # simulation, and the next step overwrites all of them. Everything that leaves this class is therefore a copy.
         self._q, self._dq = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._num_contacts = self._batch.bind("ncon")
         self._warmstart = self._batch.bind("qacc_warmstart")
-        self._time = np.zeros(self.num_envs, dtype=np.int64)
-        self._setpoint = np.tile(robot.home, (self.num_envs, 1))
-        self._in_collision = np.zeros(self.num_envs, dtype=bool)
-        # The actuators integrate their activation from the control; see scene._add_drive for the meaning of both.
-        self._activation, self._speed = self._batch.bind("act"), self._batch.bind("ctrl")
-        self._recorded = ("ncon", "sensordata") if measure_forces else ("ncon",)
+        # The drives integrate their activation from the control; see scene._add_drive for the meaning of both. In torque
+        # control there is no activation, and the control is the effort.
+        self._activation, self._control = self._batch.bind("act"), self._batch.bind("ctrl")
         self._records: dict[Any, NDArray[Any]] = {}
-        self.contact_force = np.zeros(self.num_envs)
-        self.effort = self._batch.bind("qfrc_actuator") if measure_forces else np.zeros_like(self._setpoint)
-        self._p_goal = np.tile(_BELOW_THE_FLOOR, (self.num_envs, 1))
-        self._painters: dict[tuple[int, int], Painter] = {}
-        self._window: Window | None = None
+        self.effort = self._batch.bind("qfrc_actuator") if self._measure_forces else np.zeros((self.num_envs, self.robot.dof))
+
+    def _use(self, is_effort: bool) -> None:
+        """Change between the model with drives and the one for torque control, which is made when it is first needed."""
+        if is_effort == self._is_effort:
+            return
+        state = self.get_state()
+        if is_effort not in self._batches:
+            model = make_physics_model(self.robot, self.model.opt.timestep, self._measure_forces, is_effort)
+            self._batches[is_effort] = Batch(model, nsim=self.num_envs, nthread=self.num_threads)
+        self._batch, self._is_effort = self._batches[is_effort], is_effort
+        self._bind()
+        self.set_state(state)
 
     @property
     def q_setpoint(self) -> Array:
@@ -92,7 +111,7 @@ class MujocoBackend(Backend):
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
         """Put the masked arms at ``q``, at rest. Contact in that pose counts as collision."""
-        mask, q = self._check_reset(mask, q)
+        mask, q = self._check_reset(mask, q, self._q)
         arms = np.flatnonzero(mask)
         if len(arms):
             # reset() clears velocities, activations and the solver's warm start, so nothing of the old motion remains. The
@@ -108,8 +127,20 @@ class MujocoBackend(Backend):
     def step(self, q_setpoint: Array) -> ArmState:
         """Advance every arm by one control period of physics."""
         goal = self._check_step(q_setpoint, self._setpoint)
+        self._use(is_effort=False)
         self._ramp(goal, self.num_substeps, self.control_dt)
         self._check_sane(self._q, self._dq)
+        self._time += self.control_dt_ns
+        return self._make_state()
+
+    def step_effort(self, effort: Array) -> ArmState:
+        """Advance every arm by one control period with constant efforts and damped joints."""
+        effort = self._check_effort(effort)
+        self._use(is_effort=True)
+        self._control[:] = effort
+        self._roll_out(self.num_substeps)
+        self._check_sane(self._q, self._dq)
+        self._setpoint = np.clip(self._q, self.robot.lower, self.robot.upper)
         self._time += self.control_dt_ns
         return self._make_state()
 
@@ -128,6 +159,7 @@ class MujocoBackend(Backend):
         """
         self._check_open()
         seconds = num_substeps * self.model.opt.timestep
+        self._use(is_effort=False)
         self._ramp(q_setpoint, num_substeps, seconds)
         self._time += round(seconds * NANOSECONDS)
         return self._make_state()
@@ -203,17 +235,21 @@ class MujocoBackend(Backend):
             self._window = None
 
     def _ramp(self, goal: Array, num_substeps: int, seconds: float) -> None:
-        """Ramp the set-points to ``goal`` over a number of physics steps, and note contacts at every one of them."""
+        """Ramp the set-points to ``goal`` over a number of physics steps."""
         speed = (goal - self._setpoint) / seconds
-        self._speed[:] = speed
+        self._control[:] = speed
         # u = s + 2ṡ/ω; from here the engine integrates u̇ = ṡ itself. Setting u anew each period, instead of letting it run on,
         # keeps rounding errors from adding up over an episode.
         self._activation[:] = self._setpoint + speed * (2.0 / OMEGA)
+        self._roll_out(num_substeps)
+        self._setpoint = goal.copy()
+
+    def _roll_out(self, num_substeps: int) -> None:
+        """Take a number of physics steps, and note contacts at every one of them."""
         # rollout() fills the arrays of the last call again, which saves an allocation per step, as long as their sizes fit.
         if self._records and self._records["ncon"].shape[1] != num_substeps:
             self._records = {}
         self._records = self._batch.rollout(num_substeps, record=self._recorded, out=self._records)
-        self._setpoint = goal.copy()
         # Pairs that may touch are excluded from the model, so every contact that the engine counts is a collision.
         self._in_collision = np.logical_or.reduce(self._records["ncon"], axis=1)
         if "sensordata" in self._records:

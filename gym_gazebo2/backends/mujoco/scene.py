@@ -28,7 +28,9 @@ LOOK_ALONG_TOOL = (0.0, 1.0, 0.0, 0.0)
 """A MuJoCo camera looks along its −z; half a turn about x points it along the tool's z (quaternion wxyz)."""
 
 
-def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool = False) -> mujoco.MjModel:
+def make_physics_model(
+    robot: RobotSpec, physics_dt: float, measure_forces: bool = False, torque_control: bool = False
+) -> mujoco.MjModel:
     """Return the model to step: collision shapes and drives, without visuals, lights and cameras.
 
     Gravity is off: the drive of a real arm compensates the weight of its links, and nothing else in the model moves.
@@ -37,6 +39,7 @@ def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool
         robot: The arm.
         physics_dt: Physics step [s].
         measure_forces: Whether to add a sensor of the largest contact force, (3,) in the frame of its contact [N].
+        torque_control: Whether the controls are efforts at damped joints, in place of the drives' set-points.
 
     Raises:
         RobotError: MuJoCo rejects the URDF.
@@ -50,11 +53,13 @@ def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool
     # the backend reports it.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_AUTORESET
     _add_floor(spec, robot.mount_height)
-    for joint, inertia, rotor, effort in zip(
-        robot.joint_names, robot.drive_inertia, robot.rotor_inertia, robot.effort_limit, strict=True
-    ):
-        spec.joint(joint).armature = rotor  # MuJoCo's name for an inertia that is added at the joint
-        _add_drive(spec, joint, inertia, effort)
+    for i, joint in enumerate(robot.joint_names):
+        spec.joint(joint).armature = robot.rotor_inertia[i]  # MuJoCo's name for an inertia that is added at the joint
+        if torque_control:
+            spec.joint(joint).damping[:] = [robot.effort_damping[i], 0.0, 0.0]  # higher orders in the speed: 0
+            spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT)  # a motor: its force is its control
+        else:
+            _add_drive(spec, joint, robot.drive_inertia[i], robot.effort_limit[i])
     if not robot.default_contacts:
         _set_contacts(spec, robot)
     if measure_forces:
@@ -169,8 +174,13 @@ def _add_drive(spec: mujoco.MjSpec, joint: str, inertia: float, effort: float) -
 
 def _set_contacts(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
     """Set the parameters of contacts and joint limits."""
+    # Fingers keep MuJoCo's default: with the slow contacts of the arm, the fingers of a Panda sink 11 mm into a cube of 40 mm
+    # that they grip, and it slips out.
+    fingers = robot.link_names[robot.chain_dof :]
+    firm = {geom.id for link in fingers for geom in spec.body(link).find_all("geom")}
     for geom in spec.geoms:
-        geom.solref[:], geom.solimp[:] = CONTACT_SOLREF, CONTACT_SOLIMP
+        if geom.id not in firm:
+            geom.solref[:], geom.solimp[:] = CONTACT_SOLREF, CONTACT_SOLIMP
     for name in robot.joint_names:
         spec.joint(name).solimp_limit[:] = LIMIT_SOLIMP
 

@@ -96,7 +96,7 @@ class Ros2Backend(Backend):
 
     def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
         """Bring the arm to ``q``, at rest: at once where it can be placed, else by a slow motion; then time starts at zero."""
-        mask, q = self._check_reset(mask, q)
+        mask, q = self._check_reset(mask, q, self._state.q)
         if mask[0]:
             with self._holding_on_failure():
                 sample = self.pacing.place(q[0])

@@ -35,10 +35,12 @@ def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world:
     """
     provider = _find_provider(link, settings.timeout)
     if provider is not None:
-        if sorted(provider.joints) != sorted(link.robot.joint_names):
+        arm = sorted(set(provider.joints) - set(provider.fingers))
+        if sorted(link.robot.joint_names) not in (sorted(provider.joints), arm):
+            fingers = "" if link.robot.gripper is None else " with its gripper"
             raise BackendError(
                 f"The provider has the joints {provider.joints}, expected {link.robot.joint_names}. "
-                "Start a provider of this robot, or give another namespace."
+                f"Start a provider of this robot{fingers}, or give another namespace."
             )
         _check_required(lock_step, provider.lock_step, f"the provider found is {provider}")
         if provider.lock_step and provider.physics_dt is not None:

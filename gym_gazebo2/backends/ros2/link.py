@@ -29,6 +29,7 @@ class Provider:
         physics_dt: Its physics step [s]; None if it does not report one.
         kind: Kind of provider, such as "gazebo".
         version: Version of the provider.
+        fingers: Names of those joints that are fingers; a client need not command them.
     """
 
     lock_step: bool
@@ -36,6 +37,7 @@ class Provider:
     physics_dt: float | None = None
     kind: str = "unknown"
     version: str = "unknown"
+    fingers: tuple[str, ...] = ()
 
 
 class Link:
@@ -149,7 +151,8 @@ def _read_provider(text: str, topic: str) -> Provider:
         fields: dict[str, Any] = json.loads(text)
         lock_step, joints = fields["lock_step"], tuple(map(str, fields["joints"]))
         physics_dt = None if fields.get("physics_dt") is None else float(fields["physics_dt"])
-        return Provider(bool(lock_step), joints, physics_dt, str(fields.get("kind")), str(fields.get("version")))
+        fingers = tuple(map(str, fields.get("fingers", ())))
+        return Provider(bool(lock_step), joints, physics_dt, str(fields.get("kind")), str(fields.get("version")), fingers)
     except (ValueError, TypeError, KeyError) as error:
         raise BackendError(
             f'{topic} brought {text!r}, expected JSON with "lock_step" and "joints" ({error!r}). '

@@ -1,0 +1,103 @@
+"""Grippers over ROS 2: fingers by joint name, also for clients that command the arm alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
+
+from gym_gazebo2.backends import make_backend
+from gym_gazebo2.backends.base import Backend
+from gym_gazebo2.env import ArmEnv
+from gym_gazebo2.errors import BackendError
+from gym_gazebo2.provider.messages import RefusedError, read_joints
+from gym_gazebo2.robots import RobotRow, make_robot
+from gym_gazebo2.testing import CHECKS
+
+from .pincer import URDF, Squeeze
+from .sim_process import Sim, run_sim
+
+ONE = np.ones(1, dtype=bool)
+ROW = RobotRow(str(URDF))
+WHOLE, ARM = make_robot(ROW, gripper=True), make_robot(ROW)
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[Sim]:
+    with run_sim(str(URDF), "--gripper") as running:
+        yield running
+
+
+def connect(sim: Sim, robot=WHOLE) -> Backend:
+    return make_backend("ros2", robot, domain_id=sim.domain, timeout=10.0)
+
+
+@pytest.mark.parametrize("check", ["state", "setpoint", "reset", "fidelity", "fingers"])
+def test_the_client_keeps_the_contract_with_a_gripper(sim, check):
+    CHECKS[check](lambda num_envs: connect(sim), 1)
+
+
+def test_it_moves_as_the_embedded_physics(sim):
+    with closing(connect(sim)) as far, closing(make_backend("mujoco", WHOLE)) as near:
+        states = [backend.reset(ONE, WHOLE.home[None]) for backend in (far, near)]
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            travel = WHOLE.control_speed * far.control_dt * rng.uniform(-1, 0, WHOLE.dof)
+            goal = np.clip(states[0].q_setpoint + travel, WHOLE.lower, WHOLE.upper)
+            states = [backend.step(goal) for backend in (far, near)]
+            np.testing.assert_allclose(states[0].q, states[1].q, atol=1e-9)
+
+
+def test_a_client_of_the_arm_alone_leaves_the_fingers_where_they_are(sim):
+    with closing(connect(sim)) as whole:
+        q = WHOLE.home.copy()
+        q[3:] = 0.01
+        whole.reset(ONE, q[None])
+    with closing(connect(sim, ARM)) as alone:
+        readings, take = [], alone.link.on_state
+        alone.link.on_state = lambda reading: (readings.append(reading), take(reading))
+        state = alone.reset(ONE, ARM.home[None])
+        for _ in range(5):
+            state = alone.step(state.q_setpoint + 0.02)
+        assert state.q.shape == (1, 3)
+    assert len(readings) >= 6
+    for reading in readings:
+        for finger in WHOLE.gripper.joint_names:
+            assert abs(reading.position[reading.names.index(finger)] - 0.01) < 1e-4
+
+
+def test_an_environment_squeezes_over_ros(sim):
+    options = {"domain_id": sim.domain}
+    with closing(ArmEnv(WHOLE, Squeeze(), backend="ros2", backend_options=options)) as env:
+        assert env.action_space.shape == (4,)
+        env.reset(seed=0)
+        for _ in range(10):
+            env.step(np.array([0.0, 0.0, 0.0, -1.0]))
+        np.testing.assert_allclose(env.core.arm.q[0, 3:], 0.0, atol=1e-3)
+
+
+def test_a_client_with_a_gripper_needs_a_provider_with_one():
+    with run_sim(str(URDF)) as held, pytest.raises(BackendError, match="Start a provider of this robot with its gripper"):
+        connect(held)
+
+
+def test_messages_name_the_arm_or_all_joints():
+    current = np.array([0.0, 0.0, 0.0, 0.02, 0.03])
+    arm = read_joints("command", ["elbow", "yaw", "pitch"], [0.3, 0.1, 0.2], WHOLE, current)
+    np.testing.assert_array_equal(arm, [0.1, 0.2, 0.3, 0.02, 0.03])
+    whole = read_joints("command", WHOLE.joint_names, [0.1, 0.2, 0.3, 0.0, 0.01], WHOLE, current)
+    np.testing.assert_array_equal(whole, [0.1, 0.2, 0.3, 0.0, 0.01])
+    for names, message in {
+        ("yaw", "pitch", "left_finger"): "a command without the joint 'elbow'",
+        ("yaw", "pitch"): "2 names and 2 positions, expected 5 of each, or 3 without the fingers",
+        ("yaw", "yaw", "pitch"): "names a joint twice",
+        ("yaw", "pitch", "thumb"): "unknown joint 'thumb'",
+    }.items():
+        with pytest.raises(RefusedError, match=message):
+            read_joints("command", names, [0.0] * len(names), WHOLE, current)
+    with pytest.raises(RefusedError, match="'right_finger' is NaN or outside its limits"):
+        read_joints("command", WHOLE.joint_names, [0.0, 0.0, 0.0, 0.0, 0.05], WHOLE, current)
