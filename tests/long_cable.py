@@ -68,6 +68,6 @@ def carry(first: int, second: int, delay: float) -> None:
 
 if __name__ == "__main__":
     *ends, seconds = sys.argv[1:]
-    taps = [open_tap(*ends[:2]), open_tap(*ends[2:])]
+    taps = [open_tap(*ends[2:]), open_tap(*ends[:2])]  # this process stays in the first namespace, that of the bridge
     print("ready", flush=True)
     carry(*taps, float(seconds))

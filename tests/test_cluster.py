@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -224,21 +223,37 @@ def test_more_workers_than_the_cluster_has_cpus_are_reported_at_once(head, invit
     assert "--missing-workers wait" in errors
 
 
-def test_a_full_disk_is_named_with_its_machine():
+@contextmanager
+def make_disk(megabytes):
+    """A small disk, below a short path: those of sockets are limited."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
-        if mounted.returncode:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
             pytest.skip("a small disk cannot be mounted here; run as root")
         try:
-            with pytest.raises(WorkerError, match=rf"The disk of \S+ is full: {folder} has 1 MB left.*Free disk space there"):
-                start_node(REMOTE, Credentials(), "10.0.0.2", parent=folder)
-            assert not list(Path(folder).iterdir())
+            yield Path(folder)
         finally:
-            subprocess.run(["umount", folder], check=True)
-    assert shutil.disk_usage("/tmp").free > LEAST_DISK_BYTES
-    check_disk("/tmp")
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_machine_with_a_full_disk_does_not_join():
+    with make_disk(1) as folder:
+        with pytest.raises(WorkerError, match=rf"The disk of \S+ is full: {folder} has 1 MB left.*Free disk space there"):
+            start_node(REMOTE, Credentials(), "10.0.0.2", parent=str(folder))
+        assert not list(folder.iterdir())
     with pytest.raises(WorkerError, match="Choose another folder"):
         check_disk("/nowhere")
+
+
+def test_a_disk_that_is_full_when_a_worker_starts_ends_the_training(head, invite):
+    node, credentials = head
+    with (
+        make_disk(2 * LEAST_DISK_BYTES // 2**20) as folder,
+        start_node(node.address, credentials, "127.0.0.1", cpus=1, parent=str(folder)),
+    ):
+        (folder / "filler").write_bytes(bytes(LEAST_DISK_BYTES + 2**20))
+        with start(node, invite, None) as (_, fleet), pytest.raises(WorkerError, match=rf"is full: {folder}/\S+ has \d+ MB"):
+            fleet.wait_ready()
 
 
 @pytest.mark.parametrize("words", [["head", "--address", "0.0.0.0"], ["head", "--cpus", "-1"], ["join", "nowhere"]])
