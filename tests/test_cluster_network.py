@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -97,7 +98,7 @@ class Cluster:
         deadline = time.monotonic() + seconds
         while (left := machine.list_processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert not left
+        assert not left, [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left]
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,7 @@ def test_who_has_no_valid_invite_is_refused_within_15_s(cluster):
         answer, seconds = json.loads(line)
         assert wanted in answer, invite
         assert seconds < 15
+    process.wait(10)
 
 
 def test_two_machines_train_to_the_bits_of_plain_training(cluster, tmp_path):

@@ -124,7 +124,7 @@ def ask_cluster(
         raise WorkerError(f"{sentence} Check token and certificates, and that the head still runs.") from error
     answer = _read_answer(address, done)
     versions = {name.removesuffix("_version"): str(value) for name, value in answer["ray"].items()}
-    versions = {name: versions[name] for name in ("ray", "python") if name in versions} | (answer["package"] or {})
+    versions = (answer["package"] or {}) | {name: versions[name] for name in ("ray", "python") if name in versions}
     return ClusterState(tuple(NodeState(**node) for node in answer["nodes"]), versions)
 
 

@@ -98,11 +98,11 @@ def check_address_of_machine(name: str, address: str) -> str:
     """
     expected = "an IP address or host name of the machine, such as 10.0.0.1, without a port"
     try:
-        if ipaddress.ip_address(address).is_unspecified:
-            raise InvalidArgumentError(name, address, expected)
+        is_valid = not ipaddress.ip_address(address).is_unspecified
     except ValueError:  # a host name
-        if not address or not all(part.replace("-", "").isalnum() for part in address.split(".")):
-            raise InvalidArgumentError(name, address, expected) from None
+        is_valid = all(part.replace("-", "").isalnum() for part in address.split("."))
+    if not is_valid:
+        raise InvalidArgumentError(name, address, expected)
     return address
 
 

@@ -109,7 +109,7 @@ def read_invite(path: Path) -> Credentials:
         raise RunError(f"Cannot read the invite {path}: {error}. {again}") from error
     if stat.S_IMODE(mode) & 0o077:
         raise RunError(f"Other users can read the invite {path}, which lets its reader run code. Use: chmod 600 {path}")
-    with contextlib.suppress(TypeError, AttributeError):
+    with contextlib.suppress(KeyError, TypeError, AttributeError):
         if content.pop("format") == FORMAT and all(map(_is_valid, content.items())):
             return Credentials(**content, source=str(path))
     raise RunError(f"{path} is not an invite of this version. {again}")
