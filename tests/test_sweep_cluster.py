@@ -218,7 +218,7 @@ def begin(folder, address, seeds=1):
     command = [sys.executable, "-m", "gym_gazebo2.cli", "sweep", *words, "--out", str(folder / "sweep")]
     first = folder / "sweep/SCARA-v0/ppo/preset/seed0"
     with run_process(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: list((first / "checkpoints").glob("[!.]*.zip")), process)
+        wait_until(lambda: list((first / "checkpoints").glob("[!.]*.zip")), process, 300)  # an iteration took 20 s once
         yield process, first
 
 
@@ -241,7 +241,7 @@ def test_a_signal_ends_all_points_which_save_first(address, tmp_path, signum, st
     with begin(tmp_path, address, seeds=2) as (process, first):
         before = {path.name for path in (first / "checkpoints").glob("[!.]*.zip")}
         os.killpg(process.pid, signum)
-        _, errors = process.communicate(timeout=90)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == status, errors
     assert "Run the same command again to continue." in errors and "Traceback" not in errors
     assert {path.name for path in (first / "checkpoints").glob("[!.]*.zip")} != before  # the last one was sent, too
