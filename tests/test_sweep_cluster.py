@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import closing, contextmanager
@@ -45,9 +44,12 @@ POINT = "num_envs=16,n_steps=10,batch_size=80,policy_kwargs.net_arch=[8]"
 
 
 @pytest.fixture(scope="module")
-def session():
-    with closing(RaySession(num_cpus=4)) as session:
-        yield session
+def session(tmp_path_factory):
+    """A Ray with a folder for temporary files of its own, so that nothing of other tests is taken for its leftovers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("scratch")))
+        with closing(RaySession(num_cpus=4)) as session:
+            yield session
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def configure(folder, address, **values):
 
 
 def list_scratch():
-    return list(Path(tempfile.gettempdir()).glob("gym-gazebo2-run-*"))
+    return list(Path(os.environ["TMPDIR"]).glob("gym-gazebo2-run-*"))
 
 
 def wait_until(condition, process=None, timeout=120.0):
@@ -229,9 +231,10 @@ def find_trainings():
         if "spawn_main" in " ".join(process.info["cmdline"] or ()):
             try:
                 parents = " ".join(" ".join(parent.cmdline()) for parent in process.parents())
+                is_own = process.environ().get("TMPDIR") == os.environ["TMPDIR"]
             except psutil.Error:
                 continue
-            if "ray::Host" in parents:
+            if "ray::Host" in parents and is_own:
                 found.append(process)
     return found
 
