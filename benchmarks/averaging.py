@@ -19,6 +19,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -264,7 +265,10 @@ def main() -> None:
     table = make_table(curves, args)
     print(table)
     draw(curves, args)
-    replace_block(Path(args.page), "python -m benchmarks.averaging", table)
+    page = Path(args.page)
+    link = os.path.relpath(args.picture, page.parent)
+    picture = f"![Tool error over the steps, one panel per way, one curve per number of workers]({link})"
+    replace_block(page, "python -m benchmarks.averaging", f"{table}\n\n{picture}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ LOOK_TIMEOUT_S = 120.0
 """Longest time without a report [s]. A machine that is cut off is known to be lost after about a minute."""
 ROOM_TIMEOUT_S = 600.0
 """Longest wait for CPUs, where a cluster has become too small for the next call [s]."""
+CLOSE_TIMEOUT_S = 5.0
+"""Longest wait for a machine to remove the files of a call [s]. What is left there, the next call removes."""
 END_TIMEOUT_S = 60.0
 """Longest wait for calls to save, when they are asked to end [s]."""
 ATTEMPTS = 4
@@ -204,7 +206,7 @@ class Calls:
         self._running.remove(running)
         with contextlib.suppress(self._ray.exceptions.RayError):
             if running.is_started:
-                self._ray.wait([running.actor.close.remote()], timeout=POLL_S)
+                self._ray.wait([running.actor.close.remote()], timeout=CLOSE_TIMEOUT_S)
             self._ray.kill(running.actor)
 
     def _end_all(self) -> None:

@@ -24,6 +24,8 @@ __all__ = ["Host", "Look"]
 
 PREFIX = "gym-gazebo2-run-"
 """Beginning of the names of the folders in which runs are made, in the folder for temporary files."""
+YOUNG_S = 60.0
+"""A folder without a lock may be about to get one, if it is younger than this [s]."""
 LOOK_S = 1.0
 """Longest time for which a look waits for the result [s]: a request to end waits as long."""
 FILES_S = 10.0
@@ -65,16 +67,27 @@ class Scratch:
 
     def close(self) -> None:
         """Remove the folder; closing twice is fine."""
-        shutil.rmtree(self._parent, ignore_errors=True)
+        _remove(self._parent)
         self._lock.close()
 
 
 def _remove_leftover(path: Path) -> None:
     """Remove a folder that no actor holds."""
-    # An OSError: it is held, is another user's, or was removed meanwhile.
-    with contextlib.suppress(OSError), (path / "lock").open("r+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path, ignore_errors=True)
+    lock = path / "lock"
+    with contextlib.suppress(OSError):  # it is held, is another user's, or was removed meanwhile
+        if not lock.exists() and time.time() - path.stat().st_mtime < YOUNG_S:
+            return
+        with lock.open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path)
+
+
+def _remove(parent: Path) -> None:
+    """Remove the folder of an actor, and the lock last: an actor may be killed meanwhile."""
+    shutil.rmtree(parent / "run", ignore_errors=True)
+    with contextlib.suppress(OSError):  # removed before
+        (parent / "lock").unlink()
+        parent.rmdir()
 
 
 class Host:
