@@ -63,7 +63,7 @@ def test_touches_what_it_touches_in_mujoco(pair: tuple[Backend, Backend]) -> Non
 def test_an_excluded_pair_does_not_touch() -> None:
     """With and without one more excluded pair, in a pose in which only this pair touches."""
     robot = make_arm("so101")
-    model = CollisionModel(robot, yourdfpy.URDF.load(robot.urdf, load_meshes=False).robot)
+    model = CollisionModel(robot)
     q = np.random.default_rng(0).uniform(robot.lower, robot.upper, (2000, robot.dof))
     hits = model.find_contacts(q)
     among_links = np.array([FLOOR not in pair for pair in model.pairs])
