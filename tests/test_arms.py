@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -17,7 +16,6 @@ from gym_gazebo2.backends.mujoco.scene import make_physics_model
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots.collisions import CollisionModel
 from gym_gazebo2.robots.spec import FLOOR
-from gym_gazebo2.robots.urdf import parse_urdf
 from gym_gazebo2.testing import CHECKS
 
 from .arms import ARMS, find_robots, make_arm, make_row
@@ -127,7 +125,7 @@ def test_drive_inertia_is_the_mass_matrix_averaged_over_the_workspace(arm):
 def test_contacts_without_a_simulator_equal_mujocos(arm):
     """At most one pair in 200 differs: a cylinder is a prism of 32 sides here."""
     model = make_physics_model(arm, 0.005)
-    data, contacts = mujoco.MjData(model), CollisionModel(arm, parse_urdf(ET.parse(arm.urdf).getroot(), Path(arm.urdf)))
+    data, contacts = mujoco.MjData(model), CollisionModel(arm)
     q = draw_poses(arm, 200, seed=7)
     differences = total = 0
     for row, ours in zip(q, contacts.find_contacts(q), strict=True):
