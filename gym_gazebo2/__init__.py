@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 # Public name → the module of this package that defines it.
 _EXPORTS = {
     "ROBOTS": "robots",
+    "GripperRow": "robots",
     "RobotRow": "robots",
     "RobotSpec": "robots",
     "make_robot": "robots",

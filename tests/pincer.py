@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gym_gazebo2.robots import RobotRow, RobotSpec, make_robot
-from gym_gazebo2.tasks import Task
+from gym_gazebo2.registration import EnvRow, register_env
+from gym_gazebo2.robots import RobotRow, RobotSpec, make_robot, register_robot
+from gym_gazebo2.tasks import Task, register_task
 
 URDF = Path(__file__).parent / "data" / "pincer.urdf"
 ROW = RobotRow(str(URDF), tool_frame="tcp", home=(0.0, 0.5, 1.0))
@@ -40,3 +41,8 @@ class Squeeze(Task):
     def advance(self, state, goal):
         after = super().advance(state, goal)
         return dataclasses.replace(after, memory={"count": state.memory["count"] + 1.0})
+
+
+register_robot("pincer", ROW)
+register_task("squeeze", Squeeze())
+register_env("Squeeze-v0", EnvRow(robot="pincer", task="squeeze"))

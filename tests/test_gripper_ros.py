@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_ga
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.env import ArmEnv
-from gym_gazebo2.errors import BackendError
+from gym_gazebo2.errors import BackendError, UnsupportedError
 from gym_gazebo2.provider.messages import RefusedError, read_joints
 from gym_gazebo2.robots import RobotRow, make_robot
 from gym_gazebo2.testing import CHECKS
@@ -36,7 +36,7 @@ def connect(sim: Sim, robot=WHOLE) -> Backend:
     return make_backend("ros2", robot, domain_id=sim.domain, timeout=10.0)
 
 
-@pytest.mark.parametrize("check", ["state", "setpoint", "reset", "fidelity", "fingers"])
+@pytest.mark.parametrize("check", ["state", "setpoint", "reset", "fidelity", "fingers", "effort"])
 def test_the_client_keeps_the_contract_with_a_gripper(sim, check):
     CHECKS[check](lambda num_envs: connect(sim), 1)
 
@@ -101,3 +101,23 @@ def test_messages_name_the_arm_or_all_joints():
             read_joints("command", names, [0.0] * len(names), WHOLE, current)
     with pytest.raises(RefusedError, match="'right_finger' is NaN or outside its limits"):
         read_joints("command", WHOLE.joint_names, [0.0, 0.0, 0.0, 0.0, 0.05], WHOLE, current)
+
+
+def test_torques_move_it_as_in_the_embedded_physics(sim):
+    with closing(connect(sim)) as far, closing(make_backend("mujoco", WHOLE)) as near:
+        states = [backend.reset(ONE, WHOLE.home[None]) for backend in (far, near)]
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            effort = rng.uniform(-0.3, 0.3, (1, WHOLE.dof)) * WHOLE.effort_limit
+            states = [backend.step_effort(effort) for backend in (far, near)]
+            np.testing.assert_allclose(states[0].q, states[1].q, atol=1e-9)
+            np.testing.assert_allclose(states[0].q_setpoint, states[1].q_setpoint, atol=1e-9)
+        states = [backend.step(backend.q_setpoint) for backend in (far, near)]
+        np.testing.assert_allclose(states[0].q, states[1].q, atol=1e-9)
+
+
+def test_a_provider_in_real_time_refuses_torques():
+    with run_sim(str(URDF), "--gripper", "--real-time") as free, closing(connect(free)) as backend:
+        backend.reset(ONE, WHOLE.home[None])
+        with pytest.raises(UnsupportedError, match="Torque control needs a provider in lock-step that takes efforts"):
+            backend.step_effort(np.zeros((1, WHOLE.dof)))

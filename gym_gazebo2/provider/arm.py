@@ -11,6 +11,7 @@ from gym_gazebo2.contract import SPEED_TOLERANCE, TOUCH_FORCE
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.provider.messages import RefusedError
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.state import ArmState
 
 __all__ = ["ServedArm"]
 
@@ -74,6 +75,7 @@ class ServedArm:
         self.q, self.dq, self._setpoint = state.q[0], state.dq[0], state.q[0]
         self._ramp_start = self._ramp_end = self._setpoint
         self._num_steps = self._num_done = 0
+        self._applied: Array | None = None  # (dof,) efforts of the command, where it has no set-point
         self._force = TOUCH_FORCE if state.in_collision[0] else 0.0
 
     def command(self, goal: Array, steps: int) -> None:
@@ -98,17 +100,34 @@ class ServedArm:
         if not from_setpoint.all():
             self._move_setpoint(np.where(from_setpoint, self._setpoint, self.q))
         self._ramp_start, self._ramp_end = self._setpoint, np.clip(goal, self.robot.lower, self.robot.upper)
-        self._num_steps, self._num_done = steps, 0
+        self._num_steps, self._num_done, self._applied = steps, 0, None
+
+    def apply(self, effort: Array, steps: int) -> None:
+        """Accept a command of efforts; ``advance`` then applies them. Afterwards the drives hold the arm where it is.
+
+        Args:
+            effort: (dof,) efforts inside the limits [N·m or N].
+            steps: Physics steps for which they are applied.
+        """
+        self._num_steps, self._num_done, self._applied = steps, 0, effort
 
     def advance(self, steps: int) -> None:
         """Advance time by physics steps, at most ``steps_left`` of them along the command; without one, hold."""
         self._num_done = min(self._num_done + steps, self._num_steps)
         is_over = self._num_done == self._num_steps
+        if self._applied is not None:
+            self._keep(self._backend.advance_effort(self._applied[None], steps), steps)
+            self._setpoint = self._ramp_start = self._ramp_end = np.clip(self.q, self.robot.lower, self.robot.upper)
+            self._applied = None if is_over else self._applied
+            return
         if is_over:
             self._setpoint = self._ramp_end  # exactly: start + 1.0 · (end − start) may differ in the last bit
         else:
             self._setpoint = self._ramp_start + self._num_done / self._num_steps * (self._ramp_end - self._ramp_start)
-        state = self._backend.advance(self._setpoint[None], steps)
+        self._keep(self._backend.advance(self._setpoint[None], steps), steps)
+
+    def _keep(self, state: ArmState, steps: int) -> None:
+        """Keep the state after a number of physics steps."""
         self.q, self.dq = state.q[0], state.dq[0]
         self.time += steps * self.physics_dt_ns
         if state.in_collision[0]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.contract import LIMIT_TOLERANCE, MAX_COMMAND_NS
 from gym_gazebo2.robots import RobotSpec
 
-__all__ = ["RefusedError", "count_steps", "read_command", "read_joints"]
+__all__ = ["RefusedError", "count_steps", "read_command", "read_effort", "read_joints"]
 
 Array = NDArray[np.float64]
 
@@ -39,6 +39,21 @@ def read_command(message: Any, robot: RobotSpec, setpoint: Array) -> Array:
     return read_joints("command", message.joint_names, message.points[0].positions, robot, setpoint)
 
 
+def read_effort(message: Any, robot: RobotSpec) -> Array | None:
+    """Return the efforts (dof,) of a JointTrajectory of one point without positions [N·m or N]; None if it has positions.
+
+    Raises:
+        RefusedError: Its joints are invalid, or an effort is NaN or beyond its limit.
+    """
+    if len(message.points) != 1 or len(message.points[0].positions) or not len(message.points[0].effort):
+        return None
+    effort = _arrange("command", message.joint_names, message.points[0].effort, robot, np.zeros(robot.dof), "efforts")
+    inside = np.abs(effort) <= robot.effort_limit * (1.0 + LIMIT_TOLERANCE)  # False for NaN
+    if not inside.all():
+        raise RefusedError(f"a command: the effort of {robot.joint_names[int(np.argmin(inside))]!r} is NaN or beyond its limit")
+    return effort
+
+
 def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot: RobotSpec, current: Array) -> Array:
     """Return positions (dof,) in the robot's order [rad].
 
@@ -52,9 +67,21 @@ def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot:
     Raises:
         RefusedError: A joint is unknown, missing or named twice, or a position is NaN or outside the limits.
     """
+    q = _arrange(kind, names, values, robot, current)
+    tolerance = LIMIT_TOLERANCE * robot.scale
+    inside = (q >= robot.lower - tolerance) & (q <= robot.upper + tolerance)  # False for NaN
+    if not inside.all():
+        raise RefusedError(f"a {kind}: {robot.joint_names[int(np.argmin(inside))]!r} is NaN or outside its limits")
+    return q
+
+
+def _arrange(
+    kind: str, names: Sequence[str], values: Sequence[float], robot: RobotSpec, current: Array, unit: str = "positions"
+) -> Array:
+    """Return values by joint name in the robot's order (dof,); those of ``current`` for fingers that are not named."""
     if len(names) != len(values) or len(names) not in (robot.dof, robot.chain_dof):
         alone = f", or {robot.chain_dof} without the fingers" if robot.gripper is not None else ""
-        raise RefusedError(f"a {kind} of {len(names)} names and {len(values)} positions, expected {robot.dof} of each{alone}")
+        raise RefusedError(f"a {kind} of {len(names)} names and {len(values)} {unit}, expected {robot.dof} of each{alone}")
     expected = robot.joint_names[: len(names)]  # the fingers come last
     for name in names:
         if name not in robot.joint_names:
@@ -64,12 +91,7 @@ def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot:
     if missing := set(expected) - set(names):
         raise RefusedError(f"a {kind} without the joint {min(missing)!r}")
     given = dict(zip(robot.joint_names, current.tolist(), strict=True)) | dict(zip(names, values, strict=True))
-    q = np.array([given[name] for name in robot.joint_names])
-    tolerance = LIMIT_TOLERANCE * robot.scale
-    inside = (q >= robot.lower - tolerance) & (q <= robot.upper + tolerance)  # False for NaN
-    if not inside.all():
-        raise RefusedError(f"a {kind}: {robot.joint_names[int(np.argmin(inside))]!r} is NaN or outside its limits")
-    return q
+    return np.array([given[name] for name in robot.joint_names])
 
 
 def count_steps(duration: int, physics_dt: int, exact: bool) -> int:

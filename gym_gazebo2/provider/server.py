@@ -19,7 +19,7 @@ from gym_gazebo2.checks import read_factor
 from gym_gazebo2.contract import MAX_OLD_TOKENS, MAX_REFUSALS
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.provider.arm import ServedArm
-from gym_gazebo2.provider.messages import RefusedError, count_steps, read_command, read_joints
+from gym_gazebo2.provider.messages import RefusedError, count_steps, read_command, read_effort, read_joints
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.graph import Graph
 from gym_gazebo2.ros.topics import (
@@ -153,9 +153,11 @@ class _Provider:
         with self._refusing():
             if self._is_repeated(message.header.frame_id):
                 return
-            goal = read_command(message, self.arm.robot, self.arm.setpoint)
+            effort = read_effort(message, self.arm.robot)
+            goal = read_command(message, self.arm.robot, self.arm.setpoint) if effort is None else effort
             duration = to_ns(message.points[0].time_from_start)
-            self.arm.command(goal, count_steps(duration, self.arm.physics_dt_ns, self._lock_step))
+            accept = self.arm.command if effort is None else self.arm.apply
+            accept(goal, count_steps(duration, self.arm.physics_dt_ns, self._lock_step))
             self._token = message.header.frame_id
             if self._lock_step:
                 self.arm.advance(self.arm.steps_left)
@@ -216,4 +218,4 @@ class _Provider:
         description = {"kind": "mujoco", "version": __version__, "lock_step": self._lock_step, "physics_dt": physics_dt}
         robot = self.arm.robot
         fingers = {} if robot.gripper is None else {"fingers": list(robot.gripper.joint_names)}
-        return json.dumps(description | {"joints": list(robot.joint_names), **fingers})
+        return json.dumps(description | {"joints": list(robot.joint_names), **fingers, "takes_effort": True})

@@ -129,14 +129,10 @@ def _read_file(row: RobotRow) -> _File:
     root = read_source(path, packages, dict(row.xacro_args))
     # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
     # LinAlgError or in an arm that explodes in the simulator.
-    check_elements(root, path)
-    urdf, rotors = parse_urdf(root, path), read_rotors(root, path)
-    check_tree(urdf, path)
-    check_masses(urdf, path)
-    check_rotors(rotors, path)
-    tool_frame = choose_tool_frame(urdf, row.tool_frame, path)
+    original, rotors = _check_source(root, path)
+    tool_frame = choose_tool_frame(original, row.tool_frame, path)
     by_name = {joint.get("name"): joint for joint in root.findall("joint")}
-    chain = [by_name[joint.name] for joint in find_chain(urdf, tool_frame, path)]
+    chain = [by_name[joint.name] for joint in find_chain(original, tool_frame, path)]
     return _File(path, packages, root, chain, rotors, _read_srdf(row, path, root.get("name", "")), tool_frame)
 
 

@@ -136,11 +136,8 @@ class MujocoBackend(Backend):
     def step_effort(self, effort: Array) -> ArmState:
         """Advance every arm by one control period with constant efforts and damped joints."""
         effort = self._check_effort(effort)
-        self._use(is_effort=True)
-        self._control[:] = effort
-        self._roll_out(self.num_substeps)
+        self._apply(effort, self.num_substeps)
         self._check_sane(self._q, self._dq)
-        self._setpoint = np.clip(self._q, self.robot.lower, self.robot.upper)
         self._time += self.control_dt_ns
         return self._make_state()
 
@@ -162,6 +159,17 @@ class MujocoBackend(Backend):
         self._use(is_effort=False)
         self._ramp(q_setpoint, num_substeps, seconds)
         self._time += round(seconds * NANOSECONDS)
+        return self._make_state()
+
+    def advance_effort(self, effort: Array, num_substeps: int) -> ArmState:
+        """Apply efforts (n, dof) over any number of physics steps, as ``advance`` does with set-points.
+
+        Raises:
+            UsageError: The backend is closed.
+        """
+        self._check_open()
+        self._apply(effort, num_substeps)
+        self._time += round(num_substeps * self.model.opt.timestep * NANOSECONDS)
         return self._make_state()
 
     def get_state(self) -> dict[str, NDArray[Any]]:
@@ -243,6 +251,13 @@ class MujocoBackend(Backend):
         self._activation[:] = self._setpoint + speed * (2.0 / OMEGA)
         self._roll_out(num_substeps)
         self._setpoint = goal.copy()
+
+    def _apply(self, effort: Array, num_substeps: int) -> None:
+        """Apply efforts over a number of physics steps. The set-point is the measured position afterwards."""
+        self._use(is_effort=True)
+        self._control[:] = effort
+        self._roll_out(num_substeps)
+        self._setpoint = np.clip(self._q, self.robot.lower, self.robot.upper)
 
     def _roll_out(self, num_substeps: int) -> None:
         """Take a number of physics steps, and note contacts at every one of them."""

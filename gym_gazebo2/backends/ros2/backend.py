@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.ros2.choose import choose_pacing
 from gym_gazebo2.backends.ros2.link import Link
+from gym_gazebo2.backends.ros2.lock_step import LockStep
 from gym_gazebo2.backends.ros2.pacing import Array, Pacing, Sample, Settings
 from gym_gazebo2.checks import read_number
+from gym_gazebo2.errors import UnsupportedError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.topics import Topics
 from gym_gazebo2.state import ArmState
@@ -111,6 +113,25 @@ class Ros2Backend(Backend):
         goal = self._check_step(q_setpoint, self._setpoint)
         with self._holding_on_failure():
             sample = self.pacing.advance(goal[0].copy())
+            self._check_sane(sample.q[None], sample.dq[None])
+            self._state = self._keep(sample)
+        return self._state
+
+    def step_effort(self, effort: Array) -> ArmState:
+        """Apply efforts for one period, where a provider in lock-step takes them, and return the state at its end.
+
+        Raises:
+            UnsupportedError: What moves the arm is a robot, runs freely, or takes no efforts.
+        """
+        provider, pacing = self.link.provider, self.pacing
+        if provider is None or not provider.takes_effort or not isinstance(pacing, LockStep):
+            raise UnsupportedError(
+                f"Torque control needs a provider in lock-step that takes efforts. Found: {provider or 'a robot'}. "
+                "Start gym-gazebo2 sim with the provider mujoco."
+            )
+        effort = self._check_effort(effort)
+        with self._holding_on_failure():
+            sample = pacing.apply(effort[0].copy())
             self._check_sane(sample.q[None], sample.dq[None])
             self._state = self._keep(sample)
         return self._state

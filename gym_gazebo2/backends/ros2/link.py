@@ -30,6 +30,7 @@ class Provider:
         kind: Kind of provider, such as "gazebo".
         version: Version of the provider.
         fingers: Names of those joints that are fingers; a client need not command them.
+        takes_effort: Whether it takes commands of efforts in place of set-points.
     """
 
     lock_step: bool
@@ -38,6 +39,7 @@ class Provider:
     kind: str = "unknown"
     version: str = "unknown"
     fingers: tuple[str, ...] = ()
+    takes_effort: bool = False
 
 
 class Link:
@@ -89,6 +91,10 @@ class Link:
     def send_goal(self, goal: Array, period: int, token: str = "") -> None:
         """Command a set-point (dof,) [rad], to be reached after a period [ns]."""
         self.graph.send(self._commands, self._writer.write(goal, period, token))
+
+    def send_effort(self, effort: Array, period: int, token: str) -> None:
+        """Command efforts (dof,) [N·m or N] for a period [ns], with the drives off."""
+        self.graph.send(self._commands, self._writer.write_effort(effort, period, token))
 
     def flush(self, timeout: float) -> bool:
         """Return whether every subscriber acknowledged the last command within ``timeout`` [s]."""
@@ -152,7 +158,8 @@ def _read_provider(text: str, topic: str) -> Provider:
         lock_step, joints = fields["lock_step"], tuple(map(str, fields["joints"]))
         physics_dt = None if fields.get("physics_dt") is None else float(fields["physics_dt"])
         fingers = tuple(map(str, fields.get("fingers", ())))
-        return Provider(bool(lock_step), joints, physics_dt, str(fields.get("kind")), str(fields.get("version")), fingers)
+        kind, version, takes_effort = str(fields.get("kind")), str(fields.get("version")), bool(fields.get("takes_effort"))
+        return Provider(bool(lock_step), joints, physics_dt, kind, version, fingers, takes_effort)
     except (ValueError, TypeError, KeyError) as error:
         raise BackendError(
             f'{topic} brought {text!r}, expected JSON with "lock_step" and "joints" ({error!r}). '

@@ -86,16 +86,25 @@ class LockStep:
 
     def advance(self, goal: Array) -> Sample:
         """Step one period, with the set-point ``goal`` (dof,) [rad] at its end."""
+        return self._make_sample(self._step(self._link.send_goal, goal), goal)
+
+    def apply(self, effort: Array) -> Sample:
+        """Step one period with efforts (dof,) [N·m or N] and the drives off."""
+        robot, answer = self._link.robot, self._step(self._link.send_effort, effort)
+        return self._make_sample(answer, np.clip(self._link.arrange(answer)[0], robot.lower, robot.upper))
+
+    def _step(self, send: Callable[[Array, int, str], None], values: Array) -> JointReading:
+        """Send a command of one period, and return the state at its end."""
         period = self._settings.control_dt_ns
         token = next(self._tokens)
-        answer = self._ask(token, lambda: self._link.send_goal(goal, period, token), self._provider_number)
+        answer = self._ask(token, lambda: send(values, period, token), self._provider_number)
         before, self._stamp = self._stamp, answer.stamp
         if self._stamp != before + period:
             raise BackendError(
                 f"A step advanced time by {self._stamp - before} ns, expected {period} ns. "
                 "Check whether another client steps the same provider."
             )
-        return self._make_sample(answer, goal)
+        return answer
 
     def hold(self) -> None:
         """Do nothing: time stands still."""

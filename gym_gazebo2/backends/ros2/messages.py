@@ -51,7 +51,15 @@ class CommandWriter:
 
     def write(self, goal: NDArray[np.float64], period: int, token: str = "") -> JointTrajectory:
         """Return the command to reach ``goal`` (n,) [rad] after ``period`` [ns]; the next call overwrites it."""
+        self._point.positions, self._point.effort = array("d", goal.tobytes()), array("d")
+        return self._finish(period, token)
+
+    def write_effort(self, effort: NDArray[np.float64], period: int, token: str) -> JointTrajectory:
+        """Return the command to apply efforts (n,) [N·m or N] for ``period`` [ns]; the next call overwrites it."""
+        self._point.positions, self._point.effort = array("d"), array("d", effort.tobytes())
+        return self._finish(period, token)
+
+    def _finish(self, period: int, token: str) -> JointTrajectory:
         self._message.header.frame_id = token
-        self._point.positions = array("d", goal.tobytes())
         self._point.time_from_start = from_ns(Duration, period)
         return self._message
