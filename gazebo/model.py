@@ -10,8 +10,8 @@ import numpy as np
 
 from gym_gazebo2.backends.base import count_substeps
 from gym_gazebo2.checks import read_factor
-from gym_gazebo2.errors import RobotError
 from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.links import Inertial, ModelLink, RobotModel
 from gym_gazebo2.robots import RobotSpec
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ CONTACT_STIFFNESS, CONTACT_DAMPING = "5e3", "2e4"
 CAMERA_POSE = "1.2 -1.2 0.9 0 0.31 2.36"
 """Camera of gzclient's window, directed at the arm: x y z [m], roll pitch yaw [rad]."""
 FRAME_MASS, FRAME_INERTIA = "1e-3", 1e-6
-"""Mass and inertia of a link without an inertial element [kg], [kg·m²]: ODE cannot move a body without mass."""
+"""Mass and inertia of a link without any [kg], [kg·m²], such as the tool frame: ODE cannot move a body without mass."""
+EVERYTHING, FLOOR_BIT = 0xFFFF, 0x0001
+"""Bits of SDF's collide_bitmask: two shapes collide if they have a bit in common. By default, a shape has all of them."""
+JOINT_TYPES = {"continuous": "revolute"}
+"""Types of URDF's joints that have another name in SDF."""
 
 
 def make_world(
@@ -51,7 +55,6 @@ def make_world(
 
     Raises:
         InvalidArgumentError: The period is not a whole number of physics steps.
-        RobotError: A shape is not a box, cylinder or sphere.
         GazeboError: The plug-in does not exist; gzserver would start without it.
     """
     if not plugin.is_file():
@@ -60,14 +63,17 @@ def make_world(
     root = ET.Element("sdf", version="1.6")
     world = _add(root, "world", name="gym_gazebo2")
     _add_physics(world, physics_dt, real_time_factor)
-    _add_surroundings(world)
+    model = RobotModel(robot)
+    _add_surroundings(world, robot.mount_height, bool(model.ignoring_floor))
     _fill(_add(_add(world, "gui"), "camera", name="user_camera"), pose=CAMERA_POSE)
-    _add_arm(_add(world, "model", name=robot.name), robot)
+    _add_arm(_add(world, "model", name=robot.name), robot, model)
     served = _add(world, "plugin", name="gym_gazebo2", filename=str(plugin))
     _fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))
     _fill(served, lock_step=_format_bool(real_time_factor is None), gazebo_topics=_format_bool(gazebo_topics))
     for index, name in enumerate(robot.joint_names):
         _add_drive(_add(served, "joint"), robot, index, name)
+    for link1, link2 in model.excluded:
+        _fill(_add(served, "excluded"), link1=_make_name(link1), link2=_make_name(link2))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
 
@@ -85,49 +91,61 @@ def _add_physics(world: ET.Element, physics_dt: float, real_time_factor: float |
     _fill(_add(ode, "constraints"), cfm="0", erp="0.2")
 
 
-def _add_surroundings(world: ET.Element) -> None:
+def _add_surroundings(world: ET.Element, mount_height: float, is_ignored: bool) -> None:
+    """Add the light, and the floor below the base by ``mount_height`` [m]. ``is_ignored`` says whether some links ignore it."""
     light = _add(world, "light", name="sun", type="directional")
     _fill(light, pose="0 0 10 0 0 0", diffuse="0.8 0.8 0.8 1", specular="0.2 0.2 0.2 1", direction="-0.5 0.1 -0.9")
     floor = _add(world, "model", name="floor")
     _fill(floor, static="true")
+    if mount_height:
+        _fill(floor, pose=_format(np.array([0.0, 0.0, -mount_height, 0.0, 0.0, 0.0])))
     link = _add(floor, "link", name="floor")
     for kind in ("collision", "visual"):
         shape = _add(link, kind, name=kind)
         _fill(_add(_add(shape, "geometry"), "plane"), normal="0 0 1", size="20 20")
+        if is_ignored and kind == "collision":
+            _fill(_add(_add(shape, "surface"), "contact"), collide_bitmask=str(FLOOR_BIT))
 
 
-def _add_arm(model: ET.Element, robot: RobotSpec) -> None:
-    """Add every link and joint of the URDF. The base link is kinematic, that is fixed where it is."""
-    import yourdfpy
-
-    urdf = yourdfpy.URDF.load(robot.urdf, load_meshes=False, build_collision_scene_graph=False)
-    _fill(model, self_collide="true", allow_auto_disable="false")
-    urdf.update_cfg(np.zeros(robot.dof))  # SDF describes the model in its zero pose
-    for link in urdf.robot.links:
-        element = _add(model, "link", name=link.name)
-        _fill(element, pose=_format_pose(urdf.get_transform(link.name)), gravity="false", self_collide="true")
-        _fill(element, kinematic="true" if link.name == robot.base_link else "false")
-        _add_inertial(element, link.inertial)
-        for kind, shapes in (("collision", link.collisions), ("visual", link.visuals)):
-            for index, shape in enumerate(shapes):
-                _add_shape(_add(element, kind, name=f"{kind}{index}"), shape, robot)
-        for collision in element.findall("collision"):
-            _add_surface(collision)
-    for joint in urdf.robot.joints:
-        element = _add(model, "joint", name=joint.name, type="fixed" if joint.type == "fixed" else "revolute")
-        _fill(element, parent=joint.parent, child=joint.child)
+def _add_arm(element: ET.Element, robot: RobotSpec, model: RobotModel) -> None:
+    """Add every link and joint. Links that are fixed to the ground are kinematic: they stay where they are."""
+    _fill(element, self_collide="true", allow_auto_disable="false")
+    for link in model.links:
+        _add_link(_add(element, "link", name=_make_name(link.name)), link, robot, link.name in model.ignoring_floor)
+    for joint, parent, child in model.joints:
+        row = _add(element, "joint", name=joint.name, type=JOINT_TYPES.get(joint.type, joint.type))
+        _fill(row, parent=_make_name(parent), child=_make_name(child))
         if joint.type != "fixed":
-            _fill(_add(element, "axis"), xyz=_format(joint.axis))
+            _fill(_add(row, "axis"), xyz=_format(joint.axis))
 
 
-def _add_inertial(link: ET.Element, inertial: yourdfpy.Inertial | None) -> None:
+def _make_name(link: str) -> str:
+    """Return the name of a link in SDF, where "world" is the ground itself."""
+    return f"{link}_link" if link == "world" else link
+
+
+def _add_link(element: ET.Element, link: ModelLink, robot: RobotSpec, ignores_floor: bool) -> None:
+    _fill(element, pose=_format_pose(link.T_in_base), gravity="false", self_collide="true")
+    _fill(element, kinematic=_format_bool(link.is_fixed))
+    _add_inertial(element, link.inertial)
+    for index, shape in enumerate(link.collisions):
+        collision = _add(element, "collision", name=f"collision{index}")
+        _add_shape(collision, shape.origin, shape.geometry, robot)
+    for index, (T, visual) in enumerate(link.visuals):
+        shown = _add(element, "visual", name=f"visual{index}")
+        _add_shape(shown, None if visual.origin is None and np.array_equal(T, np.eye(4)) else T, visual.geometry, robot)
+        _add_colour(shown, visual)
+    for collision in element.findall("collision"):
+        _add_surface(collision, ignores_floor)
+
+
+def _add_inertial(link: ET.Element, inertial: Inertial | None) -> None:
     element = _add(link, "inertial")
     if inertial is None:
         _fill(element, mass=FRAME_MASS)
         inertia = np.eye(3) * FRAME_INERTIA
     else:
-        origin = np.eye(4) if inertial.origin is None else inertial.origin
-        _fill(element, mass=repr(float(inertial.mass)), pose=_format_pose(origin))
+        _fill(element, mass=repr(inertial.mass), pose=_format_pose(inertial.T_com_in_link))
         inertia = inertial.inertia
     entries = {f"i{a}{b}": repr(float(inertia[i, j])) for (i, a), (j, b) in _pairs()}
     _fill(_add(element, "inertia"), **entries)
@@ -138,10 +156,10 @@ def _pairs() -> list[tuple[tuple[int, str], tuple[int, str]]]:
     return [(a, b) for a in axes for b in axes if a[0] <= b[0]]
 
 
-def _add_shape(element: ET.Element, shape: yourdfpy.Collision | yourdfpy.Visual, robot: RobotSpec) -> None:
-    if shape.origin is not None:
-        _fill(element, pose=_format_pose(shape.origin))
-    geometry, given = _add(element, "geometry"), shape.geometry
+def _add_shape(element: ET.Element, T: np.ndarray | None, given: yourdfpy.Geometry, robot: RobotSpec) -> None:
+    if T is not None:
+        _fill(element, pose=_format_pose(T))
+    geometry = _add(element, "geometry")
     if given.box is not None:
         _fill(_add(geometry, "box"), size=_format(given.box.size))
     elif given.cylinder is not None:
@@ -149,14 +167,17 @@ def _add_shape(element: ET.Element, shape: yourdfpy.Collision | yourdfpy.Visual,
     elif given.sphere is not None:
         _fill(_add(geometry, "sphere"), radius=repr(given.sphere.radius))
     else:
-        raise RobotError(f"{robot.urdf!r} has a shape that is not a box, cylinder or sphere. Use only these for Gazebo 11.")
-    colour = getattr(getattr(shape, "material", None), "color", None)
-    if element.tag == "visual":
-        rgba = GREY if colour is None else _format(colour.rgba)
-        _fill(_add(element, "material"), ambient=rgba, diffuse=rgba)
+        # The specification's URDF names its meshes relative to itself, with their scale applied. Gazebo does not decode URIs.
+        _fill(_add(geometry, "mesh"), uri=f"file://{Path(robot.urdf).parent / given.mesh.filename}")
 
 
-def _add_surface(collision: ET.Element) -> None:
+def _add_colour(element: ET.Element, visual: yourdfpy.Visual) -> None:
+    colour = getattr(visual.material, "color", None)
+    rgba = GREY if colour is None else _format(colour.rgba)
+    _fill(_add(element, "material"), ambient=rgba, diffuse=rgba)
+
+
+def _add_surface(collision: ET.Element, ignores_floor: bool) -> None:
     """Set the contact parameters of a shape: no friction, soft, and strongly damped.
 
     A soft contact keeps the direct solver exact even if the arm is jammed between obstacles. The damping is for an arm that was
@@ -165,7 +186,10 @@ def _add_surface(collision: ET.Element) -> None:
     """
     surface = _add(collision, "surface")
     _fill(_add(_add(surface, "friction"), "ode"), mu="0", mu2="0")
-    _fill(_add(_add(surface, "contact"), "ode"), kp=CONTACT_STIFFNESS, kd=CONTACT_DAMPING)
+    contact = _add(surface, "contact")
+    if ignores_floor:
+        _fill(contact, collide_bitmask=str(EVERYTHING ^ FLOOR_BIT))
+    _fill(_add(contact, "ode"), kp=CONTACT_STIFFNESS, kd=CONTACT_DAMPING)
 
 
 def _add_drive(row: ET.Element, robot: RobotSpec, index: int, name: str) -> None:

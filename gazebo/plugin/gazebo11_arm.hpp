@@ -29,6 +29,7 @@ class Gazebo11Arm : public Simulator {
   struct Axis {
     gazebo::physics::LinkPtr parent{}, child{};
     ignition::math::Pose3d pose_at_zero{};  // of the child in its parent's frame; the joint turns about the child's origin
+    ignition::math::Vector3d com_at_zero{};  // of the child in its parent's frame, from the parent's centre of mass
     ignition::math::Vector3d axis{};        // in the child's frame
     dBodyID parent_body{nullptr}, child_body{nullptr};
     dJointID rotor{nullptr};
@@ -42,11 +43,16 @@ class Gazebo11Arm : public Simulator {
   };
 
   Axis Bind(const Joint& joint, gazebo::physics::JointPtr hinge);
+  dJointID AddRotor(const Axis& bound, bool is_prismatic, const ignition::math::Vector3d& axis);
   void Hang(const gazebo::physics::LinkPtr& parent);
+  void Exclude(const gazebo::physics::LinkPtr& one, const gazebo::physics::LinkPtr& two);
+  gazebo::physics::LinkPtr FindLink(const std::string& name) const;
+  void ReadTurn(Joint& joint, const Axis& bound) const;
+  void ReadSlide(Joint& joint, const Axis& bound) const;
 
   gazebo::physics::WorldPtr world_;
   gazebo::physics::ModelPtr model_;
-  gazebo::physics::LinkPtr base_;
+  gazebo::physics::LinkPtr base_;  // carries the first joint
   ignition::math::Pose3d base_pose_;
   std::vector<Axis> axes_;
   std::vector<Hanging> hanging_;  // from base to tool
