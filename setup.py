@@ -35,6 +35,7 @@ EXTRAS = {
     "sweep": ["optuna>=4"],
     "cluster": ["ray>=2.60"],
     "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"],
+    "robots": ["robot_descriptions>=1.13"],
     "tensorboard": ["tensorboard>=2.15"],
     "ros2": [f"{name}; {WHEELS}" for name in ROS2],
 }
@@ -46,6 +47,7 @@ EXTRAS["dev"] = [
     "hypothesis>=6",
     "ruff>=0.6",
     "mypy>=1.10",
+    "example-robot-data>=6",
     "psutil>=5.9",
     "selenium>=4.20",
     "transforms3d>=0.4.2",
@@ -87,7 +89,15 @@ setup(
         f"{NAME}.urdf": ["*.urdf"],
         f"{NAME}.gazebo": ["*.lock", "plugin/*"],
     },
-    install_requires=["gymnasium>=1.2,<2", "numpy>=1.26", "yourdfpy>=0.0.56", "tyro>=1.0", "rich>=13"],
+    install_requires=[
+        "gymnasium>=1.2,<2",
+        "numpy>=1.26",
+        "yourdfpy>=0.0.56",
+        "trimesh[easy]>=4.6",
+        "xacro>=2.0.8",
+        "tyro>=1.0",
+        "rich>=13",
+    ],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["gym-gazebo2 = gym_gazebo2.cli:main"],

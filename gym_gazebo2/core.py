@@ -21,7 +21,7 @@ from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageErro
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.memory import check_memory
 from gym_gazebo2.options import EnvOptions
-from gym_gazebo2.robots import RobotSpec, make_robot
+from gym_gazebo2.robots import RobotRow, RobotSpec, make_robot
 from gym_gazebo2.setpoint import compute_setpoint
 from gym_gazebo2.state import ArmState
 from gym_gazebo2.tasks import Advance, Memory, Task, TaskState, make_task
@@ -88,11 +88,11 @@ class ArmCore:
             episode ends and the next begins in the same step, evaluations read the last state of the old one here.
     """
 
-    def __init__(self, robot: str | RobotSpec, task: str | Task, options: EnvOptions, *, num_envs: int = 1) -> None:
+    def __init__(self, robot: str | RobotRow | RobotSpec, task: str | Task, options: EnvOptions, *, num_envs: int = 1) -> None:
         """Compose backend, robot, task and control.
 
         Args:
-            robot: Name of a row of ``ROBOTS``, or a specification.
+            robot: Name of a row of ``ROBOTS``, path of a URDF or xacro file, a row, or a specification.
             task: Name of a row of ``TASKS``, or a task.
             options: The environment's keywords.
             num_envs: Number of arms n.

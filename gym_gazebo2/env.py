@@ -14,7 +14,7 @@ from gym_gazebo2.core import ArmCore, Observation
 from gym_gazebo2.display import has_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.options import make_options
-from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.robots import RobotRow, RobotSpec
 from gym_gazebo2.tasks import Task
 
 __all__ = ["RENDER_MODES", "RENDER_SIZE", "ArmEnv", "check_render_mode", "make_metadata"]
@@ -36,11 +36,13 @@ class ArmEnv(gymnasium.Env[Any, Any]):
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 20}  # noqa: RUF012
 
-    def __init__(self, robot: str | RobotSpec, task: str | Task, *, render_mode: str | None = None, **keywords: Any) -> None:
+    def __init__(
+        self, robot: str | RobotRow | RobotSpec, task: str | Task, *, render_mode: str | None = None, **keywords: Any
+    ) -> None:
         """Compose an environment.
 
         Args:
-            robot: Name of a row of ``ROBOTS``, or a specification.
+            robot: Name of a row of ``ROBOTS``, path of a URDF or xacro file, a row, or a specification.
             task: Name of a row of ``TASKS``, or a task.
             render_mode: None, "rgb_array" or "human".
             **keywords: See ``EnvOptions``: backend, control, control_dt, goal, start_noise, backend_options.

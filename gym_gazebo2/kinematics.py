@@ -30,6 +30,7 @@ DAMPING = 1e-4
 LARGEST_STEP = 0.5
 """Largest change of a joint in one step of the search [rad]; the Jacobian is a good model only for small steps."""
 
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class TcpState:
     """Pose and velocity of the tool centre point of n arms.

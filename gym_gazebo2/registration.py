@@ -20,7 +20,7 @@ class EnvRow:
     """An environment id.
 
     Attributes:
-        robot: Row of ``robots.ROBOTS``.
+        robot: Row of ``robots.ROBOTS``, or path of a URDF or xacro file.
         task: Row of ``tasks.TASKS``.
         kwargs: Further defaults of the environment's keywords.
         max_episode_steps: Steps after which Gymnasium truncates an episode.

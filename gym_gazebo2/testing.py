@@ -6,7 +6,8 @@ Three lines are enough, with or without a test runner::
     from my_package import MyBackend
     check_backend(lambda num_envs: MyBackend(make_robot("mara"), num_envs))
 
-Tolerances are in rad, and in strokes for prismatic joints. A check raises an ``AssertionError`` with the expected and the actual value. ``CHECKS`` lists the checks by name.
+A check raises an ``AssertionError`` with the expected and the actual value. ``CHECKS`` lists the checks by name. Tolerances are
+in rad, and in strokes for prismatic joints.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Factory = Callable[[int], Backend]
 
 FAKE_TOLERANCE = 0.02
 """Largest difference to the fake backend, free of contact and with smooth actions [rad]."""
-FREE_SHARE = 0.25
+FREE_SHARE = 0.1
 """Share of the control periods that must be free of contact for the comparison to mean something."""
 LIMIT_TOLERANCE = 0.1
 """Joint limits are soft: a joint may pass its limit by this much [rad]."""
@@ -280,7 +281,9 @@ def drive_smoothly(backend: Backend, seed: int, periods: int = 100) -> Iterator[
     action = np.zeros_like(start)
     for _ in range(periods):
         # More than 0.4 rad away from home the actions turn back, so that the arm stays clear of the floor and its own links.
-        homewards = np.where(np.abs(state.q_setpoint - robot.home) > 0.4 * robot.scale, np.sign(robot.home - state.q_setpoint), 0.0)
+        homewards = np.where(
+            np.abs(state.q_setpoint - robot.home) > 0.4 * robot.scale, np.sign(robot.home - state.q_setpoint), 0.0
+        )
         change = SMOOTH_CHANGE * homewards + rng.uniform(-SMOOTH_CHANGE, SMOOTH_CHANGE, action.shape)
         action = np.clip(action + np.clip(change, -SMOOTH_CHANGE, SMOOTH_CHANGE), -1.0, 1.0)
         state = backend.step(_move(backend, state, action))

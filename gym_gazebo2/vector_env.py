@@ -16,7 +16,7 @@ from gym_gazebo2.core import ArmCore, Observation
 from gym_gazebo2.env import RENDER_SIZE, ArmEnv, check_render_mode, make_metadata
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.options import make_options
-from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.robots import RobotRow, RobotSpec
 from gym_gazebo2.tasks import Task
 
 __all__ = ["ArmVectorEnv", "make_generators", "select"]
@@ -36,7 +36,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
     def __init__(
         self,
-        robot: str | RobotSpec,
+        robot: str | RobotRow | RobotSpec,
         task: str | Task,
         *,
         num_envs: int = 1,
@@ -48,7 +48,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """Compose n environments.
 
         Args:
-            robot: Name of a row of ``ROBOTS``, or a specification.
+            robot: Name of a row of ``ROBOTS``, path of a URDF or xacro file, a row, or a specification.
             task: Name of a row of ``TASKS``, or a task.
             num_envs: Number of arms n.
             max_episode_steps: Steps after which an episode is truncated; None: no limit.

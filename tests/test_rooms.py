@@ -24,7 +24,7 @@ ONE_ROOM = {
 
 LAYERS = (
     "errors",
-    "checks contract state display signals output scheduling real_time",
+    "checks cache contract state display signals output scheduling real_time",
     "robots registration memory",
     "gym_gazebo2 kinematics setpoint ros legacy",
     "tasks controls backends.base",

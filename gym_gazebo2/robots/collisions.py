@@ -14,11 +14,12 @@ from gym_gazebo2.robots.convex import find_touching
 from gym_gazebo2.robots.meshes import read_stl_vertices
 from gym_gazebo2.robots.motion import JointMotion
 from gym_gazebo2.robots.spec import FLOOR, ExcludedPair, RobotSpec
+from gym_gazebo2.robots.urdf import find_joint
 
 if TYPE_CHECKING:
     import yourdfpy
 
-__all__ = ["CollisionModel"]
+__all__ = ["CollisionModel", "list_neighbours"]
 
 Array = NDArray[np.float64]
 
@@ -109,7 +110,8 @@ class CollisionModel:
 
     def is_free(self, q: ArrayLike, margin: float = 0.0) -> NDArray[np.bool_]:
         """Return in which poses (n, dof) nothing touches, (n,)."""
-        return ~self.find_contacts(q, margin).any(axis=1)
+        free: NDArray[np.bool_] = np.logical_not(np.any(self.find_contacts(q, margin), axis=1))
+        return free
 
     def _test_shapes(self, T: Array, margin: float, touching: NDArray[np.bool_]) -> None:
         """Mark the pairs of links of which two shapes touch, given the shapes' poses (shapes, n, 4, 4)."""
@@ -144,32 +146,20 @@ class CollisionModel:
 
 
 def list_neighbours(urdf: yourdfpy.Robot) -> list[ExcludedPair]:
-    """Return the pairs of links that a joint connects."""
-    return [ExcludedPair(joint.parent, joint.child, "neighbours") for joint in urdf.joints]
+    """Return the pairs of links with shapes that a joint connects."""
+    solid = {link.name for link in urdf.links if link.collisions}
+    return [ExcludedPair(j.parent, j.child, "neighbours") for j in urdf.joints if {j.parent, j.child} <= solid]
 
 
 def _list_shapes(robot: RobotSpec, urdf: yourdfpy.Robot) -> list[_Shape]:
-    by_child = {joint.child: joint for joint in urdf.joints}
     shapes = []
     for link in urdf.links:
-        joint, T = _find_joint(link.name, by_child, robot)
+        joint, T = find_joint(link.name, urdf, robot.joint_names)
         for collision in link.collisions:
             points, radius = _make_points(collision.geometry, Path(robot.urdf).parent)
             T_shape = T if collision.origin is None else T @ collision.origin
             shapes.append(_Shape(link.name, joint, points @ T_shape[:3, :3].T + T_shape[:3, 3], radius))
     return shapes
-
-
-def _find_joint(link: str, by_child: dict[str, yourdfpy.Joint], robot: RobotSpec) -> tuple[int, Array]:
-    """Return the joint that carries a link, −1 for the base, and the link's pose in that joint's frame."""
-    T = np.eye(4)
-    while link in by_child:
-        joint = by_child[link]
-        if joint.name in robot.joint_names:
-            return robot.joint_names.index(joint.name), T
-        T = T if joint.origin is None else joint.origin @ T
-        link = joint.parent
-    return -1, T
 
 
 def _make_points(geometry: yourdfpy.Geometry, folder: Path) -> tuple[Array, float]:

@@ -38,7 +38,7 @@ def find_description(name: str) -> tuple[str, tuple[str, ...], Mapping[str, str]
     # The module clones a repository when it is imported: git and the network raise errors of many kinds.
     except Exception as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        raise RobotError(f"The files of {name!r} cannot be fetched: {message}. Check the network, and that git works.") from error
+        raise RobotError(f"The files of {name!r} cannot be fetched: {message}. Check the network and git.") from error
     path = getattr(module, "URDF_PATH", None) or getattr(module, "XACRO_PATH", None)
     if path is None:
         raise RobotError(f"{name!r} has no URDF. Choose a description with one.")

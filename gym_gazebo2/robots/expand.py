@@ -8,26 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from gym_gazebo2.cache import find_cache
-from gym_gazebo2.errors import WriteError
 from gym_gazebo2.robots.fuse import fuse_links, has_improper_inertia
 from gym_gazebo2.robots.held import hold_joints
 from gym_gazebo2.robots.limits import complete_limits
-from gym_gazebo2.robots.meshes import MeshPart, convert_mesh, write_once
+from gym_gazebo2.robots.meshes import MeshPart, convert_mesh, link_once, write_once
 from gym_gazebo2.robots.packages import Packages
+from gym_gazebo2.robots.rows import RobotRow
 from gym_gazebo2.robots.srdf import Srdf
 from gym_gazebo2.robots.transforms import format_numbers, read_numbers
-
-if TYPE_CHECKING:
-    from gym_gazebo2.robots.rows import RobotRow
 
 __all__ = ["Expanded", "expand_urdf"]
 
@@ -50,9 +43,7 @@ class Expanded:
     assumptions: tuple[str, ...] = ()
 
 
-def expand_urdf(
-    root: ET.Element, chain: Sequence[ET.Element], row: RobotRow, srdf: Srdf, packages: Packages
-) -> Expanded:
+def expand_urdf(root: ET.Element, chain: Sequence[ET.Element], row: RobotRow, srdf: Srdf, packages: Packages) -> Expanded:
     """Return a URDF in which only the joints to the tool move, all of them have limits, and all meshes are STL files.
 
     Args:
@@ -137,7 +128,7 @@ def _write(root: ET.Element, files: Sequence[Path]) -> Path:
     # The names of the meshes contain the hash of their content, so an equal text means equal meshes.
     for file in dict.fromkeys(files):
         if not (folder / file.name).is_file():
-            write_once(folder / file.name, file.read_bytes())
+            link_once(folder / file.name, file)
     if not (folder / "robot.urdf").is_file():
         write_once(folder / "robot.urdf", text)
     return folder / "robot.urdf"

@@ -139,8 +139,8 @@ def _fuse_inertias(
             _remove_inertial(link)
             if _is_proper(fused[name].inertia):
                 link.append(_make_inertial(fused[name]))
-    for name in links:
-        if tops[name][0] == name and name in by_child and links[name].find("inertial") is None:
+    for name, link in links.items():
+        if tops[name][0] == name and name in by_child and link.find("inertial") is None:
             raise RobotError(_describe_missing(name, by_child[name], path))
     return improper
 
@@ -180,8 +180,8 @@ def _make_inertial(body: Body) -> ET.Element:
 
 def _describe_improper(name: str, body: Body, joint: ET.Element, path: Path) -> str:
     return (
-        f"Link {name!r} of {str(path)!r} has a mass of {body.mass} kg and the inertia {body.inertia.tolist()} kg·m², expected a "
-        f"positive definite inertia, since the joint {joint.get('name')!r} moves it. Correct <inertia ixx=… iyy=… izz=…/>."
+        f"Link {name!r} of {str(path)!r} has a mass of {body.mass} kg and the inertia {body.inertia.tolist()} kg·m², expected "
+        f"a positive definite inertia, since the joint {joint.get('name')!r} moves it. Correct <inertia ixx=… iyy=… izz=…/>."
     )
 
 

@@ -97,9 +97,9 @@ def _fix(joint: ET.Element, position: float) -> None:
     joint_type = joint.get("type", "")
     axis = read_numbers(joint.find("axis"), "xyz", "1 0 0")
     # A joint with an invalid axis is held where it is. It does not move, so its axis does not matter.
-    if joint_type in ("revolute", "continuous", "prismatic") and position and axis.shape == (3,):
-        if 1e-9 < np.linalg.norm(axis) < np.inf:
-            write_origin(joint, read_origin(joint) @ make_motion(joint_type, axis, position))
+    has_axis = axis.shape == (3,) and bool(1e-9 < np.linalg.norm(axis) < np.inf)
+    if position and has_axis and joint_type in ("revolute", "continuous", "prismatic"):
+        write_origin(joint, read_origin(joint) @ make_motion(joint_type, axis, position))
     _strip(joint)
     joint.set("type", "fixed")
 

@@ -17,19 +17,20 @@ Array = NDArray[np.float64]
 
 SAMPLES = 2048
 """Random poses among which the best-conditioned is searched."""
-NEIGHBOURS, NEIGHBOURHOOD = 24, 0.4
-"""Poses around a candidate that must be free of collision, too, and how far away they are [rad, or share of the stroke]."""
-CANDIDATES = 40
-"""Best poses that are tested for collisions at once."""
+BEST = 256
+"""The best-conditioned poses, which are tested for collisions."""
+NEIGHBOURS, NEAR, FAR = 32, 0.4, 1.0
+"""Poses around a candidate, and how far away they are [rad, or share of the stroke]: all near ones must be free of collision,
+and the more of the far ones are, the better is the candidate."""
+CANDIDATES = 24
+"""Poses with free space around them, of which the best is taken."""
 CLEARANCE = 5e-3
 """Distance that nothing may come nearer than at the home pose [m]."""
 MARGIN = 0.4
 """A pose counts less where a joint is nearer to its limit than this [rad, or share of the stroke]."""
 
 
-def choose_home(
-    robot: RobotSpec, model: CollisionModel, named: Sequence[tuple[str, Mapping[str, float]]]
-) -> tuple[Array, str]:
+def choose_home(robot: RobotSpec, model: CollisionModel, named: Sequence[tuple[str, Mapping[str, float]]]) -> tuple[Array, str]:
     """Return a home pose (dof,), and where it comes from.
 
     The result depends on the arm alone: the random poses have a fixed seed.
@@ -45,8 +46,9 @@ def choose_home(
         if np.all((q >= robot.lower) & (q <= robot.upper)) and model.is_free(q)[0]:
             return q, f"Home is the pose {name!r} of the SRDF."
     q = _draw(robot, np.random.default_rng(0), SAMPLES)
-    order = np.argsort(-_rate(robot, q), kind="stable")
-    best = _find_free(robot, model, q[order])
+    rating = _rate(robot, q)
+    order = np.argsort(-rating, kind="stable")[:BEST]
+    best = _find_free(robot, model, q[order], rating[order])
     if best is None:
         return np.clip(np.zeros(robot.dof), robot.lower, robot.upper), "Home is zero: no pose without collision was found."
     return best, "Home is the best-conditioned of random poses without collision."
@@ -76,14 +78,25 @@ def _rate(robot: RobotSpec, q: Array) -> Array:
     return sizes[:, rank - 1] / np.maximum(sizes[:, 0], 1e-12) * np.clip(distance / MARGIN, 0.0, 1.0).min(axis=1)
 
 
-def _find_free(robot: RobotSpec, model: CollisionModel, q: Array) -> Array | None:
-    """Return the first pose that is free with everything around it; else the first that is free; None if all collide."""
-    rng, fallback = np.random.default_rng(1), None
-    offsets = rng.uniform(-NEIGHBOURHOOD, NEIGHBOURHOOD, (NEIGHBOURS, robot.dof)) * robot.scale
-    for start in range(0, len(q), CANDIDATES):
-        free = q[start : start + CANDIDATES][model.is_free(q[start : start + CANDIDATES], CLEARANCE)]
-        for pose in free:
-            fallback = pose if fallback is None else fallback
-            if model.is_free(np.clip(pose + offsets, robot.lower, robot.upper)).all():
-                return pose
-    return fallback
+def _find_free(robot: RobotSpec, model: CollisionModel, q: Array, rating: Array) -> Array | None:
+    """Return the best pose with free space around it; else the first that is free itself; None if all collide.
+
+    Args:
+        robot: The arm.
+        model: Its shapes.
+        q: (n, dof) poses, the best-conditioned first.
+        rating: (n,) how good they are.
+    """
+    noise = np.random.default_rng(1).uniform(-1.0, 1.0, (NEIGHBOURS, robot.dof)) * robot.scale
+    candidates = np.flatnonzero(model.is_free(q, CLEARANCE)).tolist()
+    found = []
+    for i in candidates:
+        near = model.is_free(np.clip(q[i] + NEAR * noise, robot.lower, robot.upper))
+        if near.all():
+            far = model.is_free(np.clip(q[i] + FAR * noise, robot.lower, robot.upper))
+            found.append((rating[i] * far.mean() ** 2, i))
+        if len(found) == CANDIDATES:
+            break
+    if found:
+        return q[max(found)[1]]
+    return q[candidates[0]] if candidates else None

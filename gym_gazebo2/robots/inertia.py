@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.robots.motion import JointMotion
+from gym_gazebo2.robots.spec import RobotSpec
+from gym_gazebo2.robots.urdf import find_joint
+
 if TYPE_CHECKING:
     import yourdfpy
 
-__all__ = ["compute_mean_inertia"]
+__all__ = ["compute_mean_coupling", "compute_mean_inertia"]
 
 Array = NDArray[np.float64]
 
@@ -66,3 +70,30 @@ def _compute_inertia_about(urdf: yourdfpy.URDF, link: str, T_joint: Array, axis:
     I_base = T_com[:3, :3] @ inertial.inertia @ T_com[:3, :3].T
     # aᵀ I a about the centre of mass, plus the mass times the squared distance of the centre of mass from the axis.
     return float(a @ I_base @ a + inertial.mass * (r @ r - (a @ r) ** 2))
+
+
+def compute_mean_coupling(spec: RobotSpec, robot: yourdfpy.Robot) -> Array:
+    """Return the mean size of the entries of the links' mass matrix over the workspace, (dof, dof).
+
+    Entry (i, j) is the torque at joint i per acceleration of joint j.
+    """
+    motion = JointMotion(spec)
+    q = np.random.default_rng(0).uniform(spec.range_lower, spec.range_upper, (INERTIA_POSES, spec.dof))
+    T = motion.compute_joint_poses(q)
+    axes = (T[..., :3, :3] @ spec.axis[:, None, :, None])[..., 0]  # (dof, n, 3) in the base frame
+    mass_matrix = np.zeros((len(q), spec.dof, spec.dof))
+    for link in robot.links:
+        joint, T_link = find_joint(link.name, robot, spec.joint_names)
+        if joint < 0 or link.inertial is None or not link.inertial.mass:
+            continue
+        T_com = T[joint] @ T_link @ (np.eye(4) if link.inertial.origin is None else link.inertial.origin)
+        R = T_com[:, :3, :3]
+        # Columns of the Jacobians of this link's centre of mass: only the joints before the link move it.
+        before = np.arange(spec.dof) <= joint
+        slides = spec.is_prismatic[:, None, None]
+        linear = np.where(slides, axes, np.cross(axes, T_com[:, :3, 3] - T[..., :3, 3])) * before[:, None, None]
+        angular = np.where(slides, 0.0, axes) * before[:, None, None]
+        turning = np.einsum("nij,jk,nlk->nil", R, link.inertial.inertia, R)
+        mass_matrix += link.inertial.mass * np.einsum("ink,jnk->nij", linear, linear)
+        mass_matrix += np.einsum("ink,nkl,jnl->nij", angular, turning, angular)
+    return np.abs(mass_matrix).mean(axis=0)

@@ -5,19 +5,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gym_gazebo2.errors import InvalidArgumentError, RobotError
+from gym_gazebo2.robots.rows import PerJoint, RobotRow
 
-if TYPE_CHECKING:
-    from gym_gazebo2.robots.rows import RobotRow
-
-__all__ = ["CONTINUOUS_LIMIT", "PerJoint", "complete_limits", "read_per_joint"]
-
-PerJoint = float | tuple[tuple[str, float], ...] | None
-"""A value for all joints, or values by joint name."""
+__all__ = ["CONTINUOUS_LIMIT", "complete_limits", "read_per_joint"]
 
 CONTINUOUS_LIMIT = 8.0 * np.pi
 """A joint without limits may turn this far from zero, in both directions: four turns [rad]. A default episode of 5 s at 3 rad/s
@@ -25,7 +19,7 @@ covers less, and a whole number of turns keeps uniform positions uniform on the 
 
 
 def complete_limits(joints: Sequence[ET.Element], row: RobotRow, path: Path) -> bool:
-    """Give every driven joint all four limits, in place: the row's where the URDF has none, or zero.
+    """Give every driven joint all four limits, in place: the row's where the URDF has none, or zero. Friction is removed.
 
     Args:
         joints: The joints that the environment drives.
@@ -46,6 +40,9 @@ def complete_limits(joints: Sequence[ET.Element], row: RobotRow, path: Path) -> 
     for joint in joints:
         _make_revolute(joint, path)
         _refuse_follower(joint, path)
+        # The drive of the backend contract compensates the friction of its joint, as it compensates the weight of the links.
+        for dynamics in joint.findall("dynamics"):
+            joint.remove(dynamics)
         for key, values in given.items():
             _complete(joint, key, values, isinstance(getattr(row, f"{key}_limit"), tuple), path)
     return before != [ET.tostring(joint) for joint in joints]
@@ -57,7 +54,9 @@ def read_per_joint(option: str, value: PerJoint, names: Sequence[str]) -> Mappin
     Raises:
         InvalidArgumentError: A value is not a positive number, or a joint is not among ``names``.
     """
-    values = dict(value) if isinstance(value, tuple) else {} if value is None else dict.fromkeys(names, value)
+    if isinstance(value, int | float):
+        value = dict.fromkeys(names, float(value))
+    values = dict(value or {})
     for name, number in values.items():
         if name not in names:
             raise InvalidArgumentError(option, name, f"values of the joints {', '.join(names)}")

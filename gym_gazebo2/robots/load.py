@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +16,11 @@ from gym_gazebo2.checks import read_number
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.robots.check import check_inertias, check_joints, check_masses, check_rotors, check_tree
 from gym_gazebo2.robots.collisions import CollisionModel, list_neighbours
+from gym_gazebo2.robots.drive import choose_rotors, choose_speed
 from gym_gazebo2.robots.elements import check_elements
 from gym_gazebo2.robots.expand import Expanded, expand_urdf
 from gym_gazebo2.robots.home import choose_home
-from gym_gazebo2.robots.inertia import compute_mean_inertia
-from gym_gazebo2.robots.limits import read_per_joint
+from gym_gazebo2.robots.inertia import compute_mean_coupling, compute_mean_inertia
 from gym_gazebo2.robots.packages import Packages
 from gym_gazebo2.robots.rows import RobotRow, find_row, find_urdf
 from gym_gazebo2.robots.source import read_source
@@ -115,7 +114,6 @@ def _make_spec(
     limits = {key: np.array([getattr(j.limit, key) for j in moving]) for key in ("lower", "upper", "velocity", "effort")}
     is_prismatic = np.array([joint.type == "prismatic" for joint in moving])
     links_inertia = compute_mean_inertia(urdf, moving, limits["lower"], limits["upper"])
-    rotor, assumption = _choose_rotors(row, [joint.name for joint in moving], rotors, links_inertia)
     spec = RobotSpec(
         name=name,
         urdf=str(expanded.path),
@@ -129,34 +127,21 @@ def _make_spec(
         control_speed=limits["velocity"],
         effort_limit=limits["effort"],
         home=np.zeros(len(moving)),
-        rotor_inertia=rotor,
-        drive_inertia=rotor + links_inertia,
+        rotor_inertia=np.zeros(len(moving)),
+        drive_inertia=links_inertia,
         T_joint_to_parent=offsets,
         axis=np.array([joint.axis / np.linalg.norm(joint.axis) for joint in moving]),
         T_tcp_to_last=T_tcp_to_last,
         is_prismatic=is_prismatic,
         is_continuous=np.array([joint.name in expanded.continuous for joint in moving]),
         mount_height=read_number("mount_height", row.mount_height, "a height of at least 0 m", lambda height: height >= 0.0),
-        assumptions=(*expanded.assumptions, *assumption),
+        default_contacts=row.default_contacts,
+        assumptions=expanded.assumptions,
     )
-    return dataclasses.replace(spec, control_speed=_check_speed(row.control_speed, spec))
-
-
-def _choose_rotors(
-    row: RobotRow, names: Sequence[str], rotors: Mapping[str, float], links_inertia: Array
-) -> tuple[Array, list[str]]:
-    """Return the rotors' inertias: of the row by joint name, of the URDF, of the row for all joints, or equal to the links'.
-
-    A gear is best chosen so that the rotor's inertia, as seen at the joint, equals that of the load ("inertia matching":
-    Pasch and Seering, "On the drive systems for high-performance machines", 1984). Without any rotor, the drive would meet
-    up to several times the inertia that it assumes, and an arm of light links would not follow its set-points.
-    """
-    given = read_per_joint("rotor_inertia", row.rotor_inertia, names)
-    known = {**given, **rotors, **(given if isinstance(row.rotor_inertia, tuple) else {})}
-    assumed = [name for name in names if name not in known]
-    rotor = np.array([known.get(name, inertia) for name, inertia in zip(names, links_inertia, strict=True)])
-    values = ", ".join(f"{name} {rotor[names.index(name)]:.3g}" for name in assumed)
-    return rotor, [f"Rotor inertias are assumed equal to the links' (set rotor_inertia): {values}."] if assumed else []
+    rotor, assumed = choose_rotors(row, spec.joint_names, rotors, compute_mean_coupling(spec, urdf), spec.scale)
+    spec = dataclasses.replace(spec, rotor_inertia=rotor, drive_inertia=rotor + links_inertia)
+    speed, slower = choose_speed(row.control_speed, spec)
+    return dataclasses.replace(spec, control_speed=speed, assumptions=(*spec.assumptions, *assumed, *slower))
 
 
 def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, srdf: Srdf) -> RobotSpec:
@@ -193,13 +178,3 @@ def _check_home(home: tuple[float, ...], spec: RobotSpec) -> Array:
     if q.shape != spec.lower.shape or not np.all((q >= spec.lower) & (q <= spec.upper)):
         raise InvalidArgumentError("home", home, f"{spec.dof} joint positions between {spec.lower} and {spec.upper}")
     return q
-
-
-def _check_speed(speed: float | None, spec: RobotSpec) -> Array:
-    """Return the control speed of each joint; a prismatic joint moves that many strokes per second, within its limit."""
-    if speed is None:
-        return spec.velocity_limit.copy()
-    most = spec.velocity_limit.min(initial=np.inf, where=~spec.is_prismatic)
-    if not 0 < speed <= most:
-        raise InvalidArgumentError("control_speed", speed, f"a speed up to the joints' limit {most} rad/s")
-    return np.where(spec.is_prismatic, np.minimum(speed * spec.scale, spec.velocity_limit), speed)

@@ -25,7 +25,7 @@ from gym_gazebo2.robots.source import refuse_entities
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["MeshPart", "convert_mesh", "read_stl_vertices", "write_once"]
+__all__ = ["MeshPart", "convert_mesh", "link_once", "read_stl_vertices", "write_once"]
 
 Array = NDArray[np.float64]
 
@@ -111,6 +111,21 @@ def write_once(path: Path, data: bytes) -> None:
         raise WriteError(path, error.strerror or str(error), advice) from error
 
 
+def link_once(path: Path, source: Path) -> None:
+    """Make a file of the cache the same as another one, without using space for it where the file system allows that.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(source)
+    except FileExistsError:
+        return  # another process was faster
+    except OSError:
+        write_once(path, source.read_bytes())
+
+
 def _read(path: Path, subject: str) -> bytes:
     if path.suffix.lower().removeprefix(".") not in FORMATS:
         raise RobotError(f"{subject} is {str(path)!r}, expected one of the formats {', '.join(FORMATS)}. Convert the mesh.")
@@ -120,7 +135,9 @@ def _read(path: Path, subject: str) -> bytes:
             raise RobotError(f"{subject} is {str(path)!r} of {size} bytes, at most {LARGEST_FILE} are read. Simplify the mesh.")
         return path.read_bytes()
     except OSError as error:
-        raise RobotError(f"{subject} is {str(path)!r}, which cannot be read: {error.strerror}. Check its permissions.") from error
+        raise RobotError(
+            f"{subject} is {str(path)!r}, which cannot be read: {error.strerror}. Check its permissions."
+        ) from error
 
 
 def _load(data: bytes, path: Path, subject: str) -> list[trimesh.Trimesh]:

@@ -64,8 +64,8 @@ class Packages:
         path = Path(os.path.normpath(self.urdf.parent / uri.removeprefix("file://")))
         if not any(path.is_relative_to(folder) for folder in self._list_roots()):
             raise RobotError(
-                f"{subject} names {uri!r}, which is outside of the URDF's package {str(self._own_package)!r} and of the package "
-                "folders. Name its folder with package_dirs."
+                f"{subject} names {uri!r}, which is outside of the URDF's package {str(self._own_package)!r} and of the "
+                "package folders. Name its folder with package_dirs."
             )
         if not path.is_file():
             raise RobotError(f"{subject} names {uri!r}, but {str(path)!r} is not a file. Correct the path.")

@@ -11,14 +11,14 @@ from pathlib import Path
 from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
 from gym_gazebo2.robots.descriptions import find_description
-from gym_gazebo2.robots.limits import PerJoint
 
-__all__ = ["ROBOTS", "RobotRow", "find_row", "find_urdf", "register_robot"]
+__all__ = ["ROBOTS", "PerJoint", "RobotRow", "find_row", "find_urdf", "register_robot"]
 
 
 SUFFIXES = (".urdf", ".xacro")
 """Ends of the names of files that describe robots."""
-Named = Mapping[str, float]
+PerJoint = float | Mapping[str, float] | tuple[tuple[str, float], ...] | None
+"""A value for all joints, or values by joint name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,31 +34,34 @@ class RobotRow:
         home: Joint positions at which episodes start [rad or m]; None: the pose that the SRDF names, else the best-conditioned
             one of random poses without collision.
         control_speed: Speed of all joints that the environment uses [rad/s; strokes/s for prismatic joints]; None: the URDF's
-            velocity limits.
+            velocity limits, less where the drives would not follow.
         velocity_limit: Velocity limit [rad/s or m/s] of the joints for which the URDF has none or 0; or pairs of joint and
             limit, which also replace the URDF's.
         effort_limit: Effort limits [N·m or N], in the same way.
-        rotor_inertia: Rotor inertias as seen at the joint [kg·m² or kg], in the same way; None: where the URDF has none, that of
-            the links, averaged over the workspace.
+        rotor_inertia: Rotor inertias as seen at the joint [kg·m² or kg], in the same way; None: where the URDF has none, one
+            that fits the links (``drive.choose_rotors``).
         held: Pairs of a joint beside the chain to the tool and the position at which it is held [rad or m].
         package_dirs: Folders in which package:// and $(find …) look first: packages, or folders of packages.
         xacro_args: Pairs of name and value for the <xacro:arg> elements of a xacro file.
         srdf: Path of the SRDF; None: the one beside the URDF, if there is one; "": none.
         mount_height: Height of the base above the floor [m].
+        default_contacts: Whether MuJoCo's default contacts are used, which throw an arm out of the floor. Only the built-in
+            arms need it: their results stay equal to the bit.
     """
 
     urdf: str
     tool_frame: str | None = None
     home: tuple[float, ...] | None = None
     control_speed: float | None = None
-    velocity_limit: float | Named | PerJoint = None
-    effort_limit: float | Named | PerJoint = None
-    rotor_inertia: float | Named | PerJoint = None
-    held: Named | tuple[tuple[str, float], ...] = ()
+    velocity_limit: PerJoint = None
+    effort_limit: PerJoint = None
+    rotor_inertia: PerJoint = None
+    held: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
     package_dirs: tuple[str, ...] = ()
     xacro_args: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
     srdf: str | None = None
     mount_height: float = 0.0
+    default_contacts: bool = False
 
     def __post_init__(self) -> None:
         """Store mappings as sorted pairs."""
@@ -69,9 +72,9 @@ class RobotRow:
 
 
 ROBOTS: dict[str, RobotRow] = {
-    "mara": RobotRow("mara.urdf", home=(0.0,) * 6),
-    "scara": RobotRow("scara.urdf", home=(0.0,) * 3, control_speed=1.57),
-    "scara4": RobotRow("scara4.urdf", home=(0.0,) * 4, control_speed=1.57),
+    "mara": RobotRow("mara.urdf", home=(0.0,) * 6, control_speed=1.57, default_contacts=True),
+    "scara": RobotRow("scara.urdf", home=(0.0,) * 3, control_speed=1.57, default_contacts=True),
+    "scara4": RobotRow("scara4.urdf", home=(0.0,) * 4, control_speed=1.57, default_contacts=True),
 }
 
 

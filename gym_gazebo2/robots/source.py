@@ -100,7 +100,7 @@ def _expand(path: Path, packages: Packages, xacro_args: Mapping[str, str]) -> st
 
 @contextmanager
 def _find_packages(packages: Packages) -> Iterator[None]:
-    """Make ``$(find …)`` of xacro look where package:// is looked for. By itself it needs the ament index of an installed ROS."""
+    """Make ``$(find …)`` of xacro look where package:// is looked for. By itself it needs an installed ROS."""
     from xacro import substitution_args
 
     original = substitution_args._eval_find

@@ -35,8 +35,8 @@ class ExcludedPair:
 class RobotSpec:
     """A serial arm, in the order from base to tool. Arrays are read-only; ``dof`` entries each.
 
-    Joints are revolute [rad, N·m, kg·m²] or prismatic [m, N, kg]. A continuous joint is revolute with limits that are four turns
-    away from zero.
+    Joints are revolute [rad, N·m, kg·m²] or prismatic [m, N, kg]. A continuous joint is revolute with limits that are
+    four turns away from zero.
 
     Attributes:
         name: Name, also its ROS namespace.
@@ -60,6 +60,7 @@ class RobotSpec:
         is_prismatic: Which joints slide.
         is_continuous: Which joints had no limits in the URDF.
         mount_height: Height of the base above the floor [m].
+        default_contacts: Whether MuJoCo's default contacts and limits are used.
         excluded_pairs: Pairs of links whose collisions do not count, each with its reason. Every engine excludes these.
         assumptions: What was assumed because the URDF does not say it, one sentence each.
     """
@@ -84,6 +85,7 @@ class RobotSpec:
     is_prismatic: NDArray[np.bool_]
     is_continuous: NDArray[np.bool_]
     mount_height: float = 0.0
+    default_contacts: bool = False
     excluded_pairs: tuple[ExcludedPair, ...] = ()
     assumptions: tuple[str, ...] = ()
 

@@ -73,7 +73,9 @@ def read_srdf(path: Path) -> Srdf:
 
 def _read_state(state: ET.Element) -> dict[str, float]:
     # A joint of several degrees of freedom has several values. No joint of an arm is one, so the first is enough.
-    return {joint.attrib["name"]: float(joint.attrib["value"].split()[0]) for joint in state.findall("joint") if joint.get("value")}
+    return {
+        joint.attrib["name"]: float(joint.attrib["value"].split()[0]) for joint in state.findall("joint") if joint.get("value")
+    }
 
 
 def _rank(name: str) -> int:

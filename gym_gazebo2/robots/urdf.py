@@ -16,7 +16,7 @@ from gym_gazebo2.errors import RobotError
 if TYPE_CHECKING:
     import yourdfpy
 
-__all__ = ["choose_tool_frame", "find_chain", "fold_fixed_joints", "parse_urdf", "read_rotors"]
+__all__ = ["choose_tool_frame", "find_chain", "find_joint", "fold_fixed_joints", "parse_urdf", "read_rotors"]
 
 Array = NDArray[np.float64]
 
@@ -115,3 +115,22 @@ def fold_fixed_joints(chain: Sequence[yourdfpy.Joint]) -> tuple[Array, Array]:
             offsets.append(T)
             T = np.eye(4)
     return np.array(offsets), T
+
+
+def find_joint(link: str, robot: yourdfpy.Robot, moving: Sequence[str]) -> tuple[int, Array]:
+    """Return the index of the joint that carries a link, −1 for the base, and the link's pose (4, 4) in that joint's frame.
+
+    Args:
+        link: Name of the link.
+        robot: The URDF.
+        moving: Names of the moving joints, in order.
+    """
+    by_child = {joint.child: joint for joint in robot.joints}
+    T = np.eye(4)
+    while link in by_child:
+        joint = by_child[link]
+        if joint.name in moving:
+            return list(moving).index(joint.name), T
+        T = T if joint.origin is None else joint.origin @ T
+        link = joint.parent
+    return -1, T

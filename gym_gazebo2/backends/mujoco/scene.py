@@ -18,6 +18,11 @@ __all__ = ["CAMERAS", "make_physics_model", "make_visual_model"]
 
 CAMERAS = ("overview", "wrist")
 """Names of the cameras of every robot."""
+CONTACT_SOLREF, CONTACT_SOLIMP = (0.02, 5.0), (0.98, 0.99, 0.001, 0.5, 2.0)
+"""Time constant [s] and damping ratio of contacts, and their impedance. An arm that was placed inside the floor moves out by
+about the depth per second: MuJoCo's damping ratio of 1 throws it out, at 130 rad/s for a UR5. A steady push enters by 5 mm."""
+LIMIT_SOLIMP = (0.99, 0.999, 0.001, 0.5, 2.0)
+"""Impedance of joint limits: harder than contacts, so that a contact cannot push a light joint beyond its limit."""
 LOOK_ALONG_TOOL = (0.0, 1.0, 0.0, 0.0)
 """A MuJoCo camera looks along its −z; half a turn about x points it along the tool's z (quaternion wxyz)."""
 
@@ -49,6 +54,8 @@ def make_physics_model(robot: RobotSpec, physics_dt: float, measure_forces: bool
     ):
         spec.joint(joint).armature = rotor  # MuJoCo's name for an inertia that is added at the joint
         _add_drive(spec, joint, inertia, effort)
+    if not robot.default_contacts:
+        _set_contacts(spec, robot)
     if measure_forces:
         _add_force_sensor(spec)
     return _compile(spec, robot)
@@ -157,6 +164,14 @@ def _add_drive(spec: mujoco.MjSpec, joint: str, inertia: float, effort: float) -
         forcelimited=1,
         forcerange=[-effort, effort],
     )
+
+
+def _set_contacts(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
+    """Set the parameters of contacts and joint limits."""
+    for geom in spec.geoms:
+        geom.solref[:], geom.solimp[:] = CONTACT_SOLREF, CONTACT_SOLIMP
+    for name in robot.joint_names:
+        spec.joint(name).solimp_limit[:] = LIMIT_SOLIMP
 
 
 def _add_force_sensor(spec: mujoco.MjSpec) -> None:
