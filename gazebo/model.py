@@ -26,6 +26,9 @@ CAMERA_POSE = "1.2 -1.2 0.9 0 0.31 2.36"
 """Camera of gzclient's window, directed at the arm: x y z [m], roll pitch yaw [rad]."""
 FRAME_MASS, FRAME_INERTIA = "1e-3", 1e-6
 """Mass and inertia of a link without any [kg], [kg·m²], such as the tool frame: ODE cannot move a body without mass."""
+MESH_CONTACTS = "1"
+"""Contacts between a mesh and another shape. Gazebo keeps the deepest of many points, and the first ones that it finds. Those are
+often the same vertex of several triangles, and equal contacts make the direct solver fail now and then."""
 EVERYTHING, FLOOR_BIT = 0xFFFF, 0x0001
 """Bits of SDF's collide_bitmask: two shapes collide if they have a bit in common. By default, a shape has all of them."""
 JOINT_TYPES = {"continuous": "revolute"}
@@ -130,6 +133,8 @@ def _add_link(element: ET.Element, link: ModelLink, robot: RobotSpec, ignores_fl
     _add_inertial(element, link.inertial)
     for index, shape in enumerate(link.collisions):
         collision = _add(element, "collision", name=f"collision{index}")
+        if shape.geometry.mesh is not None:
+            _fill(collision, max_contacts=MESH_CONTACTS)
         _add_shape(collision, shape.origin, shape.geometry, robot)
     for index, (T, visual) in enumerate(link.visuals):
         shown = _add(element, "visual", name=f"visual{index}")
