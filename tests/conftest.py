@@ -24,6 +24,10 @@ LAST_DEADLINE = DEADLINE + 60.0
 """Time after which a test that does not even end by an exception ends the whole process [s]."""
 
 
+def pytest_addoption(parser):
+    parser.addoption("--mutations", type=int, default=100, help="number of mutated URDFs in tests/test_urdf_fuzz.py")
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Oracle values of kinematics and reward, from an implementation of its own."""

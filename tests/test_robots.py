@@ -106,17 +106,20 @@ BAD = {
     "missing": (None, "does not exist.*mara.urdf"),
     "not XML": ("<robot", "malformed"),
     "a word in place of a number": (MARA.replace('radius="0.05"', 'radius="wide"'), "malformed"),
-    "no tool frame": (MARA.replace("ee_link", "hand"), "no joint that leads to the tool frame 'ee_link'.*hand"),
     "no limits": (re.sub(r'<limit lower="-2.35"[^>]*/>', "", MARA), "Joint 'motor2'.*expected.*<limit"),
     "limits without effort": (MARA.replace('effort="69"', ""), "Joint 'motor3'"),
     "lower limit above the upper": (MARA.replace('lower="-2.35" upper="2.35"', 'lower="2.35" upper="-2.35"'), "Joint 'motor2'"),
-    "continuous joint": (
-        MARA.replace('name="motor1" type="revolute"', 'name="motor1" type="continuous"'),
-        "'continuous'.*'revolute'",
+    "floating joint": (
+        MARA.replace('name="motor1" type="revolute"', 'name="motor1" type="floating"'),
+        "Joint 'motor1'.*'floating'.*'revolute'",
     ),
-    "sliding joint": (
-        MARA.replace('name="motor1" type="revolute"', 'name="motor1" type="prismatic"'),
-        "'prismatic'.*'revolute'",
+    "joint of an unknown type": (
+        MARA.replace('name="motor1" type="revolute"', 'name="motor1" type="screw"'),
+        "Joint 'motor1'.*'screw'.*revolute",
+    ),
+    "coupled joint": (
+        change_joint("motor3", r"<axis ", '<mimic joint="motor2"/><axis '),
+        "Joint 'motor3'.*mimics 'motor2'.*not supported",
     ),
     "missing parent link": (
         MARA.replace('<parent link="motor1_link"/>', '<parent link="arm"/>'),
@@ -147,15 +150,15 @@ BAD = {
     "axis of NaN": (change_joint("motor2", r"<axis [^>]*>", '<axis xyz="0 nan 1"/>'), "Joint 'motor2' .*axis"),
     "limits equal": (MARA.replace('lower="-2.35"', 'lower="2.35"'), "Joint 'motor2'.*lower < upper"),
     "limits infinite": (MARA.replace('lower="-2.35"', 'lower="-inf"'), "Joint 'motor2'.*all finite"),
-    "speed zero": (change_joint("motor2", r'velocity="[^"]*"', 'velocity="0"'), "Joint 'motor2'.*others positive"),
+    "speed zero": (change_joint("motor2", r'velocity="[^"]*"', 'velocity="0"'), "Joint 'motor2'.*velocity_limit"),
     "speed negative": (change_joint("motor2", r'velocity="[^"]*"', 'velocity="-1"'), "Joint 'motor2'.*others positive"),
     "speed infinite": (change_joint("motor2", r'velocity="[^"]*"', 'velocity="inf"'), "Joint 'motor2'.*all finite"),
-    "effort zero": (change_joint("motor2", r'effort="[^"]*"', 'effort="0"'), "Joint 'motor2'.*others positive"),
+    "effort zero": (change_joint("motor2", r'effort="[^"]*"', 'effort="0"'), "Joint 'motor2'.*effort_limit"),
     "effort negative": (change_joint("motor2", r'effort="[^"]*"', 'effort="-5"'), "Joint 'motor2'.*others positive"),
     "effort of NaN": (change_joint("motor2", r'effort="[^"]*"', 'effort="nan"'), "Joint 'motor2'.*all finite"),
     "origin of NaN": (
         change_joint("motor2", r'<origin xyz="[^"]*"', '<origin xyz="0 0 nan"'),
-        "origin.*joint 'motor2'",
+        "Joint 'motor2' .*<origin> with xyz='0 0 nan'",
     ),
     "negative mass": (MARA.replace('mass value="1.24"', 'mass value="-1.24"'), "Link 'motor2_link' .*mass of -1.24 kg"),
     "mass of NaN": (MARA.replace('mass value="1.24"', 'mass value="nan"'), "Link 'motor2_link' .*mass of nan"),

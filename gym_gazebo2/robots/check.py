@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gym_gazebo2.errors import RobotError
 
@@ -40,7 +39,6 @@ def check_tree(robot: yourdfpy.Robot, path: Path) -> None:
                 raise RobotError(
                     f"Joint {joint.name!r} of {str(path)!r} names the link {end!r}. The links are: {_list(links)}."
                 )
-        _check_origin(f"joint {joint.name!r}", joint.origin, path)
     # Kinematics fold the joints from the root to the tool. With two parents, a loop or two roots there is no unique way.
     parents: dict[str, yourdfpy.Joint] = {}
     for joint in robot.joints:
@@ -60,19 +58,15 @@ def check_tree(robot: yourdfpy.Robot, path: Path) -> None:
 
 
 def check_masses(robot: yourdfpy.Robot, path: Path) -> None:
-    """Check the masses of links, and the poses of their inertias and shapes.
+    """Check the masses of links.
 
     Raises:
-        RobotError: A mass is negative or not finite, or a pose is not finite.
+        RobotError: A mass is negative or not finite.
     """
     for link in robot.links:
         mass = 0.0 if link.inertial is None or link.inertial.mass is None else link.inertial.mass
         if not 0.0 <= mass < np.inf:
             raise RobotError(f"Link {link.name!r} of {str(path)!r} has a mass of {mass} kg, expected at least 0.")
-        if mass:
-            _check_origin(f"the inertia of link {link.name!r}", link.inertial.origin, path)
-        for shape in (*link.visuals, *link.collisions):
-            _check_origin(f"a shape of link {link.name!r}", shape.origin, path)
 
 
 def check_inertias(robot: yourdfpy.Robot, path: Path) -> None:
@@ -133,11 +127,6 @@ def check_joints(moving: Sequence[yourdfpy.Joint], path: Path) -> None:
                 f'{subject} has {", ".join(LIMITS)} = {values}, expected <limit lower="…" upper="…" velocity="…" effort="…"/> '
                 "with lower < upper, the others positive, and all finite."
             )
-
-
-def _check_origin(element: str, origin: NDArray[np.float64] | None, path: Path) -> None:
-    if origin is not None and not np.isfinite(origin).all():
-        raise RobotError(f"The <origin> of {element} in {str(path)!r} has NaN or infinite numbers. Correct its xyz and rpy.")
 
 
 def _check_unique(kind: str, names: Sequence[str], path: Path) -> None:

@@ -17,19 +17,21 @@ JOINT_TYPES = ("revolute", "continuous", "prismatic", "fixed", "floating", "plan
 # Element → attribute → how many numbers it has, and whether it must be there.
 NUMBERS: dict[str, dict[str, tuple[int, bool]]] = {
     "origin": {"xyz": (3, False), "rpy": (3, False)},
+    "axis": {"xyz": (3, True)},
     "limit": {name: (1, False) for name in ("lower", "upper", "velocity", "effort")},
     "mimic": {"multiplier": (1, False), "offset": (1, False)},
     "mass": {"value": (1, True)},
     "inertia": {name: (1, True) for name in ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")},
 }
+SINGLE = ("link", "joint", "inertial", "visual", "collision", "geometry")
+"""Elements whose children must not repeat."""
+SHAPES = ("visual", "collision")
 SIZES: dict[str, dict[str, tuple[int, bool]]] = {
     "box": {"size": (3, True)},
     "cylinder": {"radius": (1, True), "length": (1, True)},
     "sphere": {"radius": (1, True)},
     "mesh": {"scale": (3, False)},
 }
-DEEPEST = 30
-"""Deepest nesting of elements. A URDF needs 6; far deeper texts exhaust the stack of the readers."""
 
 
 def check_elements(root: ET.Element, path: Path) -> None:
@@ -46,6 +48,7 @@ def check_elements(root: ET.Element, path: Path) -> None:
     for element in root:
         if element.tag in ("link", "joint"):
             subject = _check_name(element, path)
+            _check_single(element, subject)
             for numbers in _list_numbers(element):
                 _check_numbers(numbers, subject)
     for link in root.findall("link"):
@@ -69,11 +72,18 @@ def _check_name(element: ET.Element, path: Path) -> str:
     return _describe(element, path)
 
 
-def _list_numbers(element: ET.Element, depth: int = 0) -> Iterator[ET.Element]:
-    for child in element if depth < DEEPEST else ():
-        if child.tag in NUMBERS or child.tag in SIZES:
-            yield child
-        yield from _list_numbers(child, depth + 1)
+def _list_numbers(element: ET.Element) -> Iterator[ET.Element]:
+    return (child for child in element.iter() if child.tag in NUMBERS or child.tag in SIZES)
+
+
+def _check_single(element: ET.Element, subject: str) -> None:
+    """Check that an element, and those inside it, have one of each child at most, except shapes."""
+    for inner in element.iter():
+        tags = [child.tag for child in inner if child.tag not in SHAPES]
+        repeated = [str(tag) for tag in dict.fromkeys(tags) if tags.count(tag) > 1]
+        if repeated and inner.tag in SINGLE:
+            inside = "" if inner is element else f" in its <{inner.tag}>"
+            raise RobotError(f"{subject} has several <{repeated[0]}>{inside}, expected one. Remove the others.")
 
 
 def _check_numbers(element: ET.Element, subject: str) -> None:
@@ -83,14 +93,24 @@ def _check_numbers(element: ET.Element, subject: str) -> None:
             continue
         expected = "a number" if count == 1 else f"{count} numbers"
         given = f"no {attribute}" if text is None else f"{attribute}={text!r}"
-        try:
-            values = [float(word) for word in (text or "").split()]
-        except ValueError:
-            values = []
+        values = _read_values(text or "")
         if len(values) != count:
             raise RobotError(f"{subject} is malformed: its <{element.tag}> has {given}, expected {expected}.")
+        if element.tag == "origin" and not np.isfinite(values).all():
+            raise RobotError(f"{subject} has an <origin> with {given}, expected finite numbers. Correct it.")
         if element.tag in SIZES and not _is_size(element.tag, values):
             raise RobotError(f"{subject} has a <{element.tag}> with {given}, expected {expected}, finite and above zero.")
+
+
+def _read_values(text: str) -> list[float]:
+    """Return the numbers of a text, none if one is malformed."""
+    # Python takes digits of every script, and 1_000. XML readers in C++ do not.
+    if not text.isascii() or "_" in text:
+        return []
+    try:
+        return [float(word) for word in text.split()]
+    except ValueError:
+        return []
 
 
 def _is_size(tag: str, values: list[float]) -> bool:

@@ -17,6 +17,8 @@ __all__ = ["read_source", "read_xml", "refuse_entities"]
 
 LARGEST_TEXT = 50_000_000
 """Largest URDF that is read [bytes]. The largest in ``example-robot-data`` has 0.4 MB."""
+DEEPEST = 100
+"""Deepest nesting of elements. Readers call themselves once per level, and a text that is far deeper exhausts the stack."""
 _XACRO_LOCK = threading.Lock()
 
 
@@ -54,13 +56,25 @@ def read_xml(path: Path) -> ET.Element:
 
 
 def refuse_entities(data: bytes, path: Path) -> None:
-    """Raise a RobotError if an XML text is malformed, or declares an entity."""
+    """Raise a RobotError if an XML text is malformed, declares an entity, or is nested too deeply."""
 
     def refuse(name: str, *_: Any) -> None:
         raise RobotError(f"{str(path)!r} declares the XML entity {name!r}. Remove it: entities can read other files.")
 
+    depth = 0
+
+    def enter(*_: Any) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > DEEPEST:
+            raise RobotError(f"{str(path)!r} has elements nested more than {DEEPEST} deep, a URDF needs 6. Correct it.")
+
+    def leave(*_: Any) -> None:
+        nonlocal depth
+        depth -= 1
+
     parser = expat.ParserCreate()
-    parser.EntityDeclHandler = refuse
+    parser.EntityDeclHandler, parser.StartElementHandler, parser.EndElementHandler = refuse, enter, leave
     try:
         parser.Parse(data, True)
     # expat raises a ValueError or LookupError for an encoding that Python does not know.
