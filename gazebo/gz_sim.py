@@ -33,12 +33,16 @@ def make_description(robot: RobotSpec, controllers: Path, namespace: str | None 
         namespace: ROS namespace; None is the robot's name.
     """
     root = ET.parse(robot.urdf).getroot()
-    for link in [element.get("name", "") for element in root.findall("link")]:
+    for link in [element.get("name", "") for element in root.findall("link") if element.get("name") != "world"]:
         ET.SubElement(ET.SubElement(root, "gazebo", reference=link), "gravity").text = "false"
-    ET.SubElement(root, "link", name="world")
-    bolt = ET.SubElement(root, "joint", name="bolted_to_world", type="fixed")
-    ET.SubElement(bolt, "parent", link="world")
-    ET.SubElement(bolt, "child", link=robot.base_link)
+    for mesh in root.iter("mesh"):
+        # The specification's URDF names its meshes relative to itself.
+        mesh.set("filename", f"file://{Path(robot.urdf).parent / mesh.get('filename', '')}")
+    if robot.base_link != "world":  # a root of this name is the ground already
+        ET.SubElement(root, "link", name="world")
+        bolt = ET.SubElement(root, "joint", name="bolted_to_world", type="fixed")
+        ET.SubElement(bolt, "parent", link="world")
+        ET.SubElement(bolt, "child", link=robot.base_link)
     _add_control(root, robot)
     plugin = {"filename": "gz_ros2_control-system", "name": "gz_ros2_control::GazeboSimROS2ControlPlugin"}
     element = ET.SubElement(ET.SubElement(root, "gazebo"), "plugin", plugin)
@@ -74,11 +78,12 @@ def make_controllers(robot: RobotSpec, physics_dt: float = 0.001) -> str:
     return json.dumps({node: {"ros__parameters": values} for node, values in nodes.items()}, indent=2)  # JSON is YAML
 
 
-def make_lab(physics_dt: float = 0.001) -> str:
+def make_lab(physics_dt: float = 0.001, mount_height: float = 0.0) -> str:
     """Return a world with a floor and a light, as SDF.
 
     Args:
         physics_dt: Physics step [s].
+        mount_height: Height of the robot's base above the floor [m]. The base is at the origin.
     """
     root = ET.Element("sdf", version="1.9")
     world = ET.SubElement(root, "world", name=WORLD)
@@ -91,6 +96,8 @@ def make_lab(physics_dt: float = 0.001) -> str:
     ET.SubElement(light, "direction").text = "-0.5 0.1 -0.9"
     floor = ET.SubElement(world, "model", name="floor")
     ET.SubElement(floor, "static").text = "true"
+    if mount_height:
+        ET.SubElement(floor, "pose").text = f"0 0 {-mount_height!r} 0 0 0"
     link = ET.SubElement(floor, "link", name="floor")
     for kind in ("collision", "visual"):
         plane = ET.SubElement(ET.SubElement(ET.SubElement(link, kind, name=kind), "geometry"), "plane")
@@ -121,7 +128,7 @@ def write_gz_sim(
     for name, text in {
         controllers.name: make_controllers(robot, physics_dt),
         "robot.urdf": description,
-        "world.sdf": make_lab(physics_dt),
+        "world.sdf": make_lab(physics_dt, robot.mount_height),
     }.items():
         (folder / name).write_text(text)
     return description
