@@ -21,9 +21,9 @@ from gym_gazebo2.contract import LIMIT_TOLERANCE
 from gym_gazebo2.provider.messages import RefusedError, read_joints
 from gym_gazebo2.robots import RobotRow, RobotSpec, make_robot
 from gym_gazebo2.robots.collisions import CollisionModel
+from gym_gazebo2.robots.source import read_xml
 from gym_gazebo2.robots.spec import FLOOR
 from gym_gazebo2.robots.urdf import parse_urdf
-from gym_gazebo2.robots.source import read_xml
 
 from .arms import make_row
 from .conftest import ROOT
@@ -85,8 +85,8 @@ def move_until_touch(engines: Engines, rng: np.random.Generator) -> tuple[list[n
     """Move from a random pose until contact.
 
     Returns:
-        The differences of Gazebo to MuJoCo and to the fake backend in each period before it, (2, dof) [rad, or strokes], and the
-        periods of the first contact in Gazebo and in MuJoCo; one more than there are, if there was none.
+        The differences of Gazebo to MuJoCo and to the fake backend in each period before it, (2, dof) [rad, or strokes].
+        The periods of the first contact in Gazebo and in MuJoCo; one more than there are, if there was none.
     """
     robot, q = engines.robot, draw(engines.robot, rng)
     differences: list[np.ndarray] = []

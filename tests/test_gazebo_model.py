@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from gym_gazebo2.errors import InvalidArgumentError
-from gym_gazebo2.gazebo.model import FRAME_MASS, make_world
+from gym_gazebo2.gazebo.arm_sdf import FRAME_MASS
+from gym_gazebo2.gazebo.model import make_world
+from gym_gazebo2.gazebo.sdf import format_pose
 from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, make_robot
+
 from .arms import ARMS, make_row
 from .conftest import ROOT
 
@@ -103,12 +106,10 @@ def test_time_runs_neither_backwards_nor_beyond_measure(robot: RobotSpec, plugin
 
 
 def test_rotations_come_out_as_sdf_wants_them() -> None:
-    from gym_gazebo2.gazebo.model import _format_pose
-
     for roll, pitch, yaw in [(0.3, -0.7, 2.0), (0.0, np.pi / 2, 0.4), (-1.0, -np.pi / 2, 0.0), (3.0, 1.5, -3.0)]:
         T = np.eye(4)
         T[:3, :3] = rotate(roll, pitch, yaw)
-        back = [float(text) for text in _format_pose(T).split()]
+        back = [float(text) for text in format_pose(T).split()]
         assert np.allclose(rotate(*back[3:]), T[:3, :3], atol=1e-9)
 
 
@@ -205,14 +206,14 @@ def test_meshes_are_files_that_gazebo_finds(real: RobotSpec, plugin: Path) -> No
     model, _ = read_model(real, plugin)
     names = [uri.text or "" for uri in model.findall(".//mesh/uri")]
     assert all(name.startswith("file:///") and Path(name.removeprefix("file://")).is_file() for name in names)
-    contacts = [shape.findtext("max_contacts") for shape in model.findall("link/collision") if shape.find("geometry/mesh") is not None]
-    assert set(contacts) <= {"1"}
+    meshes = [shape for shape in model.findall("link/collision") if shape.find("geometry/mesh") is not None]
+    assert {shape.findtext("max_contacts") for shape in meshes} <= {"1"}
 
 
 def test_the_ground_is_nobodys_link(plugin: Path) -> None:
     """In SDF "world" is the ground. A robot whose root has this name, and carries the first joint, keeps it under another."""
     model, _ = read_model(make_robot(GANTRY), plugin)
-    assert [joint.findtext("parent") for joint in model.findall("joint")][0] == "world_link"
+    assert model.findtext("joint/parent") == "world_link"
     assert model.find("link[@name='world']") is None and model.find("link[@name='world_link']") is not None
 
 
