@@ -33,12 +33,11 @@ def make_description(robot: RobotSpec, controllers: Path, namespace: str | None 
         namespace: ROS namespace; None is the robot's name.
     """
     root = ET.parse(robot.urdf).getroot()
-    for link in [element.get("name", "") for element in root.findall("link") if element.get("name") != "world"]:
+    for link in [element.get("name", "") for element in root.findall("link")]:
         ET.SubElement(ET.SubElement(root, "gazebo", reference=link), "gravity").text = "false"
     for mesh in root.iter("mesh"):
-        # The specification's URDF names its meshes relative to itself.
-        mesh.set("filename", f"file://{Path(robot.urdf).parent / mesh.get('filename', '')}")
-    if robot.base_link != "world":  # a root of this name is the ground already
+        mesh.set("filename", (Path(robot.urdf).parent / mesh.get("filename", "")).as_uri())
+    if robot.base_link != "world":  # some makers have bolted the arm to the world already
         ET.SubElement(root, "link", name="world")
         bolt = ET.SubElement(root, "joint", name="bolted_to_world", type="fixed")
         ET.SubElement(bolt, "parent", link="world")
@@ -83,7 +82,7 @@ def make_lab(physics_dt: float = 0.001, mount_height: float = 0.0) -> str:
 
     Args:
         physics_dt: Physics step [s].
-        mount_height: Height of the robot's base above the floor [m]. The base is at the origin.
+        mount_height: Height of the arm's base above the floor [m].
     """
     root = ET.Element("sdf", version="1.9")
     world = ET.SubElement(root, "world", name=WORLD)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,7 @@ from gym_gazebo2.contract import LIMIT_TOLERANCE
 from gym_gazebo2.provider.messages import RefusedError, read_joints
 from gym_gazebo2.robots import RobotRow, RobotSpec, make_robot
 from gym_gazebo2.robots.collisions import CollisionModel
-from gym_gazebo2.robots.source import read_xml
-from gym_gazebo2.robots.spec import FLOOR
-from gym_gazebo2.robots.urdf import parse_urdf
+from gym_gazebo2.robots.spec import FLOOR, ExcludedPair
 
 from .arms import make_row
 from .conftest import ROOT
@@ -135,8 +132,7 @@ def test_goes_where_it_is_placed_and_touches_there_what_it_touches_in_mujoco(eng
 
 def test_the_floor_is_felt_and_home_is_free(engines: Engines) -> None:
     robot = engines.robot
-    path = Path(robot.urdf)
-    model = CollisionModel(robot, parse_urdf(read_xml(path), path))
+    model = CollisionModel(robot)
     is_floor = np.array([FLOOR in pair for pair in model.pairs])
     q = np.random.default_rng(7).uniform(robot.range_lower, robot.range_upper, (400, robot.dof))
     contacts = model.find_contacts(q, margin=-5e-3)
@@ -171,6 +167,22 @@ def test_pairs_in_touch_by_design_are_excluded() -> None:
     reasons = {(pair.link1, pair.link2): pair.reason for pair in make_robot(GANTRY).excluded_pairs}
     assert reasons["floor", "carriage"] == "in touch in 100 % of random poses"
     assert reasons["column", "hand"] == "in touch at home"
+
+
+def test_one_more_excluded_pair_is_one_contact_less() -> None:
+    """In a pose in which only one pair of links touches, with and without that pair excluded."""
+    robot = make_robot(ROWS["so101"])
+    model = CollisionModel(robot)
+    q = np.random.default_rng(0).uniform(robot.lower, robot.upper, (2000, robot.dof))
+    hits = model.find_contacts(q)
+    among_links = np.array([FLOOR not in pair for pair in model.pairs])
+    pose = np.flatnonzero((hits.sum(axis=1) == 1) & (hits & among_links).any(axis=1))[0]
+    pair = model.pairs[int(np.argmax(hits[pose]))]
+    excluded = dataclasses.replace(robot, excluded_pairs=(*robot.excluded_pairs, ExcludedPair(*pair, "test")))
+    for spec, touches in ((robot, True), (excluded, False)):
+        for backend in ("mujoco", "gazebo"):
+            with closing(make_backend(backend, spec)) as arm:
+                assert arm.reset(ONE, q[pose][None]).in_collision[0] == touches
 
 
 def test_the_floor_is_below_a_mounted_base() -> None:

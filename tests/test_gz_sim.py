@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_the_description_of_a_real_arm_is_whole(name: str, tmp_path: Path) -> No
     tools = [Kinematics(each).compute_tcp_pose(q) for each in (robot, described)]
     np.testing.assert_allclose(*tools, atol=1e-9)
     root = ET.parse(tmp_path / "robot.urdf").getroot()
-    files = [mesh.get("filename", "") for mesh in root.iter("mesh")]
+    files = [unquote(mesh.get("filename", "")) for mesh in root.iter("mesh")]
     assert files and all(file.startswith("file:///") and Path(file.removeprefix("file://")).is_file() for file in files)
     assert [link.get("name") for link in root.findall("link")].count("world") == 1
     assert ET.parse(tmp_path / "world.sdf").getroot().findtext("world/model[@name='floor']/pose") == "0 0 -0.4 0 0 0"

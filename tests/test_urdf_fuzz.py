@@ -50,7 +50,24 @@ SMALL = """<robot name="small">
 </robot>
 """
 REAL = ("ur5", "panda", "so101", "jaco2")
-VALUES = ("nan", "inf", "-inf", "-1", "0", "1e30", "1e-30", "", "wide", "1 2", "0 0 0", "1 1 1 1", "\u0663", "0x10", "base", "tool")
+VALUES = (
+    "nan",
+    "inf",
+    "-inf",
+    "-1",
+    "0",
+    "1e30",
+    "1e-30",
+    "",
+    "wide",
+    "1 2",
+    "0 0 0",
+    "1 1 1 1",
+    "\u0663",
+    "0x10",
+    "base",
+    "tool",
+)
 FILES = (
     "missing.stl",
     "../../../../../../etc/passwd",
@@ -157,7 +174,9 @@ def damage_text(text: str, draw: random.Random) -> bytes:
     if kind == 4:
         depth = draw.choice((50, 5000))
         return data.replace(b"<geometry>", b"<geometry>" * depth, 1).replace(b"</geometry>", b"</geometry>" * depth, 1)
-    return data.replace(b"<robot", draw.choice((b"<sdf", b"<robot xmlns:xacro='x'", b"\x00<robot", b"<!DOCTYPE robot><robot")), 1)
+    return data.replace(
+        b"<robot", draw.choice((b"<sdf", b"<robot xmlns:xacro='x'", b"\x00<robot", b"<!DOCTYPE robot><robot")), 1
+    )
 
 
 def mutate(text: str, draw: random.Random) -> bytes:

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from gym_gazebo2.robots.convex import find_touching
 from gym_gazebo2.robots.meshes import read_stl_vertices
 from gym_gazebo2.robots.motion import JointMotion
+from gym_gazebo2.robots.source import read_xml
 from gym_gazebo2.robots.spec import FLOOR, ExcludedPair, RobotSpec
-from gym_gazebo2.robots.urdf import find_joint
+from gym_gazebo2.robots.urdf import find_joint, parse_urdf
 
 if TYPE_CHECKING:
     import yourdfpy
@@ -51,13 +52,15 @@ class CollisionModel:
         pairs: Pairs of links that can touch: at least one of them moves relative to the other. ``FLOOR`` comes first in a pair.
     """
 
-    def __init__(self, robot: RobotSpec, urdf: yourdfpy.Robot) -> None:
+    def __init__(self, robot: RobotSpec, urdf: yourdfpy.Robot | None = None) -> None:
         """Collect the shapes.
 
         Args:
             robot: The arm. Its ``excluded_pairs`` are left out of ``pairs``.
-            urdf: Its parsed URDF.
+            urdf: Its parsed URDF; None: it is read from the robot's file.
         """
+        if urdf is None:
+            urdf = parse_urdf(read_xml(Path(robot.urdf)), Path(robot.urdf))
         self.robot, self._motion = robot, JointMotion(robot)
         self._shapes = list(_list_shapes(robot, urdf))
         excluded = {frozenset((pair.link1, pair.link2)) for pair in robot.excluded_pairs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from gym_gazebo2.robots.rows import RobotRow, find_row, find_urdf
 from gym_gazebo2.robots.source import read_source
 from gym_gazebo2.robots.spec import ExcludedPair, RobotSpec
 from gym_gazebo2.robots.srdf import NO_SRDF, Srdf, find_srdf, read_srdf
-from gym_gazebo2.robots.urdf import choose_tool_frame, find_chain, fold_fixed_joints, parse_urdf, read_rotors
+from gym_gazebo2.robots.urdf import choose_tool_frame, find_chain, find_joint, fold_fixed_joints, parse_urdf, read_rotors
 
 if TYPE_CHECKING:
     import yourdfpy
@@ -72,13 +73,9 @@ def load_robot(name: str, row: RobotRow) -> RobotSpec:
     root = read_source(path, packages, dict(row.xacro_args))
     # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
     # LinAlgError or in an arm that explodes in the simulator.
-    check_elements(root, path)
-    urdf, rotors = parse_urdf(root, path), read_rotors(root, path)
-    check_tree(urdf, path)
-    check_masses(urdf, path)
-    check_rotors(rotors, path)
-    tool_frame = choose_tool_frame(urdf, row.tool_frame, path)
-    names = [joint.name for joint in find_chain(urdf, tool_frame, path)]
+    original, rotors = _check_source(root, path)
+    tool_frame = choose_tool_frame(original, row.tool_frame, path)
+    names = [joint.name for joint in find_chain(original, tool_frame, path)]
     by_name = {joint.get("name"): joint for joint in root.findall("joint")}
     srdf = _read_srdf(row, path, root.get("name", ""))
     expanded = expand_urdf(root, [by_name[joint] for joint in names], row, srdf, packages)
@@ -91,6 +88,16 @@ def load_robot(name: str, row: RobotRow) -> RobotSpec:
     if spec.assumptions:
         LOG.warning("%s (%s): %s", name, path, " ".join(spec.assumptions))
     return spec
+
+
+def _check_source(root: ET.Element, path: Path) -> tuple[yourdfpy.Robot, dict[str, float]]:
+    """Return the links and joints of a URDF, and its rotors' inertias by joint, after checking them."""
+    check_elements(root, path)
+    urdf, rotors = parse_urdf(root, path), read_rotors(root, path)
+    check_tree(urdf, path)
+    check_masses(urdf, path)
+    check_rotors(rotors, path)
+    return urdf, rotors
 
 
 def _read_srdf(row: RobotRow, path: Path, robot_name: str) -> Srdf:
@@ -146,14 +153,15 @@ def _make_spec(
 
 def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, srdf: Srdf) -> RobotSpec:
     """Return the specification with its home pose and the pairs of links whose collisions do not count."""
-    links = {link.name for link in urdf.links}
+    bodies = {link.name: find_joint(link.name, urdf, spec.joint_names)[0] for link in urdf.links}
     pairs = list_neighbours(urdf)
     pairs += [
         ExcludedPair(a, b, f"disabled in the SRDF ({reason or 'no reason given'})")
         for a, b, reason in srdf.disabled
-        if {a, b} <= links and a != b
+        if {a, b} <= bodies.keys()
     ]
-    spec = _exclude(spec, pairs)
+    # Links of one rigid body never touch, so they are no pair.
+    spec = _exclude(spec, [pair for pair in pairs if bodies[pair.link1] != bodies[pair.link2]])
     spec = _exclude(spec, CollisionModel(spec, urdf).list_always_touching())
     model = CollisionModel(spec, urdf)
     if row.home is not None:

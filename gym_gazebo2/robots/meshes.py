@@ -178,12 +178,13 @@ def _make_hull(meshes: list[trimesh.Trimesh], subject: str) -> tuple[trimesh.Tri
     points = np.concatenate([mesh.vertices for mesh in meshes])
     size = np.ptp(points, axis=0)
     try:
-        hull = trimesh.convex.convex_hull(points)
-        if len(hull.vertices) > HULL_DIRECTIONS:
-            extreme = np.unique(np.argmax(_make_directions(HULL_DIRECTIONS) @ hull.vertices.T, axis=1))
-            hull = trimesh.convex.convex_hull(hull.vertices[extreme])
-        if hull.volume > size.max() ** 3 * 1e-9:
-            return hull, None
+        with np.errstate(all="ignore"):  # trimesh divides by the volume, which is zero for a flat mesh
+            hull = trimesh.convex.convex_hull(points)
+            if len(hull.vertices) > HULL_DIRECTIONS:
+                extreme = np.unique(np.argmax(_make_directions(HULL_DIRECTIONS) @ hull.vertices.T, axis=1))
+                hull = trimesh.convex.convex_hull(hull.vertices[extreme])
+            if hull.volume > size.max() ** 3 * 1e-9:
+                return hull, None
     # scipy's QhullError is a RuntimeError; trimesh raises a ValueError for too few points. Both mean a flat mesh.
     except (RuntimeError, ValueError, IndexError):
         pass

@@ -100,8 +100,9 @@ class Packages:
         for folder in self.urdf.parents:
             yield from ([folder] if folder.name == name else [])
             yield folder / name
-        # The last resort: the folder above urdf/, whatever the name of the folder into which the user has put the package.
-        yield self._own_package
+        # The last resort: the package of the URDF itself, whatever the name of the folder into which the user has put it.
+        if self.urdf.parent.name in DESCRIPTION_FOLDERS or (self._own_package / "package.xml").is_file():
+            yield self._own_package
 
     def _list_roots(self) -> list[Path]:
         """Return the folders in which a file given by its path may lie."""

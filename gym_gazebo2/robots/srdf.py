@@ -50,7 +50,7 @@ def find_srdf(urdf: Path, robot_name: str) -> Path | None:
         if (folder / f"{stem}.srdf").is_file():
             return folder / f"{stem}.srdf"
     others = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.srdf"))]
-    same = [path for path in others if read_xml(path).get("name") == robot_name]
+    same = [path for path in others if _read_name(path) == robot_name]
     return same[0] if len(same) == 1 else None
 
 
@@ -69,6 +69,14 @@ def read_srdf(path: Path) -> Srdf:
         (pair.get("link1", ""), pair.get("link2", ""), pair.get("reason", "")) for pair in root.iter("disable_collisions")
     )
     return Srdf(path, states, disabled)
+
+
+def _read_name(path: Path) -> str | None:
+    """Return the name of an SRDF's robot; None if the file is malformed: it may belong to another robot of the folder."""
+    try:
+        return read_xml(path).get("name")
+    except RobotError:
+        return None
 
 
 def _read_state(state: ET.Element) -> dict[str, float]:

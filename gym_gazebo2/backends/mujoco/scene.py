@@ -11,6 +11,7 @@ import numpy as np
 
 from gym_gazebo2.backends.base import OMEGA
 from gym_gazebo2.errors import RobotError
+from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.robots.spec import FLOOR
 
@@ -211,7 +212,10 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
 
 def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
     """Add a camera that shows the whole arm, and one beside the tool that looks along it."""
-    eye, target = [-0.9, -0.9, 0.8], [-0.05, 0.0, 0.38]
+    # One place suits arms of about a metre. For others it moves away or nearer in proportion.
+    size = Kinematics(robot).compute_reach()
+    factor = 1.0 if 0.75 < size < 1.5 else size / 1.1
+    eye, target = [factor * x for x in (-0.9, -0.9, 0.8)], [factor * x for x in (-0.05, 0.0, 0.38)]
     spec.worldbody.add_camera(name="overview", pos=eye, quat=_look_at(eye, target), fovy=50)
     spec.body(robot.tool_frame).add_camera(name="wrist", pos=[0.0, 0.07, 0.0], quat=LOOK_ALONG_TOOL, fovy=75)
 
