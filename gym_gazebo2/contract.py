@@ -40,12 +40,12 @@ after a placement. 1e-6 N is far below every real contact (one gram weighs 1e-2 
 zero in tools that print six decimals."""
 
 LIMIT_TOLERANCE = 1e-6
-"""How far outside its limits a commanded position may be, because clients round [rad]."""
+"""How far outside its limits a commanded position may be, because clients round [rad, or strokes of a prismatic joint]."""
 
 SPEED_TOLERANCE = 1e-6
 """How much farther than velocity limit × time a command may go, because clients round.
 
-Added twice: as a share of that distance, and as a distance [rad]."""
+Added twice: as a share of that distance, and as a distance [rad, or strokes of a prismatic joint]."""
 
 MAX_COMMAND_NS = 60_000_000_000
 """Longest ``time_from_start`` of a command [ns]."""

@@ -16,7 +16,8 @@ from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.gazebo.client import GazeboClient
 from gym_gazebo2.gazebo.serve import start_robot
 from gym_gazebo2.registration import ENVIRONMENTS
-from gym_gazebo2.robots import RobotSpec, make_robot
+from gym_gazebo2.robots import RobotSpec, load_robot
+from gym_gazebo2.robots.rows import find_row
 from gym_gazebo2.ros.discovery import DISCOVERY, LOCALHOST, make_default, make_local, read_domain
 from gym_gazebo2.signals import raise_on_signals
 
@@ -24,6 +25,8 @@ __all__ = ["PROVIDERS", "SimConfig", "describe", "parse", "simulate"]
 
 MODE = tyro.conf.create_mutex_group(required=False)
 """At most one of --lock-step and --real-time."""
+ROBOT_FIELDS = ("tool_frame", "mount_height")
+"""Fields of the robot's row that a configuration can change."""
 EXIT_TIMEOUT_S = 5.0
 """Longest wait for the exit status of a gzserver that has closed its pipe [s]."""
 
@@ -33,7 +36,7 @@ class SimConfig:
     """Serve a simulated robot over ROS 2, until Ctrl-C.
 
     Attributes:
-        robot: Name of the robot: mara, scara or scara4.
+        robot: Robot of the table, or the path of a URDF or xacro file.
         provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver.
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
@@ -43,6 +46,8 @@ class SimConfig:
         control_dt: Control period; in real time also the period of joint states [s].
         physics_dt: Physics step [s]. Default: the provider's.
         gripper: Drive the robot's gripper, as tasks that use it need. Otherwise its fingers are held.
+        tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven. Default: the robot's.
+        mount_height: Height of the base above the floor [m]. Default: the robot's.
         robot_only: Replace a real robot (mujoco in real time only): commands and joint states, no placement, no reset.
     """
 
@@ -56,6 +61,8 @@ class SimConfig:
     control_dt: float = 0.05
     physics_dt: float | None = None
     gripper: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    tool_frame: str | None = None
+    mount_height: float | None = None
     robot_only: bool = False
 
 
@@ -93,6 +100,7 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         KeyboardInterrupt: SIGINT ended it; after SIGTERM or SIGHUP it is the subclass ``Interrupted``.
         InvalidArgumentError: A value is invalid.
         UnknownNameError: There is no such robot or provider.
+        RobotError: The URDF does not describe a serial arm.
         GazeboError: Gazebo is missing, or its plug-in cannot be built.
         BackendError: The gzserver does not start, or dies; the message quotes its log.
         RenderError: A window is requested and there is no display.
@@ -103,7 +111,7 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         raise InvalidArgumentError("factor", config.factor, "1 without --real-time: in lock-step, commands advance time")
     if config.gui:
         check_display("without --gui")
-    robot = make_robot(config.robot, config.gripper)
+    robot = _make_robot(config)
     config = dataclasses.replace(config, domain=read_domain() if config.domain is None else config.domain)
     os.environ.update(make_default())
     with raise_on_signals():
@@ -126,9 +134,21 @@ def describe(robot: RobotSpec, config: SimConfig) -> str:
     return "\n".join(lines)
 
 
+def _make_robot(config: SimConfig) -> RobotSpec:
+    """Return the robot, with the fields of its row that the configuration changes."""
+    name, row = find_row(config.robot)
+    given = {field: getattr(config, field) for field in ROBOT_FIELDS}
+    row = dataclasses.replace(row, **{key: value for key, value in given.items() if value is not None})
+    return load_robot(name, row, config.gripper)
+
+
 def _make_arguments(robot: RobotSpec, config: SimConfig) -> str:
-    ids = [env_id for env_id, row in ENVIRONMENTS.items() if row.robot == robot.name]
+    """Return the arguments with which ``gymnasium.make`` connects."""
+    ids = [env_id for env_id, row in ENVIRONMENTS.items() if row.robot == config.robot]
     arguments = [f'"{ids[0] if ids else "…"}"', 'backend="ros2"']
+    if not ids:
+        arguments.insert(1, f'robot="{config.robot}"')
+    arguments += [f"{field}={getattr(config, field)!r}" for field in ROBOT_FIELDS if getattr(config, field) is not None]
     if config.control_dt != SimConfig.control_dt:
         arguments.append(f"control_dt={config.control_dt}")
     if config.namespace not in (None, robot.name):

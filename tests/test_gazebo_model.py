@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -10,8 +12,16 @@ import numpy as np
 import pytest
 
 from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.gazebo.arm_sdf import FRAME_MASS
 from gym_gazebo2.gazebo.model import make_world
-from gym_gazebo2.robots import ROBOTS, RobotSpec, make_robot
+from gym_gazebo2.gazebo.sdf import format_pose
+from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, make_robot
+
+from .arms import ARMS, make_row
+from .conftest import ROOT
+
+GANTRY = RobotRow(str(ROOT / "tests" / "data" / "gantry.urdf"), home=(0.0,) * 4)
+NUMBERS = {"dtype": float, "sep": " "}
 
 
 @pytest.fixture
@@ -96,12 +106,10 @@ def test_time_runs_neither_backwards_nor_beyond_measure(robot: RobotSpec, plugin
 
 
 def test_rotations_come_out_as_sdf_wants_them() -> None:
-    from gym_gazebo2.gazebo.model import _format_pose
-
     for roll, pitch, yaw in [(0.3, -0.7, 2.0), (0.0, np.pi / 2, 0.4), (-1.0, -np.pi / 2, 0.0), (3.0, 1.5, -3.0)]:
         T = np.eye(4)
         T[:3, :3] = rotate(roll, pitch, yaw)
-        back = [float(text) for text in _format_pose(T).split()]
+        back = [float(text) for text in format_pose(T).split()]
         assert np.allclose(rotate(*back[3:]), T[:3, :3], atol=1e-9)
 
 
@@ -112,3 +120,106 @@ def rotate(roll: float, pitch: float, yaw: float) -> np.ndarray:
     Ry = np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
     Rz = np.array([[cos[2], -sin[2], 0], [sin[2], cos[2], 0], [0, 0, 1]])
     return Rz @ Ry @ Rx
+
+
+@pytest.fixture(params=[*ARMS, "gantry"])
+def real(request: pytest.FixtureRequest) -> RobotSpec:
+    return make_robot(GANTRY if request.param == "gantry" else make_row(request.param))
+
+
+def read_model(robot: RobotSpec, plugin: Path) -> tuple[ET.Element, ET.Element]:
+    """Return the model and the plug-in of a robot's world."""
+    world = ET.fromstring(make_world(robot, plugin))
+    model, served = world.find(f"world/model[@name='{robot.name}']"), world.find("world/plugin")
+    assert model is not None and served is not None
+    return model, served
+
+
+def read_pose(element: ET.Element) -> np.ndarray:
+    x, y, z, roll, pitch, yaw = np.fromstring(element.findtext("pose") or "0 0 0 0 0 0", **NUMBERS)
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = rotate(roll, pitch, yaw), (x, y, z)
+    return T
+
+
+def add_up(mass: float, com: np.ndarray, inertia: np.ndarray) -> np.ndarray:
+    """Return what adds up over the links of a body: mass, mass times centre, and inertia about the base's origin, (13,)."""
+    about_origin = inertia + mass * (com @ com * np.eye(3) - np.outer(com, com))
+    return np.array([mass, *(mass * com), *about_origin.ravel()])
+
+
+def find_top(model: ET.Element, link: str) -> str:
+    """Return the first link of a rigid body."""
+    parents = {joint.findtext("child"): joint.findtext("parent") for joint in model.findall("joint[@type='fixed']")}
+    while link in parents:
+        link = parents[link] or ""
+    return link
+
+
+def test_bodies_have_the_masses_of_the_embedded_model(real: RobotSpec, plugin: Path) -> None:
+    mujoco = pytest.importorskip("mujoco")
+    scene = pytest.importorskip("gym_gazebo2.backends.mujoco.scene")
+    embedded = scene.make_physics_model(real, 0.005)
+    data = mujoco.MjData(embedded)
+    mujoco.mj_kinematics(embedded, data)
+    expected = {embedded.body(weld).name: np.zeros(13) for weld in set(embedded.body_weldid) - {0}}
+    for body in range(embedded.nbody):
+        if weld := embedded.body_weldid[body]:
+            R = data.ximat[body].reshape(3, 3)
+            moved = R @ np.diag(embedded.body_inertia[body]) @ R.T
+            expected[embedded.body(weld).name] += add_up(embedded.body_mass[body], data.xipos[body], moved)
+    model, _ = read_model(real, plugin)
+    written = {name: np.zeros(13) for name in expected}
+    for link in model.findall("link[kinematic='false']"):
+        inertial = link.find("inertial")
+        assert inertial is not None
+        if inertial.findtext("mass") == FRAME_MASS:
+            continue
+        T = read_pose(link) @ read_pose(inertial)
+        entries = {key.tag: float(key.text or "nan") for key in inertial.findall("inertia/*")}
+        inertia = np.array([[entries[f"i{min(a, b)}{max(a, b)}"] for b in "xyz"] for a in "xyz"])
+        mass = float(inertial.findtext("mass") or "nan")
+        written[find_top(model, link.get("name", ""))] += add_up(mass, T[:3, 3], T[:3, :3] @ inertia @ T[:3, :3].T)
+    for name, sums in expected.items():
+        np.testing.assert_allclose(written[name], sums, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def test_the_pairs_that_can_collide_are_those_of_the_embedded_model(real: RobotSpec, plugin: Path) -> None:
+    scene = pytest.importorskip("gym_gazebo2.backends.mujoco.scene")
+    embedded = scene.make_physics_model(real, 0.005)
+    welded = {embedded.body(i).name: int(embedded.body_weldid[i]) for i in range(embedded.nbody)}
+    # MuJoCo never collides two links of one rigid body.
+    expected = {frozenset(pair) for pair in scene.list_collision_pairs(embedded) if welded[pair[0]] != welded[pair[1]]}
+    model, served = read_model(real, plugin)
+    shapes = {link.get("name"): link for link in model.findall("link[collision]")}
+    pairs = {frozenset(pair) for pair in itertools.combinations(shapes, 2)}
+    pairs -= {frozenset((row.findtext("link1"), row.findtext("link2"))) for row in served.findall("excluded")}
+    pairs -= {frozenset((joint.findtext("parent"), joint.findtext("child"))) for joint in model.findall("joint")}
+    fixed = {name for name, link in shapes.items() if link.findtext("kinematic") == "true"}
+    assert not any(pair <= fixed for pair in pairs)
+    masks = {name: int(link.findtext("collision/surface/contact/collide_bitmask") or "65535") for name, link in shapes.items()}
+    pairs |= {frozenset((name, "world")) for name, mask in masks.items() if mask & 1 and name not in fixed}
+    assert pairs == expected
+
+
+def test_meshes_are_files_that_gazebo_finds(real: RobotSpec, plugin: Path) -> None:
+    model, _ = read_model(real, plugin)
+    names = [uri.text or "" for uri in model.findall(".//mesh/uri")]
+    assert all(name.startswith("file:///") and Path(name.removeprefix("file://")).is_file() for name in names)
+    meshes = [shape for shape in model.findall("link/collision") if shape.find("geometry/mesh") is not None]
+    assert {shape.findtext("max_contacts") for shape in meshes} <= {"1"}
+
+
+def test_the_ground_is_nobodys_link(plugin: Path) -> None:
+    """In SDF "world" is the ground. A robot whose root has this name, and carries the first joint, keeps it under another."""
+    model, _ = read_model(make_robot(GANTRY), plugin)
+    assert model.findtext("joint/parent") == "world_link"
+    assert model.find("link[@name='world']") is None and model.find("link[@name='world_link']") is not None
+
+
+def test_a_mounted_base_is_above_the_floor(plugin: Path) -> None:
+    row = dataclasses.replace(GANTRY, mount_height=0.7)
+    floor = ET.fromstring(make_world(make_robot(row), plugin)).find("world/model[@name='floor']")
+    assert floor is not None and read_pose(floor)[2, 3] == -0.7
+    flat = ET.fromstring(make_world(make_robot("mara"), plugin)).find("world/model[@name='floor']")
+    assert flat is not None and flat.find("pose") is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ from gym_gazebo2.robots import RobotRow, RobotSpec, load_robot, make_robot
 from gym_gazebo2.ros import Domain
 from gym_gazebo2.ros.topics import CONTROL_WORLD
 
+from .arms import make_row
 from .conftest import ROOT
 from .gz_sim_node import GzSim, run_gz_sim
 from .ros_gz_types import provide
@@ -79,6 +82,21 @@ def test_the_description_is_the_same_robot(name: str, tmp_path: Path) -> None:
     }
     assert root.findtext("gazebo/plugin/parameters") == str(tmp_path / "controllers.yaml")
     assert root.findtext("gazebo/plugin/ros/namespace") == name
+
+
+@pytest.mark.parametrize("name", ["ur5", "tiago", "so101"])
+def test_the_description_of_a_real_arm_is_whole(name: str, tmp_path: Path) -> None:
+    robot = make_robot(dataclasses.replace(make_row(name), mount_height=0.4))
+    meshes = str(Path(robot.urdf).parent)  # a URDF may name files of these folders only
+    described = make_robot(RobotRow(write(robot, tmp_path), tool_frame=robot.tool_frame, srdf="", package_dirs=(meshes,)))
+    q = np.random.default_rng(0).uniform(robot.range_lower, robot.range_upper, (10, robot.dof))
+    tools = [Kinematics(each).compute_tcp_pose(q) for each in (robot, described)]
+    np.testing.assert_allclose(*tools, atol=1e-9)
+    root = ET.parse(tmp_path / "robot.urdf").getroot()
+    files = [unquote(mesh.get("filename", "")) for mesh in root.iter("mesh")]
+    assert files and all(file.startswith("file:///") and Path(file.removeprefix("file://")).is_file() for file in files)
+    assert [link.get("name") for link in root.findall("link")].count("world") == 1
+    assert ET.parse(tmp_path / "world.sdf").getroot().findtext("world/model[@name='floor']/pose") == "0 0 -0.4 0 0 0"
 
 
 def write(robot: RobotSpec, folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.sim import PROVIDERS, SimConfig, describe, parse, simulate
 
+from .arms import make_row
 from .sim_process import run_sim
 
 ONE = np.ones(1, dtype=bool)
@@ -48,6 +50,22 @@ def test_what_it_says_is_enough_to_connect_and_it_ends_cleanly(
         status, error = sim.end(signum)
     assert status == 0 and "Traceback" not in error
     assert not psutil.wait_procs(left, timeout=1)[1]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_serves_an_arm_from_its_file(provider: str) -> None:
+    row = dataclasses.replace(make_row("so101"), mount_height=0.2)
+    robot = make_robot(row)
+    arguments = ["--tool-frame", "gripper_frame_link", "--mount-height", "0.2"]
+    with run_sim(row.urdf, "--provider", provider, *arguments) as sim:
+        assert f'robot="{row.urdf}", backend="ros2", tool_frame=\'gripper_frame_link\', mount_height=0.2)' in sim.shown
+        with contextlib.closing(make_backend("ros2", robot, domain_id=sim.domain)) as backend:
+            assert backend.link.provider.joints == robot.joint_names
+            state = backend.reset(ONE, robot.home[None])
+            target = np.clip(robot.home + 0.02 * robot.scale, robot.lower, robot.upper)
+            for _ in range(20):
+                state = backend.step(target[None])
+            np.testing.assert_allclose(state.q[0], target, atol=1e-3)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -9,8 +9,8 @@ namespace gym_gazebo2 {
 constexpr int64_t kNanoseconds = 1'000'000'000;      // per second
 constexpr double kOmega = 40.0;                      // natural frequency of every drive [rad/s]
 constexpr double kTouchForce = 1e-6;                 // reported for a contact that transmits no force [N]
-constexpr double kLimitTolerance = 1e-6;             // how far outside its limits a commanded position may be [rad]
-constexpr double kSpeedTolerance = 1e-6;             // beyond velocity limit × time; relative, and absolute in rad
+constexpr double kLimitTolerance = 1e-6;             // how far outside its limits a commanded position may be [rad, or strokes]
+constexpr double kSpeedTolerance = 1e-6;             // beyond velocity limit × time; relative, and absolute [rad, or strokes]
 constexpr int64_t kMaxCommandNs = 60'000'000'000;    // longest time_from_start of a command [ns]
 constexpr int kMaxOldTokens = 4096;                  // remembered, so that late copies can be ignored
 constexpr int kMaxRefusals = 100;                    // different refusals that are logged

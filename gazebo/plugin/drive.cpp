@@ -24,7 +24,7 @@ double ComputeEffort(const Joint& j, double ramp_speed) {
 
 double Ramp::Reach(const Joint& joint, int64_t steps) const {
   const double seconds = 1e-9 * steps * physics_dt_;
-  return joint.velocity_limit * seconds * (1 + kSpeedTolerance) + kSpeedTolerance;
+  return joint.velocity_limit * seconds * (1 + kSpeedTolerance) + kSpeedTolerance * joint.Scale();
 }
 
 int Ramp::FindTooFast(const std::vector<Joint>& joints, const std::vector<double>& goal, int64_t steps) const {

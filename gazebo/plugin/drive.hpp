@@ -1,4 +1,5 @@
-// Joints, their drives and their ramps. Knows no simulator and no ROS. Units: rad, rad/s, N·m, kg·m².
+// Joints, their drives and their ramps. Knows no simulator and no ROS. Units: rad, rad/s, N·m, kg·m²; of a prismatic
+// joint m, m/s, N, kg.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +8,17 @@
 
 namespace gym_gazebo2 {
 
-/// One revolute joint with its drive.
+/// One joint with its drive.
 struct Joint {
   std::string name;
   double lower, upper, velocity_limit, effort_limit, drive_inertia, rotor_inertia, home;
+  bool is_prismatic{false};
   double q{0}, dq{0};                                // measured; written by the simulator's adapter
   double setpoint{0}, ramp_start{0}, ramp_end{0};    // written by the ramp
   double effort{0};                                  // torque of the drive in the next physics step
+
+  /// Tolerances are written in rad; multiplied by this, they are those of the joint. A prismatic joint's is its stroke.
+  double Scale() const { return is_prismatic ? upper - lower : 1.0; }
 };
 
 /// Returns the torque of a drive whose set-point moves at `ramp_speed` (see docs/semantics.md), and of the soft stop beyond

@@ -1,13 +1,12 @@
-// The arm in Gazebo 11 with ODE: measures joints, applies torques, places the arm, and finds contacts.
+// The arm in Gazebo 11 with ODE: its joints, its placement, its contacts, and the pairs of links that do not collide.
 #pragma once
-
-#include <gazebo/ode/ode.h>
 
 #include <gazebo/physics/PhysicsTypes.hh>
 #include <ignition/math/Pose3.hh>
 #include <sdf/sdf.hh>
 #include <vector>
 
+#include "gazebo11_axis.hpp"
 #include "simulator.hpp"
 
 namespace gym_gazebo2 {
@@ -25,15 +24,6 @@ class Gazebo11Arm : public Simulator {
   void Warn(const std::string& text) const override;
 
  private:
-  /// A joint of the arm in ODE; axes_[i] belongs to joints[i].
-  struct Axis {
-    gazebo::physics::LinkPtr parent{}, child{};
-    ignition::math::Pose3d pose_at_zero{};  // of the child in its parent's frame; the joint turns about the child's origin
-    ignition::math::Vector3d axis{};        // in the child's frame
-    dBodyID parent_body{nullptr}, child_body{nullptr};
-    dJointID rotor{nullptr};
-  };
-
   /// A link that hangs on another, by a joint of the arm or, if `joint` is -1, rigidly.
   struct Hanging {
     gazebo::physics::LinkPtr parent, child;
@@ -41,15 +31,16 @@ class Gazebo11Arm : public Simulator {
     int joint;
   };
 
-  Axis Bind(const Joint& joint, gazebo::physics::JointPtr hinge);
   void Hang(const gazebo::physics::LinkPtr& parent);
+  void Exclude(const gazebo::physics::LinkPtr& one, const gazebo::physics::LinkPtr& two);
+  gazebo::physics::LinkPtr FindLink(const std::string& name) const;
 
   gazebo::physics::WorldPtr world_;
   gazebo::physics::ModelPtr model_;
-  gazebo::physics::LinkPtr base_;
+  gazebo::physics::LinkPtr base_;  // carries the first joint
   ignition::math::Pose3d base_pose_;
-  std::vector<Axis> axes_;
-  std::vector<Hanging> hanging_;  // from base to tool
+  std::vector<Gazebo11Axis> axes_;  // axes_[i] belongs to joints[i]
+  std::vector<Hanging> hanging_;    // from base to tool
 };
 
 }  // namespace gym_gazebo2

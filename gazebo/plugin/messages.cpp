@@ -19,8 +19,9 @@ void ReadJoints(const std::string& kind, const rosidl_runtime_c__String__Sequenc
     const auto joint = std::find_if(joints.begin(), joints.end(), [&](const Joint& j) { return j.name == name; });
     if (joint == joints.end()) throw RefusedError("a " + kind + " for the unknown joint '" + std::string(name) + "'");
     const double value = values.data[k];
+    const double tolerance = kLimitTolerance * joint->Scale();
     // Written so that NaN fails.
-    if (!(value >= joint->lower - kLimitTolerance && value <= joint->upper + kLimitTolerance)) {
+    if (!(value >= joint->lower - tolerance && value <= joint->upper + tolerance)) {
       throw RefusedError("a " + kind + ": '" + joint->name + "' is NaN or outside its limits");
     }
     q[joint - joints.begin()] = value;

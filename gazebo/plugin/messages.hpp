@@ -22,7 +22,7 @@ struct RefusedError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Reads positions by joint name into q[i], in the order of `joints` [rad]. `kind` names the message: "command".
+/// Reads positions by joint name into q[i], in the order of `joints` [rad or m]. `kind` names the message: "command".
 /// Throws RefusedError if a joint is unknown, missing or doubled, or a position is NaN or outside the limits.
 void ReadJoints(const std::string& kind, const rosidl_runtime_c__String__Sequence& names,
                 const rosidl_runtime_c__double__Sequence& values, const std::vector<Joint>& joints, std::vector<double>& q);

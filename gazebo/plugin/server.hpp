@@ -69,7 +69,7 @@ class Server {
   int64_t now_{0};                    // simulated time at the end of the last physics step [ns]
   int64_t num_steps_{0};              // physics steps so far
   double contact_force_{0};           // largest since the last published state [N]
-  std::vector<double> q_;             // positions of the message that is read, by joint [rad]
+  std::vector<double> q_;             // positions of the message that is read, by joint [rad or m]
   std::string token_;                 // of the newest accepted message
   TokenMemory old_tokens_;
   std::vector<std::string> refused_;  // reasons that were logged already
