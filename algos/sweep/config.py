@@ -37,10 +37,12 @@ class SweepConfig:
         search: Ranges that Optuna searches, each NAME=KIND:LOW..HIGH (float, log, int) or NAME=choice:A,B.
         trials: Points that Optuna tries for every id and algorithm.
         steps: Environment steps of a training; None: the preset's.
-        env_kwargs: Any keyword of the environments: its name follows the point, as in --env.backend gazebo.
+        env_kwargs: Any keyword of the environments: written --env.NAME VALUE, as in --env.backend gazebo.
         runs: Episodes per evaluation.
         jobs: Trainings side by side; None: as many as there are processors for.
         address: HOST:PORT of a running Ray cluster, on whose machines the trainings run; None: this machine.
+        invite: File of `gym-gazebo2 cluster invite`, with which this machine reaches the cluster; not needed on its head.
+        insecure: Accept a cluster without TLS, because a VPN encrypts its traffic.
         worker_cpus: CPUs that Ray reserves for a worker of a training; a fraction lets several share a processor.
         price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE by type of node.
         out: Folder of the sweep.
@@ -58,6 +60,8 @@ class SweepConfig:
     runs: int = 30
     jobs: int | None = None
     address: str | None = None
+    invite: str | Path | None = None
+    insecure: bool = False
     worker_cpus: float = 1.0
     price_per_hour: PricePerHour = None
     out: str = "runs/sweep"
@@ -153,7 +157,9 @@ def make_training(point: Point, config: SweepConfig, address: str | None = None)
         config: The sweep.
         address: The cluster on which its workers run, if it has any; None: this machine.
     """
-    cluster: dict[str, Any] = {} if point.workers is None else {"worker_cpus": config.worker_cpus, "address": address}
+    cluster: dict[str, Any] = {}
+    if point.workers is not None:
+        cluster = {"worker_cpus": config.worker_cpus, "address": address, "insecure": config.insecure}
     return TrainConfig(
         env=point.env,
         algo=point.algo,

@@ -94,15 +94,16 @@ def open_executor(config: SweepConfig) -> Iterator[Executor]:
     """Yield what runs the points, and write which machines it held.
 
     Raises:
-        InvalidArgumentError: A training has more workers than there is room for, or the address is none.
+        InvalidArgumentError: A training has more workers than there is room for, or the address has another form.
         MissingDependencyError: Trainings have workers, or run on a cluster, and Ray is not installed.
-        WorkerError: No cluster answers at the address.
+        RunError: The invite cannot be read.
+        WorkerError: No cluster answers at the address, or it refuses this machine.
     """
     machines = MachineLog(Path(config.out))
     if config.address is None:
         yield from _write_at_end(LocalExecutor(config, machines), machines, config)
         return
-    with contextlib.closing(RaySession(config.address)) as session:
+    with contextlib.closing(RaySession(config.address, invite=config.invite, insecure=config.insecure)) as session:
         yield from _write_at_end(ClusterExecutor(config, session, machines), machines, config)
 
 

@@ -15,7 +15,10 @@ from gym_gazebo2.errors import RunError
 __all__ = ["OTHER_OUT", "check_same", "check_stored", "read_evaluation"]
 
 OTHER_OUT = "Give the sweep another folder with --out."
-NOT_COMPARED = ("out", "progress", "checkpoint_seconds", "hyperparameters", "address", "worker_cpus", "price_per_hour")
+NOT_COMPARED = (
+    *("out", "progress", "checkpoint_seconds", "hyperparameters", "price_per_hour"),
+    *("address", "invite", "insecure", "missing_workers", "worker_cpus"),
+)
 """Fields of a training that do not change its result; hyperparameters are compared one by one instead."""
 
 
