@@ -135,8 +135,8 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
-    ("Reach-v0", "ppo"): Preset(1_500_000, {**_PPO, **_WIDE}),
-    ("PandaReach-v0", "ppo"): Preset(1_500_000, {**_PPO, **_WIDE}),
+    ("Reach-v0", "ppo"): Preset(1_000_000, {**_PPO, **_WIDE, "batch_size": 800}, normalize=True),
+    ("PandaReach-v0", "ppo"): Preset(1_000_000, {**_PPO, **_WIDE, "batch_size": 800}, normalize=True),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
 }
 """Rows found by ``python -m benchmarks.tune``; they replace the composed ones."""

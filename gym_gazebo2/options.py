@@ -61,8 +61,8 @@ class EnvOptions:
 
         Raises:
             UnknownNameError: ``CONTROLS`` has no such row.
-            InvalidArgumentError: ``start_noise``, ``robot_options`` or ``backend_options`` has an invalid value, or
-                there are two sources of goals.
+            InvalidArgumentError: ``start_noise``, ``robot_options`` or ``backend_options`` has an invalid value; or
+                ``goal`` and ``goal_box`` are both given.
         """
         get_control(self.control)
         if self.goal is not None and self.goal_box is not None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,6 @@ from numpy.typing import NDArray
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.robots.collisions import CollisionModel
 from gym_gazebo2.robots.spec import RobotSpec
-from gym_gazebo2.robots.urdf import parse_urdf
 
 __all__ = ["sample_free_poses"]
 
@@ -43,8 +40,7 @@ def sample_free_poses(robot: RobotSpec, count: int, margin: float = MARGIN) -> A
     Raises:
         RobotError: Too few random poses are free of collision.
     """
-    path = Path(robot.urdf)
-    model, rng, found = CollisionModel(robot, parse_urdf(ET.parse(path).getroot(), path)), np.random.default_rng(0), []
+    model, rng, found = CollisionModel(robot), np.random.default_rng(0), []
     for _ in range(MOST_BATCHES):
         q = rng.uniform(robot.range_lower, robot.range_upper, (BATCH, robot.dof))
         found.append(q[model.is_free(q, margin)])
