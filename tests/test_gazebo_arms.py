@@ -122,7 +122,7 @@ def test_goes_where_it_is_placed_and_touches_there_what_it_touches_in_mujoco(eng
     for _ in range(100):
         q = draw(engines.robot, rng)
         real, embedded, _ = engines.reset(q)
-        np.testing.assert_allclose(real.q[0], q, atol=1e-9, rtol=0.0)
+        np.testing.assert_array_equal(real.q[0], q)
         assert not real.dq.any()
         agree += int(real.in_collision[0] == embedded.in_collision[0])
         touching += int(embedded.in_collision[0])
@@ -157,6 +157,22 @@ def test_comes_out_of_what_it_was_placed_in_slowly(engines: Engines) -> None:
         state = engines.gazebo.reset(ONE, draw(robot, rng)[None])
         state = engines.gazebo.step(state.q_setpoint)
         assert (np.abs(state.dq[0]) <= 2 * robot.velocity_limit).all()
+
+
+def test_a_run_repeats_to_the_bit_until_it_touches(engines: Engines) -> None:
+    """Beyond that, ODE's comparison of meshes starts from its last result, which the run before has changed."""
+    robot, rng, num_free = engines.robot, np.random.default_rng(8), 0
+    for _ in range(12):
+        q = draw(robot, rng)
+        setpoints, runs = list(walk(robot, rng, q, 20)), []
+        for _ in range(2):
+            states = [engines.gazebo.reset(ONE, q[None]), *(engines.gazebo.step(each[None]) for each in setpoints)]
+            runs.append(np.array([state.q[0] for state in states]))
+        touches = [k for k, state in enumerate(states) if state.in_collision[0]]
+        free = min(touches, default=len(states))
+        np.testing.assert_array_equal(runs[0][:free], runs[1][:free])
+        num_free += free
+    assert num_free > 30
 
 
 def test_the_provider_names_its_joints(engines: Engines) -> None:
