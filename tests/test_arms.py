@@ -16,7 +16,7 @@ from gym_gazebo2.backends.mujoco.scene import make_physics_model
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots.collisions import CollisionModel
 from gym_gazebo2.robots.spec import FLOOR
-from gym_gazebo2.testing import CHECKS
+from gym_gazebo2.testing import CHECKS, drive_smoothly
 
 from .arms import ARMS, find_robots, make_arm, make_row
 
@@ -49,6 +49,19 @@ def test_has_its_joints(name):
 @pytest.mark.parametrize("backend", ["fake", "mujoco"])
 def test_keeps_the_contract(arm, backend, check):
     CHECKS[check](lambda num_envs: make_backend(backend, arm, num_envs=num_envs), 3)
+
+
+def test_default_step_is_within_2_mrad_of_1_ms(arm):
+    def run(physics_dt):
+        positions, has_collided = [], np.zeros(16, dtype=bool)
+        for state in drive_smoothly(make_backend("mujoco", arm, num_envs=16, physics_dt=physics_dt), seed=5):
+            has_collided = has_collided | state.in_collision
+            positions.append(np.where(has_collided[:, None], np.nan, state.q))
+        return np.array(positions)
+
+    differences = np.abs(run(0.005) - run(0.001)) / arm.scale
+    assert np.isfinite(differences).mean() > 0.1
+    assert np.nanmax(differences) < 0.002
 
 
 def test_touches_nothing_at_home(arm):
