@@ -70,7 +70,7 @@ def test_the_arm_is_the_same_with_and_without_its_gripper(arm_name):
 
 
 @pytest.mark.parametrize("engine", ["fake", "mujoco"])
-@pytest.mark.parametrize("check", ["fingers", "fidelity", "effort", "misuse", "saved_state"])
+@pytest.mark.parametrize("check", ["fingers", "fidelity", "effort", "reset", "random_actions", "misuse"])
 def test_real_grippers_keep_the_contract(check, engine, arm_name):
     robot = make_robot(make_row(arm_name), gripper=True)
     CHECKS[check](lambda num_envs: make_backend(engine, robot, num_envs=num_envs), 3)
