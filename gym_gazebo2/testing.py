@@ -339,15 +339,15 @@ def drive_smoothly(backend: Backend, seed: int, periods: int = 100) -> Iterator[
     rng = np.random.default_rng(seed)
     robot = backend.robot
     noise = rng.uniform(-0.3, 0.3, (backend.num_envs, robot.dof)) * robot.scale
-    start = np.clip(robot.home + noise, robot.lower, robot.upper)
+    # An open gripper is at its limits, which engines make more or less soft: fingers move around the middle of their strokes.
+    centre = np.concatenate([robot.home[: robot.chain_dof], ((robot.lower + robot.upper) / 2)[robot.chain_dof :]])
+    start = np.clip(centre + noise, robot.lower, robot.upper)
     state = backend.reset(np.ones(backend.num_envs, dtype=bool), start)
     yield state
     action = np.zeros_like(start)
     for _ in range(periods):
         # More than 0.4 rad away from home the actions turn back, so that the arm stays clear of the floor and its own links.
-        homewards = np.where(
-            np.abs(state.q_setpoint - robot.home) > 0.4 * robot.scale, np.sign(robot.home - state.q_setpoint), 0.0
-        )
+        homewards = np.where(np.abs(state.q_setpoint - centre) > 0.4 * robot.scale, np.sign(centre - state.q_setpoint), 0.0)
         change = SMOOTH_CHANGE * homewards + rng.uniform(-SMOOTH_CHANGE, SMOOTH_CHANGE, action.shape)
         action = np.clip(action + np.clip(change, -SMOOTH_CHANGE, SMOOTH_CHANGE), -1.0, 1.0)
         state = backend.step(_move(backend, state, action))

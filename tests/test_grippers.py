@@ -70,7 +70,7 @@ def test_the_arm_is_the_same_with_and_without_its_gripper(arm_name):
 
 
 @pytest.mark.parametrize("engine", ["fake", "mujoco"])
-@pytest.mark.parametrize("check", ["fingers", "fidelity", "effort", "misuse", "saved_state"])
+@pytest.mark.parametrize("check", ["fingers", "fidelity", "effort", "reset", "random_actions", "misuse"])
 def test_real_grippers_keep_the_contract(check, engine, arm_name):
     robot = make_robot(make_row(arm_name), gripper=True)
     CHECKS[check](lambda num_envs: make_backend(engine, robot, num_envs=num_envs), 3)
@@ -181,11 +181,14 @@ def test_a_start_pose_may_leave_the_fingers_out():
 
 
 def test_row_overrides_what_was_found():
-    row = GripperRow(closed=0.01, open={"left_finger": 0.03}, force=12.0, velocity_limit=0.1, rotor_inertia=0.5)
+    row = GripperRow(
+        closed=0.01, open={"left_finger": 0.03}, force=12.0, velocity_limit=0.1, control_speed=0.08, rotor_inertia=0.5
+    )
     robot = make_pincer(gripper=row)
     assert robot.gripper.closed == (0.01, 0.01) and robot.gripper.open == (0.03, 0.03) and robot.gripper.force == (12.0, 12.0)
     np.testing.assert_array_equal(robot.effort_limit[3:], 12.0)
     np.testing.assert_array_equal(robot.velocity_limit[3:], 0.1)
+    np.testing.assert_array_equal(robot.control_speed[3:], 0.08)
     np.testing.assert_array_equal(robot.rotor_inertia[3:], 0.5)
     named = make_pincer(gripper=GripperRow(joints=("left_finger",)))
     assert named.gripper.joint_names == ("left_finger", "right_finger")  # a follower comes with its master
@@ -197,6 +200,7 @@ def test_row_overrides_what_was_found():
         (GripperRow(joints=("elbow",)), r"gripper\.joints is \['elbow'\], expected moving joints beyond the last joint"),
         (GripperRow(joints=("right_finger",)), "'right_finger' mimics 'left_finger', which is no other finger"),
         (GripperRow(force=-1.0), "gripper.force of 'left_finger' is -1.0, expected a positive number"),
+        (GripperRow(control_speed=0.4), r"gripper\.control_speed is .*expected speeds up to the limits"),
         (GripperRow(open=0.05), r"gripper\.open is .*expected positions between"),
         (GripperRow(open=0.0), "fingers whose open and closed positions differ"),
         (

@@ -33,8 +33,6 @@ Array = NDArray[np.float64]
 
 FORCE_STROKE = 0.5
 """The drive of a finger reaches the full grip force when it is held this share of the stroke away from its set-point."""
-FASTEST_STROKES = 5.0
-"""Fastest default speed of a finger that slides [strokes/s]: it opens or closes in 0.2 s."""
 SAME_GAP = 1e-4
 """Gaps that differ by less do not show which limit is the closed one [m]."""
 
@@ -211,8 +209,13 @@ def _add_drives(spec: RobotSpec, urdf: yourdfpy.Robot, row: GripperRow) -> Robot
     stiff = spec.effort_limit[n:] / (OMEGA**2 * FORCE_STROKE * stroke)
     rotor = np.array([given.get(name, max(m - link, link)) for name, m, link in zip(names, stiff, links, strict=True)])
     spec = _replace_last(spec, n, rotor_inertia=rotor, drive_inertia=rotor + links)
-    top = np.where(spec.is_prismatic[n:], FASTEST_STROKES * stroke, TOP_SPEED)
-    return _replace_last(spec, n, control_speed=np.minimum(spec.velocity_limit[n:], top))
+    # As for the arm's joints: rad/s, or strokes/s of a finger that slides. It opens or closes in 0.3 s.
+    speed = np.minimum(spec.velocity_limit[n:], TOP_SPEED * np.where(spec.is_prismatic[n:], stroke, 1.0))
+    chosen = read_per_joint("gripper.control_speed", row.control_speed, names)
+    speed = np.array([chosen.get(name, value) for name, value in zip(names, speed, strict=True)])
+    if np.any(speed > spec.velocity_limit[n:]):
+        raise InvalidArgumentError("gripper.control_speed", speed, f"speeds up to the limits {spec.velocity_limit[n:]}")
+    return _replace_last(spec, n, control_speed=speed)
 
 
 def _replace_last(spec: RobotSpec, n: int, **values: Array) -> RobotSpec:

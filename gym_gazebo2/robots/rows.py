@@ -42,6 +42,8 @@ class GripperRow:
         open: Positions when open [rad or m]; None: the other limit.
         force: Grip forces [N·m or N]; None: the URDF's effort limits.
         velocity_limit: Velocity limits [rad/s or m/s]; None: the URDF's.
+        control_speed: Speeds that the environment uses [rad/s or m/s]; None: the velocity limits, at most 3.2 rad/s, or
+            3.2 strokes per second.
         rotor_inertia: Rotor inertias as seen at the joints [kg·m² or kg]; None: such that the full grip force is reached
             half a stroke away from the set-point.
     """
@@ -51,6 +53,7 @@ class GripperRow:
     open: PerJoint = None
     force: PerJoint = None
     velocity_limit: PerJoint = None
+    control_speed: PerJoint = None
     rotor_inertia: PerJoint = None
 
     def __post_init__(self) -> None:

@@ -174,13 +174,10 @@ def _add_drive(spec: mujoco.MjSpec, joint: str, inertia: float, effort: float) -
 
 def _set_contacts(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
     """Set the parameters of contacts and joint limits."""
-    # Fingers keep MuJoCo's default: with the slow contacts of the arm, the fingers of a Panda sink 11 mm into a cube of 40 mm
-    # that they grip, and it slips out.
-    fingers = robot.link_names[robot.chain_dof :]
-    firm = {geom.id for link in fingers for geom in spec.body(link).find_all("geom")}
+    # Fingers are no exception: firm contacts throw a finger that was placed in the floor out of its limits. What fingers grip
+    # needs firm contacts of its own, with a higher priority: else it sinks in by a centimetre and slips out.
     for geom in spec.geoms:
-        if geom.id not in firm:
-            geom.solref[:], geom.solimp[:] = CONTACT_SOLREF, CONTACT_SOLIMP
+        geom.solref[:], geom.solimp[:] = CONTACT_SOLREF, CONTACT_SOLIMP
     for name in robot.joint_names:
         spec.joint(name).solimp_limit[:] = LIMIT_SOLIMP
 
