@@ -20,6 +20,7 @@ from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.folders import OwnedFolder
 from gym_gazebo2.gazebo.locate import Gazebo
 from gym_gazebo2.gazebo.ports import find_port
+from gym_gazebo2.ownership import Owner
 from gym_gazebo2.ros.discovery import check_domain
 from gym_gazebo2.scheduling import work_in_batches
 
@@ -64,7 +65,7 @@ class GazeboServer:
         """
         if (domain := environment.get("ROS_DOMAIN_ID")) is not None:
             check_domain(int(domain) if domain.isdigit() else domain)
-        self.gazebo = gazebo
+        self.gazebo, self._owner = gazebo, Owner()
         try:
             with contextlib.ExitStack() as undo:
                 self._folder = OwnedFolder(Path(tempfile.gettempdir()), PREFIX)
@@ -83,7 +84,7 @@ class GazeboServer:
                 f"gzserver cannot be started: {error}. Check that gzserver is executable, and that the log and the temporary "
                 "folder (TMPDIR) are writable and have space."
             ) from error
-        self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, os.getpid())
+        self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, self._owner)
 
     def _make_environment(self, environment: dict[str, str], ready: int) -> dict[str, str]:
         home = self._folder.path / "home"
@@ -178,9 +179,9 @@ class GazeboServer:
         return self.process.returncode
 
 
-def _end(process: subprocess.Popen[bytes], ready: int, folder: OwnedFolder, owner: int) -> None:
+def _end(process: subprocess.Popen[bytes], ready: int, folder: OwnedFolder, owner: Owner) -> None:
     """Send SIGINT, and kill the process if it does not end. Does nothing in a forked child: the server is its parent's."""
-    if os.getpid() != owner:
+    if not owner.is_here:
         return
     if process.poll() is None:
         process.send_signal(signal.SIGINT)

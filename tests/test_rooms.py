@@ -24,6 +24,7 @@ ONE_ROOM = {
 
 LAYERS = (
     "errors",
+    "ownership",
     "checks contract state display signals output scheduling urdf_check real_time",
     "robots registration memory",
     "gym_gazebo2 kinematics setpoint ros legacy",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.contract import NANOSECONDS, OMEGA
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
+from gym_gazebo2.ownership import Owner
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import CONTROL_DT, ArmState
 
@@ -47,6 +48,8 @@ class Backend(ABC):
         max_envs: Largest number of arms that one backend moves; None: any number.
         is_shared: Whether a second instance would command the same arm, as with a robot. Training refuses such a backend.
         is_restartable: Whether a new instance starts a simulator of its own, as ``on_failure="restart"`` needs.
+        is_tied_to_process: Whether a fork of the process cannot use it: it has threads, sockets or a simulator. Calls in a fork
+            are then refused, and ``close`` must leave what belongs to the parent alone.
         window: Keywords of ``gymnasium.make`` that show the arm in a window; empty if the simulator has its own window.
     """
 
@@ -55,6 +58,7 @@ class Backend(ABC):
     max_envs: int | None = None
     is_shared: bool = False
     is_restartable: bool = False
+    is_tied_to_process: bool = False
     window: Mapping[str, Any] = MappingProxyType({"render_mode": "human"})
 
     def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = CONTROL_DT) -> None:
@@ -67,7 +71,7 @@ class Backend(ABC):
         self.robot, self.num_envs = robot, read_num_envs(num_envs, self.max_envs)
         self.control_dt = read_control_dt(control_dt)
         self.control_dt_ns = round(self.control_dt * NANOSECONDS)
-        self.is_closed = False
+        self.is_closed, self._owner = False, Owner()
         # The limits of the checks are computed once: the checks run in every step, for batches of thousands of arms.
         self._was_reset, self._is_ready = np.zeros(self.num_envs, dtype=bool), False
         self._lower, self._upper = robot.lower - ROUNDING_TOLERANCE, robot.upper + ROUNDING_TOLERANCE
@@ -208,6 +212,8 @@ class Backend(ABC):
     def _check_open(self) -> None:
         if self.is_closed:
             raise UsageError(f"The {type(self).__name__} is closed. Make a new one.")
+        if self.is_tied_to_process:
+            self._owner.check(type(self).__name__)
 
     def _check_sane(self, q: Array, dq: Array) -> None:
         """Raise a BackendError if the simulator reports impossible positions or speeds; NaN counts as impossible."""

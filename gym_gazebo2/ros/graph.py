@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gym_gazebo2.errors import BackendError, MissingDependencyError
+from gym_gazebo2.ownership import tie_to_process
 from gym_gazebo2.ros.discovery import check_domain, local_discovery, read_domain
 from gym_gazebo2.ros.topics import make_qos
 
@@ -67,7 +68,8 @@ class Graph:
         self._context = Context()
         with local_discovery() if is_local else contextlib.nullcontext():
             # No arguments: by default rclpy would parse the command line of the user's program.
-            self._context.init(args=[], domain_id=self.domain_id)
+            # No log file: its library, spdlog, waits for ever in a fork of a process in which it had a thread.
+            self._context.init(args=[], initialize_logging=False, domain_id=self.domain_id)
         self.node = rclpy.create_node(
             f"gym_gazebo2_{uuid.uuid4().hex[:8]}",
             context=self._context,
@@ -78,6 +80,7 @@ class Graph:
         self._executor = Executor(context=self._context)
         self._executor.add_node(self.node)
         self._translate_errors = _ErrorTranslator(self.check_open)
+        self._owner = tie_to_process(self)
 
     def publish(self, kind: type, topic: str, keep: bool = False) -> Any:
         """Return a publisher, reliable with depth 1; ``keep`` also delivers the last message to later subscribers."""
@@ -168,13 +171,19 @@ class Graph:
         return bool(self._context.ok())
 
     def check_open(self) -> None:
-        """Raise a BackendError if ROS was shut down. After rclpy.init(), Ctrl-C shuts down all contexts of the process."""
+        """Check that messages can be sent and received.
+
+        Raises:
+            UsageError: This process is a fork of the one that made the node.
+            BackendError: ROS was shut down. After rclpy.init(), Ctrl-C shuts down all contexts of the process.
+        """
+        self._owner.check("ROS node")
         if not self.is_open:
             raise BackendError("ROS was shut down in this process, by Ctrl-C or a signal. Make a new environment.")
 
     def close(self) -> None:
-        """Leave the graph; closing twice is fine."""
-        if self.is_open:
+        """Leave the graph; closing twice is fine, and in a fork of the process nothing happens."""
+        if self._owner.is_here and self.is_open:
             self._executor.shutdown()
             self.node.destroy_node()
             self._context.shutdown()

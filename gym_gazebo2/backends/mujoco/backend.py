@@ -15,6 +15,7 @@ from gym_gazebo2.backends.mujoco.rendering import Painter, Window, check_camera
 from gym_gazebo2.backends.mujoco.scene import make_physics_model
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.ownership import tie_to_process
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import CONTROL_DT, ArmState
 
@@ -67,6 +68,10 @@ class MujocoBackend(Backend):
         self.num_threads = _choose_threads(num_threads, self.num_envs)
         self.model = make_physics_model(robot, physics_dt, measure_forces)
         self._batch = Batch(self.model, nsim=self.num_envs, nthread=self.num_threads)
+        # A fork has no copy of the threads. With one thread the batch works in this process's own, and in a fork, too.
+        self.is_tied_to_process = self.num_threads > 1
+        if self.is_tied_to_process:
+            tie_to_process(self._batch)
         # bind() returns live arrays (n, size): writing to a state field (qpos, qvel, act, ctrl, qacc_warmstart) changes the
         # simulation, and the next step overwrites all of them. Everything that leaves this class is therefore a copy.
         self._q, self._dq = self._batch.bind("qpos"), self._batch.bind("qvel")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ from gym_gazebo2.backends.ros2.choose import choose_pacing
 from gym_gazebo2.backends.ros2.link import Link
 from gym_gazebo2.backends.ros2.pacing import Array, Pacing, Sample, Settings
 from gym_gazebo2.checks import read_number
+from gym_gazebo2.ownership import Owner
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.topics import Topics
 from gym_gazebo2.state import ArmState
@@ -35,6 +37,7 @@ class Ros2Backend(Backend):
 
     max_envs = 1
     is_shared = True
+    is_tied_to_process = True
     window: Mapping[str, Any] = MappingProxyType({})
     is_local = False
     """Whether only nodes of this machine are discovered; False leaves the range to the user's settings."""
@@ -80,7 +83,7 @@ class Ros2Backend(Backend):
         stale_after = read_number("stale_after", stale_after, age, lambda seconds: seconds >= self.control_dt)
         # Stamp of the episode's start [ns]: the provider's clock is not reset, but an episode's time begins at zero.
         self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_home_state(robot)
-        self.link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive, self.is_local)
+        self.link = Link(robot, Topics(namespace or robot.name), domain_id, _make_weak(self._check_alive), self.is_local)
         settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after)
         try:
             self.pacing: Pacing = choose_pacing(self.link, settings, lock_step, world)
@@ -88,6 +91,8 @@ class Ros2Backend(Backend):
             self.link.close()
             raise
         self.lock_step = self.pacing.lock_step
+        # Ends what was opened when the backend is closed, dropped without a close, or still open at the end of the program.
+        self._leave = weakref.finalize(self, _leave, self.pacing, self.link, self._owner)
 
     @property
     def q_setpoint(self) -> Array:
@@ -117,10 +122,8 @@ class Ros2Backend(Backend):
 
     def close(self) -> None:
         """Hold a free-running arm, and leave the ROS graph; closing twice is fine."""
-        if not self.is_closed:
-            super().close()
-            self.pacing.hold()
-            self.link.close()
+        super().close()
+        self._leave()
 
     def _check_alive(self) -> None:
         """Raise a BackendError if the simulator is known to be dead. Does nothing by default: the backend did not start it."""
@@ -139,6 +142,24 @@ class Ros2Backend(Backend):
         self._setpoint = sample.setpoint[None].copy()
         stamp = np.array([sample.stamp - self._start], dtype=np.int64)
         return ArmState(stamp, sample.q[None], sample.dq[None], sample.setpoint[None], np.array([sample.in_collision]))
+
+
+def _leave(pacing: Pacing, link: Link, owner: Owner) -> None:
+    """Hold a free-running arm, and leave the ROS graph; in a fork of the process, both belong to the parent."""
+    if owner.is_here:
+        pacing.hold()
+        link.close()
+
+
+def _make_weak(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls a method while its object exists, and does not keep the object alive."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        if (alive := reference()) is not None:
+            alive()
+
+    return call
 
 
 def _make_home_state(robot: RobotSpec) -> ArmState:
