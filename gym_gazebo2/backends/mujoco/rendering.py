@@ -26,9 +26,11 @@ __all__ = ["Painter", "Window"]
 Array = NDArray[np.float64]
 
 NO_DRIVER = (
-    "This machine has no off-screen OpenGL: {error}. Install an EGL driver, on Debian and Ubuntu: "
-    "apt-get install libegl1 libegl-mesa0 libgl1 (Mesa, also without a GPU). Then unset MUJOCO_GL, or set MUJOCO_GL=egl."
+    "This machine cannot draw pictures off-screen: {error}. {unset}Install an EGL driver, on Debian and Ubuntu: "
+    "apt-get install libegl1 libegl-mesa0 libgl1 (Mesa, also without a GPU)."
 )
+GRAPHICS_VARIABLES = ("MUJOCO_GL", "PYOPENGL_PLATFORM", "MUJOCO_EGL_DEVICE_ID")
+"""Environment variables that choose a graphics library or device."""
 NO_DISPLAY = (
     "No window can be opened: {error}. Start from a desktop session (DISPLAY), or use no window: "
     "render_mode='rgb_array', gym-gazebo2 sim without --gui."
@@ -65,8 +67,8 @@ class Painter:
             with _make_current(self._gl):
                 self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
                 mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        except (RuntimeError, ImportError, AttributeError, OSError, mujoco.FatalError) as error:
-            raise RenderError(NO_DRIVER.format(error=error or type(error).__name__)) from error
+        except (RuntimeError, ImportError, AttributeError, OSError, ValueError, mujoco.FatalError) as error:
+            raise RenderError(_explain(error)) from error
         # A dropped painter frees its context, too. At exit the driver has ended before, and takes everything along.
         self._free = weakref.finalize(self, _free, self._gl, self._context, tie_to_process(self))
         self._free.atexit = False
@@ -122,10 +124,25 @@ def _make_current(gl: Any) -> Iterator[None]:
             )
 
 
+def _explain(error: Exception) -> str:
+    """Return why no picture can be drawn, and what to do. Variables that choose another library are the usual cause."""
+    # MuJoCo sets PYOPENGL_PLATFORM itself, to the library that it loads.
+    own = ("egl", os.environ.get("MUJOCO_GL"))
+    given = [name for name in GRAPHICS_VARIABLES if os.environ.get(name)]
+    given = [name for name in given if name != "PYOPENGL_PLATFORM" or os.environ[name] not in own]
+    values = ", ".join(f"{name} is {os.environ[name]!r}" for name in given)
+    unset = f"{values}: unset {' '.join(given)}. " if given else ""
+    return NO_DRIVER.format(error=str(error).rstrip(".") or type(error).__name__, unset=unset)
+
+
 def _make_gl_context(width: int, height: int) -> Any:
     """Return an OpenGL context: EGL on Linux, which needs no display, unless MUJOCO_GL names another library."""
-    if sys.platform == "linux" and os.environ.get("MUJOCO_GL", "egl") == "egl":
+    name = os.environ.get("MUJOCO_GL", "").lower().strip()
+    # MuJoCo's own choice (gl_context) hides why a library cannot be loaded, so it is asked only for the rest.
+    if sys.platform == "linux" and name in ("", "egl"):
         from mujoco.egl import GLContext
+    elif name == "osmesa":
+        from mujoco.osmesa import GLContext
     else:
         from mujoco.gl_context import GLContext
     return GLContext(width, height)
