@@ -115,7 +115,7 @@ class WorkerError(GymGazebo2Error, RuntimeError):
 
 
 class RosError(GymGazebo2Error, RuntimeError):
-    """ROS 2 is not installed, or this machine has no free domain."""
+    """ROS 2 is not installed or cannot start, or this machine has no free domain."""
 
 
 class RenderError(GymGazebo2Error, RuntimeError):

@@ -1,3 +1,5 @@
+from contextlib import closing
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -150,8 +152,8 @@ def test_sizes_of_numpy_are_sizes():
 
 
 def test_unknown_autoreset_mode():
-    with pytest.raises(UnknownNameError, match="Available: DISABLED, SAME_STEP"):
-        make(autoreset_mode=AutoresetMode.NEXT_STEP)
+    with pytest.raises(UnknownNameError, match="Available: DISABLED, NEXT_STEP, SAME_STEP"):
+        make(autoreset_mode="NEVER")
 
 
 def test_render_returns_the_first_arm():

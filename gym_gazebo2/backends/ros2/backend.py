@@ -16,9 +16,10 @@ from gym_gazebo2.backends.ros2.choose import choose_pacing
 from gym_gazebo2.backends.ros2.link import Link
 from gym_gazebo2.backends.ros2.pacing import Array, Pacing, Sample, Settings
 from gym_gazebo2.checks import read_number
+from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.ownership import Owner
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.ros.topics import Topics
+from gym_gazebo2.ros.topics import CONTROLLER, Topics
 from gym_gazebo2.state import ArmState
 
 __all__ = ["Ros2Backend"]
@@ -54,6 +55,9 @@ class Ros2Backend(Backend):
         reset_speed: float = 0.2,
         stale_after: float | None = None,
         world: str | None = None,
+        controller: str = CONTROLLER,
+        joint_prefix: str = "",
+        remap: Mapping[str, str] | None = None,
     ) -> None:
         """Connect to what moves the arm.
 
@@ -61,7 +65,7 @@ class Ros2Backend(Backend):
             robot: The arm.
             num_envs: 1; several arms need several processes.
             control_dt: Control period [s].
-            namespace: ROS namespace; None is the robot's name.
+            namespace: ROS namespace; None is the robot's name, "" is the root namespace.
             domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
             timeout: Deadline of every wait [s].
             lock_step: Whether lock-step is required (True) or forbidden (False); None accepts both.
@@ -69,6 +73,9 @@ class Ros2Backend(Backend):
             stale_after: Free-running: age of the newest state at which the arm is held and a step fails [s]; None is three
                 control periods. A simulator slower than real time needs more.
             world: Name of Gazebo Sim's world, needed if there are several.
+            controller: Name of the controller that takes the commands.
+            joint_prefix: Prefix of the joints' names in messages, such as "left_".
+            remap: Other names of topics, by the last word of the usual one: {"joint_states": "/arm/joint_states"}.
 
         Raises:
             InvalidArgumentError: A number is out of range.
@@ -83,7 +90,10 @@ class Ros2Backend(Backend):
         stale_after = read_number("stale_after", stale_after, age, lambda seconds: seconds >= self.control_dt)
         # Stamp of the episode's start [ns]: the provider's clock is not reset, but an episode's time begins at zero.
         self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_home_state(robot)
-        self.link = Link(robot, Topics(namespace or robot.name), domain_id, _make_weak(self._check_alive), self.is_local)
+        if not isinstance(joint_prefix, str):
+            raise InvalidArgumentError("joint_prefix", joint_prefix, "a string")
+        topics = Topics(robot.name if namespace is None else namespace, controller, remap or {})
+        self.link = Link(robot, topics, domain_id, _make_weak(self._check_alive), self.is_local, joint_prefix)
         settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after)
         try:
             self.pacing: Pacing = choose_pacing(self.link, settings, lock_step, world)
