@@ -1,8 +1,8 @@
 """Which process owns a resource. After ``os.fork()`` the child has a copy of every object, but it owns nothing.
 
-Threads do not exist in the child, sockets and servers belong to the parent, and a graphics driver waits for its threads for ever.
-So an object that holds such a thing is tied to the process that made it. In a child it must not be used, closed or destroyed:
-its destructor would join threads that are not there, or tell the other side that the parent has left.
+Threads do not exist in the child, sockets and servers belong to the parent, and a graphics driver waits for ever for its
+threads. So an object that holds such a thing is tied to the process that made it. In a child it must not be used, closed or
+destroyed: its destructor would join threads that are not there, or tell the other side that the parent has left.
 """
 
 from __future__ import annotations

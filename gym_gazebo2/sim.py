@@ -147,7 +147,9 @@ def _make_arguments(robot: RobotSpec, config: SimConfig) -> str:
 def _get_robot_names(config: SimConfig) -> dict[str, Any]:
     """Return the options that name topics and joints as robots do, where they differ from the usual ones."""
     usual = SimConfig()
-    names = {name: getattr(config, name) for name in ("controller", "joint_prefix") if getattr(config, name) != getattr(usual, name)}
+    names = {
+        name: getattr(config, name) for name in ("controller", "joint_prefix") if getattr(config, name) != getattr(usual, name)
+    }
     return names | ({"remap": remap} if (remap := _read_remap(config.remap)) else {})
 
 

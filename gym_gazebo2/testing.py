@@ -178,10 +178,13 @@ def check_fidelity(factory: Factory, arms: int = ARMS) -> None:
                 expected = fake.reset(np.ones(arms, dtype=bool), state.q)
                 continue
             expected = fake.step(state.q_setpoint)
-            difference = np.abs(state.q - expected.q).max()
+            differences = np.abs(state.q - expected.q)
+            arm, joint = np.unravel_index(differences.argmax(), differences.shape)
+            cause = "it touches something" if state.in_collision[arm] else "its effort limit may be too small for what it moves"
             _expect(
-                bool(difference <= FAKE_TOLERANCE),
-                f"{difference:.4f} rad from the fake backend, at most {FAKE_TOLERANCE} expected",
+                bool(differences[arm, joint] <= FAKE_TOLERANCE),
+                f"joint {backend.robot.joint_names[joint]!r} of arm {arm} is {differences[arm, joint]:.4f} rad from the fake "
+                f"backend, at most {FAKE_TOLERANCE} expected; {cause}",
             )
 
 

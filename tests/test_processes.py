@@ -42,9 +42,7 @@ REFUSED = "from gym_gazebo2.errors import GymGazebo2Error\n    try: {call}\n    
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", "-c", code]
-    return subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
 @pytest.mark.parametrize("child", ["pass", "env.close()", "del env; gc.collect()"])

@@ -165,25 +165,26 @@ def test_render_returns_the_first_arm():
 
 
 def test_next_step_ignores_the_action_after_an_end_and_gives_the_first_observation():
-    with closing(gym.make_vec("MARA-v0", num_envs=3, max_episode_steps=3, autoreset_mode="NEXT_STEP", start_noise=0.1)) as env:
-        with closing(gym.make_vec("MARA-v0", num_envs=3, start_noise=0.1)) as other:
-            first, _ = env.reset(seed=5)
-            assert np.array_equal(first, other.reset(seed=5)[0])
-            env.set_steps(np.array([0, 1, 0]))  # so that arm 1 ends a step before the others
-            actions = env.action_space.sample()
-            for _ in range(2):
-                final, _, _, truncated, infos = env.step(actions)
-                expected, *_ = other.step(actions)
-            assert truncated.tolist() == [False, True, False] and np.array_equal(final, expected)
-            assert "final_obs" not in infos
-            observation, reward, terminated, truncated, infos = env.step(actions)
-            expected, expected_reward, *_ = other.step(actions)
-            restarted, _ = other.reset(options={"reset_mask": np.array([False, True, False])})
-            assert truncated.tolist() == [True, False, True] and not terminated.any()
-            assert np.array_equal(observation, restarted) and not np.array_equal(observation[1], final[1])
-            assert reward[1] == 0.0 and np.array_equal(reward[[0, 2]], expected_reward[[0, 2]])
-            assert infos["time"].tolist() == pytest.approx([0.15, 0.0, 0.15])
-            assert env.get_steps().tolist() == [3, 0, 3]
+    keywords = {"num_envs": 3, "start_noise": 0.1}
+    limited = gym.make_vec("MARA-v0", max_episode_steps=3, autoreset_mode="NEXT_STEP", **keywords)
+    with closing(limited) as env, closing(gym.make_vec("MARA-v0", **keywords)) as other:
+        first, _ = env.reset(seed=5)
+        assert np.array_equal(first, other.reset(seed=5)[0])
+        env.set_steps(np.array([0, 1, 0]))  # so that arm 1 ends a step before the others
+        actions = env.action_space.sample()
+        for _ in range(2):
+            final, _, _, truncated, infos = env.step(actions)
+            expected, *_ = other.step(actions)
+        assert truncated.tolist() == [False, True, False] and np.array_equal(final, expected)
+        assert "final_obs" not in infos
+        observation, reward, terminated, truncated, infos = env.step(actions)
+        expected, expected_reward, *_ = other.step(actions)
+        restarted, _ = other.reset(options={"reset_mask": np.array([False, True, False])})
+        assert truncated.tolist() == [True, False, True] and not terminated.any()
+        assert np.array_equal(observation, restarted) and not np.array_equal(observation[1], final[1])
+        assert reward[1] == 0.0 and np.array_equal(reward[[0, 2]], expected_reward[[0, 2]])
+        assert infos["time"].tolist() == pytest.approx([0.15, 0.0, 0.15])
+        assert env.get_steps().tolist() == [3, 0, 3]
 
 
 @pytest.mark.parametrize("name", ["NormalizeObservation", "NormalizeReward", "RecordEpisodeStatistics"])

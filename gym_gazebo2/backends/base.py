@@ -221,11 +221,26 @@ class Backend(ABC):
         if not _holds_everywhere(sane):
             robot = self.robot
             arm, joint = np.argwhere(~sane)[0]
+            position, speed = q[arm, joint], dq[arm, joint]
+            # A simulation that diverges has NaN or an absurd speed. A moderate speed beyond a limit has another cause.
+            is_diverging = not (np.isfinite(position) and np.abs(speed) < ABSURD_SPEED)
             raise BackendError(
-                f"Arm {arm}, joint {robot.joint_names[joint]!r} reports q = {q[arm, joint]} rad, dq = {dq[arm, joint]} rad/s; "
-                f"expected {robot.lower[joint]} to {robot.upper[joint]} rad. The simulation is unstable: reset it, or use a "
-                "smaller physics step."
+                f"Arm {arm}, joint {robot.joint_names[joint]!r} reports q = {position} rad, dq = {speed} rad/s; "
+                f"expected {robot.lower[joint]} to {robot.upper[joint]} rad. {self._advise(is_diverging)}"
             )
+
+    def _advise(self, is_diverging: bool) -> str:
+        """Return the cause of an impossible state, and what to do.
+
+        Args:
+            is_diverging: Whether the state has NaN or an absurd speed; else a joint is far beyond its limit.
+        """
+        if is_diverging:
+            return "The simulation is unstable: reset it, or use a smaller physics step."
+        return (
+            "It is beyond its limit, at a possible speed: something pushed it, or its limit or effort limit in the URDF is "
+            "wrong. Reset it, and check these."
+        )
 
 
 def _holds_everywhere(condition: NDArray[np.bool_]) -> bool:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from gym_gazebo2.errors import InvalidArgumentError, RosError
+from gym_gazebo2.errors import InvalidArgumentError, MiddlewareError
 
 __all__ = ["SETTINGS", "check_discovery_range", "check_middleware", "list_settings"]
 
@@ -29,11 +29,11 @@ def check_middleware() -> None:
     """Check that the chosen middleware can be loaded. Called before rclpy is imported.
 
     Raises:
-        RosError: RMW_IMPLEMENTATION names a middleware that is not installed.
+        MiddlewareError: RMW_IMPLEMENTATION names a middleware that is not installed.
     """
     name = os.environ.get(RMW)
     if name and "rclpy" not in sys.modules and not _can_load(name):
-        raise RosError(f"{RMW} is {name!r}, which is not installed. Install that middleware, or: unset {RMW}")
+        raise MiddlewareError(f"{RMW} is {name!r}, which is not installed. Install that middleware, or: unset {RMW}")
 
 
 @functools.cache

@@ -112,7 +112,7 @@ class Topics:
 
     def _resolve(self, name: str) -> str:
         """Return the full name of a topic or service of the contract."""
-        word = name.split("/")[-1]
+        word = name.rsplit("/", maxsplit=1)[-1]
         name = self.remap.get(word, f"{self.controller}/{word}" if name == contract.COMMAND_TOPIC else name)
         return name if name.startswith("/") else "/" + "/".join(filter(None, (self.namespace, name)))
 

@@ -35,6 +35,6 @@ try:
 except ImportError as error:
     raise MissingDependencyError("mujoco", "mujoco") from error
 
-from gym_gazebo2.backends.mujoco.backend import PHYSICS_DT, MujocoBackend
+from gym_gazebo2.backends.mujoco.backend import PHYSICS_DT, MujocoBackend  # noqa: E402
 
 __all__ = ["PHYSICS_DT", "MujocoBackend"]

@@ -35,6 +35,8 @@ NO_DISPLAY = (
     "No window can be opened: {error}. Start from a desktop session (DISPLAY), or use no window: "
     "render_mode='rgb_array', gym-gazebo2 sim without --gui."
 )
+_FORKED_AFTER_USE = threading.Event()
+"""Set in a process that is a fork of one that had used OpenGL."""
 FORKED = (
     "This process is a fork of one that had used OpenGL, and OpenGL does not work in such a fork. Start the processes with the "
     "method 'spawn': gymnasium.make_vec(id, vectorization_mode='async', vector_kwargs={'context': 'spawn'}), "
@@ -119,9 +121,7 @@ def _make_current(gl: Any) -> Iterator[None]:
         if gl.__class__.__module__ == "mujoco.egl":
             from mujoco import egl
 
-            egl.EGL.eglMakeCurrent(
-                egl.EGL_DISPLAY, egl.EGL.EGL_NO_SURFACE, egl.EGL.EGL_NO_SURFACE, egl.EGL.EGL_NO_CONTEXT
-            )
+            egl.EGL.eglMakeCurrent(egl.EGL_DISPLAY, egl.EGL.EGL_NO_SURFACE, egl.EGL.EGL_NO_SURFACE, egl.EGL.EGL_NO_CONTEXT)
 
 
 def _explain(error: Exception) -> str:
@@ -148,16 +148,11 @@ def _make_gl_context(width: int, height: int) -> Any:
     return GLContext(width, height)
 
 
-_is_forked_after_use = False
-"""Whether this process is a fork of one that had used OpenGL."""
-
-
 def _note_fork() -> None:
     """Note, in a forked child, whether the parent has used OpenGL: the driver's threads are then missing here."""
-    global _is_forked_after_use
     egl = sys.modules.get("mujoco.egl")
     if egl is not None and egl.EGL_DISPLAY is not None:
-        _is_forked_after_use = True
+        _FORKED_AFTER_USE.set()
         atexit.unregister(egl._terminate_display)  # it would wait for the driver for ever when the child ends
 
 
@@ -165,7 +160,7 @@ os.register_at_fork(after_in_child=_note_fork)
 
 
 def _check_not_forked() -> None:
-    if _is_forked_after_use:
+    if _FORKED_AFTER_USE.is_set():
         raise RenderError(FORKED)
 
 

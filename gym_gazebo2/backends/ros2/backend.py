@@ -138,6 +138,12 @@ class Ros2Backend(Backend):
     def _check_alive(self) -> None:
         """Raise a BackendError if the simulator is known to be dead. Does nothing by default: the backend did not start it."""
 
+    def _advise(self, is_diverging: bool) -> str:
+        """Return the cause of an impossible state: a simulator in lock-step computed it, or a robot published it."""
+        if self.lock_step:
+            return super()._advise(is_diverging)
+        return f"{self.link.topics.state} brought it: check its publisher, its units, and the limits in the URDF."
+
     @contextlib.contextmanager
     def _holding_on_failure(self) -> Iterator[None]:
         """Hold the arm on any failure, Ctrl-C included. The episode is then over: the next call must be a reset."""
