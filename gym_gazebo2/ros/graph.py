@@ -81,7 +81,7 @@ class Graph:
         self._executor = Executor(context=self._context)
         self._executor.add_node(self.node)
         self._translate_errors = _ErrorTranslator(self.check_open)
-        self._owner = tie_to_process(self)
+        self._owner, self._is_closed = tie_to_process(self), False
 
     def _make_node(self, is_local: bool) -> Any:
         with local_discovery() if is_local else contextlib.nullcontext():
@@ -197,10 +197,12 @@ class Graph:
 
     def close(self) -> None:
         """Leave the graph; closing twice is fine, and in a fork of the process nothing happens."""
-        if self._owner.is_here and self.is_open:
+        if self._owner.is_here and not self._is_closed:
+            self._is_closed = True
+            # Also after a signal shut ROS down: the node's publishers would stay on the network until the process ends.
             self._executor.shutdown()
             self.node.destroy_node()
-            self._context.shutdown()
+            self._context.try_shutdown()
 
 
 class _ErrorTranslator:
