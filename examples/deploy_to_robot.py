@@ -26,7 +26,9 @@ class Deployment:
 
     Attributes:
         run: The run's folder.
-        namespace: ROS namespace of the robot; None: its name.
+        namespace: ROS namespace of the robot; None: its name; "": the root namespace.
+        controller: Name of the controller that takes the commands.
+        joint_prefix: Prefix of the joints' names in messages.
         reset_speed: Speed on the way home, as a share of the velocity limits.
         steps: Control periods to run.
         stale_after: The arm is held if the newest state is older than this [s]; None: three control periods.
@@ -34,6 +36,8 @@ class Deployment:
 
     run: tyro.conf.Positional[str]
     namespace: str | None = None
+    controller: str = "joint_trajectory_controller"
+    joint_prefix: str = ""
     reset_speed: float = 0.1
     steps: int = 100
     stale_after: float | None = None
@@ -43,7 +47,7 @@ def deploy(deployment: Deployment) -> None:
     """Run one episode. Closing the environment holds the arm, also after an error."""
     steps = read_whole("steps", deployment.steps)
     file = read_model_file(RunFolder.open(deployment.run).model)
-    names = ("namespace", "reset_speed", "stale_after")
+    names = ("namespace", "controller", "joint_prefix", "reset_speed", "stale_after")
     options = {name: getattr(deployment, name) for name in names}
     kwargs = {**file.config.make_kwargs, "backend": "ros2", "start_noise": 0.0, "backend_options": options}
     policy = ModelPolicy(file.build())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import weakref
 
 from gym_gazebo2.errors import RenderError
 from gym_gazebo2.gazebo.server import GazeboServer, tie_to_thread
+from gym_gazebo2.ownership import Owner
 
 __all__ = ["GazeboClient"]
 
@@ -32,6 +34,7 @@ class GazeboClient:
             self.process = subprocess.Popen([*tie_to_thread("TERM"), str(program)], env=environment, start_new_session=True)
         except OSError as error:
             raise RenderError(f"{program} cannot be started: {error}. Install it with: gym-gazebo2 install-gazebo") from error
+        self._end = weakref.finalize(self, _end, self.process, Owner())
 
     @property
     def is_open(self) -> bool:
@@ -47,9 +50,16 @@ class GazeboClient:
 
     def close(self) -> None:
         """Close the window and wait for its end; closing twice is fine."""
-        self.process.terminate()
-        try:
-            self.process.wait(EXIT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(EXIT_TIMEOUT_S)
+        self._end()
+
+
+def _end(process: subprocess.Popen[bytes], owner: Owner) -> None:
+    """Send SIGTERM, and kill the process if it does not end. In a fork of the process, the window belongs to the parent."""
+    if not owner.is_here:
+        return
+    process.terminate()
+    try:
+        process.wait(EXIT_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(EXIT_TIMEOUT_S)

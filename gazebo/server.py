@@ -20,7 +20,9 @@ from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.folders import OwnedFolder
 from gym_gazebo2.gazebo.locate import Gazebo
 from gym_gazebo2.gazebo.ports import find_port
+from gym_gazebo2.ownership import Owner
 from gym_gazebo2.ros.discovery import check_domain
+from gym_gazebo2.ros.middleware import list_settings
 from gym_gazebo2.scheduling import work_in_batches
 
 __all__ = ["GazeboServer", "check_gazebo", "tie_to_thread"]
@@ -29,6 +31,8 @@ PREFIX = "gym_gazebo2-server-"
 EXIT_TIMEOUT_S = 6.0
 """Time that a gzserver has to end by itself [s]."""
 START_TIMEOUT = 60.0
+CANNOT_SERVE = 3
+"""Exit status of a gzserver whose plug-in cannot serve the world, often because ROS 2 cannot start."""
 STATS_INTERVAL_S = 0.5
 """Time between two runs of ``gz stats`` while gzserver is loading [s]."""
 EMPTY_WORLD = '<?xml version="1.0"?><sdf version="1.6"><world name="empty"><physics type="ode"/></world></sdf>\n'
@@ -64,7 +68,7 @@ class GazeboServer:
         """
         if (domain := environment.get("ROS_DOMAIN_ID")) is not None:
             check_domain(int(domain) if domain.isdigit() else domain)
-        self.gazebo = gazebo
+        self.gazebo, self._owner = gazebo, Owner()
         try:
             with contextlib.ExitStack() as undo:
                 self._folder = OwnedFolder(Path(tempfile.gettempdir()), PREFIX)
@@ -83,7 +87,7 @@ class GazeboServer:
                 f"gzserver cannot be started: {error}. Check that gzserver is executable, and that the log and the temporary "
                 "folder (TMPDIR) are writable and have space."
             ) from error
-        self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, os.getpid())
+        self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, self._owner)
 
     def _make_environment(self, environment: dict[str, str], ready: int) -> dict[str, str]:
         home = self._folder.path / "home"
@@ -156,7 +160,8 @@ class GazeboServer:
         code = self.process.poll()
         if code is not None:
             how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
-            raise self.blame(f"gzserver ended {how}. The cause is usually in its log.")
+            settings = f" Settings of the middleware here: {list_settings()}." if code == CANNOT_SERVE else ""
+            raise self.blame(f"gzserver ended {how}.{settings} The cause is usually in its log.")
 
     def blame(self, what: str) -> BackendError:
         """Return an error that quotes the log, and keep the log file, so that people can read it after everything has ended."""
@@ -178,9 +183,9 @@ class GazeboServer:
         return self.process.returncode
 
 
-def _end(process: subprocess.Popen[bytes], ready: int, folder: OwnedFolder, owner: int) -> None:
+def _end(process: subprocess.Popen[bytes], ready: int, folder: OwnedFolder, owner: Owner) -> None:
     """Send SIGINT, and kill the process if it does not end. Does nothing in a forked child: the server is its parent's."""
-    if os.getpid() != owner:
+    if not owner.is_here:
         return
     if process.poll() is None:
         process.send_signal(signal.SIGINT)

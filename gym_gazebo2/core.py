@@ -15,9 +15,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from gym_gazebo2.backends import make_backend
+from gym_gazebo2.backends import Backend, make_backend
 from gym_gazebo2.controls import compute_command, get_control
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError, UsageError
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.memory import check_memory
 from gym_gazebo2.options import EnvOptions, make_env_robot
@@ -114,9 +114,7 @@ class ArmCore:
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
         if isinstance(num_envs, int):  # the backend checks other values
             check_memory("num_envs", num_envs, BYTES_PER_ARM, "the environments")
-        self.backend = make_backend(
-            options.backend, self.robot, num_envs=num_envs, control_dt=options.control_dt, **(options.backend_options or {})
-        )
+        self.backend = self._make_backend(num_envs)
         self.num_envs, self.control_dt = self.backend.num_envs, self.backend.control_dt
         self._control = get_control(options.control)
         self._travel = self.robot.control_speed * self.control_dt
@@ -130,6 +128,42 @@ class ArmCore:
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
         self._no_action = np.zeros((self.num_envs, *self.action_space.shape))
         self._no_reward, self._not_terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle holds: everything but the engine, and the engine's state in its place.
+
+        Raises:
+            UnsupportedError: The backend cannot save its state, and belongs to this process.
+        """
+        # A control may be a lambda, which cannot be pickled; the copy takes the row of the same name.
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("backend", "_control")}
+        try:
+            return kept | {"saved": self.backend.get_state() if self.state is not None else None}
+        except UnsupportedError as error:
+            if not self.backend.is_tied_to_process:
+                return kept | {"backend": self.backend}
+            name = type(self.backend).__name__
+            raise UnsupportedError(
+                f"An environment with a {name} cannot be copied or pickled, because its simulator or robot cannot save its "
+                "state. Make another one with gymnasium.make."
+            ) from error
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """Continue where the original was, with an engine of its own."""
+        is_saved = "saved" in kept
+        saved = kept.pop("saved", None)
+        self.__dict__.update(kept)
+        self._control = get_control(self.options.control)
+        if is_saved:
+            self.backend = self._make_backend(self.num_envs)
+            self._known_restarts = self.backend.num_restarts
+        if saved is not None:
+            self.backend.set_state(saved)
+            self._show_goal()
+
+    def _make_backend(self, num_envs: int) -> Backend:
+        options, more = self.options, self.options.backend_options or {}
+        return make_backend(options.backend, self.robot, num_envs=num_envs, control_dt=options.control_dt, **more)
 
     @property
     def control(self) -> str:

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Literal
 
-from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError
+from gym_gazebo2.errors import GymGazebo2Error, MiddlewareError, MissingDependencyError
 
 __all__ = ["CHECKS", "Finding", "examine", "has_failed"]
 
@@ -43,8 +43,6 @@ PARALLEL_CHECKS = 4
 OLDEST_PYTHON = (3, 10)
 INSTALL_ROS = "pip install 'gym_gazebo2[ros2]', or source a ROS 2: . /opt/ros/<distribution>/setup.sh"
 INSTALL_DRIVER = "sudo apt-get install libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri"
-NO_MIDDLEWARE = 102
-"""Exit status of a process in which RMW_IMPLEMENTATION names a middleware that is not installed: rcl calls exit() itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -313,9 +311,6 @@ def _examine_one(name: str, deadline: float) -> Finding:
     if child.returncode < 0:
         signal_name = signal.Signals(-child.returncode).name
         return Finding(name, "broken", f"the check was ended by the signal {signal_name}", remedy)
-    if child.returncode == NO_MIDDLEWARE:
-        missing = f"RMW_IMPLEMENTATION is {os.environ.get('RMW_IMPLEMENTATION', '')!r}, which is not installed"
-        return Finding(name, "broken", missing, "unset RMW_IMPLEMENTATION")
     # The finding is the last line of the output; libraries may print before it. Without one, the check crashed, and the last
     # line of standard error is the exception.
     try:
@@ -332,6 +327,8 @@ def _run(name: str) -> Finding:
     except MissingDependencyError as error:
         state: State = "missing" if name == "physics" else "optional"
         return Finding(name, state, f"{error.package} is not installed", f"pip install 'gym_gazebo2[{error.extra}]'")
+    except MiddlewareError as error:
+        return Finding(name, "broken", str(error), "unset RMW_IMPLEMENTATION")
     except GymGazebo2Error as error:
         return Finding(name, "broken", str(error), CHECKS[name].remedy or _find_remedy(str(error)))
 

@@ -17,6 +17,7 @@ __all__ = [
     "BackendError",
     "GymGazebo2Error",
     "InvalidArgumentError",
+    "MiddlewareError",
     "MissingDependencyError",
     "NonFiniteError",
     "RenderError",
@@ -115,7 +116,11 @@ class WorkerError(GymGazebo2Error, RuntimeError):
 
 
 class RosError(GymGazebo2Error, RuntimeError):
-    """ROS 2 is not installed, or this machine has no free domain."""
+    """ROS 2 is not installed or cannot start, or this machine has no free domain."""
+
+
+class MiddlewareError(RosError):
+    """RMW_IMPLEMENTATION names a middleware of ROS 2 that is not installed."""
 
 
 class RenderError(GymGazebo2Error, RuntimeError):

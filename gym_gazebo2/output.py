@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import os
 import select
 import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-__all__ = ["BestEffortStream", "flush_streams", "open_missing_streams"]
+__all__ = ["BestEffortStream", "flush_streams", "open_missing_streams", "replace_unknown_characters"]
 
 WRITE_TIMEOUT_S = 0.2
 """Longest wait for a reader that does not keep up, such as a pager or a terminal stopped by Ctrl-S [s]."""
@@ -71,6 +73,37 @@ def open_missing_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # Python sets a stream to None if it was closed at the start
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+SPELLINGS = {
+    "°": " deg",
+    "µ": "u",
+    "×": "x",
+    "·": ".",
+    "–": "-",
+    "−": "-",
+    "→": "->",
+    "…": "...",
+    "≥": ">=",
+    "≤": "<=",
+    "²": "2",
+}
+"""What is written instead of a character that a stream's encoding does not have; for every other one, a question mark."""
+
+
+def replace_unknown_characters() -> None:
+    """Let the standard streams spell what their encoding does not have, as ASCII in the locale C, instead of raising."""
+    codecs.register_error("gym_gazebo2.spell", _spell)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not if a test or a notebook has replaced it
+            stream.reconfigure(errors="gym_gazebo2.spell")
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(SPELLINGS.get(character, "?") for character in text), error.end
 
 
 def flush_streams() -> bool:

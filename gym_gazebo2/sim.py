@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import select
 from collections.abc import Callable, Sequence
@@ -41,7 +42,10 @@ class SimConfig:
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
         gui: Show the arm in a window.
-        namespace: ROS namespace. Default: the robot's name.
+        namespace: ROS namespace. Default: the robot's name; "" is the root namespace.
+        controller: Name of the controller whose commands are taken (mujoco only).
+        joint_prefix: Prefix of the joints' names in messages (mujoco only).
+        remap: Other names of topics, by the last word of the usual one: "joint_states:=/arm/joint_states" (mujoco only).
         domain: ROS domain. Default: ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of joint states [s].
         physics_dt: Physics step [s]. Default: the provider's.
@@ -57,6 +61,9 @@ class SimConfig:
     factor: float = 1.0
     gui: bool = False
     namespace: str | None = None
+    controller: str = "joint_trajectory_controller"
+    joint_prefix: str = ""
+    remap: str = ""
     domain: int | None = None
     control_dt: float = 0.05
     physics_dt: float | None = None
@@ -122,7 +129,8 @@ def describe(robot: RobotSpec, config: SimConfig) -> str:
     """Return a text that lists the topics and how to connect."""
     from gym_gazebo2.ros.topics import Topics
 
-    topics = Topics(config.namespace or robot.name)
+    namespace = robot.name if config.namespace is None else config.namespace
+    topics = Topics(namespace, config.controller, _read_remap(config.remap))
     reach = os.environ.get(DISCOVERY, LOCALHOST)
     own = {DISCOVERY: reach, **{name: os.environ[name] for name in make_local() if name in os.environ}}
     discovery = " ".join(f"{name}={value}" for name, value in own.items())
@@ -151,9 +159,29 @@ def _make_arguments(robot: RobotSpec, config: SimConfig) -> str:
     arguments += [f"{field}={getattr(config, field)!r}" for field in ROBOT_FIELDS if getattr(config, field) is not None]
     if config.control_dt != SimConfig.control_dt:
         arguments.append(f"control_dt={config.control_dt}")
-    if config.namespace not in (None, robot.name):
-        arguments.append(f'backend_options={{"namespace": "{config.namespace}"}}')
+    options: dict[str, Any] = {} if config.namespace in (None, robot.name) else {"namespace": config.namespace}
+    options |= _get_robot_names(config)
+    if options:
+        arguments.append(f"backend_options={json.dumps(options)}")
     return ", ".join(arguments)
+
+
+def _get_robot_names(config: SimConfig) -> dict[str, Any]:
+    """Return the options that name topics and joints as robots do, where they differ from the usual ones."""
+    usual = SimConfig()
+    names = {
+        name: getattr(config, name) for name in ("controller", "joint_prefix") if getattr(config, name) != getattr(usual, name)
+    }
+    return names | ({"remap": remap} if (remap := _read_remap(config.remap)) else {})
+
+
+def _read_remap(text: str) -> dict[str, str]:
+    """Return names of topics from a text such as "joint_states:=/arm/joint_states place:=/arm/place"."""
+    pairs = [word.partition(":=") for word in text.split()]
+    for name, sign, other in pairs:
+        if not (name and sign and other):
+            raise InvalidArgumentError("remap", text, "pairs separated by spaces, such as 'joint_states:=/arm/joint_states'")
+    return {name: other for name, _, other in pairs}
 
 
 def _serve_mujoco(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], None]) -> None:
@@ -169,6 +197,7 @@ def _serve_mujoco(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], No
         robot_only=config.robot_only,
         gui=config.gui,
         on_ready=lambda graph: on_ready(),
+        **_get_robot_names(config),
         **given,
     )
 
@@ -176,6 +205,9 @@ def _serve_mujoco(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], No
 def _serve_gazebo(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], None]) -> None:
     if config.robot_only:
         raise InvalidArgumentError("robot_only", True, "False with Gazebo: only the provider mujoco can replace a robot")
+    other_names = _get_robot_names(config) | ({"namespace": ""} if config.namespace in ("", "/") else {})
+    for name, value in other_names.items():
+        raise InvalidArgumentError(name, value, "the usual one with Gazebo: only the provider mujoco can change it")
     options: dict[str, Any] = {} if config.physics_dt is None else {"physics_dt": config.physics_dt}
     options |= {"namespace": config.namespace, "control_dt": config.control_dt, "gazebo_topics": config.gui}
     factor = config.factor if config.real_time else None

@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.checks import read_whole
-from gym_gazebo2.core import ArmCore, Observation
+from gym_gazebo2.core import ArmCore, Observation, Outcome
 from gym_gazebo2.env import RENDER_SIZE, ArmEnv, check_render_mode, make_metadata
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.options import make_options
@@ -29,7 +29,9 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
     """n arms in one backend. With seed s, arm i moves as the single environment with seed s + i.
 
     An arm whose episode ends starts the next one in the same step (``AutoresetMode.SAME_STEP``): the observation returned is
-    the new episode's first, ``info["final_obs"]`` and ``info["final_info"]`` hold the end of the old one.
+    the new episode's first, ``info["final_obs"]`` and ``info["final_info"]`` hold the end of the old one. Gymnasium's vector
+    wrappers need ``NEXT_STEP``: the step after an episode's end ignores the arm's action and returns the new episode's first
+    observation, with reward 0.
     """
 
     metadata = {**ArmEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
@@ -52,7 +54,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             task: Name of a row of ``TASKS``, or a task.
             num_envs: Number of arms n.
             max_episode_steps: Steps after which an episode is truncated; None: no limit.
-            autoreset_mode: SAME_STEP, or DISABLED with ``reset(options={"reset_mask": …})``.
+            autoreset_mode: SAME_STEP; NEXT_STEP; or DISABLED with ``reset(options={"reset_mask": …})``.
             render_mode: None, "rgb_array" or "human"; both draw the first arm.
             **keywords: The fields of ``EnvOptions``.
 
@@ -75,7 +77,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             self.compute_reward = self.core.compute_goal_reward
         self._rngs, self._seeds = make_generators([None] * self.num_envs)
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
-        # Arms that wait for a reset; always False with SAME_STEP.
+        # Arms that wait for a reset: by the user (DISABLED), or in the next step (NEXT_STEP). Always False with SAME_STEP.
         self._has_ended = np.zeros(self.num_envs, dtype=bool)
 
     @property  # type: ignore[misc]
@@ -131,16 +133,22 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
                 DISABLED, its arm was not reset.
             BackendError: The simulator failed.
         """
-        if self._has_ended.any():
+        waiting = self._has_ended
+        if waiting.any() and self.autoreset_mode == AutoresetMode.NEXT_STEP:
+            outcome = self._reset_waiting(actions, waiting)
+        elif waiting.any():
             ended = np.flatnonzero(self._has_ended).tolist()
             raise UsageError(f"The episodes of arms {ended} have ended. Reset them: reset(options={{'reset_mask': mask}}).")
-        outcome = self.core.step(actions)
-        self._steps += 1
+        else:
+            outcome = self.core.step(actions)
+        self._steps = np.where(waiting, 0, self._steps + 1)
         truncated = outcome.info["simulator_restarted"].copy()
         if self.max_episode_steps is not None:
             truncated |= self._steps >= self.max_episode_steps
+        truncated &= ~waiting
         observation, infos = outcome.observation, _make_infos(outcome.info, np.ones(self.num_envs, dtype=bool))
         ended = outcome.terminated | truncated
+        self._has_ended = np.zeros_like(ended)
         if ended.any():
             observation, infos = self._end(ended, observation, infos)
         self._show()
@@ -169,6 +177,28 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """Release the backend."""
         self.core.backend.close()
 
+    def _reset_waiting(self, actions: ArrayLike, waiting: Mask) -> Outcome:
+        """Reset the arms whose episode ended in the last step, and advance the others.
+
+        Args:
+            actions: (n, size) actions; those of arms that wait are ignored.
+            waiting: (n,) bool.
+
+        Returns:
+            The outcome, in which the waiting arms have the first observation of their new episode and reward 0.
+        """
+        everyone = np.asarray(actions)
+        if everyone.shape != self.action_space.shape:
+            raise InvalidArgumentError("shape of action", everyone.shape, f"{self.action_space.shape} (arms, components)")
+        if waiting.all():
+            return self.core.reset(waiting, self._rngs)  # no arm has a reason to move, least of all a real one
+        # One backend advances all arms. Those that wait take part in the period, and are then put at their start.
+        stepped = self.core.step(np.where(waiting[:, None], 0.0, everyone))
+        new = self.core.reset(waiting, self._rngs)
+        info = {name: np.where(waiting, new.info[name], value) for name, value in stepped.info.items()}
+        reward = np.where(waiting, 0.0, stepped.reward)
+        return Outcome(new.observation, reward, stepped.terminated & ~waiting, info)
+
     def _end(self, ended: Mask, final: Observation, infos: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
         """Reset the arms whose episode ended, and keep its end; with autoreset DISABLED, note that they need a reset.
 
@@ -180,7 +210,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         Returns:
             The observation and info that ``step`` returns.
         """
-        if self.autoreset_mode == AutoresetMode.DISABLED:
+        if self.autoreset_mode != AutoresetMode.SAME_STEP:
             self._has_ended = ended.copy()
             return final, infos
         self._steps[ended] = 0
@@ -246,8 +276,8 @@ def _check_limit(max_episode_steps: int | None) -> int | None:
 
 
 def _check_autoreset(mode: str | AutoresetMode) -> AutoresetMode:
-    """Return the mode of its name or value. NEXT_STEP is missing: a step that only resets would waste a control period."""
-    offered = (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
+    """Return the mode of its name or value. SAME_STEP is the default: a step that only resets wastes a control period."""
+    offered = tuple(AutoresetMode)
     known = {member.value: member for member in offered} | {member.name: member for member in offered}
     if mode in offered:
         return AutoresetMode(mode)

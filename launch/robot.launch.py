@@ -2,6 +2,7 @@
 
 ros2 launch gym_gazebo2 robot.launch.py
 ros2 launch gym_gazebo2 robot.launch.py robot:=scara base_link:=scara_base_link rviz:=false
+ros2 launch gym_gazebo2 robot.launch.py namespace:='' joint_states:=/arm/joint_states
 ros2 launch gym_gazebo2 robot.launch.py stand_in:=true     # without a robot: MuJoCo in its place
 ros2 launch gym_gazebo2 robot.launch.py use_sim_time:=true # beside sim.launch.py
 ros2 launch gym_gazebo2 robot.launch.py --show-args
@@ -47,6 +48,17 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "base_link", default_value="base_robot", description="RViz's fixed frame; scara_base_link for the scaras."
             ),
+            DeclareLaunchArgument(
+                "controller",
+                default_value="joint_trajectory_controller",
+                description="Name of the controller whose commands the stand-in takes.",
+            ),
+            DeclareLaunchArgument(
+                "joint_prefix", default_value="", description="Prefix of the joints' names in the stand-in's messages."
+            ),
+            DeclareLaunchArgument(
+                "joint_states", default_value="joint_states", description="Name of the topic of joint states."
+            ),
             ExecuteProcess(
                 name="gym_gazebo2_sim",
                 output="screen",
@@ -59,12 +71,19 @@ def generate_launch_description() -> LaunchDescription:
                     "--robot-only",
                     "--namespace",
                     LaunchConfiguration("namespace"),
+                    "--controller",
+                    LaunchConfiguration("controller"),
+                    "--joint-prefix",
+                    LaunchConfiguration("joint_prefix"),
+                    "--remap",
+                    ["joint_states:=", LaunchConfiguration("joint_states")],
                 ],
             ),
             Node(
                 package="robot_state_publisher",
                 executable="robot_state_publisher",
                 namespace=LaunchConfiguration("namespace"),
+                remappings=[("joint_states", LaunchConfiguration("joint_states"))],
                 output="screen",
                 parameters=[
                     {

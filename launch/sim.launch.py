@@ -3,6 +3,7 @@
 ros2 launch gym_gazebo2 sim.launch.py
 ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gazebo gui:=false
 ros2 launch gym_gazebo2 sim.launch.py robot:=scara lock_step:=false factor:=0.5 namespace:=left
+ros2 launch gym_gazebo2 sim.launch.py robot:=scara controller:=scaled_joint_trajectory_controller joint_prefix:=left_
 ros2 launch gym_gazebo2 sim.launch.py --show-args
 """
 
@@ -40,6 +41,19 @@ def generate_launch_description() -> LaunchDescription:
                 description="ROS namespace; by default the robot's name.",
             ),
             DeclareLaunchArgument(
+                "controller",
+                default_value="joint_trajectory_controller",
+                description="Name of the controller whose commands are taken (mujoco only).",
+            ),
+            DeclareLaunchArgument(
+                "joint_prefix", default_value="", description="Prefix of the joints' names in messages (mujoco only)."
+            ),
+            DeclareLaunchArgument(
+                "remap",
+                default_value="",
+                description="Other names of topics (mujoco only), such as 'joint_states:=/arm/joint_states'.",
+            ),
+            DeclareLaunchArgument(
                 "domain", default_value="None", description="ROS domain, from 0 to 101; None takes ROS_DOMAIN_ID, or 0."
             ),
             DeclareLaunchArgument(
@@ -71,6 +85,12 @@ def generate_launch_description() -> LaunchDescription:
                     PythonExpression(["'--gui' if '", LaunchConfiguration("gui"), "' == 'true' else '--no-gui'"]),
                     "--namespace",
                     LaunchConfiguration("namespace"),
+                    "--controller",
+                    LaunchConfiguration("controller"),
+                    "--joint-prefix",
+                    LaunchConfiguration("joint_prefix"),
+                    "--remap",
+                    LaunchConfiguration("remap"),
                     "--domain",
                     LaunchConfiguration("domain"),
                     "--control-dt",

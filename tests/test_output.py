@@ -84,6 +84,24 @@ def test_a_file_does_not_take_the_place_of_a_closed_standard_stream(tmp_path):
     assert path.read_text() == "mine"
 
 
+SPELT = "from gym_gazebo2.output import replace_unknown_characters as f; f(); print('12° ± 1 µm, 2 × 3 → …')"
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "12 deg ? 1 um, 2 x 3 -> ..."), ("utf-8", "12° ± 1 µm, 2 × 3 → …")])
+def test_a_character_that_the_encoding_lacks_is_spelt(encoding, shown):
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-c", SPELT]
+    process = subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT_S, check=False)
+    assert process.returncode == 0 and process.stdout.decode(encoding) == shown + "\n", process.stderr
+
+
+def test_commands_print_measures_in_ascii():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    code = "import sys; from gym_gazebo2.cli import main; main(['--help']); print('12°')"
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=False)
+    assert process.stdout.endswith(b"12 deg\n"), process.stderr
+
+
 def test_flush_reports_what_could_not_be_written_and_python_ends_quietly():
     code = (
         "import sys; from gym_gazebo2.output import flush_streams; sys.stdout.write('x'); sys.exit(3 if flush_streams() else 4)"

@@ -24,6 +24,7 @@ ONE_ROOM = {
 
 LAYERS = (
     "errors",
+    "ownership",
     "checks cache contract state display signals output scheduling real_time",
     "robots registration memory kubernetes",
     "gym_gazebo2 kinematics setpoint ros legacy",

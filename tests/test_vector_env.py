@@ -1,3 +1,5 @@
+from contextlib import closing
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -150,8 +152,8 @@ def test_sizes_of_numpy_are_sizes():
 
 
 def test_unknown_autoreset_mode():
-    with pytest.raises(UnknownNameError, match="Available: DISABLED, SAME_STEP"):
-        make(autoreset_mode=AutoresetMode.NEXT_STEP)
+    with pytest.raises(UnknownNameError, match="Available: DISABLED, NEXT_STEP, SAME_STEP"):
+        make(autoreset_mode="NEVER")
 
 
 def test_render_returns_the_first_arm():
@@ -160,3 +162,46 @@ def test_render_returns_the_first_arm():
     assert [frame.shape for frame in env.render()] == [(480, 640, 3)]
     env.close()
     assert make().render() is None
+
+
+def test_next_step_ignores_the_action_after_an_end_and_gives_the_first_observation():
+    keywords = {"num_envs": 3, "start_noise": 0.1}
+    limited = gym.make_vec("MARA-v0", max_episode_steps=3, autoreset_mode="NEXT_STEP", **keywords)
+    with closing(limited) as env, closing(gym.make_vec("MARA-v0", **keywords)) as other:
+        first, _ = env.reset(seed=5)
+        assert np.array_equal(first, other.reset(seed=5)[0])
+        env.set_steps(np.array([0, 1, 0]))  # so that arm 1 ends a step before the others
+        actions = env.action_space.sample()
+        for _ in range(2):
+            final, _, _, truncated, infos = env.step(actions)
+            expected, *_ = other.step(actions)
+        assert truncated.tolist() == [False, True, False] and np.array_equal(final, expected)
+        assert "final_obs" not in infos
+        observation, reward, terminated, truncated, infos = env.step(actions)
+        expected, expected_reward, *_ = other.step(actions)
+        restarted, _ = other.reset(options={"reset_mask": np.array([False, True, False])})
+        assert truncated.tolist() == [True, False, True] and not terminated.any()
+        assert np.array_equal(observation, restarted) and not np.array_equal(observation[1], final[1])
+        assert reward[1] == 0.0 and np.array_equal(reward[[0, 2]], expected_reward[[0, 2]])
+        assert infos["time"].tolist() == pytest.approx([0.15, 0.0, 0.15])
+        assert env.get_steps().tolist() == [3, 0, 3]
+
+
+@pytest.mark.parametrize("name", ["NormalizeObservation", "NormalizeReward", "RecordEpisodeStatistics"])
+def test_wrappers_of_gymnasium_take_next_step(name):
+    env = gym.make_vec("MARA-v0", num_envs=2, max_episode_steps=3, autoreset_mode="NEXT_STEP")
+    with closing(getattr(gym.wrappers.vector, name)(env)) as wrapped:
+        wrapped.reset(seed=0)
+        ends = [wrapped.step(wrapped.action_space.sample())[3].all() for _ in range(8)]
+    assert ends == [False, False, True, False, False, False, True, False]
+
+
+def test_next_step_moves_no_arm_where_all_wait():
+    env = gym.make_vec("SCARA-v0", num_envs=1, max_episode_steps=1, autoreset_mode="NEXT_STEP", control="position")
+    with closing(env):
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+        calls = []
+        env.unwrapped.core.backend.step = calls.append
+        env.step(env.action_space.sample())
+        assert not calls

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.contract import NANOSECONDS, OMEGA
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
+from gym_gazebo2.ownership import Owner
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import CONTROL_DT, ArmState
 
@@ -47,6 +48,8 @@ class Backend(ABC):
         max_envs: Largest number of arms that one backend moves; None: any number.
         is_shared: Whether a second instance would command the same arm, as with a robot. Training refuses such a backend.
         is_restartable: Whether a new instance starts a simulator of its own, as ``on_failure="restart"`` needs.
+        is_tied_to_process: Whether a fork of the process cannot use it: it has threads, sockets or a simulator. Calls in a fork
+            are then refused, and ``close`` must leave what belongs to the parent alone.
         window: Keywords of ``gymnasium.make`` that show the arm in a window; empty if the simulator has its own window.
     """
 
@@ -55,6 +58,7 @@ class Backend(ABC):
     max_envs: int | None = None
     is_shared: bool = False
     is_restartable: bool = False
+    is_tied_to_process: bool = False
     window: Mapping[str, Any] = MappingProxyType({"render_mode": "human"})
 
     def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = CONTROL_DT) -> None:
@@ -67,7 +71,7 @@ class Backend(ABC):
         self.robot, self.num_envs = robot, read_num_envs(num_envs, self.max_envs)
         self.control_dt = read_control_dt(control_dt)
         self.control_dt_ns = round(self.control_dt * NANOSECONDS)
-        self.is_closed = False
+        self.is_closed, self._owner = False, Owner()
         # The limits of the checks are computed once: the checks run in every step, for batches of thousands of arms.
         self._was_reset, self._is_ready = np.zeros(self.num_envs, dtype=bool), False
         tolerance = ROUNDING_TOLERANCE * robot.scale
@@ -260,6 +264,8 @@ class Backend(ABC):
     def _check_open(self) -> None:
         if self.is_closed:
             raise UsageError(f"The {type(self).__name__} is closed. Make a new one.")
+        if self.is_tied_to_process:
+            self._owner.check(type(self).__name__)
 
     def _check_sane(self, q: Array, dq: Array) -> None:
         """Raise a BackendError if the simulator reports impossible positions or speeds; NaN counts as impossible."""
@@ -267,11 +273,26 @@ class Backend(ABC):
         if not _holds_everywhere(sane):
             robot = self.robot
             arm, joint = np.argwhere(~sane)[0]
+            position, speed = q[arm, joint], dq[arm, joint]
+            # A simulation that diverges has NaN or an absurd speed. A moderate speed beyond a limit has another cause.
+            is_diverging = not (np.isfinite(position) and np.abs(speed) < ABSURD_SPEED)
             raise BackendError(
-                f"Arm {arm}, joint {robot.joint_names[joint]!r} reports q = {q[arm, joint]} rad, dq = {dq[arm, joint]} rad/s; "
-                f"expected {robot.lower[joint]} to {robot.upper[joint]} rad. The simulation is unstable: reset it, or use a "
-                "smaller physics step."
+                f"Arm {arm}, joint {robot.joint_names[joint]!r} reports q = {position} rad, dq = {speed} rad/s; "
+                f"expected {robot.lower[joint]} to {robot.upper[joint]} rad. {self._advise(is_diverging)}"
             )
+
+    def _advise(self, is_diverging: bool) -> str:
+        """Return the cause of an impossible state, and what to do.
+
+        Args:
+            is_diverging: Whether the state has NaN or an absurd speed; else a joint is far beyond its limit.
+        """
+        if is_diverging:
+            return "The simulation is unstable: reset it, or use a smaller physics step."
+        return (
+            "It is beyond its limit, at a possible speed: something pushed it, or its limit or effort limit in the URDF is "
+            "wrong. Reset it, and check these."
+        )
 
 
 def _holds_everywhere(condition: NDArray[np.bool_]) -> bool:

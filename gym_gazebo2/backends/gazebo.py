@@ -79,7 +79,8 @@ class GazeboBackend(Ros2Backend):
             resources.callback(self.server.close)
             self.server.wait_ready()
             super().__init__(robot, num_envs, control_dt, domain_id=domain.id, timeout=timeout, lock_step=True)
-            resources.callback(super().close)
+            # The finaliser, and not the method close: a stack with a bound method would keep a dropped backend alive.
+            resources.callback(self._leave)
             self._check_version()
             if gui:
                 self.client, self._real_time = GazeboClient(self.server), RealTime(control_dt)
@@ -88,7 +89,8 @@ class GazeboBackend(Ros2Backend):
 
     def close(self) -> None:
         """Leave the ROS graph and end the server; closing twice is fine."""
-        self._resources.close()
+        with self._resources:
+            super().close()
 
     def _check_alive(self) -> None:
         """Raise a BackendError that quotes the end of the log if the server has died."""

@@ -61,6 +61,7 @@ class RestartingBackend(Backend):
         self.inner = make()
         super().__init__(self.inner.robot, self.inner.num_envs, self.inner.control_dt)
         self.lock_step, self.is_shared, self.max_envs = self.inner.lock_step, self.inner.is_shared, self.inner.max_envs
+        self.is_tied_to_process = self.inner.is_tied_to_process
         self._make, self._most, self._failures = make, most, 0
 
     @property

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, UnknownNameError
-from gym_gazebo2.output import BestEffortStream, flush_streams, open_missing_streams
+from gym_gazebo2.output import BestEffortStream, flush_streams, open_missing_streams, replace_unknown_characters
 from gym_gazebo2.signals import get_status, raise_on_signals
 
 __all__ = ["COMMANDS", "Row", "load_command", "main", "split_command"]
@@ -82,6 +82,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     name, rest = split_command(list(sys.argv[1:] if args is None else args) or ["--help"])
     open_missing_streams()
+    replace_unknown_characters()
     errors = BestEffortStream(sys.stderr)  # type: ignore[arg-type]
     try:
         with raise_on_signals():

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from gym_gazebo2.provider.messages import RefusedError, count_steps, read_comman
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.graph import Graph
 from gym_gazebo2.ros.topics import (
+    CONTROLLER,
     Clock,
     Empty,
     JointState,
@@ -51,6 +52,9 @@ def serve(
     robot: RobotSpec,
     *,
     namespace: str | None = None,
+    controller: str = CONTROLLER,
+    joint_prefix: str = "",
+    remap: Mapping[str, str] | None = None,
     domain_id: int | None = None,
     control_dt: float = 0.05,
     physics_dt: float = PHYSICS_DT,
@@ -64,7 +68,10 @@ def serve(
 
     Args:
         robot: The arm.
-        namespace: ROS namespace; None is the robot's name.
+        namespace: ROS namespace; None is the robot's name, "" is the root namespace.
+        controller: Name of the controller whose commands are taken.
+        joint_prefix: Prefix of the joints' names in messages.
+        remap: Other names of topics, by the last word of the usual one.
         domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of states [s].
         physics_dt: Physics step [s].
@@ -86,7 +93,8 @@ def serve(
     start = time.time_ns() if robot_only else 0  # a robot's stamps are those of its system clock
     arm = ServedArm(robot, control_dt, physics_dt, start)
     with contextlib.closing(arm), contextlib.closing(Graph(domain_id)) as graph:
-        provider = _Provider(arm, graph, Topics(namespace or robot.name), factor is None, robot_only, gui)
+        topics = Topics(robot.name if namespace is None else namespace, controller, remap or {})
+        provider = _Provider(arm, graph, topics, joint_prefix, factor is None, robot_only, gui)
         on_ready(graph)
         if factor is None:
             graph.wait(stop, FOREVER)
@@ -111,12 +119,15 @@ def _run(provider: _Provider, report_every: int, factor: float, stop: Callable[[
 class _Provider:
     """Answers messages in callbacks of the graph, so its owner must call ``graph.wait``."""
 
-    def __init__(self, arm: ServedArm, graph: Graph, topics: Topics, lock_step: bool, robot_only: bool, gui: bool) -> None:
-        self.arm, self.graph, self._lock_step, self._gui = arm, graph, lock_step, gui
+    def __init__(
+        self, arm: ServedArm, graph: Graph, topics: Topics, prefix: str, lock_step: bool, robot_only: bool, gui: bool
+    ) -> None:
+        self.arm, self.graph, self._prefix, self._lock_step, self._gui = arm, graph, prefix, lock_step, gui
+        self._names = [prefix + name for name in arm.robot.joint_names]
         # Token of the newest accepted message, and the older ones; a dict keeps the order of insertion.
         self._token, self._old_tokens = "", dict[str, None]()
         self._refused: set[str] = set()
-        self._state, self._contact, self._clock = JointState(name=list(arm.robot.joint_names)), WrenchStamped(), Clock()
+        self._state, self._contact, self._clock = JointState(name=self._names), WrenchStamped(), Clock()
         self._next_picture = time.monotonic()
         self._states = graph.publish(JointState, topics.state)
         graph.subscribe(JointTrajectory, topics.command, self._on_command)
@@ -153,6 +164,7 @@ class _Provider:
         with self._refusing():
             if self._is_repeated(message.header.frame_id):
                 return
+            message.joint_names = self._strip(message.joint_names)
             effort = read_effort(message, self.arm.robot)
             goal = read_command(message, self.arm.robot, self.arm.setpoint) if effort is None else effort
             duration = to_ns(message.points[0].time_from_start)
@@ -168,13 +180,18 @@ class _Provider:
             if self._is_repeated(message.header.frame_id):
                 return
             robot, measured = self.arm.robot, np.clip(self.arm.q, self.arm.robot.lower, self.arm.robot.upper)
-            self.arm.place(read_joints("placement", message.name, message.position, robot, measured))
+            self.arm.place(read_joints("placement", self._strip(message.name), message.position, robot, measured))
             self._token = message.header.frame_id
             self.publish()
 
     def _on_reset_world(self, _: Any, response: Any) -> Any:
         self.arm.place(self.arm.robot.home)
         return response
+
+    def _strip(self, names: Sequence[str]) -> list[str]:
+        """Return the joints' names without the prefix; a name that lacks it is unknown, so it is kept apart."""
+        prefix = self._prefix
+        return [name.removeprefix(prefix) if name.startswith(prefix) else f"{name} (without {prefix!r})" for name in names]
 
     def _is_repeated(self, token: str) -> bool:
         """Return whether a message came before.
@@ -217,5 +234,6 @@ class _Provider:
         physics_dt = self.arm.physics_dt_ns / 1e9
         description = {"kind": "mujoco", "version": __version__, "lock_step": self._lock_step, "physics_dt": physics_dt}
         robot = self.arm.robot
-        fingers = {} if robot.gripper is None else {"fingers": list(robot.gripper.joint_names)}
-        return json.dumps(description | {"joints": list(robot.joint_names), **fingers, "takes_effort": True})
+        # The fingers come last in the robot's joints.
+        fingers = {} if robot.gripper is None else {"fingers": self._names[robot.chain_dof :]}
+        return json.dumps(description | {"joints": self._names, **fingers, "takes_effort": True})

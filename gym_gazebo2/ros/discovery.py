@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -79,7 +80,7 @@ class Domain:
                     f"Cannot write the lock file of a ROS domain: {error}. Set TMPDIR to a folder that you can write to."
                 ) from error
             if lock is not None and _is_silent(domain):
-                self.id, self._lock = domain, lock
+                self.id, self._release = domain, weakref.finalize(self, lock.close)
                 return
             if lock is not None:
                 lock.close()
@@ -87,7 +88,7 @@ class Domain:
 
     def release(self) -> None:
         """Let other processes take the domain; releasing twice is fine."""
-        self._lock.close()
+        self._release()
 
 
 def _try_lock(path: Path) -> IO[str] | None:

@@ -8,8 +8,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from gym_gazebo2.errors import BackendError, MissingDependencyError
+from gym_gazebo2.errors import BackendError, MissingDependencyError, RosError
+from gym_gazebo2.ownership import tie_to_process
 from gym_gazebo2.ros.discovery import check_domain, local_discovery, read_domain
+from gym_gazebo2.ros.middleware import check_discovery_range, list_settings
 from gym_gazebo2.ros.topics import make_qos
 
 try:
@@ -58,26 +60,41 @@ class Graph:
             is_local: Discover nodes of this machine only; False leaves the range to ``ROS_AUTOMATIC_DISCOVERY_RANGE``.
 
         Raises:
-            InvalidArgumentError: The domain is not an integer from 0 to 101.
+            InvalidArgumentError: The domain is not an integer from 0 to 101, or the discovery range is unknown.
+            RosError: The middleware cannot start, because of a setting of the user's shell.
         """
+        check_discovery_range()
         self.domain_id = read_domain() if domain_id is None else check_domain(domain_id)
         self.watch, self.best_effort = watch, set[str]()
         self._incompatible: list[Callable[[], None]] = []
         self._next_watch = 0.0
         self._context = Context()
+        try:
+            self.node = self._make_node(is_local)
+        except (rclpy_implementation.RCLError, RuntimeError) as error:
+            if self._context.ok():
+                self._context.shutdown()
+            raise RosError(
+                f"The middleware of ROS 2 cannot start: {' '.join(str(error).split())}. Its settings in this shell: "
+                f"{list_settings()}. Correct them, or unset those that this machine does not need."
+            ) from error
+        self._executor = Executor(context=self._context)
+        self._executor.add_node(self.node)
+        self._translate_errors = _ErrorTranslator(self.check_open)
+        self._owner, self._is_closed = tie_to_process(self), False
+
+    def _make_node(self, is_local: bool) -> Any:
         with local_discovery() if is_local else contextlib.nullcontext():
             # No arguments: by default rclpy would parse the command line of the user's program.
-            self._context.init(args=[], domain_id=self.domain_id)
-        self.node = rclpy.create_node(
+            # No log file: its library, spdlog, waits for ever in a fork of a process in which it had a thread.
+            self._context.init(args=[], initialize_logging=False, domain_id=self.domain_id)
+        return rclpy.create_node(
             f"gym_gazebo2_{uuid.uuid4().hex[:8]}",
             context=self._context,
             enable_rosout=False,
             start_parameter_services=False,
             parameter_overrides=[Parameter("start_type_description_service", value=False)],
         )
-        self._executor = Executor(context=self._context)
-        self._executor.add_node(self.node)
-        self._translate_errors = _ErrorTranslator(self.check_open)
 
     def publish(self, kind: type, topic: str, keep: bool = False) -> Any:
         """Return a publisher, reliable with depth 1; ``keep`` also delivers the last message to later subscribers."""
@@ -168,16 +185,24 @@ class Graph:
         return bool(self._context.ok())
 
     def check_open(self) -> None:
-        """Raise a BackendError if ROS was shut down. After rclpy.init(), Ctrl-C shuts down all contexts of the process."""
+        """Check that messages can be sent and received.
+
+        Raises:
+            UsageError: This process is a fork of the one that made the node.
+            BackendError: ROS was shut down. After rclpy.init(), Ctrl-C shuts down all contexts of the process.
+        """
+        self._owner.check("ROS node")
         if not self.is_open:
             raise BackendError("ROS was shut down in this process, by Ctrl-C or a signal. Make a new environment.")
 
     def close(self) -> None:
-        """Leave the graph; closing twice is fine."""
-        if self.is_open:
+        """Leave the graph; closing twice is fine, and in a fork of the process nothing happens."""
+        if self._owner.is_here and not self._is_closed:
+            self._is_closed = True
+            # Also after a signal shut ROS down: the node's publishers would stay on the network until the process ends.
             self._executor.shutdown()
             self.node.destroy_node()
-            self._context.shutdown()
+            self._context.try_shutdown()
 
 
 class _ErrorTranslator:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gym_gazebo2 import contract
-from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError
+from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
+from gym_gazebo2.ros.middleware import check_middleware
 
+check_middleware()
 try:
     from builtin_interfaces.msg import Duration, Time
     from geometry_msgs.msg import WrenchStamped
@@ -22,6 +25,7 @@ except ImportError as error:
     raise MissingDependencyError("rclpy", "ros2") from error
 
 __all__ = [
+    "CONTROLLER",
     "CONTROL_WORLD",
     "Clock",
     "Duration",
@@ -41,6 +45,16 @@ __all__ = [
 ]
 
 NAMESPACE = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*/?", re.ASCII)
+CONTROLLER = contract.COMMAND_TOPIC.split("/")[0]
+"""Usual name of the controller that takes commands."""
+ROOT = ("", "/")
+"""The root namespace, as it is written."""
+NAMES = (
+    *(contract.COMMAND_TOPIC, contract.STATE_TOPIC, contract.CONTACTS_TOPIC, contract.PLACE_TOPIC, contract.PROVIDER_TOPIC),
+    *(contract.CLOCK_TOPIC, contract.RESET_WORLD_SERVICE),
+)
+WORDS = tuple(name.split("/")[-1] for name in NAMES)
+"""The last words of the topics' names, by which they are remapped."""
 CONTROL_WORLD = "ros_gz_interfaces/srv/ControlWorld"
 """Type of the service that steps a world of Gazebo Sim (package ros_gz_interfaces, optional)."""
 
@@ -64,28 +78,51 @@ class Topics:
     """Names of the contract for one robot.
 
     Attributes:
-        namespace: The robot's ROS namespace, without slashes around it.
+        namespace: The robot's ROS namespace, without slashes around it; empty is the root namespace.
+        controller: Name of the controller that takes commands.
+        remap: Other names for topics, by the last word of their usual name, such as {"joint_states": "/arm/joint_states"}. A
+            name that does not begin with a slash is in the namespace.
     """
 
     namespace: str
+    controller: str = CONTROLLER
+    remap: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Store the namespace without slashes around it.
 
         Raises:
-            InvalidArgumentError: It is not a valid ROS namespace.
+            InvalidArgumentError: One of the names is not a valid ROS name.
+            UnknownNameError: ``remap`` names a topic that the contract does not have.
         """
-        if not (isinstance(self.namespace, str) and NAMESPACE.fullmatch(self.namespace)):
-            expected = "names of letters, digits and underscores that do not begin with a digit, separated by slashes"
+        expected = "names of letters, digits and underscores that do not begin with a digit, separated by slashes"
+        if not (isinstance(self.namespace, str) and (self.namespace in ROOT or NAMESPACE.fullmatch(self.namespace))):
             raise InvalidArgumentError("namespace", self.namespace, expected)
+        if not (isinstance(self.controller, str) and NAMESPACE.fullmatch(self.controller)):
+            raise InvalidArgumentError("controller", self.controller, expected)
+        if not isinstance(self.remap, Mapping):
+            raise InvalidArgumentError("remap", self.remap, "a dictionary of topic names")
+        for name, other in self.remap.items():
+            if name not in WORDS:
+                raise UnknownNameError("topic", name, WORDS)
+            if not (isinstance(other, str) and NAMESPACE.fullmatch(other)):
+                raise InvalidArgumentError(f"remap[{name!r}]", other, expected)
         object.__setattr__(self, "namespace", self.namespace.strip("/"))
+        object.__setattr__(self, "controller", self.controller.strip("/"))
 
-    command = property(lambda self: f"/{self.namespace}/{contract.COMMAND_TOPIC}")
-    state = property(lambda self: f"/{self.namespace}/{contract.STATE_TOPIC}")
-    contacts = property(lambda self: f"/{self.namespace}/{contract.CONTACTS_TOPIC}")
-    place = property(lambda self: f"/{self.namespace}/{contract.PLACE_TOPIC}")
-    provider = property(lambda self: f"/{self.namespace}/{contract.PROVIDER_TOPIC}")
-    clock, reset_world = contract.CLOCK_TOPIC, contract.RESET_WORLD_SERVICE
+    def _resolve(self, name: str) -> str:
+        """Return the full name of a topic or service of the contract."""
+        word = name.rsplit("/", maxsplit=1)[-1]
+        name = self.remap.get(word, f"{self.controller}/{word}" if name == contract.COMMAND_TOPIC else name)
+        return name if name.startswith("/") else "/" + "/".join(filter(None, (self.namespace, name)))
+
+    command = property(lambda self: self._resolve(contract.COMMAND_TOPIC))
+    state = property(lambda self: self._resolve(contract.STATE_TOPIC))
+    contacts = property(lambda self: self._resolve(contract.CONTACTS_TOPIC))
+    place = property(lambda self: self._resolve(contract.PLACE_TOPIC))
+    provider = property(lambda self: self._resolve(contract.PROVIDER_TOPIC))
+    clock = property(lambda self: self._resolve(contract.CLOCK_TOPIC))
+    reset_world = property(lambda self: self._resolve(contract.RESET_WORLD_SERVICE))
 
     def list_info(self, robot_only: bool = False) -> list[TopicInfo]:
         """Return every topic and service of the contract.

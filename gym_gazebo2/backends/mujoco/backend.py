@@ -15,6 +15,7 @@ from gym_gazebo2.backends.mujoco.rendering import Painter, Window, check_camera
 from gym_gazebo2.backends.mujoco.scene import make_physics_model
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import UnknownNameError
+from gym_gazebo2.ownership import tie_to_process
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.state import CONTROL_DT, ArmState
 
@@ -67,7 +68,9 @@ class MujocoBackend(Backend):
         self.num_threads = _choose_threads(num_threads, self.num_envs)
         self._measure_forces, self._batches = measure_forces, dict[bool, Batch]()
         self.model = make_physics_model(robot, physics_dt, measure_forces)
-        self._batch = self._batches[False] = Batch(self.model, nsim=self.num_envs, nthread=self.num_threads)
+        # A fork has no copy of the threads. With one thread the batch works in this process's own, and in a fork, too.
+        self.is_tied_to_process = self.num_threads > 1
+        self._batch = self._batches[False] = self._make_batch(self.model)
         self._is_effort = False
         self._bind()
         self._time = np.zeros(self.num_envs, dtype=np.int64)
@@ -78,6 +81,12 @@ class MujocoBackend(Backend):
         self._p_goal = np.tile(_BELOW_THE_FLOOR, (self.num_envs, 1))
         self._painters: dict[tuple[int, int], Painter] = {}
         self._window: Window | None = None
+
+    def _make_batch(self, model: mujoco.MjModel) -> Batch:
+        batch = Batch(model, nsim=self.num_envs, nthread=self.num_threads)
+        if self.is_tied_to_process:
+            tie_to_process(batch)
+        return batch
 
     def _bind(self) -> None:
         """Bind the arrays of the batch."""
@@ -99,7 +108,7 @@ class MujocoBackend(Backend):
         state = self.get_state()
         if is_effort not in self._batches:
             model = make_physics_model(self.robot, self.model.opt.timestep, self._measure_forces, is_effort)
-            self._batches[is_effort] = Batch(model, nsim=self.num_envs, nthread=self.num_threads)
+            self._batches[is_effort] = self._make_batch(model)
         self._batch, self._is_effort = self._batches[is_effort], is_effort
         self._bind()
         self.set_state(state)

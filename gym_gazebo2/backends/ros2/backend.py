@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,9 +17,10 @@ from gym_gazebo2.backends.ros2.link import Link
 from gym_gazebo2.backends.ros2.lock_step import LockStep
 from gym_gazebo2.backends.ros2.pacing import Array, Pacing, Sample, Settings
 from gym_gazebo2.checks import read_number
-from gym_gazebo2.errors import UnsupportedError
+from gym_gazebo2.errors import InvalidArgumentError, UnsupportedError
+from gym_gazebo2.ownership import Owner
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.ros.topics import Topics
+from gym_gazebo2.ros.topics import CONTROLLER, Topics
 from gym_gazebo2.state import ArmState
 
 __all__ = ["Ros2Backend"]
@@ -37,6 +39,7 @@ class Ros2Backend(Backend):
 
     max_envs = 1
     is_shared = True
+    is_tied_to_process = True
     window: Mapping[str, Any] = MappingProxyType({})
     is_local = False
     """Whether only nodes of this machine are discovered; False leaves the range to the user's settings."""
@@ -53,6 +56,9 @@ class Ros2Backend(Backend):
         reset_speed: float = 0.2,
         stale_after: float | None = None,
         world: str | None = None,
+        controller: str = CONTROLLER,
+        joint_prefix: str = "",
+        remap: Mapping[str, str] | None = None,
     ) -> None:
         """Connect to what moves the arm.
 
@@ -60,7 +66,7 @@ class Ros2Backend(Backend):
             robot: The arm.
             num_envs: 1; several arms need several processes.
             control_dt: Control period [s].
-            namespace: ROS namespace; None is the robot's name.
+            namespace: ROS namespace; None is the robot's name, "" is the root namespace.
             domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
             timeout: Deadline of every wait [s].
             lock_step: Whether lock-step is required (True) or forbidden (False); None accepts both.
@@ -68,6 +74,9 @@ class Ros2Backend(Backend):
             stale_after: Free-running: age of the newest state at which the arm is held and a step fails [s]; None is three
                 control periods. A simulator slower than real time needs more.
             world: Name of Gazebo Sim's world, needed if there are several.
+            controller: Name of the controller that takes the commands.
+            joint_prefix: Prefix of the joints' names in messages, such as "left_".
+            remap: Other names of topics, by the last word of the usual one: {"joint_states": "/arm/joint_states"}.
 
         Raises:
             InvalidArgumentError: A number is out of range.
@@ -82,7 +91,10 @@ class Ros2Backend(Backend):
         stale_after = read_number("stale_after", stale_after, age, lambda seconds: seconds >= self.control_dt)
         # Stamp of the episode's start [ns]: the provider's clock is not reset, but an episode's time begins at zero.
         self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_home_state(robot)
-        self.link = Link(robot, Topics(namespace or robot.name), domain_id, self._check_alive, self.is_local)
+        if not isinstance(joint_prefix, str):
+            raise InvalidArgumentError("joint_prefix", joint_prefix, "a string")
+        topics = Topics(robot.name if namespace is None else namespace, controller, remap or {})
+        self.link = Link(robot, topics, domain_id, _make_weak(self._check_alive), self.is_local, joint_prefix)
         settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after)
         try:
             self.pacing: Pacing = choose_pacing(self.link, settings, lock_step, world)
@@ -90,6 +102,8 @@ class Ros2Backend(Backend):
             self.link.close()
             raise
         self.lock_step = self.pacing.lock_step
+        # Ends what was opened when the backend is closed, dropped without a close, or still open at the end of the program.
+        self._leave = weakref.finalize(self, _leave, self.pacing, self.link, self._owner)
 
     @property
     def q_setpoint(self) -> Array:
@@ -138,13 +152,17 @@ class Ros2Backend(Backend):
 
     def close(self) -> None:
         """Hold a free-running arm, and leave the ROS graph; closing twice is fine."""
-        if not self.is_closed:
-            super().close()
-            self.pacing.hold()
-            self.link.close()
+        super().close()
+        self._leave()
 
     def _check_alive(self) -> None:
         """Raise a BackendError if the simulator is known to be dead. Does nothing by default: the backend did not start it."""
+
+    def _advise(self, is_diverging: bool) -> str:
+        """Return the cause of an impossible state: a simulator in lock-step computed it, or a robot published it."""
+        if self.lock_step:
+            return super()._advise(is_diverging)
+        return f"{self.link.topics.state} brought it: check its publisher, its units, and the limits in the URDF."
 
     @contextlib.contextmanager
     def _holding_on_failure(self) -> Iterator[None]:
@@ -160,6 +178,24 @@ class Ros2Backend(Backend):
         self._setpoint = sample.setpoint[None].copy()
         stamp = np.array([sample.stamp - self._start], dtype=np.int64)
         return ArmState(stamp, sample.q[None], sample.dq[None], sample.setpoint[None], np.array([sample.in_collision]))
+
+
+def _leave(pacing: Pacing, link: Link, owner: Owner) -> None:
+    """Hold a free-running arm, and leave the ROS graph; in a fork of the process, both belong to the parent."""
+    if owner.is_here:
+        pacing.hold()
+        link.close()
+
+
+def _make_weak(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls a method while its object exists, and does not keep the object alive."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        if (alive := reference()) is not None:
+            alive()
+
+    return call
 
 
 def _make_home_state(robot: RobotSpec) -> ArmState:

@@ -9,6 +9,7 @@ from gym_gazebo2.backends.ros2.link import Link, Provider
 from gym_gazebo2.backends.ros2.lock_step import LockStep
 from gym_gazebo2.backends.ros2.pacing import Pacing, Settings
 from gym_gazebo2.errors import BackendError
+from gym_gazebo2.ros.middleware import list_settings
 from gym_gazebo2.ros.topics import CONTROL_WORLD, import_control_world
 
 __all__ = ["choose_pacing"]
@@ -36,11 +37,11 @@ def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world:
     provider = _find_provider(link, settings.timeout)
     if provider is not None:
         arm = sorted(set(provider.joints) - set(provider.fingers))
-        if sorted(link.robot.joint_names) not in (sorted(provider.joints), arm):
+        if sorted(link.joint_names) not in (sorted(provider.joints), arm):
             fingers = "" if link.robot.gripper is None else " with its gripper"
             raise BackendError(
-                f"The provider has the joints {provider.joints}, expected {link.robot.joint_names}. "
-                f"Start a provider of this robot{fingers}, or give another namespace."
+                f"The provider has the joints {provider.joints}, expected {link.joint_names}. "
+                f"Start a provider of this robot{fingers}, or give another namespace or joint_prefix."
             )
         _check_required(lock_step, provider.lock_step, f"the provider found is {provider}")
         if provider.lock_step and provider.physics_dt is not None:
@@ -84,12 +85,18 @@ def _find_provider(link: Link, timeout: float) -> Provider | None:
     """Return the provider's description; None if states come and commands are subscribed to, but there is no description."""
     graph, topics = link.graph, link.topics
     if not graph.wait(lambda: link.provider is not None or _is_moved_by_other(link), timeout):
+        if link.foreign_joints and not link.has_state:
+            raise BackendError(
+                f"{topics.state} brings the joints {link.foreign_joints}, and none of {link.joint_names}. "
+                "Give the prefix of their names (joint_prefix), or another robot or namespace."
+            )
         found = {topics.provider: False, topics.state: link.has_state, topics.command: link.num_command_subscribers > 0}
         missing = ", ".join(topic for topic, is_there in found.items() if not is_there)
         raise BackendError(
             f"No simulator or robot was found for {link.robot.name!r} in domain {graph.domain_id}: no node on {missing} within "
             f"{timeout:g} s. "
-            "Start a provider (gym-gazebo2 sim) or the robot's controllers, or check ROS_DOMAIN_ID and the namespace."
+            "Start a provider (gym-gazebo2 sim) or the robot's controllers, or check ROS_DOMAIN_ID, namespace and controller. "
+            f"Settings of the middleware here: {list_settings()}."
         )
     graph.wait(lambda: link.provider is not None, DESCRIPTION_TIMEOUT_S)
     return link.provider

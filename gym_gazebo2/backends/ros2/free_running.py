@@ -27,6 +27,8 @@ CATCH_UP_SHARE = 0.95
 """Share of the velocity limit at which such an arm then continues, so that a controller does not reject the command."""
 FLUSH_TIMEOUT_S = 0.5
 """Longest wait for the controller to acknowledge the last command [s]."""
+OTHERS_TIMEOUT_S = 1.0
+"""Longest wait for another client, which has just been closed, to disappear [s]."""
 DISCOVERY_TIMEOUT_S = 2.0
 """Longest wait for a new node to find the controller [s]: DDS discovery of a robot on the network may take a second."""
 
@@ -69,10 +71,12 @@ class FreeRunning:
         if not link.graph.wait(is_ready, settings.timeout):
             self._stream.get_newest(time.monotonic(), float("inf"))
             raise BackendError(f"Nobody subscribes to {link.topics.command}. Check that the controller is active.")
+        self._check_alone()
         self._queue_read_at = time.monotonic()  # when the queue was last known to be empty [s]
 
     def place(self, q: Array) -> Sample:
         """Move to ``q`` (dof,) [rad] slowly; the first command is the measured pose."""
+        self._check_alone()
         self._stream.restart()
         return return_to(self._link.robot, self._read_fresh_state().q, q, self.advance, self._settings)
 
@@ -96,6 +100,19 @@ class FreeRunning:
             self._hold_by_any_link()
         except BackendError as error:
             LOG.error("The arm could not be commanded to hold: %s", error)
+
+    def _check_alone(self) -> None:
+        """Raise a BackendError if another node can command this arm.
+
+        Not checked in every step: a client that has just started, and is about to be refused, must not stop this one.
+        """
+        link = self._link
+        is_alone = link.graph.wait(lambda: not link.find_other_clients(), OTHERS_TIMEOUT_S)
+        if not is_alone and (others := link.find_other_clients()):
+            raise BackendError(
+                f"{', '.join(others)} also publishes on {link.topics.command}, and an arm obeys one client only. "
+                "End the other one; ROS forgets a client that was killed after about 20 s."
+            )
 
     def _choose_duration(self, q: Array, goal: Array) -> int:
         """Return the time to reach a goal [ns].

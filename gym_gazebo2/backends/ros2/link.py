@@ -52,13 +52,21 @@ class Link:
         provider: Description by the newest provider; None if there is none, as with a robot.
         num_providers: How many descriptions have come. A provider publishes one when it starts, so a larger number means that
             the simulator was restarted.
+        joint_names: Names of the robot's joints in messages: with the prefix.
         has_state: Whether a state of the robot's joints has come.
+        foreign_joints: Names in the newest state that has none of the robot's joints; empty if none came.
         on_state: Called with the content of each JointState.
         on_contact: Called with each WrenchStamped of the contacts.
     """
 
     def __init__(
-        self, robot: RobotSpec, topics: Topics, domain_id: int | None, watch: Callable[[], None], is_local: bool
+        self,
+        robot: RobotSpec,
+        topics: Topics,
+        domain_id: int | None,
+        watch: Callable[[], None],
+        is_local: bool,
+        joint_prefix: str = "",
     ) -> None:
         """Make a node with the arm's topics.
 
@@ -68,8 +76,11 @@ class Link:
             domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
             watch: Raises if the simulator is known to be dead.
             is_local: Discover nodes of this machine only.
+            joint_prefix: Prefix of the joints' names in messages.
         """
-        self.robot, self.topics, self._is_local = robot, topics, is_local
+        self.robot, self.topics, self._is_local, self._prefix = robot, topics, is_local, joint_prefix
+        self.joint_names = [joint_prefix + name for name in robot.joint_names]
+        self.foreign_joints: list[str] = []
         self.provider: Provider | None = None
         self.num_providers, self.has_state = 0, False
         self._names, self._order = list[str](), list[int]()
@@ -77,7 +88,7 @@ class Link:
         self.on_contact: Callable[[WrenchStamped], None] = lambda contact: None
         self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
-        self._writer = CommandWriter(robot.joint_names)
+        self._writer = CommandWriter(self.joint_names)
         self.graph.subscribe(JointState, topics.state, self._on_state)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
         self.graph.subscribe(String, topics.provider, self._on_provider, keep=True)
@@ -128,7 +139,7 @@ class Link:
 
     def renew(self) -> Link:
         """Return a new link to the same arm, for use after a signal shut this one down."""
-        return Link(self.robot, self.topics, self.graph.domain_id, lambda: None, self._is_local)
+        return Link(self.robot, self.topics, self.graph.domain_id, lambda: None, self._is_local, self._prefix)
 
     def close(self) -> None:
         """Leave the graph; closing twice is fine."""
@@ -136,8 +147,25 @@ class Link:
 
     def _on_state(self, message: JointState) -> None:
         reading = read_state(message)
-        self.has_state = self.has_state or not set(self.robot.joint_names).isdisjoint(reading.names)
+        if self._prefix:
+            reading = reading._replace(names=[self._strip(name) for name in reading.names])
+        is_own = not set(self.robot.joint_names).isdisjoint(reading.names)
+        self.has_state = self.has_state or is_own
+        if not is_own:
+            self.foreign_joints = list(message.name)
         self.on_state(reading)
+
+    def _strip(self, name: str) -> str:
+        """Return a joint's name without the prefix. A joint without the prefix belongs to another device."""
+        return name.removeprefix(self._prefix) if name.startswith(self._prefix) else f"other {name}"
+
+    def find_other_clients(self) -> list[str]:
+        """Return the names of the other nodes that publish commands."""
+        self.graph.check_open()
+        publishers = self.graph.node.get_publishers_info_by_topic(self.topics.command)
+        names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in publishers]
+        own = f"/{self.graph.node.get_name()}"
+        return sorted(name for name in names if name != own)
 
     def _on_contact(self, message: WrenchStamped) -> None:
         self.on_contact(message)  # looked up here, because a pacing sets it after the subscription was made

@@ -71,7 +71,7 @@ class LockStep:
     def place(self, q: Array) -> Sample:
         """Put the arm at ``q`` (dof,) [rad], at rest; simulated time runs on."""
         token = next(self._tokens)
-        message = JointState(name=self._link.robot.joint_names, position=q.tolist())
+        message = JointState(name=self._link.joint_names, position=q.tolist())
         message.header.frame_id = token
         answer = self._ask(token, lambda: self._link.graph.send(self._places, message))
         # A placement begins an episode: from here on only this provider may answer, and earlier intruders are forgotten.

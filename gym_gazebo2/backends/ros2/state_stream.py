@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -48,6 +48,18 @@ class State:
     received: float
 
 
+class Unmoved(NamedTuple):
+    """A state whose stamp was not newer than the newest one's.
+
+    Attributes:
+        stamp: Its time stamp [ns].
+        arrived: Its arrival, on the steady clock [s].
+    """
+
+    stamp: int
+    arrived: float
+
+
 class StateStream:
     """Keeps the newest valid state.
 
@@ -77,6 +89,7 @@ class StateStream:
         self._clock_shift = 0  # added to every stamp: the sum of the backward jumps so far [ns]
         self._only_older_since: float | None = None  # arrival of the first of several older stamps [s]
         self._last_clock_reset = -np.inf  # [s]
+        self._unmoved: Unmoved | None = None  # the last state whose stamp was not newer
         self._error: BackendError | None = None  # what was wrong with the newest message; raised by get_newest()
 
     def add(self, reading: JointReading, now: float, earliest: float | None = None) -> None:
@@ -94,6 +107,7 @@ class StateStream:
         try:
             stamp = self._remove_clock_resets(reading.stamp, now)
             if self.newest is not None and stamp <= self.newest.stamp:
+                self._unmoved = Unmoved(reading.stamp, now)
                 return
             q, dq = self._arrange(reading)
             self.newest = self._check(State(stamp, q, self._fill(dq, q, stamp), now if earliest is None else earliest))
@@ -122,6 +136,11 @@ class StateStream:
                 f"No state came on {self._topic}, expected one of {self._robot.joint_names}. Check that the robot is on."
             )
         age = now - max(self.newest.received, waiting_since)
+        if age > stale_after and self._unmoved is not None and now - self._unmoved.arrived <= stale_after:
+            raise BackendError(
+                f"States come on {self._topic}, but their stamps do not advance: the last one is {self._unmoved.stamp} ns. "
+                "Let the publisher stamp them (header.stamp); with use_sim_time, check that /clock is published."
+            )
         if age > stale_after:
             raise BackendError(
                 f"The newest state on {self._topic} is {age:.2f} s old, expected one every {self._period:g} s "
