@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.cache import find_cache
 from gym_gazebo2.errors import RobotError, WriteError
 from gym_gazebo2.robots.source import refuse_entities
+from gym_gazebo2.signals import hold_signals
 
 if TYPE_CHECKING:
     import trimesh
@@ -76,11 +77,12 @@ def convert_mesh(path: Path, scale: Array, is_collision: bool, subject: str) -> 
     folder = find_cache() / "meshes"
     index = folder / f"{key.hexdigest()[:32]}.json"
     if not index.is_file():
-        meshes = _load(data, path, subject)
-        for mesh in meshes:
-            mesh.apply_scale(scale)
-        parts = [_make_hull(meshes, subject)] if is_collision else _split_by_colour(meshes)
-        rows = [_write_part(folder, f"{index.stem}-{i}", mesh, rgba) for i, (mesh, rgba) in enumerate(parts)]
+        with hold_signals():  # trimesh catches every exception, also an interrupt
+            meshes = _load(data, path, subject)
+            for mesh in meshes:
+                mesh.apply_scale(scale)
+            parts = [_make_hull(meshes, subject)] if is_collision else _split_by_colour(meshes)
+            rows = [_write_part(folder, f"{index.stem}-{i}", mesh, rgba) for i, (mesh, rgba) in enumerate(parts)]
         write_once(index, json.dumps(rows).encode())  # last, so that an index never names a file that is missing
     rows = json.loads(index.read_text())
     return tuple(MeshPart(folder / name, None if rgba is None else tuple(rgba)) for name, rgba in rows)
