@@ -58,7 +58,9 @@ def address(session):
 
 
 def configure(folder, address, **values):
-    return SweepConfig(**{**SMALL, "seeds": (0,), "grid": ("num_envs=16",), "address": address, "out": str(folder), **values})
+    return SweepConfig(
+        **{**SMALL, "seeds": (0,), "grid": ("num_envs=16",), "address": address, "insecure": True, "out": str(folder), **values}
+    )
 
 
 def list_scratch():
@@ -216,7 +218,7 @@ def test_more_workers_than_processors_here_are_refused_at_once(tmp_path):
 @contextmanager
 def begin(folder, address, seeds=1):
     """Yield a sweep of long trainings as a command, after files of the first have come."""
-    words = ["--env", "SCARA-v0", "--seeds", *map(str, range(seeds)), "--steps", "4000000", "--address", address]
+    words = ["--env", "SCARA-v0", "--seeds", *map(str, range(seeds)), "--steps", "4000000", "--address", address, "--insecure"]
     command = [sys.executable, "-m", "gym_gazebo2.cli", "sweep", *words, "--out", str(folder / "sweep")]
     first = folder / "sweep/SCARA-v0/ppo/preset/seed0"
     with run_process(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -361,7 +363,7 @@ def test_a_machine_cannot_write_outside_of_the_run_folder(tmp_path, name):
 
 
 def test_the_command_takes_grid_and_address(session, address, tmp_path, capsys):
-    words = ["--env", "SCARA-v0", "--seeds", "0", "--steps", "320", "--runs", "2", "--address", address]
+    words = ["--env", "SCARA-v0", "--seeds", "0", "--steps", "320", "--runs", "2", "--address", address, "--insecure"]
     words += ["--grid", "workers=1,2", "num_envs=16", "--hyper", "n_steps=10", "batch_size=80", "--out", str(tmp_path)]
     assert main(["sweep", *words]) == 0
     assert str(tmp_path / "comparison.html") in capsys.readouterr().out

@@ -104,7 +104,8 @@ def _find_own(address: str) -> Credentials:
     if head.address and (head.address == address or (is_loopback(host) and split_address(head.address)[1] == port)):
         return head
     path = Path.home() / ".ray" / "auth_token"
-    token = path.read_text().strip() if is_loopback(host) and path.is_file() else ""
+    is_here = is_loopback(host) or has_address(host)
+    token = path.read_text().strip() if is_here and path.is_file() else ""
     return Credentials(token=token, source=str(path))
 
 
