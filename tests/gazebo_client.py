@@ -66,7 +66,7 @@ def serve(robot: RobotSpec, **options: Any) -> Iterator[tuple[GazeboServer, Clie
 class Client:
     """Steps one provider; ``q`` and ``dq`` are in the order of ``joints``."""
 
-    def __init__(self, domain: int, namespace: str, joints: Sequence[str]) -> None:
+    def __init__(self, domain: int, namespace: str, joints: Sequence[str], observes: bool = False) -> None:
         os.environ.update(LOCAL)
         self.context, self.joints = Context(), list(joints)
         self.context.init(domain_id=domain)
@@ -80,7 +80,9 @@ class Client:
         prefix = f"/{namespace}"
         node, once = self.node, QoSProfile(depth=1)
         kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.commands = node.create_publisher(JointTrajectory, f"{prefix}/joint_trajectory_controller/joint_trajectory", once)
+        if not observes:  # an arm in real time has one client
+            command = f"{prefix}/joint_trajectory_controller/joint_trajectory"
+            self.commands = node.create_publisher(JointTrajectory, command, once)
         self.places = node.create_publisher(JointState, f"{prefix}/place", once)
         self.resets = node.create_client(Empty, "/reset_world")
         node.create_subscription(JointState, f"{prefix}/joint_states", self.states.append, once)

@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def observer(robot: Sim) -> Iterator[Client]:
     """Looks at the robot from beside, as an emergency stop would."""
-    client = Client(robot.domain, "mara", MARA.joint_names)
+    client = Client(robot.domain, "mara", MARA.joint_names, observes=True)
     yield client
     client.close()
 
