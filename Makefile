@@ -24,11 +24,11 @@ $(STAMP): setup.py constraints.txt tests/legacy.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/legacy -r tests/legacy.txt
 	@touch $@
 
-system:  ## Install an off-screen OpenGL driver, a virtual display and a browser (Debian, Ubuntu) where they are missing
-	@{ $(PYTHON) -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('EGL') is None)" && command -v Xvfb >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && command -v cmake >/dev/null && command -v c++ >/dev/null; } || { \
-	  packages='libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri xvfb chromium chromium-driver cmake g++'; \
+system:  ## Install what tests and pictures need of the system (Debian, Ubuntu), where it is missing
+	@{ $(PYTHON) -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('EGL') is None)" && command -v Xvfb >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && command -v cmake >/dev/null && command -v c++ >/dev/null && command -v ip >/dev/null; } || { \
+	  packages='libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri xvfb chromium chromium-driver cmake g++ iproute2'; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y $$packages; \
-	  else echo "No EGL driver (pictures), no Xvfb (tests of windows), no Chromium (tests of reports), or no CMake and C++ compiler (Gazebo plug-in). Install them: sudo apt-get install $$packages"; fi; }
+	  else echo "No EGL driver (pictures), no Xvfb (tests of windows), no Chromium (tests of reports), no CMake and C++ compiler (Gazebo plug-in), or no iproute2 (tests of clusters). Install them: sudo apt-get install $$packages"; fi; }
 
 demo: system $(STAMP)  ## Train MARA-v0 with PPO, evaluate it, write the report
 	@n=0; while [ -e $(DEMO)-$$n ]; do n=$$((n + 1)); done; \
