@@ -71,6 +71,11 @@ class ModelFile:
         kwargs = self.config.make_kwargs
         return kwargs if self.config.backend is None else change_env_kwargs(kwargs, {"backend": "fake"})
 
+    def make_idle_env(self, num_envs: int = 1) -> VecEnv:
+        """Make environments that have the spaces of the training, as the algorithm sees them, and that need no simulator."""
+        vec: Vectorization = "batched" if has_batched_form(self.config.env) else "dummy"  # neither starts a process
+        return wrap_actions(self.config.algo, make_vec_env(self.config.env, num_envs, vec=vec, **self.idle_kwargs))
+
     def build(self) -> BaseAlgorithm:
         """Return the trained model.
 
@@ -78,9 +83,7 @@ class ModelFile:
             RunError: The weights do not fit the environment id.
         """
         config = self.config
-        vec: Vectorization = "batched" if has_batched_form(config.env) else "dummy"  # neither starts a process
-        env = wrap_actions(config.algo, make_vec_env(config.env, config.num_envs, vec=vec, **self.idle_kwargs))
-        with contextlib.closing(env):
+        with contextlib.closing(self.make_idle_env(config.num_envs)) as env:
             model = make_model(config.algo, env, config.hyperparameters, config.seed)
         try:
             model.policy.load_state_dict(self.weights)
