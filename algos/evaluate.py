@@ -15,7 +15,7 @@ from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.json import is_number, to_json
 from gym_gazebo2.algos.runs.model_file import read_model_file
-from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
+from gym_gazebo2.algos.runs.writing import OTHER_FOLDER, add_advice, check_writable, write_atomically
 from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs, check_env_kwargs, gather_env_kwargs
 from gym_gazebo2.algos.settings.options import EnvKwargs
 from gym_gazebo2.checks import read_whole
@@ -37,6 +37,7 @@ class EvaluateConfig:
         start_noise: Half-width of the noise on the start pose [rad]; None: the training's.
         backend: Backend to run on; None: the training's.
         model: "model", the one at the end of the training, or "best_model".
+        out: Folder for the result and the report; None: the run's folder.
         env_kwargs: Any other keyword of the environment, on top of the training's. On the command line its name follows the
             point, as in --env.control_dt 0.02.
     """
@@ -46,6 +47,7 @@ class EvaluateConfig:
     start_noise: float | None = None
     backend: str | None = None
     model: str = "model"
+    out: str | None = None
     env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -131,13 +133,16 @@ def evaluate(
 ) -> Evaluation:
     """Run the model of a run folder from perturbed starts, and write ``evaluation.json``.
 
+    Whether the results can be written is checked before the episodes run.
+
     Args:
         path: The run's folder.
         config: Settings of the evaluation.
         json: Also write the result to this file.
 
     Raises:
-        RunError: There is no finished run, one of its files is corrupt, or ``json`` cannot be written.
+        RunError: There is no finished run, or one of its files is corrupt.
+        WriteError: The folder, or ``json``, cannot be written to.
         UnknownNameError: There is no such backend, or the environment has no such keyword.
         BackendError: The simulator failed.
         NonFiniteError: A reward or observation is NaN or infinite.
@@ -158,6 +163,10 @@ def evaluate(
     check_env_kwargs(file.config.env, changes)
     kwargs = change_env_kwargs(file.config.make_kwargs, changes)
     num_steps = get_episode_steps(file.config.env, kwargs.get("max_episode_steps"))
+    outputs = _list_outputs(run, config, json)
+    for output, advice in outputs.items():
+        with add_advice(advice):
+            check_writable(output)
     # wrap() adds what the model was trained with: normalisation with the training's final statistics, discrete actions.
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, config.runs, **kwargs))) as env:
         model = file.build()
@@ -176,9 +185,14 @@ def evaluate(
         time_to_target_s=None if target is None else target[0],
     )
     content = to_json(dataclasses.asdict(result))
-    with add_advice(RUN_AGAIN):
-        write_atomically(run.path / "evaluation.json", content)
-    if json is not None:
-        with add_advice("Or choose another file with --json."):
-            write_atomically(Path(json), content)
+    for output, advice in outputs.items():
+        with add_advice(advice):
+            write_atomically(output, content)
     return result
+
+
+def _list_outputs(run: RunFolder, config: EvaluateConfig, json: str | os.PathLike[str] | None) -> dict[Path, str]:
+    """Return the files to write, each with the advice for an error."""
+    folder = run.path if config.out is None else Path(config.out)
+    copy = {} if json is None else {Path(json): "Or choose another file with --json."}
+    return {folder / "evaluation.json": OTHER_FOLDER, **copy}

@@ -56,6 +56,7 @@ def train(config: TrainConfig) -> RunFolder:
     if config.preset == "default" and requested == "tuned" and config.progress != "quiet":
         defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
         print(f"There is no preset for {config.env} with {config.algo}: {defaults}.", file=sys.stderr)
+    RunFolder.check_new(config)  # before the environments are made: a Gazebo takes seconds to start
     with open_training_env(config) as env, _torch_threads(config.torch_threads):
         model = _make_model(config, env)
         run = RunFolder.create(config)

@@ -25,7 +25,7 @@ from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.discrete import make_action_table
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
-from gym_gazebo2.algos.runs.writing import add_advice, write_atomically
+from gym_gazebo2.algos.runs.writing import add_advice, check_writable, write_atomically
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.errors import MissingDependencyError, UnknownNameError, UnsupportedError
 from gym_gazebo2.robots import make_robot
@@ -93,10 +93,11 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
             f"Cannot export a policy of {file.config.env}: the meaning of actions is known for arms of gym_gazebo2 only. "
             f"Load {file.path} with stable-baselines3."
         )
-    policy = _Deployed(file)
-    about = {**describe(file), "memory": policy.memory}
     folder = run.path if config.out is None else Path(config.out)
     target = folder / FORMATS[config.format]
+    check_writable(target)
+    policy = _Deployed(file)
+    about = {**describe(file), "memory": policy.memory}
     if config.format == "torchscript":
         write_atomically(target, _to_torchscript(policy, about))
         return [target]

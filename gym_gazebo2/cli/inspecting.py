@@ -43,7 +43,7 @@ class Evaluate(Command):
     def run(self) -> None:
         """Evaluate, and write the report."""
         show_evaluation(evaluate(self.path, self.settings, json=self.json))
-        show_paths(write_report(self.path))
+        show_paths(write_report(self.path, ReportConfig(out=self.settings.out)))
 
 
 @dataclasses.dataclass(frozen=True)
