@@ -28,6 +28,7 @@ from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback, get_action_meaning
+from gym_gazebo2.algos.training.extension import extend, report_schedules
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
 from gym_gazebo2.algos.training.state import TrainingState
 
@@ -71,8 +72,13 @@ def resume(
     invite: str | os.PathLike[str] | None = None,
     insecure: bool = False,
     missing_workers: MissingWorkers | None = None,
+    steps: int | None = None,
 ) -> RunFolder:
-    """Continue a run from its newest readable checkpoint. A finished run is returned as it is.
+    """Continue a run from its newest readable checkpoint. A finished run is returned as it is, unless ``steps`` is given.
+
+    With ``steps`` a run is trained further than it was asked for at first. The result has the bits of an uninterrupted
+    training of as many steps, unless a setting depends on the share of the training that is done, such as a learning rate
+    "lin_1e-3". Then the value with which it continues is printed.
 
     Some environments cannot save the state of their arms: those that are not batched, and Gazebo. There the networks, the
     optimiser, counters and statistics continue, and the arms start new episodes, with a warning.
@@ -84,6 +90,7 @@ def resume(
         invite: File of ``gym-gazebo2 cluster invite``; None: as before.
         insecure: Accept a cluster without TLS from now on, because a VPN encrypts its traffic.
         missing_workers: What to do while workers are missing; see ``TrainConfig``. None: as before.
+        steps: Environment steps in total from now on, with those that are done; None: as before.
 
     Returns:
         The run's folder.
@@ -92,10 +99,13 @@ def resume(
         RunError: There is no run, or none of its checkpoints can be read.
         NonFiniteError: The training met NaN or infinity; the checkpoints from before it are kept.
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
-        InvalidArgumentError: With this number of workers the result would be a different one.
+        InvalidArgumentError: With this number of workers the result would be a different one; or the run has made ``steps``
+            steps already.
     """
     started = time.monotonic()
     run = RunFolder.open(path)
+    if steps is not None:
+        extend(run, steps)
     config = run.read_config()
     if run.model.is_file():
         return run
@@ -109,7 +119,10 @@ def resume(
         model = _make_model(config, env)
         # The checkpoint holds values that the logger has not written yet, so the model needs a logger before it is loaded.
         model.set_logger(Logger(str(run.path), []))
-        return _learn(run, config, model, started, load_newest(run.checkpoints, model, TrainingState.read))
+        state = load_newest(run.checkpoints, model, TrainingState.read)
+        if steps is not None and state is not None:
+            report_schedules(config, model)
+        return _learn(run, config, model, started, state)
 
 
 def _learn(
@@ -125,6 +138,8 @@ def _learn(
         resumed: What the training loop remembers, from the checkpoint; None for a new training.
     """
     state = TrainingState() if resumed is None else resumed
+    if not config.stops:
+        state.stopped_by = None  # a run that a rule had ended was extended, without its rules
     interrupt = Interrupt(run.path)
     with contextlib.closing(make_evaluation_env(config)) as eval_env:
         num_eval_steps = get_episode_steps(config.env, config.max_episode_steps)
@@ -146,8 +161,10 @@ def _learn(
             # With reset_num_timesteps=False, SB3 adds the steps already done to the number given.
             remaining = config.steps - model.num_timesteps
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)
-        with callback.explain_divergence():
-            callback.evaluate()  # of the final model, so that the curve ends where the training does
+        if state.get_evaluated_steps() != model.num_timesteps:  # equal in a run that was killed after this evaluation
+            with callback.explain_divergence():
+                callback.evaluate()  # of the final model, so that the curve ends where the training does
+        callback.write_checkpoint()  # of the last step, from which resume can train further
         callback.write_machines()
     summary = {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps, "stopped_by": state.stopped_by}
     run.write_json("training.json", summary)

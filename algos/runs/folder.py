@@ -118,6 +118,31 @@ class RunFolder:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
+    def write_config(self, config: ResolvedConfig) -> None:
+        """Replace the arguments in ``config.json``. Versions, commit and machine stay those with which the run began.
+
+        The file also carries the folder's lock, so a new file ends the protection of ``hold``: leave it right after this.
+
+        Raises:
+            RunError: ``config.json`` holds no configuration.
+            WriteError: The file cannot be written.
+        """
+        _, content = self.read_description()
+        self.write_json("config.json", {**content, "arguments": dataclasses.asdict(config)})
+
+    def set_aside(self, steps: int) -> None:
+        """Rename the finished model and its evaluation to names with the number of steps, as the training goes on.
+
+        Args:
+            steps: Environment steps after which the model was saved.
+
+        Raises:
+            WriteError: A file cannot be renamed.
+        """
+        for path in (self.path / "evaluation.json", self.model):  # the model last: with it the run counts as finished
+            with convert_os_errors(path), contextlib.suppress(FileNotFoundError):
+                path.rename(path.with_stem(f"{path.stem}_{steps}"))
+
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Lock the folder for one training, and remove the temporary files of killed ones.

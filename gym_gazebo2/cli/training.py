@@ -60,10 +60,11 @@ class Train(Command):
 
 @dataclasses.dataclass(frozen=True)
 class Resume(Command):
-    """Continue an interrupted training from its newest checkpoint.
+    """Continue an interrupted training from its newest checkpoint, or train a finished run further with --steps.
 
     Attributes:
         path: The run's folder.
+        steps: Environment steps in total from now on, with those that are done; None: as before.
         workers: Workers from now on, with the same result to the bit; None: as before.
         address: HOST:PORT of a Ray cluster, or "local" for this machine; None: as before.
         invite: File of `cluster invite`, with which this machine reaches the cluster; None: as before.
@@ -72,6 +73,7 @@ class Resume(Command):
     """
 
     path: RunPath
+    steps: int | None = None
     workers: int | None = None
     address: str | None = None
     invite: Path | None = None
@@ -80,7 +82,7 @@ class Resume(Command):
 
     def run(self) -> None:
         """Continue."""
-        show_run(resume(self.path, self.workers, self.address, self.invite, self.insecure, self.missing_workers))
+        show_run(resume(self.path, self.workers, self.address, self.invite, self.insecure, self.missing_workers, self.steps))
 
 
 @dataclasses.dataclass(frozen=True)
