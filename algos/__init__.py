@@ -19,6 +19,7 @@ from gym_gazebo2.algos.model_env import make_model_env
 from gym_gazebo2.algos.presets import Preset, register_preset
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.runs.sb3_file import save_normalization
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, make_vec_env
 
@@ -37,5 +38,6 @@ __all__ = [
     "read_model_file",
     "register_preset",
     "resume",
+    "save_normalization",
     "train",
 ]

@@ -17,7 +17,7 @@ from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset, has_pres
 from gym_gazebo2.algos.settings.conditions import Condition, check_condition, find_default_target, make_conditions
 from gym_gazebo2.algos.settings.env_keywords import WITH_FIELDS, check_env_kwargs, find_env_keywords, gather_env_kwargs
 from gym_gazebo2.algos.settings.files import read_mapping
-from gym_gazebo2.algos.settings.options import EnvKwargs, Hyperparameters
+from gym_gazebo2.algos.settings.options import EnvKwargs, Hyperparameters, StartFrom
 from gym_gazebo2.algos.settings.prices import PricePerHour, read_prices
 from gym_gazebo2.algos.settings.values import merge, parse_text
 from gym_gazebo2.algos.settings.zoo import read_zoo
@@ -62,6 +62,9 @@ class TrainConfig:
             policy_kwargs.net_arch=[64,64]. Also written as --hyper.KEY VALUE.
         preset: Settings to start from: tuned for the id ("tuned"), of the algorithm's paper ("paper"), or the algorithm's own
             defaults ("default"). Ids without tuned settings get the defaults.
+        start_from: A run's folder or a model file whose policy the training starts from, with --from. Network and
+            normalisation are then the model's; on the command line also its id, algorithm and environment keywords, where they
+            are not given.
         zoo: A hyperparameter file of rl-baselines3-zoo, in place of the preset.
         num_layers: Hidden layers of each network.
         num_hidden: Width of a hidden layer.
@@ -112,6 +115,7 @@ class TrainConfig:
     env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
     hyperparameters: Hyperparameters = dataclasses.field(default_factory=dict)
     preset: str = "tuned"
+    start_from: StartFrom = None
     zoo: str | None = None
     num_layers: int | None = None
     num_hidden: int | None = None
@@ -405,7 +409,7 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds", "worker_cpus"), read_positive),
     "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
     "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
-    **dict.fromkeys(("out", "zoo", "invite"), _read_path),
+    **dict.fromkeys(("out", "zoo", "invite", "start_from"), _read_path),
     **dict.fromkeys(DICTIONARIES, _read_keywords),
     "backend": _read_backend,
     "price_per_hour": read_prices,

@@ -30,6 +30,7 @@ from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback, get_action_meaning
 from gym_gazebo2.algos.training.extension import extend, report_schedules
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
+from gym_gazebo2.algos.training.start import adopt_network, keep_start, load_start
 from gym_gazebo2.algos.training.state import TrainingState
 
 __all__ = ["resume", "train"]
@@ -48,12 +49,12 @@ def train(config: TrainConfig) -> RunFolder:
     Raises:
         UnknownNameError: There is no such id, algorithm, preset, hyperparameter or environment keyword.
         InvalidArgumentError: A hyperparameter or environment keyword has an invalid value.
-        RunError: The folder exists already, or cannot be written to.
+        RunError: The folder exists already, or cannot be written to; or the model to start from is missing or does not fit.
         NonFiniteError: The training met NaN or infinity; the checkpoints from before it are kept.
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
     """
     started = time.monotonic()
-    requested, config = config.preset, resolve(config)
+    requested, config = config.preset, resolve(adopt_network(config))
     if config.preset == "default" and requested == "tuned" and config.progress != "quiet":
         defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
         print(f"There is no preset for {config.env} with {config.algo}: {defaults}.", file=sys.stderr)
@@ -62,6 +63,8 @@ def train(config: TrainConfig) -> RunFolder:
         model = _make_model(config, env)
         run = RunFolder.create(config)
         with report_resume_command(run.path), run.hold():
+            keep_start(run, config)
+            load_start(run, config, model)
             return _learn(run, config, model, started)
 
 
@@ -120,7 +123,9 @@ def resume(
         # The checkpoint holds values that the logger has not written yet, so the model needs a logger before it is loaded.
         model.set_logger(Logger(str(run.path), []))
         state = load_newest(run.checkpoints, model, TrainingState.read)
-        if steps is not None and state is not None:
+        if state is None:
+            load_start(run, config, model)
+        elif steps is not None:
             report_schedules(config, model)
         return _learn(run, config, model, started, state)
 

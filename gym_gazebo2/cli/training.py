@@ -17,6 +17,7 @@ from gym_gazebo2.algos.report import CompareConfig, compare
 from gym_gazebo2.algos.settings.options import join_assignments
 from gym_gazebo2.algos.settings.values import merge
 from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
+from gym_gazebo2.algos.training.start import describe_start
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.cli.inline import INLINE, RunPath
 from gym_gazebo2.cli.printing import show_paths, show_run
@@ -29,7 +30,8 @@ class Train(Command):
     """Train an algorithm on an environment id.
 
     An option of None is chosen by the preset of the id and the algorithm, or by the id itself. Options win over a --config
-    file, and the file wins over the preset.
+    file, and the file wins over the preset. With --from and without --config, the model's id, algorithm and environment
+    keywords take the place of the file.
 
     Attributes:
         settings: The training.
@@ -43,10 +45,14 @@ class Train(Command):
     def parse(cls, args: Sequence[str], program: str) -> Self:
         """Return the training for some arguments, on top of a file's."""
         words = join_assignments(args)
-        path = find_option(words, "--config")
-        if path is None:
+        path, start = find_option(words, "--config"), find_option(words, "--from")
+        if path is not None:
+            values = read_config_file(path)
+        elif start is not None:
+            values = describe_start(start, find_option(words, "--env"))
+        else:
             return super().parse(words, program)
-        file = TrainConfig(**read_config_file(path))
+        file = TrainConfig(**values)
         given = tyro.cli(cls, args=words, prog=program, default=cls(file, path))
         # tyro replaces a whole dictionary by an option. Here an option shall replace only single values of the file's
         # dictionary.
