@@ -20,6 +20,7 @@ from gym_gazebo2.algos.distributed.training import change_workers, open_training
 from gym_gazebo2.algos.environments import make_evaluation_env
 from gym_gazebo2.algos.evaluation.rollout import get_episode_steps
 from gym_gazebo2.algos.measures import get_measures
+from gym_gazebo2.algos.runs.action_meaning import get_action_meaning
 from gym_gazebo2.algos.runs.checkpoint import load_newest
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
@@ -27,7 +28,7 @@ from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.table import get_algorithm, make_model
-from gym_gazebo2.algos.training.callbacks import RunCallback, get_action_meaning
+from gym_gazebo2.algos.training.callbacks import RunCallback
 from gym_gazebo2.algos.training.extension import extend, report_schedules
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
 from gym_gazebo2.algos.training.start import adopt_network, keep_start, load_start

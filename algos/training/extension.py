@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -80,7 +81,7 @@ def _falls(value: object) -> bool:
 
 def _drop_stops(config: ResolvedConfig) -> ResolvedConfig:
     """Return the configuration without stopping rules. A single rule was also the target, which stays."""
-    target = {}
+    target: dict[str, Any] = {}
     if len(config.stops) == 1 and config.target is None and config.target_error_mm is None:
         rule = config.stops[0]
         target = {"target": f"{rule.name}{rule.operator}{rule.value!r}"}
