@@ -16,6 +16,7 @@ OFF_POLICY = {"learning_starts": 80, "batch_size": 16, "learning_rate": 1e-3, "p
 TINY = {"env": "SCARA-v0", "num_envs": 4, "max_episode_steps": 15, "eval_every": 160, "eval_runs": 2}
 CASES = {
     "normalized": {"hyperparameters": ON_POLICY, "normalize": True, "start_noise": 0.1},
+    "rewards": {"hyperparameters": ON_POLICY, "normalize": False, "normalize_reward": True, "start_noise": 0.1},
     "ragged": {
         "hyperparameters": {**ON_POLICY, "n_steps": 12, "batch_size": 48}
     },  # 160 steps are not a whole number of rollouts

@@ -259,7 +259,7 @@ class RunCallback(BaseCallback):
     def _copy_statistics(self) -> None:
         """Let evaluations normalise with the training's statistics. The objects are shared, so nothing drifts apart."""
         source, target = self.model.get_vec_normalize_env(), self.eval_env
-        if source is not None:
+        if source is not None and source.norm_obs:  # rewards of evaluations are never normalised
             target.obs_rms, target.ret_rms = source.obs_rms, source.ret_rms
 
     def _get_workers(self) -> list[WorkerStatus]:

@@ -104,7 +104,8 @@ def load_start(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm) -> 
     weights, statistics = read_weights(path)
     try:
         model.policy.load_state_dict(weights)
-        if (normalizer := model.get_vec_normalize_env()) is not None:
+        normalizer = model.get_vec_normalize_env()
+        if normalizer is not None and statistics:  # without: rewards are to be normalised, from the beginning
             set_statistics(normalizer, statistics)
     except (RuntimeError, KeyError, ValueError) as error:
         sentence = f"{config.start_from} does not fit {config.env} with {config.algo}: {error}."
