@@ -79,6 +79,9 @@ def test_the_command_line_takes_task_and_algorithm_from_the_model(run):
     settings = Train.parse(["--from", str(run.path), "--backend", "fake", "--steps", "40"], "train").settings
     assert (settings.env, settings.control, settings.backend) == ("SCARA-v0", "position", "fake")
     assert settings.num_envs is None and settings.hyperparameters == {} and settings.max_episode_steps == 15
+    quiet = Train.parse(["--from", str(run.path), "--env.control", "delta", "--env.start_noise=0.0"], "train").settings
+    assert (quiet.control, quiet.start_noise) == (None, None)
+    assert quiet.env_kwargs == {"control": "delta", "start_noise": 0.0}
     other = Train.parse(["--from", str(run.path), "--env", "SCARARandomTarget-v0"], "train").settings
     assert (other.env, other.control, other.max_episode_steps) == ("SCARARandomTarget-v0", "position", None)
 

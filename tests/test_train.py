@@ -25,7 +25,7 @@ from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.algos.training.callbacks import RunCallback
 from gym_gazebo2.backends import BACKENDS, Backend
 from gym_gazebo2.backends.fake import FakeBackend
-from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError
+from gym_gazebo2.errors import GymGazebo2Error, RunError
 from gym_gazebo2.registration import ENVIRONMENTS
 
 SHORT = {"num_envs": 8, "steps": 4_800, "hyperparameters": {"batch_size": 400}, "progress": False, "eval_runs": 4}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from gym_gazebo2.algos.config import TrainConfig, resolve
 from gym_gazebo2.algos.runs.action_meaning import get_action_meaning
@@ -46,7 +47,7 @@ def open_model(path: str | os.PathLike[str], name: str = "model", env: str | Non
         sentence = f"{file} does not hold its environment, as stable-baselines3 wrote it. Name it with --env ID."
         raise InvalidArgumentError("env", env, sentence=sentence)
     algo = algo or guess_algorithm(file, weights)
-    hyperparameters = {"policy_kwargs": read_policy_kwargs(file)}
+    hyperparameters: dict[str, Any] = {"policy_kwargs": read_policy_kwargs(file)}
     if get_algorithm(algo).learns == "off_policy":
         hyperparameters["buffer_size"] = 1  # only the policy is used, and the default of a million steps takes memory
     normalize = any(key.startswith("mean.") for key in statistics)

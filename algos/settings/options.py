@@ -10,7 +10,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from gym_gazebo2.algos.settings.values import parse_assignments
 
-__all__ = ["EnvKwargs", "Hyperparameters", "StartFrom", "join_assignments"]
+__all__ = ["ENV", "EnvKwargs", "Hyperparameters", "StartFrom", "join_assignments"]
 
 HYPER, ENV = "--hyper", "--env.KEY"
 """Options that take KEY=VALUE words. Users write the second one with the key in its name; the help shows it so."""

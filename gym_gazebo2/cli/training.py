@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,8 @@ from gym_gazebo2.algos import TrainConfig, resume, train
 from gym_gazebo2.algos.choices import MissingWorkers
 from gym_gazebo2.algos.config import DICTIONARIES, read_config_file
 from gym_gazebo2.algos.report import CompareConfig, compare
-from gym_gazebo2.algos.settings.options import join_assignments
+from gym_gazebo2.algos.settings.env_keywords import WITH_FIELDS
+from gym_gazebo2.algos.settings.options import ENV, join_assignments
 from gym_gazebo2.algos.settings.values import merge
 from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
 from gym_gazebo2.algos.training.start import describe_start
@@ -52,7 +54,8 @@ class Train(Command):
             values = describe_start(start, find_option(words, "--env"))
         else:
             return super().parse(words, program)
-        file = TrainConfig(**values)
+        # --env.NAME wins over the file, also where the file holds the keyword as a field of its own.
+        file = TrainConfig(**{name: value for name, value in values.items() if name not in list_fields_in_env(words)})
         given = tyro.cli(cls, args=words, prog=program, default=cls(file, path))
         # tyro replaces a whole dictionary by an option. Here an option shall replace only single values of the file's
         # dictionary.
@@ -115,6 +118,18 @@ class Sweep(Command):
         folder = self.settings.out
         page = CompareConfig(str(Path(folder) / "comparison.html"), self.settings.price_per_hour, folder)
         show_paths([compare([str(run.path) for run in runs], page)])
+
+
+def list_fields_in_env(words: Sequence[str]) -> set[str]:
+    """Return the keywords of the environment that are given as --env.NAME and have a field in a configuration, too.
+
+    Args:
+        words: Arguments, joined by ``join_assignments``.
+    """
+    given = words[words.index(ENV) + 1 :] if ENV in words else []
+    return {word.partition("=")[0] for word in itertools.takewhile(lambda word: not word.startswith("--"), given)} & {
+        *WITH_FIELDS
+    }
 
 
 def find_option(args: Sequence[str], name: str) -> Any:
