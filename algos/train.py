@@ -27,6 +27,7 @@ from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
+from gym_gazebo2.algos.runs.writing import writing_at_end
 from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback
 from gym_gazebo2.algos.training.extension import extend, report_schedules
@@ -159,7 +160,7 @@ def _learn(
             )
             machines = MachineLog(run.path, held_s=time.monotonic() - started)
             callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes, interrupt, machines)
-            stack.callback(callback.write_machines)
+            stack.enter_context(writing_at_end(callback.write_machines))
             stack.callback(callback.on_training_end)
             stack.enter_context(interrupt.noting_signals())
             stack.enter_context(callback.explain_divergence())

@@ -89,7 +89,7 @@ def test_a_disk_that_fills_up_at_any_write_of_a_training_loses_nothing(tmp_path,
         assert all(torch.equal(read_model_file(run.model).weights[key], value) for key, value in weights.items()), name
         assert len(run.read_progress()) == 3
     assert named == {"config.json", "progress.csv", "episodes.csv", "events.out.tfevents.N", "curve.json", "best_model.zip",
-                     "checkpoints/N", "training.json", "model.zip"}  # fmt: skip
+                     "checkpoints/N", "training.json", "model.zip", "machines.json"}  # fmt: skip
 
 
 def test_the_kernel_s_own_refusal_gives_the_same_error(tmp_path):

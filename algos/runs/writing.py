@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gym_gazebo2.errors import WriteError
@@ -26,6 +26,7 @@ __all__ = [
     "is_leftover",
     "remove_leftovers",
     "write_atomically",
+    "writing_at_end",
 ]
 
 OTHER_FOLDER = "Then run the command again, or choose another folder with --out."
@@ -104,6 +105,26 @@ def write_atomically(path: Path, content: bytes, is_new: bool = False) -> None:
         # The temporary file is gone after a replacement, and never existed if its folder could not be made.
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def writing_at_end(write: Callable[[], None]) -> Iterator[None]:
+    """Write a record at the end of some work, also where the work fails.
+
+    Args:
+        write: Writes the record.
+
+    Raises:
+        WriteError: The record cannot be written, after work without an error. An error of the work itself passes unchanged: a
+            full disk makes both fail, and the first one names the file that matters.
+    """
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(WriteError):
+            write()
+        raise
+    write()
 
 
 def check_writable(path: Path) -> None:
