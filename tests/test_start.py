@@ -7,6 +7,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
 from gym_gazebo2.algos import TrainConfig, make_vec_env, read_model_file, resume, save_normalization, train
+from gym_gazebo2.cli import main
 from gym_gazebo2.cli.training import Train
 from gym_gazebo2.errors import InvalidArgumentError, RunError
 
@@ -75,10 +76,12 @@ def test_a_training_that_is_cut_off_at_once_still_starts_from_the_model(tmp_path
         assert torch.equal(weights, read_model_file(cut.model).weights[name]), name
 
 
-def test_the_command_line_takes_task_and_algorithm_from_the_model(run):
+def test_the_command_line_takes_task_and_algorithm_from_the_model(run, capsys):
     settings = Train.parse(["--from", str(run.path), "--backend", "fake", "--steps", "40"], "train").settings
     assert (settings.env, settings.control, settings.backend) == ("SCARA-v0", "position", "fake")
     assert settings.num_envs is None and settings.hyperparameters == {} and settings.max_episode_steps == 15
+    assert main(["train", "--from", "nowhere.zip", "--env", "SCARA-v0"]) == 1
+    assert "nowhere.zip does not exist. Name a finished run, or a model file.\n" in capsys.readouterr().err
     quiet = Train.parse(["--from", str(run.path), "--env.control", "delta", "--env.start_noise=0.0"], "train").settings
     assert (quiet.control, quiet.start_noise) == (None, None)
     assert quiet.env_kwargs == {"control": "delta", "start_noise": 0.0}

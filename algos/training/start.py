@@ -36,9 +36,9 @@ def describe_start(path: str, env: str | None = None) -> dict[str, Any]:
         env: The environment id that is given; None: the model's.
 
     Raises:
-        RunError: There is no model.
+        RunError: The run is not finished, or the file is corrupt. A path that does not exist is refused by ``train``.
     """
-    arguments = _read_arguments(_find_model(path))
+    arguments = _read_arguments(_find_model(path)) if Path(path).exists() else {}
     if not arguments:  # a file of stable-baselines3's own save: its environment must be given
         return {"start_from": path}
     is_same = env in (None, arguments["env"])
@@ -120,7 +120,8 @@ def _find_model(path: str | Path) -> Path:
     """
     found = RunFolder.open(path).model if Path(path).is_dir() else Path(path)
     if not found.is_file():
-        raise RunError(f"{found} does not exist. Name a finished run, or a model file such as {path}/best_model.zip.")
+        hint = f", such as {path}/best_model.zip" if found != Path(path) else ""
+        raise RunError(f"{found} does not exist. Name a finished run, or a model file{hint}.")
     return found
 
 
