@@ -32,6 +32,7 @@ EXTRAS = {
     ],
     "export": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],
     "play": ["mujoco>=4.0", "av>=14", "pillow>=10"],
+    "video": ["mujoco>=4.0", "moviepy>=1.0.3"],
     "sweep": ["optuna>=4"],
     "cluster": ["ray>=2.60", "cryptography>=42"],
     "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"],

@@ -15,9 +15,11 @@ except ImportError as error:
 from gym_gazebo2.algos.config import TrainConfig
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, make_eval_env
+from gym_gazebo2.algos.model_env import make_model_env
 from gym_gazebo2.algos.presets import Preset, register_preset
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import read_model_file
+from gym_gazebo2.algos.runs.sb3_file import save_normalization
 from gym_gazebo2.algos.train import resume, train
 from gym_gazebo2.algos.vec_env import BatchedVecEnv, make_vec_env
 
@@ -31,9 +33,11 @@ __all__ = [
     "TrainConfig",
     "evaluate",
     "make_eval_env",
+    "make_model_env",
     "make_vec_env",
     "read_model_file",
     "register_preset",
     "resume",
+    "save_normalization",
     "train",
 ]

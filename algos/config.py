@@ -17,7 +17,7 @@ from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset, has_pres
 from gym_gazebo2.algos.settings.conditions import Condition, check_condition, find_default_target, make_conditions
 from gym_gazebo2.algos.settings.env_keywords import WITH_FIELDS, check_env_kwargs, find_env_keywords, gather_env_kwargs
 from gym_gazebo2.algos.settings.files import read_mapping
-from gym_gazebo2.algos.settings.options import EnvKwargs, Hyperparameters
+from gym_gazebo2.algos.settings.options import EnvKwargs, Hyperparameters, StartFrom
 from gym_gazebo2.algos.settings.prices import PricePerHour, read_prices
 from gym_gazebo2.algos.settings.values import merge, parse_text
 from gym_gazebo2.algos.settings.zoo import read_zoo
@@ -62,13 +62,16 @@ class TrainConfig:
             policy_kwargs.net_arch=[64,64]. Also written as --hyper.KEY VALUE.
         preset: Settings to start from: tuned for the id ("tuned"), of the algorithm's paper ("paper"), or the algorithm's own
             defaults ("default"). Ids without tuned settings get the defaults.
+        start_from: A run's folder or a model file whose policy the training starts from, with --from. Network and
+            normalisation are then the model's; on the command line also its id, algorithm and environment keywords, where they
+            are not given.
         zoo: A hyperparameter file of rl-baselines3-zoo, in place of the preset.
         num_layers: Hidden layers of each network.
         num_hidden: Width of a hidden layer.
         layer_norm: Normalise hidden layers before their activation.
         activation: Activation of hidden layers, such as "tanh" or "relu".
-        normalize: Normalise observations and rewards by running statistics.
-        normalize_reward: Normalise rewards too; None: as for observations.
+        normalize: Normalise observations by running statistics; and rewards, unless normalize_reward says otherwise.
+        normalize_reward: Normalise rewards, with or without observations; None: as for observations.
         torch_threads: Threads of the network's arithmetic. Small networks are fastest with 1.
         eval_every: Steps between two evaluations; None: a twentieth of the steps.
         eval_runs: Episodes per evaluation during training.
@@ -112,6 +115,7 @@ class TrainConfig:
     env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
     hyperparameters: Hyperparameters = dataclasses.field(default_factory=dict)
     preset: str = "tuned"
+    start_from: StartFrom = None
     zoo: str | None = None
     num_layers: int | None = None
     num_hidden: int | None = None
@@ -169,9 +173,6 @@ class TrainConfig:
         for option, conditions in (("stop_when", self.stops), ("target", filter(None, [self.target_condition]))):
             for condition in conditions:
                 check_condition(option, condition, get_measures(self.env))
-        if self.normalize_reward and self.normalize is False:
-            sentence = "normalize_reward=True needs normalize=True."
-            raise InvalidArgumentError("normalize_reward", self.normalize_reward, sentence=sentence)
         most = 2**32 - 1 - (self.num_envs or 1)  # NumPy's global generator takes no more, and environment i gets seed + i
         object.__setattr__(self, "seed", read_whole("seed", self.seed, 0, most))
 
@@ -217,6 +218,11 @@ class ResolvedConfig(TrainConfig):
     normalize: bool = dataclasses.field(kw_only=True)
     normalize_reward: bool = dataclasses.field(kw_only=True)
 
+    @property
+    def is_normalized(self) -> bool:
+        """Whether observations, rewards or both are normalised, so that the training has running statistics."""
+        return self.normalize or self.normalize_reward
+
 
 def resolve(config: TrainConfig) -> ResolvedConfig:
     """Return the same configuration with a value in place of every None; a resolved one is returned as it is.
@@ -224,8 +230,7 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     Raises:
         UnknownNameError: The environment has no such keyword, or there is no such backend.
         RunError: The zoo file cannot be read.
-        InvalidArgumentError: Rewards are to be normalised without observations, the backend is shared, or the id has no time
-            limit and none is given.
+        InvalidArgumentError: The backend is shared, or the id has no time limit and none is given.
     """
     if isinstance(config, ResolvedConfig):
         return config
@@ -243,8 +248,9 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
         arms = None if max_envs is None else config.num_envs or max_envs * (config.workers or 1)
         preset = get_preset(config.env, config.algo, preset_name, arms)
     filled: dict[str, Any] = {name: _first(getattr(config, name), getattr(preset, name)) for name in FROM_PRESET}
-    norm_reward = filled["normalize"] and preset.normalize_reward is not False
-    filled["normalize_reward"] = _first(config.normalize_reward, norm_reward)
+    # normalize=False means neither, also where the preset normalises rewards.
+    reward = preset.normalize_reward if config.normalize is not False else False
+    filled["normalize_reward"] = _first(config.normalize_reward, reward, filled["normalize"])
     filled["eval_every"] = config.eval_every or max(1, filled["steps"] // EVALUATIONS)
     filled["vec"] = config.vec or ("batched" if has_batched_form(config.env) else "dummy")
     if config.workers is None and config.shards is not None:
@@ -253,7 +259,7 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     if config.workers is not None:
         check_can_distribute(config.algo, filled["vec"])
         split = (filled["num_envs"], max_envs, config.workers, config.shards)
-        filled["shards"] = choose_shards(*split, is_normalized=filled["normalize"])
+        filled["shards"] = choose_shards(*split, is_normalized=filled["normalize"] or filled["normalize_reward"])
     for name in KEPT_WITH_RUN:
         value = given.get(name, keywords.defaults.get(name))
         # A class cannot be written as JSON; the id has it.
@@ -334,8 +340,8 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
     given = {**{name: find(values) for name, find in OLDER.items() if name not in values}, **values}
     if "stop_when" not in values and given.get("stop_reward") is not None and given.get("stop_error_mm") is None:
         given["target_error_mm"] = None  # versions before 0.1.0 then reported the time to the reward, and ignored this field
-    if given.get("normalize") is False:
-        given["normalize_reward"] = False  # older versions wrote true, and normalised neither
+    if given.get("normalize") is False and "start_from" not in values:
+        given["normalize_reward"] = False  # versions without this field wrote true, and normalised neither
     for field in dataclasses.fields(ResolvedConfig):
         if field.kw_only and given.get(field.name) is None:
             sentence = f"The configuration has no {field.name}, which every training writes."
@@ -405,7 +411,7 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds", "worker_cpus"), read_positive),
     "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
     "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
-    **dict.fromkeys(("out", "zoo", "invite"), _read_path),
+    **dict.fromkeys(("out", "zoo", "invite", "start_from"), _read_path),
     **dict.fromkeys(DICTIONARIES, _read_keywords),
     "backend": _read_backend,
     "price_per_hour": read_prices,

@@ -21,9 +21,11 @@ def make_training_env(config: ResolvedConfig) -> VecEnv:
 def wrap_training_env(config: ResolvedConfig, env: VecEnv) -> VecEnv:
     """Return environments with actions that the algorithm can choose, and with normalisation where it is asked for."""
     env = wrap_actions(config.algo, env)
-    if not config.normalize:
+    if not config.is_normalized:
         return env
-    return normalize(env, norm_reward=config.normalize_reward, gamma=config.hyperparameters.get("gamma", 0.99))
+    return normalize(
+        env, norm_obs=config.normalize, norm_reward=config.normalize_reward, gamma=config.hyperparameters.get("gamma", 0.99)
+    )
 
 
 def make_evaluation_env(config: ResolvedConfig) -> VecEnv:

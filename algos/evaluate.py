@@ -12,10 +12,11 @@ from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.evaluation.metrics import summarize
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env, run_episodes
 from gym_gazebo2.algos.measures import get_measures
+from gym_gazebo2.algos.runs.any_model import is_model_file, open_model
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.json import is_number, to_json
-from gym_gazebo2.algos.runs.model_file import read_model_file
-from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
+from gym_gazebo2.algos.runs.model_file import ModelFile
+from gym_gazebo2.algos.runs.writing import OTHER_FOLDER, add_advice, check_writable, write_atomically
 from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs, check_env_kwargs, gather_env_kwargs
 from gym_gazebo2.algos.settings.options import EnvKwargs
 from gym_gazebo2.checks import read_whole
@@ -37,6 +38,9 @@ class EvaluateConfig:
         start_noise: Half-width of the noise on the start pose [rad]; None: the training's.
         backend: Backend to run on; None: the training's.
         model: "model", the one at the end of the training, or "best_model".
+        out: Folder for the result and the report; None: the run's folder. A model file has none, so it is only printed.
+        env: Environment id, only for a file that stable-baselines3's own ``save`` wrote.
+        algo: Algorithm of such a file; None: that which its settings show.
         env_kwargs: Any other keyword of the environment, on top of the training's. On the command line its name follows the
             point, as in --env.control_dt 0.02.
     """
@@ -46,6 +50,9 @@ class EvaluateConfig:
     start_noise: float | None = None
     backend: str | None = None
     model: str = "model"
+    out: str | None = None
+    env: str | None = None
+    algo: str | None = None
     env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,7 +91,7 @@ class Evaluation:
         collision_rate: Share of episodes with contact at any step; None if the environment does not report contact.
         mean_reward: Mean of the episodes' sums of rewards.
         median_steps_to_goal: Median of the steps until first success; None if no episode succeeded.
-        train_wall_s: Wall time of the training.
+        train_wall_s: Wall time of the training. This and ``train_steps`` are None for a model file.
         train_steps: Environment steps of the training.
         time_to_target_s: Wall time at which the training first met its target; None if it never did.
         errors_mm: Tool minus goal at the last state of each episode, in the base frame, x y z [mm]; empty if the task does not
@@ -112,8 +119,8 @@ class Evaluation:
     collision_rate: float | None
     mean_reward: float
     median_steps_to_goal: float | None
-    train_wall_s: float
-    train_steps: int
+    train_wall_s: float | None
+    train_steps: int | None
     time_to_target_s: float | None
     errors_mm: list[list[float]]
     start_noise: float | None = None
@@ -129,35 +136,37 @@ def evaluate(
     config: EvaluateConfig = EvaluateConfig(),
     json: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
-    """Run the model of a run folder from perturbed starts, and write ``evaluation.json``.
+    """Run the model of a run folder, or a model file, from perturbed starts, and write ``evaluation.json``.
+
+    Whether the results can be written is checked before the episodes run.
 
     Args:
-        path: The run's folder.
+        path: The run's folder, or a model file.
         config: Settings of the evaluation.
         json: Also write the result to this file.
 
     Raises:
-        RunError: There is no finished run, one of its files is corrupt, or ``json`` cannot be written.
+        RunError: There is no finished run, or one of its files is corrupt.
+        WriteError: The folder, or ``json``, cannot be written to.
         UnknownNameError: There is no such backend, or the environment has no such keyword.
         BackendError: The simulator failed.
         NonFiniteError: A reward or observation is NaN or infinite.
     """
-    run = RunFolder.open(path)
-    training, target = run.read_json("training.json", TRAINING), run.read_target()
-    file = read_model_file(run.get_model(config.model))
-    own = run.read_config()
-    # A model that was copied in from another run would be evaluated on this run's behalf.
-    if (file.config.env, file.config.algo) != (own.env, own.algo):
-        found, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
-        raise RunError(
-            f"{file.path} was trained on {found}, but the run's config.json names {expected}. "
-            "Evaluate the run that the model comes from."
-        )
+    run = None if is_model_file(path) else RunFolder.open(path)
+    training: dict[str, Any] = dict.fromkeys(TRAINING) if run is None else run.read_json("training.json", TRAINING)
+    target = None if run is None else run.read_target()
+    file = open_model(path, config.model, config.env, config.algo)
+    if run is not None:
+        _check_origin(run, file)
     # The keywords are checked before the environment is made: a wrong name is reported at once, not after a Gazebo's start.
     changes = gather_env_kwargs(config)
     check_env_kwargs(file.config.env, changes)
     kwargs = change_env_kwargs(file.config.make_kwargs, changes)
     num_steps = get_episode_steps(file.config.env, kwargs.get("max_episode_steps"))
+    outputs = _list_outputs(run, config, json)
+    for output, advice in outputs.items():
+        with add_advice(advice):
+            check_writable(output)
     # wrap() adds what the model was trained with: normalisation with the training's final statistics, discrete actions.
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, config.runs, **kwargs))) as env:
         model = file.build()
@@ -166,7 +175,7 @@ def evaluate(
         env=file.config.env,
         algo=file.config.algo,
         backend=kwargs.get("backend", ""),
-        model=config.model,
+        model=config.model if run is not None else file.path.name,
         runs=config.runs,
         **summarize(episodes, get_measures(file.config.env)),
         start_noise=kwargs.get("start_noise"),
@@ -176,9 +185,26 @@ def evaluate(
         time_to_target_s=None if target is None else target[0],
     )
     content = to_json(dataclasses.asdict(result))
-    with add_advice(RUN_AGAIN):
-        write_atomically(run.path / "evaluation.json", content)
-    if json is not None:
-        with add_advice("Or choose another file with --json."):
-            write_atomically(Path(json), content)
+    for output, advice in outputs.items():
+        with add_advice(advice):
+            write_atomically(output, content)
     return result
+
+
+def _check_origin(run: RunFolder, file: ModelFile) -> None:
+    """Refuse a model that was copied in from another run: it would be evaluated on this run's behalf."""
+    own = run.read_config()
+    if (file.config.env, file.config.algo) != (own.env, own.algo):
+        found, expected = f"{file.config.env} with {file.config.algo}", f"{own.env} with {own.algo}"
+        raise RunError(
+            f"{file.path} was trained on {found}, but the run's config.json names {expected}. "
+            "Evaluate the run that the model comes from."
+        )
+
+
+def _list_outputs(run: RunFolder | None, config: EvaluateConfig, json: str | os.PathLike[str] | None) -> dict[Path, str]:
+    """Return the files to write, each with the advice for an error."""
+    folder = Path(config.out) if config.out is not None else None if run is None else run.path
+    result = {} if folder is None else {folder / "evaluation.json": OTHER_FOLDER}
+    copy = {} if json is None else {Path(json): "Or choose another file with --json."}
+    return {**result, **copy}

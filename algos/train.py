@@ -20,15 +20,19 @@ from gym_gazebo2.algos.distributed.training import change_workers, open_training
 from gym_gazebo2.algos.environments import make_evaluation_env
 from gym_gazebo2.algos.evaluation.rollout import get_episode_steps
 from gym_gazebo2.algos.measures import get_measures
+from gym_gazebo2.algos.runs.action_meaning import get_action_meaning
 from gym_gazebo2.algos.runs.checkpoint import load_newest
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
+from gym_gazebo2.algos.runs.writing import writing_at_end
 from gym_gazebo2.algos.table import get_algorithm, make_model
-from gym_gazebo2.algos.training.callbacks import RunCallback, get_action_meaning
+from gym_gazebo2.algos.training.callbacks import RunCallback
+from gym_gazebo2.algos.training.extension import extend, report_schedules
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
+from gym_gazebo2.algos.training.start import adopt_network, keep_start, load_start
 from gym_gazebo2.algos.training.state import TrainingState
 
 __all__ = ["resume", "train"]
@@ -47,19 +51,22 @@ def train(config: TrainConfig) -> RunFolder:
     Raises:
         UnknownNameError: There is no such id, algorithm, preset, hyperparameter or environment keyword.
         InvalidArgumentError: A hyperparameter or environment keyword has an invalid value.
-        RunError: The folder exists already, or cannot be written to.
+        RunError: The folder exists already, or cannot be written to; or the model to start from is missing or does not fit.
         NonFiniteError: The training met NaN or infinity; the checkpoints from before it are kept.
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
     """
     started = time.monotonic()
-    requested, config = config.preset, resolve(config)
+    requested, config = config.preset, resolve(adopt_network(config))
     if config.preset == "default" and requested == "tuned" and config.progress != "quiet":
         defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
         print(f"There is no preset for {config.env} with {config.algo}: {defaults}.", file=sys.stderr)
+    RunFolder.check_new(config)  # before the environments are made: a Gazebo takes seconds to start
     with open_training_env(config) as env, _torch_threads(config.torch_threads):
         model = _make_model(config, env)
         run = RunFolder.create(config)
         with report_resume_command(run.path), run.hold():
+            keep_start(run, config)
+            load_start(run, config, model)
             return _learn(run, config, model, started)
 
 
@@ -70,8 +77,13 @@ def resume(
     invite: str | os.PathLike[str] | None = None,
     insecure: bool = False,
     missing_workers: MissingWorkers | None = None,
+    steps: int | None = None,
 ) -> RunFolder:
-    """Continue a run from its newest readable checkpoint. A finished run is returned as it is.
+    """Continue a run from its newest readable checkpoint. A finished run is returned as it is, unless ``steps`` is given.
+
+    With ``steps`` a run is trained further than it was asked for at first. The result has the bits of an uninterrupted
+    training of as many steps, unless a setting depends on the share of the training that is done, such as a learning rate
+    "lin_1e-3". Then the value with which it continues is printed.
 
     Some environments cannot save the state of their arms: those that are not batched, and Gazebo. There the networks, the
     optimiser, counters and statistics continue, and the arms start new episodes, with a warning.
@@ -83,6 +95,7 @@ def resume(
         invite: File of ``gym-gazebo2 cluster invite``; None: as before.
         insecure: Accept a cluster without TLS from now on, because a VPN encrypts its traffic.
         missing_workers: What to do while workers are missing; see ``TrainConfig``. None: as before.
+        steps: Environment steps in total from now on, with those that are done; None: as before.
 
     Returns:
         The run's folder.
@@ -91,10 +104,13 @@ def resume(
         RunError: There is no run, or none of its checkpoints can be read.
         NonFiniteError: The training met NaN or infinity; the checkpoints from before it are kept.
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
-        InvalidArgumentError: With this number of workers the result would be a different one.
+        InvalidArgumentError: With this number of workers the result would be a different one; or the run has made ``steps``
+            steps already.
     """
     started = time.monotonic()
     run = RunFolder.open(path)
+    if steps is not None:
+        extend(run, steps)
     config = run.read_config()
     if run.model.is_file():
         return run
@@ -108,7 +124,12 @@ def resume(
         model = _make_model(config, env)
         # The checkpoint holds values that the logger has not written yet, so the model needs a logger before it is loaded.
         model.set_logger(Logger(str(run.path), []))
-        return _learn(run, config, model, started, load_newest(run.checkpoints, model, TrainingState.read))
+        state = load_newest(run.checkpoints, model, TrainingState.read)
+        if state is None:
+            load_start(run, config, model)
+        elif steps is not None:
+            report_schedules(config, model)
+        return _learn(run, config, model, started, state)
 
 
 def _learn(
@@ -124,6 +145,8 @@ def _learn(
         resumed: What the training loop remembers, from the checkpoint; None for a new training.
     """
     state = TrainingState() if resumed is None else resumed
+    if not config.stops:
+        state.stopped_by = None  # a run that a rule had ended was extended, without its rules
     interrupt = Interrupt(run.path)
     with contextlib.closing(make_evaluation_env(config)) as eval_env:
         num_eval_steps = get_episode_steps(config.env, config.max_episode_steps)
@@ -137,7 +160,7 @@ def _learn(
             )
             machines = MachineLog(run.path, held_s=time.monotonic() - started)
             callback = RunCallback(run, config, state, eval_env, num_eval_steps, episodes, interrupt, machines)
-            stack.callback(callback.write_machines)
+            stack.enter_context(writing_at_end(callback.write_machines))
             stack.callback(callback.on_training_end)
             stack.enter_context(interrupt.noting_signals())
             stack.enter_context(callback.explain_divergence())
@@ -145,8 +168,10 @@ def _learn(
             # With reset_num_timesteps=False, SB3 adds the steps already done to the number given.
             remaining = config.steps - model.num_timesteps
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)
-        with callback.explain_divergence():
-            callback.evaluate()  # of the final model, so that the curve ends where the training does
+        if state.get_evaluated_steps() != model.num_timesteps:  # equal in a run that was killed after this evaluation
+            with callback.explain_divergence():
+                callback.evaluate()  # of the final model, so that the curve ends where the training does
+        callback.write_checkpoint()  # of the last step, from which resume can train further
         callback.write_machines()
     summary = {"train_wall_s": state.wall_s, "train_steps": model.num_timesteps, "stopped_by": state.stopped_by}
     run.write_json("training.json", summary)

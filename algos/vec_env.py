@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
@@ -29,7 +30,7 @@ from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
 from gym_gazebo2.signals import leave_signals_to_parent
 from gym_gazebo2.vector_env import ArmVectorEnv, select
 
-__all__ = ["BatchedVecEnv", "has_batched_form", "make_vec_env", "normalize"]
+__all__ = ["BatchedVecEnv", "get_observation_moments", "has_batched_form", "make_vec_env", "normalize"]
 
 GOAL_POINTS = ("achieved_goal", "desired_goal")
 """Parts of a goal environment's observation that must stay comparable with each other."""
@@ -130,6 +131,14 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
     if isinstance(space, spaces.Dict):
         options["norm_obs_keys"] = [name for name, part in space.items() if not (is_image_space(part) or name in GOAL_POINTS)]
     return VecNormalize(env, **options)
+
+
+def get_observation_moments(normalizer: VecNormalize) -> dict[str, RunningMeanStd]:
+    """Return the running moments of observations by key, "" for flat ones; empty if only rewards are normalised."""
+    if not normalizer.norm_obs:
+        return {}  # the attribute obs_rms does not exist then
+    moments = normalizer.obs_rms
+    return dict(moments) if isinstance(moments, dict) else {"": moments}
 
 
 PURE_METHODS = ("compute_reward", "get_wrapper_attr", "has_wrapper_attr")

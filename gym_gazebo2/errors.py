@@ -44,7 +44,7 @@ class InvalidArgumentError(GymGazebo2Error, ValueError):
     free sentence:
 
         InvalidArgumentError("steps", 0, "a whole number of at least 1")
-        InvalidArgumentError("normalize_reward", True, sentence="normalize_reward=True needs normalize=True.")
+        InvalidArgumentError("shards", 4, sentence="shards=4 needs workers. Give --workers, too.")
 
     Attributes:
         name: Name of the argument.

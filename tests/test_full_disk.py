@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib
 import os
 import re
 import resource
@@ -88,7 +89,7 @@ def test_a_disk_that_fills_up_at_any_write_of_a_training_loses_nothing(tmp_path,
         assert all(torch.equal(read_model_file(run.model).weights[key], value) for key, value in weights.items()), name
         assert len(run.read_progress()) == 3
     assert named == {"config.json", "progress.csv", "episodes.csv", "events.out.tfevents.N", "curve.json", "best_model.zip",
-                     "checkpoints/N", "training.json", "model.zip"}  # fmt: skip
+                     "checkpoints/N", "training.json", "model.zip", "machines.json"}  # fmt: skip
 
 
 def test_the_kernel_s_own_refusal_gives_the_same_error(tmp_path):
@@ -106,6 +107,7 @@ def make_search(out):
 
 WRITES = {
     "evaluate": (lambda run, out: evaluate(run, EvaluateConfig(runs=2)), "evaluation.json", "run the command again"),
+    "evaluate elsewhere": (lambda run, out: evaluate(run, EvaluateConfig(runs=2, out=str(out))), "evaluation.json", "--out"),
     "report": (lambda run, out: write_report(run), "learning_curve.png", "run the command again"),
     "page": (lambda run, out: write_report(run, ReportConfig(video=False)), "learning_curve.png", "run the command again"),
     "onnx": (lambda run, out: export(run, ExportConfig(out=str(out))), "policy.onnx", "--out"),
@@ -143,6 +145,7 @@ def test_what_is_made_of_a_run_on_a_full_disk(whole, tmp_path, what):
 @pytest.mark.parametrize("what", [name for name, row in WRITES.items() if row[2].startswith("--")])
 def test_what_is_made_of_a_run_where_nobody_may_write(whole, what):
     act, name, advice = WRITES[what]
+    name = "machines.json" if what == "search" else name  # the folder of a sweep is checked before its search begins
     with pytest.raises(WriteError, match=rf"Cannot write {FORBIDDEN / name}: .*{FORBIDDEN.parent}.*{advice}"):
         act(whole.path, FORBIDDEN)
 
@@ -158,6 +161,65 @@ def nobody():
         yield
     finally:
         os.seteuid(0)
+
+
+EARLY = {
+    "evaluate": ("gym_gazebo2.algos.evaluate.run_episodes", lambda run, out: evaluate(run, EvaluateConfig(runs=2))),
+    "json": (
+        "gym_gazebo2.algos.evaluate.run_episodes",
+        lambda run, out: evaluate(run, EvaluateConfig(runs=2, out=str(out)), json=Path(run) / "result.json"),
+    ),
+    "report": ("gym_gazebo2.algos.report.run_page.film_episode", lambda run, out: write_report(run)),
+    "export": ("gym_gazebo2.algos.export.network._Deployed", lambda run, out: export(run)),
+    "film": ("gym_gazebo2.algos.play.player._make_env", lambda run, out: play(run, PlayConfig(record=f"{run}/arm.gif"))),
+    "compare": ("gym_gazebo2.algos.report.compare.group_runs", lambda run, out: compare([run], CompareConfig(f"{run}/a.html"))),
+    "sweep": (
+        "gym_gazebo2.algos.sweep.runner.open_executor",
+        lambda run, out: sweep(SweepConfig(env=("SCARA-v0",), seeds=(0,), out=str(run / "sweep"))),
+    ),
+    "train": (
+        "gym_gazebo2.algos.train.open_training_env",
+        lambda run, out: train(TrainConfig(**TINY, out=str(run / "new" / "run"))),
+    ),
+}
+"""What is done with a run → where its work begins, and the call."""
+
+
+@pytest.mark.parametrize("what", EARLY)
+def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(whole, monkeypatch, what):
+    def begin(*args, **kwargs):
+        raise AssertionError("The work has begun.")
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run = shutil.copytree(whole.path, folder / "run")
+        (folder / "out").mkdir()
+        (folder / "out").chmod(0o777)
+        for path in (folder, run, *run.iterdir()):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        before = sorted(folder.rglob("*"))
+        target, act = EARLY[what]
+        module, _, function = target.rpartition(".")
+        monkeypatch.setattr(importlib.import_module(module), function, begin)
+        with nobody(), pytest.raises(WriteError, match=rf"Cannot write {run}.*write to|Cannot write {run}.*may write"):
+            act(run, folder / "out")
+        assert sorted(folder.rglob("*")) == before
+
+
+def test_a_run_that_may_not_be_written_to_is_evaluated_and_reported_elsewhere(whole, capsys):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run = shutil.copytree(whole.path, folder / "run")
+        (folder / "out").mkdir()
+        (folder / "out").chmod(0o777)
+        for path in (folder, run, *run.iterdir()):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        with nobody():
+            assert main(["evaluate", str(run), "--runs", "2", "--out", str(folder / "out")]) == 0, capsys.readouterr().err
+        names = {path.name for path in (folder / "out").iterdir()}
+        assert {"evaluation.json", "report.html", "learning_curve.png"} <= names
+        assert "2 episodes" in (folder / "out" / "report.html").read_text()
+        assert not (run / "report.html").exists()
 
 
 def test_a_folder_that_was_closed_says_which_and_what_to_do():

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import av
+import gymnasium
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -39,6 +40,17 @@ def read_film(path: Path) -> list[np.ndarray]:
             return [frame.to_ndarray(format="rgb24").astype(float) for frame in film.decode(video=0)]
     with Image.open(path) as film:
         return [np.asarray(frame.convert("RGB"), dtype=float) for frame in ImageSequence.Iterator(film)]
+
+
+def test_gymnasium_s_own_recorder_works_with_the_extra_video(tmp_path: Path) -> None:
+    env = gymnasium.make("SCARA-v0", render_mode="rgb_array", max_episode_steps=5)
+    env = gymnasium.wrappers.RecordVideo(env, str(tmp_path / "film"), name_prefix="arm")
+    env.reset(seed=0)
+    for _ in range(5):
+        env.step(env.action_space.sample())
+    env.close()
+    (film,) = tmp_path.glob("film/*.mp4")
+    assert len(read_film(film)) == 6
 
 
 @pytest.mark.parametrize("ending", ["mp4", "gif", "webp"])

@@ -43,7 +43,7 @@ LAYERS = (
     "algos.presets algos.worker_plan",
     "algos.config",
     "algos.runs",
-    "algos.evaluation algos.export algos.model_file",
+    "algos.evaluation algos.export algos.model_file algos.model_env",
     "algos.environments algos.security",
     "algos.distributed algos.evaluate algos.rollout",
     "algos.training",

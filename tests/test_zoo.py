@@ -153,7 +153,14 @@ def test_what_is_neither_is_text_that_nobody_evaluates(text, tmp_path, monkeypat
     ("content", "error", "message"),
     [
         ("SCARA-v0: {n_stpes: 5}", UnknownNameError, "Did you mean 'n_steps'.*Available: .*batch_size.*clip_range"),
-        ("SCARA-v0: {env_wrapper: sb3.Wrapper}", UnknownNameError, "env_wrapper"),
+        (
+            "SCARA-v0: {env_wrapper: sb3.Wrapper}",
+            InvalidArgumentError,
+            "has env_wrapper, which is not supported. Register an id",
+        ),
+        ("SCARA-v0: {vec_env_wrapper: a.B}", InvalidArgumentError, "has vec_env_wrapper, which is not supported"),
+        ("SCARA-v0: {frame_stack: 4}", InvalidArgumentError, "has frame_stack, which is not supported"),
+        ("SCARA-v0: {callback: a.B}", InvalidArgumentError, "has callback, which is not supported. Remove the line"),
         ("Ant-v4: {n_steps: 5}", UnknownNameError, "Available: Ant-v4"),
         ("SCARA-v0: 3", InvalidArgumentError, "entry SCARA-v0 of .* is 3, expected a mapping"),
         ("1: {n_steps: 3}\nfoo: {}", UnknownNameError, "Available: 1, foo"),
@@ -164,12 +171,7 @@ def test_what_is_neither_is_text_that_nobody_evaluates(text, tmp_path, monkeypat
         ("SCARA-v0: {n_envs: 0.5}", InvalidArgumentError, "n_envs"),
         ("SCARA-v0: {n_timesteps: many}", InvalidArgumentError, "n_timesteps"),
         ("SCARA-v0: {normalize: '{1: 2}'}", InvalidArgumentError, "normalize"),
-        ("SCARA-v0: {normalize: {norm_obs: false}}", InvalidArgumentError, "normalize"),
-        (
-            "SCARA-v0: {normalize: {norm_obs: false, norm_reward: true}}",
-            InvalidArgumentError,
-            "norm_reward needs norm_obs",
-        ),
+        ("SCARA-v0: {normalize: {norm_images: false}}", InvalidArgumentError, "normalize"),
         ("SCARA-v0: {policy_kwargs: '[1]'}", InvalidArgumentError, r"policy_kwargs is \[1\], expected a dictionary"),
         ("SCARA-v0: {policy_kwargs: null}", InvalidArgumentError, "policy_kwargs is None, expected a dictionary"),
         ("SCARA-v0: {policy_kwargs: dict(a=open(1))}", InvalidArgumentError, r"Cannot read policy_kwargs=dict\(a=open"),
@@ -187,6 +189,17 @@ def test_bad_files(tmp_path, content, error, message):
     with pytest.raises(error, match=message):
         train(TrainConfig("SCARA-v0", zoo=str(path), out=str(tmp_path / "run"), progress=False))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_may_normalise_rewards_alone(tmp_path):
+    (tmp_path / "zoo.yml").write_text(FILE.replace("normalize: true", "normalize: {norm_obs: false, norm_reward: true}"))
+    assert resolve(TrainConfig("SCARA-v0", zoo=str(tmp_path / "zoo.yml"), normalize=False)).normalize_reward is False
+    config = TrainConfig("SCARA-v0", zoo=str(tmp_path / "zoo.yml"), out=str(tmp_path / "run"), eval_runs=2, progress="quiet")
+    file = read_model_file(train(config).model)
+    assert (file.config.normalize, file.config.normalize_reward) == (False, True)
+    assert set(file.normalization) == {"return"} and file.normalization["return"][2] > 400
+    with contextlib.closing(make_vec_env("SCARA-v0", 1)) as env:
+        assert file.wrap(env) is env, "a policy does not see rewards"
 
 
 @pytest.mark.parametrize(

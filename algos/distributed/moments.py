@@ -13,6 +13,8 @@ import numpy as np
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
+from gym_gazebo2.algos.vec_env import get_observation_moments
+
 __all__ = ["Moments", "get_moments", "get_own_moments", "merge_moments", "set_moments", "track_moments"]
 
 Moments = Mapping[str, tuple[np.ndarray, np.ndarray, float]]
@@ -50,9 +52,9 @@ class TrackedMoments(RunningMeanStd):
 def track_moments(normalizer: VecNormalize) -> None:
     """From now on, let a ``VecNormalize`` also keep the moments of new samples separately."""
     normalizer.ret_rms = TrackedMoments(normalizer.ret_rms)
-    rms = normalizer.obs_rms
-    is_dict = isinstance(rms, dict)
-    normalizer.obs_rms = {key: TrackedMoments(value) for key, value in rms.items()} if is_dict else TrackedMoments(rms)
+    tracked = {key: TrackedMoments(value) for key, value in get_observation_moments(normalizer).items()}
+    if tracked:
+        normalizer.obs_rms = tracked[""] if set(tracked) == {""} else tracked
 
 
 def get_moments(normalizer: VecNormalize | None) -> Moments:
@@ -90,8 +92,7 @@ def _list(normalizer: VecNormalize | None) -> dict[str, RunningMeanStd]:
     """Return the parts of a ``VecNormalize`` by name."""
     if normalizer is None:
         return {}
-    rms = normalizer.obs_rms
-    observations = {f"observation.{key}": value for key, value in (rms if isinstance(rms, dict) else {"": rms}).items()}
+    observations = {f"observation.{key}": value for key, value in get_observation_moments(normalizer).items()}
     return {RETURN: normalizer.ret_rms, **observations}
 
 

@@ -95,7 +95,7 @@ def change_workers(
         return changed
     check_can_distribute(config.algo, config.vec)
     max_envs = get_max_envs(config)
-    if not config.normalize or max_envs is not None:  # the number of shards does not matter, or nothing is promised
+    if not config.is_normalized or max_envs is not None:  # the number of shards does not matter, or nothing is promised
         return dataclasses.replace(changed, shards=choose_shards(config.num_envs, max_envs, changed.workers, None, False))
     shards = config.shards or 1
     if changed.workers > shards:

@@ -23,9 +23,9 @@ from torch import nn
 
 from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.discrete import make_action_table
-from gym_gazebo2.algos.runs.folder import RunFolder
-from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
-from gym_gazebo2.algos.runs.writing import add_advice, write_atomically
+from gym_gazebo2.algos.runs.any_model import open_model
+from gym_gazebo2.algos.runs.model_file import ModelFile
+from gym_gazebo2.algos.runs.writing import add_advice, check_writable, write_atomically
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.errors import MissingDependencyError, UnknownNameError, UnsupportedError
 from gym_gazebo2.robots import make_robot
@@ -50,12 +50,16 @@ class ExportConfig:
     Attributes:
         format: "onnx" (with a script that runs it) or "torchscript".
         model: "model", the one at the end of training, or "best_model".
-        out: Folder to write to; None: the run's folder.
+        out: Folder to write to; None: that of the model.
+        env: Environment id, only for a file that stable-baselines3's own ``save`` wrote.
+        algo: Algorithm of such a file; None: that which its settings show.
     """
 
     format: str = "onnx"
     model: str = "model"
     out: str | None = None
+    env: str | None = None
+    algo: str | None = None
 
     def __post_init__(self) -> None:
         """Reject unknown formats and models."""
@@ -74,7 +78,7 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
     shape (layers, n, width) each, under the names in the metadata's "memory". The memory is zero at the start of an episode.
 
     Args:
-        path: The run's folder.
+        path: The run's folder, or a model file.
         config: The format, the model and the folder.
 
     Returns:
@@ -86,17 +90,17 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
         UnsupportedError: The run's environment is no arm of this package.
         MissingDependencyError: ``onnx`` is not installed.
     """
-    run = RunFolder.open(path)
-    file = read_model_file(run.get_model(config.model))
+    file = open_model(path, config.model, config.env, config.algo)
     if "robot" not in file.action:
         raise UnsupportedError(
             f"Cannot export a policy of {file.config.env}: the meaning of actions is known for arms of gym_gazebo2 only. "
             f"Load {file.path} with stable-baselines3."
         )
+    folder = file.path.parent if config.out is None else Path(config.out)
+    target = folder / FORMATS[config.format]
+    check_writable(target)
     policy = _Deployed(file)
     about = {**describe(file), "memory": policy.memory}
-    folder = run.path if config.out is None else Path(config.out)
-    target = folder / FORMATS[config.format]
     if config.format == "torchscript":
         write_atomically(target, _to_torchscript(policy, about))
         return [target]

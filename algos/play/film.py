@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.algos.images import Picture, encode_animation, import_pillow, make_image
-from gym_gazebo2.algos.runs.writing import write_atomically
+from gym_gazebo2.algos.runs.writing import check_writable, write_atomically
 from gym_gazebo2.backends import make_painter
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, WriteError
 from gym_gazebo2.robots import RobotSpec
@@ -91,8 +91,9 @@ def check_film(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix.lower() not in FILM_FORMATS:
         raise InvalidArgumentError("record", str(path), f"a file that ends with one of {', '.join(FILM_FORMATS)}")
-    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise WriteError(path, f"{path.parent} is not a folder that you may write to", "Create the folder.")
+    if not path.parent.is_dir():
+        raise WriteError(path, f"{path.parent} is not a folder", "Create the folder.")
+    check_writable(path)
     return path
 
 

@@ -21,8 +21,9 @@ from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, Policy, get_episod
 from gym_gazebo2.algos.measures import describe_measures, get_measures
 from gym_gazebo2.algos.play.film import FilmWriter, check_film
 from gym_gazebo2.algos.play.keyboard import HELP, Sliders, open_keyboard
+from gym_gazebo2.algos.runs.any_model import is_model_file, open_model
 from gym_gazebo2.algos.runs.folder import RunFolder
-from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
+from gym_gazebo2.algos.runs.model_file import ModelFile
 from gym_gazebo2.algos.runs.writing import add_advice
 from gym_gazebo2.algos.settings.env_keywords import (
     change_env_kwargs,
@@ -58,6 +59,8 @@ class PlayConfig:
         backend: Backend to play on; None: the training's, or the id's.
         record: Write a film to this file (.mp4, .gif or .webp) instead of opening a window. On every backend the film shows the
             measured joint positions, drawn by MuJoCo.
+        env: Environment id, only for a file that stable-baselines3's own ``save`` wrote.
+        algo: Algorithm of such a file; None: that which its settings show.
         env_kwargs: Any other keyword of the environment, on top of the training's: its name follows the point, as in
             --env.goal [0.3,0,0.4].
     """
@@ -70,6 +73,8 @@ class PlayConfig:
     start_noise: float | None = None
     backend: str | None = None
     record: str | None = None
+    env: str | None = None
+    algo: str | None = None
     env_kwargs: EnvKwargs = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -109,7 +114,7 @@ def play(what: str | os.PathLike[str], config: PlayConfig = PlayConfig()) -> lis
     """Play episodes of a run's environment, or of an environment id.
 
     Args:
-        what: A run's folder, or an environment id.
+        what: A run's folder, a model file, or an environment id.
         config: How to play.
 
     Returns:
@@ -157,9 +162,9 @@ def _name_components(arms: Any) -> tuple[str, ...]:
 
 
 def _open_model(what: str, config: PlayConfig) -> ModelFile | None:
-    """Return the model of a run folder, or None for an environment id."""
-    if (Path(what) / "config.json").is_file():
-        return read_model_file(RunFolder.open(what).get_model(config.model))
+    """Return the model of a run folder or of a file, or None for an environment id."""
+    if is_model_file(what) or (Path(what) / "config.json").is_file():
+        return open_model(what, config.model, config.env, config.algo)
     if what not in gymnasium.registry:
         if os.sep in what:
             RunFolder.open(what)  # raises the error of a folder without a run, which says more about a path

@@ -23,7 +23,7 @@ from gym_gazebo2.algos.report.rows import get_paper, get_paper_title
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.scaling import make_scaling
 from gym_gazebo2.algos.runs.machines import read_holdings
-from gym_gazebo2.algos.runs.writing import add_advice, write_atomically
+from gym_gazebo2.algos.runs.writing import add_advice, check_writable, write_atomically
 from gym_gazebo2.algos.settings.prices import PricePerHour, read_prices
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.tasks import Measure
@@ -141,6 +141,8 @@ def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = Com
     runs = [read_run(path) for path in dict.fromkeys(os.fspath(path) for path in paths)]
     if not runs:
         raise InvalidArgumentError("paths", [], "at least one run's folder")
+    out = Path(config.out)
+    check_writable(out)
     groups = group_runs(runs)
     by_env = {env: [group for group in groups if group.env == env] for env in dict.fromkeys(group.env for group in groups)}
     price = find_prices(runs, config.price_per_hour)
@@ -150,7 +152,6 @@ def compare(paths: Iterable[str | os.PathLike[str]], config: CompareConfig = Com
     for i, (env, members) in enumerate(by_env.items()):
         sections.append(_make_section(env, i, members, price))
         sections.append(make_scaling(env, i, [run for group in members for run in group.runs]))
-    out = Path(config.out)
     table = _make_runs(groups, make_columns(runs, price), out.parent)
     body = "\n".join([_make_head(runs, groups, by_env), *sections, costs, table])
     write_atomically(out, page.make_page(f"Comparison: {', '.join(by_env)}", body).encode())

@@ -121,14 +121,19 @@ class RunData:
         return np.interp(steps, known[order], times[order])
 
 
-def read_run(path: str | os.PathLike[str]) -> RunData:
+def read_run(path: str | os.PathLike[str], results: Path | None = None) -> RunData:
     """Read a run.
+
+    Args:
+        path: The run's folder.
+        results: A folder whose evaluation, if it has one, stands in place of the run's own.
 
     Raises:
         RunError: The folder holds no run, or a file of it is corrupt.
     """
     run = RunFolder.open(path)
     config, about = run.read_description()
+    evaluated = run if results is None or not (results / "evaluation.json").is_file() else RunFolder(results)
     rows = (_read_optional(run, "curve.json", CURVE) or {"evaluations": []})["evaluations"]
     return RunData(
         run=run,
@@ -139,7 +144,7 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
         curve=_make_columns([to_si(row) for row in rows]),
         target=run.read_target(),
         training=_read_optional(run, "training.json", TRAINING),
-        evaluation=_read_optional(run, "evaluation.json", EVALUATION),
+        evaluation=_read_optional(evaluated, "evaluation.json", EVALUATION),
         held=tuple(read_holdings(run.path)),
         sessions=read_sessions(run),
     )

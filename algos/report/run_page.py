@@ -22,7 +22,7 @@ from gym_gazebo2.algos.report.rows import get_paper, get_paper_title
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.report.video import SIZE, FilmedEpisode, encode_film, film_episode
 from gym_gazebo2.algos.report.workers import make_workers
-from gym_gazebo2.algos.runs.writing import RUN_AGAIN, add_advice, write_atomically
+from gym_gazebo2.algos.runs.writing import OTHER_FOLDER, add_advice, check_writable, write_atomically
 from gym_gazebo2.algos.settings.prices import PricePerHour, read_prices
 from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.errors import MissingDependencyError, RenderError
@@ -38,17 +38,19 @@ class ReportConfig:
     Attributes:
         price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE; None: that which the run stores.
         video: Film an episode of the arm.
+        out: Folder to write to; None: the run's folder. An evaluation in it is shown in place of the run's own.
     """
 
     price_per_hour: PricePerHour = None
     video: bool = True
+    out: str | None = None
 
     def __post_init__(self) -> None:
         """Reject an invalid price."""
         object.__setattr__(self, "price_per_hour", read_prices("price_per_hour", self.price_per_hour))
 
 
-@add_advice(RUN_AGAIN)
+@add_advice(OTHER_FOLDER)
 def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConfig()) -> list[Path]:
     """Write ``report.html`` into a run's folder, with ``learning_curve.png``, ``arm.png`` and ``arm.webp``.
 
@@ -67,7 +69,9 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
         WriteError: A file cannot be written.
         MissingDependencyError: matplotlib is not installed.
     """
-    data = read_run(path)
+    folder = Path(path if config.out is None else config.out)
+    data = read_run(path, folder)
+    check_writable(folder / "report.html")
     files = {"learning_curve.png": _draw_learning_curve(data)}
     film = _film(data) if config.video else None
     if film is not None:
@@ -75,8 +79,8 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
     # The page embeds its pictures, so that it can be sent as one file; the separate files are for README files and slides.
     files["report.html"] = _make_page(data, config, film, files.get("arm.webp")).encode()
     for name, content in files.items():
-        write_atomically(data.run.path / name, content)
-    return [data.run.path / name for name in files]
+        write_atomically(folder / name, content)
+    return [folder / name for name in files]
 
 
 def _film(data: RunData) -> FilmedEpisode | None:

@@ -18,13 +18,21 @@ from typing import IO, Any
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.runs.json import is_number_or_none, to_json
-from gym_gazebo2.algos.runs.writing import add_advice, convert_os_errors, is_leftover, remove_leftovers, write_atomically
+from gym_gazebo2.algos.runs.writing import (
+    add_advice,
+    check_writable,
+    convert_os_errors,
+    is_leftover,
+    remove_leftovers,
+    write_atomically,
+)
 from gym_gazebo2.algos.settings.provenance import collect_provenance
 from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, UnknownNameError, WriteError
 
 __all__ = ["RunFolder"]
 
 
+OTHER_OUT = "Or choose another folder with --out."
 TARGET = {"time_to_target_s": is_number_or_none, "steps_to_target": is_number_or_none}
 """The fields of ``curve.json`` about the target of the training, and the check of each value."""
 LOCKED = (errno.EAGAIN, errno.EACCES)
@@ -51,18 +59,31 @@ class RunFolder:
             RunError: The folder is not empty.
             WriteError: The folder cannot be written to.
         """
-        path = Path(config.out) if config.out is not None else _name_folder(config)
-        if path.exists() and (not path.is_dir() or not all(map(is_leftover, path.iterdir()))):
-            raise _make_taken(path)
+        path = cls.check_new(config)
         content = {"arguments": dataclasses.asdict(config), **collect_provenance()}
         try:
-            with add_advice("Or choose another folder with --out."):
+            with add_advice(OTHER_OUT):
                 write_atomically(path / "config.json", to_json(content), is_new=True)
         except WriteError as error:
             if (path / "config.json").is_file():  # another process made the folder since the check above
                 raise _make_taken(path) from error
             raise
         return cls(path)
+
+    @classmethod
+    def check_new(cls, config: ResolvedConfig) -> Path:
+        """Return the path of the folder of a new run, without making it.
+
+        Raises:
+            RunError: The folder is not empty.
+            WriteError: The folder cannot be written to.
+        """
+        path = Path(config.out) if config.out is not None else _name_folder(config)
+        if path.exists() and (not path.is_dir() or not all(map(is_leftover, path.iterdir()))):
+            raise _make_taken(path)
+        with add_advice(OTHER_OUT):
+            check_writable(path / "config.json")
+        return path
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -96,6 +117,31 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"
+
+    def write_config(self, config: ResolvedConfig) -> None:
+        """Replace the arguments in ``config.json``. Versions, commit and machine stay those with which the run began.
+
+        The file also carries the folder's lock, so a new file ends the protection of ``hold``: leave it right after this.
+
+        Raises:
+            RunError: ``config.json`` holds no configuration.
+            WriteError: The file cannot be written.
+        """
+        _, content = self.read_description()
+        self.write_json("config.json", {**content, "arguments": dataclasses.asdict(config)})
+
+    def set_aside(self, steps: int) -> None:
+        """Rename the finished model and its evaluation to names with the number of steps, as the training goes on.
+
+        Args:
+            steps: Environment steps after which the model was saved.
+
+        Raises:
+            WriteError: A file cannot be renamed.
+        """
+        for path in (self.path / "evaluation.json", self.model):  # the model last: with it the run counts as finished
+            with convert_os_errors(path), contextlib.suppress(FileNotFoundError):
+                path.rename(path.with_stem(f"{path.stem}_{steps}"))
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:

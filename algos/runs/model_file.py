@@ -28,7 +28,7 @@ from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs
 from gym_gazebo2.algos.table import make_model, wrap_actions
-from gym_gazebo2.algos.vec_env import has_batched_form, make_vec_env, normalize
+from gym_gazebo2.algos.vec_env import get_observation_moments, has_batched_form, make_vec_env, normalize
 from gym_gazebo2.errors import RunError, UnknownEnvError
 
 __all__ = ["ModelFile", "read_arrays", "read_model_file", "read_tensors", "save_model", "write_arrays", "write_tensors"]
@@ -71,6 +71,11 @@ class ModelFile:
         kwargs = self.config.make_kwargs
         return kwargs if self.config.backend is None else change_env_kwargs(kwargs, {"backend": "fake"})
 
+    def make_idle_env(self, num_envs: int = 1) -> VecEnv:
+        """Make environments that have the spaces of the training, as the algorithm sees them, and that need no simulator."""
+        vec: Vectorization = "batched" if has_batched_form(self.config.env) else "dummy"  # neither starts a process
+        return wrap_actions(self.config.algo, make_vec_env(self.config.env, num_envs, vec=vec, **self.idle_kwargs))
+
     def build(self) -> BaseAlgorithm:
         """Return the trained model.
 
@@ -78,9 +83,7 @@ class ModelFile:
             RunError: The weights do not fit the environment id.
         """
         config = self.config
-        vec: Vectorization = "batched" if has_batched_form(config.env) else "dummy"  # neither starts a process
-        env = wrap_actions(config.algo, make_vec_env(config.env, config.num_envs, vec=vec, **self.idle_kwargs))
-        with contextlib.closing(env):
+        with contextlib.closing(self.make_idle_env(config.num_envs)) as env:
             model = make_model(config.algo, env, config.hyperparameters, config.seed)
         try:
             model.policy.load_state_dict(self.weights)
@@ -91,7 +94,7 @@ class ModelFile:
     def wrap(self, env: VecEnv) -> VecEnv:
         """Return an environment with the actions and the observation normalisation of the training, its statistics frozen."""
         env = wrap_actions(self.config.algo, env)
-        if not self.normalization:
+        if not any(name.startswith("mean.") for name in self.normalization):  # rewards alone, which a policy does not see
             return env
         wrapped = normalize(env, training=False, norm_reward=False)
         set_statistics(wrapped, self.normalization)
@@ -149,8 +152,7 @@ def get_statistics(normalizer: VecNormalize | None) -> dict[str, NDArray[np.floa
     if normalizer is None:
         return {}
     arrays = {"return": np.array([normalizer.ret_rms.mean, normalizer.ret_rms.var, normalizer.ret_rms.count])}
-    rms = normalizer.obs_rms
-    for key, value in (rms if isinstance(rms, dict) else {"": rms}).items():
+    for key, value in get_observation_moments(normalizer).items():
         arrays[f"mean.{key}"], arrays[f"var.{key}"], arrays[f"count.{key}"] = value.mean, value.var, np.array(value.count)
     return arrays
 
@@ -159,8 +161,7 @@ def set_statistics(normalizer: VecNormalize, arrays: Mapping[str, NDArray[np.flo
     """Set the running statistics of a ``VecNormalize`` to the result of ``get_statistics``."""
     returns = normalizer.ret_rms
     returns.mean, returns.var, returns.count = arrays["return"][0], arrays["return"][1], float(arrays["return"][2])
-    rms = normalizer.obs_rms
-    for key, value in (rms if isinstance(rms, dict) else {"": rms}).items():
+    for key, value in get_observation_moments(normalizer).items():
         value.mean, value.var, value.count = arrays[f"mean.{key}"], arrays[f"var.{key}"], float(arrays[f"count.{key}"])
 
 

@@ -12,22 +12,24 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gym_gazebo2.errors import WriteError
 
 __all__ = [
-    "RUN_AGAIN",
+    "OTHER_FOLDER",
     "GrowingFile",
     "add_advice",
+    "check_writable",
     "convert_os_errors",
     "is_leftover",
     "remove_leftovers",
     "write_atomically",
+    "writing_at_end",
 ]
 
-RUN_AGAIN = "Then run the command again."
+OTHER_FOLDER = "Then run the command again, or choose another folder with --out."
 """Advice for commands that start from the beginning at every call."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, an exhausted quota and a file that exceeds the limit of its size."""
@@ -103,6 +105,49 @@ def write_atomically(path: Path, content: bytes, is_new: bool = False) -> None:
         # The temporary file is gone after a replacement, and never existed if its folder could not be made.
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def writing_at_end(write: Callable[[], None]) -> Iterator[None]:
+    """Write a record at the end of some work, also where the work fails.
+
+    Args:
+        write: Writes the record.
+
+    Raises:
+        WriteError: The record cannot be written, after work without an error. An error of the work itself passes unchanged: a
+            full disk makes both fail, and the first one names the file that matters.
+    """
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(WriteError):
+            write()
+        raise
+    write()
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file could be written, before the work whose result it shall hold. Nothing is left behind.
+
+    Folders that are missing count as made by the write. A disk that fills up later cannot be foreseen.
+
+    Args:
+        path: The file.
+
+    Raises:
+        WriteError: A file of this name cannot be made.
+    """
+    folder = path.parent
+    with convert_os_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        # Only a real file shows it: os.access ignores quotas, and the answers of network shares differ from their permissions.
+        probe = folder / f".{path.name}.{secrets.token_hex(4)}"
+        probe.open("xb").close()
+        probe.unlink()
 
 
 def _link(temporary: Path, path: Path) -> bool:

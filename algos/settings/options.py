@@ -10,7 +10,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from gym_gazebo2.algos.settings.values import parse_assignments
 
-__all__ = ["EnvKwargs", "Hyperparameters", "join_assignments"]
+__all__ = ["ENV", "EnvKwargs", "Hyperparameters", "StartFrom", "join_assignments"]
 
 HYPER, ENV = "--hyper", "--env.KEY"
 """Options that take KEY=VALUE words. Users write the second one with the key in its name; the help shows it so."""
@@ -32,6 +32,9 @@ Hyperparameters = Annotated[
     dict[str, Any], _make_option("KEY=VALUE …"), tyro.conf.arg(name=HYPER[2:], help_behavior_hint="(repeatable)")
 ]
 EnvKwargs = Annotated[dict[str, Any], _make_option("VALUE"), tyro.conf.arg(name=ENV[2:], help_behavior_hint="(repeatable)")]
+
+StartFrom = Annotated[str | None, tyro.conf.arg(name="from")]
+"""The path of a model. Its option is --from, which is no name in Python."""
 
 
 def join_assignments(args: Sequence[str]) -> list[str]:

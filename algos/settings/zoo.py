@@ -19,6 +19,14 @@ from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 
 __all__ = ["read_zoo"]
 
+WRAP = "Register an id of your own whose environment is wrapped so, and remove the line."
+REFUSED = {
+    "env_wrapper": WRAP,
+    "vec_env_wrapper": WRAP,
+    "frame_stack": WRAP,
+    "callback": "Remove the line. Evaluations, checkpoints and stopping rules are options of gym-gazebo2 train.",
+}
+"""Key that names Python code to call, or wrappers around the environment → what to do instead."""
 ADVICE = "Give --zoo a hyperparameter file of rl-baselines3-zoo."
 
 
@@ -45,6 +53,10 @@ def read_zoo(path: str | os.PathLike[str], env_id: str) -> dict[str, Any]:
     if not isinstance(entries[name], dict):
         raise InvalidArgumentError(f"entry {name} of {path}", entries[name], "a mapping of hyperparameters")
     values = parse_text(entries[name])
+    for key, remedy in REFUSED.items():
+        if values.pop(key, None):  # the zoo's files also write null
+            sentence = f"Entry {name} of {path} has {key}, which is not supported. {remedy}"
+            raise InvalidArgumentError(key, entries[name][key], sentence=sentence)
     steps = _read_count("n_timesteps", values.pop("n_timesteps", 1_000_000))
     num_envs = _read_count("n_envs", values.pop("n_envs", 1))
     switches = _read_normalize(values.pop("normalize", False))
@@ -68,7 +80,4 @@ def _read_normalize(value: Any) -> dict[str, bool]:
     switches = {"norm_obs": value, "norm_reward": value} if isinstance(value, bool) else value
     if not isinstance(switches, Mapping) or not set(switches) <= {"norm_obs", "norm_reward"}:
         raise InvalidArgumentError("normalize", value, "true, false, or a dictionary of norm_obs and norm_reward")
-    observations, rewards = switches.get("norm_obs", True), switches.get("norm_reward", True)
-    if rewards and not observations:
-        raise InvalidArgumentError("normalize", value, sentence="normalize: norm_reward needs norm_obs. Set both, or neither.")
-    return {"normalize": observations, "normalize_reward": rewards}
+    return {"normalize": switches.get("norm_obs", True), "normalize_reward": switches.get("norm_reward", True)}

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from gym_gazebo2.algos.distributed.calls import Call, Calls
 from gym_gazebo2.algos.distributed.session import RaySession, check_capacity, count_processors
 from gym_gazebo2.algos.runs.machines import MachineLog
+from gym_gazebo2.algos.runs.writing import writing_at_end
 from gym_gazebo2.algos.sweep.config import Point, SweepConfig
 from gym_gazebo2.algos.sweep.jobs import call_each
 from gym_gazebo2.algos.sweep.points import run_point, run_point_on_node
@@ -108,10 +109,8 @@ def open_executor(config: SweepConfig) -> Iterator[Executor]:
 
 
 def _write_at_end(executor: Executor, machines: MachineLog, config: SweepConfig) -> Iterator[Executor]:
-    try:
+    with writing_at_end(lambda: machines.write(config.price_per_hour)):
         yield executor
-    finally:
-        machines.write(config.price_per_hour)
 
 
 def _list_workers(config: SweepConfig) -> list[int]:

@@ -21,6 +21,9 @@ NOT_COMPARED = (
 )
 """Fields of a training that do not change its result; hyperparameters are compared one by one instead."""
 
+NOT_OF_EVALUATION = ("runs", "out", "env", "algo")
+"""Fields of an ``EvaluateConfig`` that may differ, or that a run's own configuration gives."""
+
 
 def check_same(path: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], advice: str) -> None:
     """Check that a stored result has the values that are asked for. Names that it does not hold count as equal.
@@ -55,7 +58,7 @@ def check_stored(path: Path, training: TrainConfig) -> None:
     if (path / "evaluation.json").is_file():
         own = (vars(EvaluateConfig(start_noise=asked.start_noise)) | {"backend": asked.backend or ""}).items()
         advice = f"Evaluate it again with: gym-gazebo2 evaluate {path}, or give the sweep another --out."
-        stored, kept = run.read_json("evaluation.json"), {name: value for name, value in own if name != "runs"}
+        stored, kept = run.read_json("evaluation.json"), {name: value for name, value in own if name not in NOT_OF_EVALUATION}
         check_same(path / "evaluation.json", stored, kept, advice)
 
 

@@ -14,7 +14,8 @@ from gym_gazebo2.algos.evaluate import Evaluation
 from gym_gazebo2.algos.measures import get_measures, read_measured
 from gym_gazebo2.algos.processes import ChildKilledError
 from gym_gazebo2.algos.runs.folder import RunFolder
-from gym_gazebo2.algos.runs.writing import add_advice
+from gym_gazebo2.algos.runs.machines import FILE_NAME
+from gym_gazebo2.algos.runs.writing import add_advice, check_writable
 from gym_gazebo2.algos.sweep.config import Point, SweepConfig, get_folder, list_points, list_seeds, make_training
 from gym_gazebo2.algos.sweep.execution import Executor, open_executor
 from gym_gazebo2.algos.sweep.results import check_stored, read_evaluation
@@ -48,6 +49,7 @@ def sweep(config: SweepConfig) -> list[RunFolder]:
         InvalidArgumentError: A training has more workers than there is room for.
         WorkerError: No cluster answers at the address, or its machines have other versions.
     """
+    check_writable(Path(config.out) / FILE_NAME)
     with raise_on_signals(), open_executor(config) as executor:
         if config.search:
             points = [point for env in config.env for algo in config.algo for point in _search(executor, config, env, algo)]

@@ -23,21 +23,19 @@ from gym_gazebo2.algos.evaluation.metrics import compute_results
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, run_episodes
 from gym_gazebo2.algos.finite import find_fault, find_parameter, is_finite
 from gym_gazebo2.algos.measures import get_measures, show_measure
+from gym_gazebo2.algos.runs.action_meaning import get_action_meaning
 from gym_gazebo2.algos.runs.checkpoint import find_checkpoint, save_checkpoint
 from gym_gazebo2.algos.runs.episodes import EpisodeLog
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.settings.conditions import REWARD
-from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
 from gym_gazebo2.algos.training.interrupt import Interrupt
 from gym_gazebo2.algos.training.progress import SpeedMeter, Status, make_progress
 from gym_gazebo2.algos.training.state import TrainingState
 from gym_gazebo2.errors import NonFiniteError
-from gym_gazebo2.options import make_env_robot
-from gym_gazebo2.tasks import make_task
 
-__all__ = ["EVAL_SEED", "RunCallback", "get_action_meaning"]
+__all__ = ["EVAL_SEED", "RunCallback"]
 
 EVAL_SEED = 1_000_000
 """First seed of every evaluation during training: the same starts each time, which the training's own seeds do not reach."""
@@ -261,7 +259,7 @@ class RunCallback(BaseCallback):
     def _copy_statistics(self) -> None:
         """Let evaluations normalise with the training's statistics. The objects are shared, so nothing drifts apart."""
         source, target = self.model.get_vec_normalize_env(), self.eval_env
-        if source is not None:
+        if source is not None and source.norm_obs:  # rewards of evaluations are never normalised
             target.obs_rms, target.ret_rms = source.obs_rms, source.ret_rms
 
     def _get_workers(self) -> list[WorkerStatus]:
@@ -295,25 +293,3 @@ def _describe_causes(checkpoint: Path | None) -> str:
     """Return the likely causes of numbers that are not finite, and the checkpoint to go back to."""
     causes = "Likely causes: the environment returned NaN, or the update step was too large."
     return f"{causes} {f'The last checkpoint before it: {checkpoint}.' if checkpoint else 'There is no checkpoint yet.'}"
-
-
-def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
-    """Return the meaning of an arm's actions, as a deployment needs it: control, period [s], speeds [rad/s], joints, robot.
-
-    It is stored with the model, so that a policy can run without the training's configuration. Empty for environments of other
-    packages, and for those without a robot of this package.
-    """
-    keywords = {**find_env_keywords(config.env).defaults, **config.make_kwargs}
-    if config.control is None or "robot" not in keywords:
-        return {}
-    gripper = make_task(keywords["task"]).uses_gripper
-    robot = make_env_robot(keywords["robot"], keywords, gripper)
-    return {
-        "control": config.control,
-        "control_dt": config.control_dt,
-        "control_speed": robot.control_speed.tolist(),
-        "joint_names": list(robot.joint_names),
-        "robot": robot.name,
-        # Which robot it was is known by its name, and whether its fingers were driven by this.
-        **({"gripper": dataclasses.asdict(robot.gripper)} if robot.gripper is not None else {}),
-    }

@@ -48,6 +48,10 @@ class TrainingState:
             values["best"] = None if error_mm is None else error_mm / 1e3
         return cls(**values)
 
+    def get_evaluated_steps(self) -> int | None:
+        """Return the environment steps of the newest evaluation; None before the first."""
+        return int(self.curve[-1]["steps"]) if self.curve else None
+
     def is_new_best(self, row: Mapping[str, float], measures: Mapping[str, Measure]) -> bool:
         """Return whether an evaluation is the best so far, and remember its value if it is.
 

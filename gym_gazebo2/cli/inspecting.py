@@ -13,6 +13,7 @@ from gym_gazebo2.algos import EvaluateConfig, evaluate
 from gym_gazebo2.algos.export.network import ExportConfig, export
 from gym_gazebo2.algos.play.player import PlayConfig, play
 from gym_gazebo2.algos.report import CompareConfig, ReportConfig, compare, write_report
+from gym_gazebo2.algos.runs.any_model import is_model_file
 from gym_gazebo2.algos.settings.options import join_assignments
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.cli.inline import INLINE, RunPath
@@ -26,7 +27,7 @@ class Evaluate(Command):
     """Run the model of a run folder from perturbed starts, and report its accuracy and its success rate.
 
     Attributes:
-        path: The run's folder.
+        path: The run's folder, or a model file.
         settings: How to evaluate.
         json: Also write the result to this file.
     """
@@ -43,7 +44,8 @@ class Evaluate(Command):
     def run(self) -> None:
         """Evaluate, and write the report."""
         show_evaluation(evaluate(self.path, self.settings, json=self.json))
-        show_paths(write_report(self.path))
+        if not is_model_file(self.path):
+            show_paths(write_report(self.path, ReportConfig(out=self.settings.out)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,11 +99,11 @@ class Play(Command):
     It is moved by a run's policy, by random actions, or from the keyboard, with sliders on the screen.
 
     Attributes:
-        what: A run's folder, or an environment id.
+        what: A run's folder, a model file, or an environment id.
         settings: How to play.
     """
 
-    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN|ID")]
+    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN|MODEL.ZIP|ID")]
     settings: Annotated[PlayConfig, INLINE]
 
     @classmethod
@@ -124,7 +126,7 @@ class Export(Command):
     """Write the policy of a run as a file that runs without gym-gazebo2.
 
     Attributes:
-        path: The run's folder.
+        path: The run's folder, or a model file.
         settings: What to write.
     """
 

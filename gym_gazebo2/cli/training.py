@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +15,11 @@ from gym_gazebo2.algos import TrainConfig, resume, train
 from gym_gazebo2.algos.choices import MissingWorkers
 from gym_gazebo2.algos.config import DICTIONARIES, read_config_file
 from gym_gazebo2.algos.report import CompareConfig, compare
-from gym_gazebo2.algos.settings.options import join_assignments
+from gym_gazebo2.algos.settings.env_keywords import WITH_FIELDS
+from gym_gazebo2.algos.settings.options import ENV, join_assignments
 from gym_gazebo2.algos.settings.values import merge
 from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
+from gym_gazebo2.algos.training.start import describe_start
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.cli.inline import INLINE, RunPath
 from gym_gazebo2.cli.printing import show_paths, show_run
@@ -29,7 +32,8 @@ class Train(Command):
     """Train an algorithm on an environment id.
 
     An option of None is chosen by the preset of the id and the algorithm, or by the id itself. Options win over a --config
-    file, and the file wins over the preset.
+    file, and the file wins over the preset. With --from and without --config, the model's id, algorithm and environment
+    keywords take the place of the file.
 
     Attributes:
         settings: The training.
@@ -43,10 +47,15 @@ class Train(Command):
     def parse(cls, args: Sequence[str], program: str) -> Self:
         """Return the training for some arguments, on top of a file's."""
         words = join_assignments(args)
-        path = find_option(words, "--config")
-        if path is None:
+        path, start = find_option(words, "--config"), find_option(words, "--from")
+        if path is not None:
+            values = read_config_file(path)
+        elif start is not None:
+            values = describe_start(start, find_option(words, "--env"))
+        else:
             return super().parse(words, program)
-        file = TrainConfig(**read_config_file(path))
+        # --env.NAME wins over the file, also where the file holds the keyword as a field of its own.
+        file = TrainConfig(**{name: value for name, value in values.items() if name not in list_fields_in_env(words)})
         given = tyro.cli(cls, args=words, prog=program, default=cls(file, path))
         # tyro replaces a whole dictionary by an option. Here an option shall replace only single values of the file's
         # dictionary.
@@ -60,10 +69,11 @@ class Train(Command):
 
 @dataclasses.dataclass(frozen=True)
 class Resume(Command):
-    """Continue an interrupted training from its newest checkpoint.
+    """Continue an interrupted training from its newest checkpoint, or train a finished run further with --steps.
 
     Attributes:
         path: The run's folder.
+        steps: Environment steps in total from now on, with those that are done; None: as before.
         workers: Workers from now on, with the same result to the bit; None: as before.
         address: HOST:PORT of a Ray cluster, or "local" for this machine; None: as before.
         invite: File of `cluster invite`, with which this machine reaches the cluster; None: as before.
@@ -72,6 +82,7 @@ class Resume(Command):
     """
 
     path: RunPath
+    steps: int | None = None
     workers: int | None = None
     address: str | None = None
     invite: Path | None = None
@@ -80,7 +91,7 @@ class Resume(Command):
 
     def run(self) -> None:
         """Continue."""
-        show_run(resume(self.path, self.workers, self.address, self.invite, self.insecure, self.missing_workers))
+        show_run(resume(self.path, self.workers, self.address, self.invite, self.insecure, self.missing_workers, self.steps))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +118,18 @@ class Sweep(Command):
         folder = self.settings.out
         page = CompareConfig(str(Path(folder) / "comparison.html"), self.settings.price_per_hour, folder)
         show_paths([compare([str(run.path) for run in runs], page)])
+
+
+def list_fields_in_env(words: Sequence[str]) -> set[str]:
+    """Return the keywords of the environment that are given as --env.NAME and have a field in a configuration, too.
+
+    Args:
+        words: Arguments, joined by ``join_assignments``.
+    """
+    given = words[words.index(ENV) + 1 :] if ENV in words else []
+    return {word.partition("=")[0] for word in itertools.takewhile(lambda word: not word.startswith("--"), given)} & {
+        *WITH_FIELDS
+    }
 
 
 def find_option(args: Sequence[str], name: str) -> Any:

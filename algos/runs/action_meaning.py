@@ -1,0 +1,35 @@
+"""The meaning of an arm's actions, as it is stored with a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from gym_gazebo2.algos.config import ResolvedConfig
+from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
+from gym_gazebo2.options import make_env_robot
+from gym_gazebo2.tasks import make_task
+
+__all__ = ["get_action_meaning"]
+
+
+def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
+    """Return the meaning of an arm's actions, as a deployment needs it: control, period [s], speeds [rad/s], joints, robot.
+
+    It is stored with the model, so that a policy can run without the training's configuration. Empty for environments of other
+    packages, and for those without a robot of this package.
+    """
+    keywords = {**find_env_keywords(config.env).defaults, **config.make_kwargs}
+    if config.control is None or "robot" not in keywords:
+        return {}
+    gripper = make_task(keywords["task"]).uses_gripper
+    robot = make_env_robot(keywords["robot"], keywords, gripper)
+    return {
+        "control": config.control,
+        "control_dt": config.control_dt,
+        "control_speed": robot.control_speed.tolist(),
+        "joint_names": list(robot.joint_names),
+        "robot": robot.name,
+        # Which robot it was is known by its name, and whether its fingers were driven by this.
+        **({"gripper": dataclasses.asdict(robot.gripper)} if robot.gripper is not None else {}),
+    }
