@@ -26,6 +26,7 @@ from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
+from gym_gazebo2.algos.runs.robot import keep_robot
 from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback, get_action_meaning
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
@@ -123,6 +124,7 @@ def _learn(
         started: When the command began to hold its machines, of ``time.monotonic`` [s].
         resumed: What the training loop remembers, from the checkpoint; None for a new training.
     """
+    keep_robot(run.path, config)
     state = TrainingState() if resumed is None else resumed
     interrupt = Interrupt(run.path)
     with contextlib.closing(make_evaluation_env(config)) as eval_env:

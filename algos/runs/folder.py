@@ -18,6 +18,7 @@ from typing import IO, Any
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.runs.json import is_number_or_none, to_json
+from gym_gazebo2.algos.runs.robot import find_stored_robot
 from gym_gazebo2.algos.runs.writing import add_advice, convert_os_errors, is_leftover, remove_leftovers, write_atomically
 from gym_gazebo2.algos.settings.provenance import collect_provenance
 from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, UnknownNameError, WriteError
@@ -54,7 +55,7 @@ class RunFolder:
         path = Path(config.out) if config.out is not None else _name_folder(config)
         if path.exists() and (not path.is_dir() or not all(map(is_leftover, path.iterdir()))):
             raise _make_taken(path)
-        content = {"arguments": dataclasses.asdict(config), **collect_provenance()}
+        content = {"arguments": config.to_fields(), **collect_provenance()}
         try:
             with add_advice("Or choose another folder with --out."):
                 write_atomically(path / "config.json", to_json(content), is_new=True)
@@ -142,7 +143,8 @@ class RunFolder:
         """
         content = self.read_json("config.json", {"arguments": lambda value: isinstance(value, dict)})
         try:
-            return from_json(content["arguments"]), content
+            config = dataclasses.replace(from_json(content["arguments"]), stored_robot=find_stored_robot(self.path))
+            return config, content
         except UnknownEnvError:
             raise
         except (TypeError, InvalidArgumentError, UnknownNameError) as error:

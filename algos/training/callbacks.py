@@ -29,13 +29,11 @@ from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
 from gym_gazebo2.algos.settings.conditions import REWARD
-from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
+from gym_gazebo2.algos.settings.env_keywords import find_env_robot
 from gym_gazebo2.algos.training.interrupt import Interrupt
 from gym_gazebo2.algos.training.progress import SpeedMeter, Status, make_progress
 from gym_gazebo2.algos.training.state import TrainingState
 from gym_gazebo2.errors import NonFiniteError
-from gym_gazebo2.options import make_env_robot
-from gym_gazebo2.tasks import make_task
 
 __all__ = ["EVAL_SEED", "RunCallback", "get_action_meaning"]
 
@@ -303,11 +301,9 @@ def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
     It is stored with the model, so that a policy can run without the training's configuration. Empty for environments of other
     packages, and for those without a robot of this package.
     """
-    keywords = {**find_env_keywords(config.env).defaults, **config.make_kwargs}
-    if config.control is None or "robot" not in keywords:
+    robot = None if config.control is None else find_env_robot(config.env, config.make_kwargs)
+    if robot is None:
         return {}
-    gripper = make_task(keywords["task"]).uses_gripper
-    robot = make_env_robot(keywords["robot"], keywords, gripper)
     return {
         "control": config.control,
         "control_dt": config.control_dt,
