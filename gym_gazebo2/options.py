@@ -112,9 +112,7 @@ def make_env_robot(
         sentence = f"{', '.join(changes)} cannot be given with a RobotSpec, which is complete. Give a RobotRow or a name."
         raise InvalidArgumentError("robot", robot.name, sentence=sentence)
     if isinstance(robot, str) and robot not in ROBOTS and is_stored(robot):
-        sentence = (
-            f"{', '.join(changes)} cannot be given with the stored robot {robot!r}. Give a file as robot, too."
-        )
+        sentence = f"{', '.join(changes)} cannot be given with the stored robot {robot!r}. Give a file as robot, too."
         raise InvalidArgumentError("robot", robot, sentence=sentence)
     fields = [field.name for field in dataclasses.fields(RobotRow) if field.name != "urdf"]
     for field in changes:

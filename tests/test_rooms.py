@@ -33,7 +33,7 @@ LAYERS = (
     "backends.gazebo",
     "backends testing provider doctor",
     "options sim",
-    "core",
+    "core inspection",
     "env",
     "vector_env",
     "algos.choices algos.env_id algos.processes algos.finite algos.networks algos.noise algos.discrete algos.images",

@@ -60,7 +60,7 @@ def places(tmp_path, monkeypatch):
 
 
 def test_a_run_needs_the_files_of_its_robot_only_at_its_start(places, tmp_path, monkeypatch):
-    """Resume gives the same weights to the bit, and evaluate the same errors, after the files are gone and the run has moved."""
+    """After the files are gone and the run has moved, resume gives the same weights, and evaluate the same errors."""
     options = {"env": "Reach-v0", "robot": str(places), "env_kwargs": {"mount_height": 0.4}, **FEW}
     whole = train(TrainConfig(out=str(tmp_path / "whole"), **options))
     before = evaluate(whole.path, EvaluateConfig(runs=2))
