@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -34,8 +33,10 @@ SIZE = (800, 600)
 """Width and height of the picture [px]."""
 BESIDE = "beside"
 """Value of ``--picture`` without a file."""
+NUMBERS = ("control_speed", "velocity_limit", "effort_limit", "rotor_inertia")
+"""Options that are fields of the robot's row."""
 UNITS = (
-    "Units: rad and N·m; m and N for prismatic joints. Speed: used of allowed. Drive: the natural frequency that the effort "
+    "Units: rad and N·m; m and N for prismatic joints. Speed: used / allowed. Drive: the natural frequency that the effort "
     "limit allows [rad/s]; 40 is needed."
 )
 
@@ -55,6 +56,7 @@ class Robot(Command):
         control_speed: Largest speed that the environment commands [rad/s].
         velocity_limit: Velocity limit of the joints for which the file has none [rad/s].
         effort_limit: Torque limit of the joints for which the file has none [N·m].
+        rotor_inertia: Rotor inertia as seen at the joints for which the file has none [kg·m²].
         physics_dt: Physics step [s].
         picture: Write a picture of the arm at its home pose, as PNG; without a file name: beside FILE.
         json: Print JSON.
@@ -68,6 +70,7 @@ class Robot(Command):
     control_speed: float | None = None
     velocity_limit: float | None = None
     effort_limit: float | None = None
+    rotor_inertia: float | None = None
     physics_dt: float = PHYSICS_DT
     picture: str | None = None
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -87,7 +90,7 @@ class Robot(Command):
         options: dict[str, Any] = {
             "package_dirs": [str(Path(folder).absolute()) for folder in self.package_dir],
             "xacro_args": dict(map(_split_argument, self.xacro_arg)),
-            **{name: getattr(self, name) for name in ("control_speed", "velocity_limit", "effort_limit")},
+            **{name: getattr(self, name) for name in NUMBERS},
         }
         given: dict[str, Any] = {"tool_frame": self.tool_frame, "mount_height": self.mount_height}
         given["robot_options"] = {name: value for name, value in options.items() if value not in (None, [], {})} or None
@@ -134,31 +137,38 @@ def draw(robot: RobotSpec) -> bytes:
 
 
 def _show_facts(facts: RobotFacts, console: Console) -> None:
-    table = Table(
-        title=f"{facts.name}, from {facts.base_link} to {facts.tool_frame}", caption=UNITS, box=SIMPLE_HEAD, padding=(0, 1)
-    )
+    title = f"{facts.name}, from {facts.base_link} to {facts.tool_frame}"
+    table = Table(title=escape(title), caption=escape(UNITS), box=None, pad_edge=False, collapse_padding=True)
     for header in ("joint", "kind", "limits", "home", "speed", "effort", "drive"):
         is_text = header in ("joint", "kind")
-        table.add_column(header, justify="left" if is_text else "right", overflow="fold", no_wrap=header == "joint")
+        table.add_column(header, justify="left" if is_text else "right", overflow="fold", no_wrap=header != "joint")
     for joint in facts.joints:
         table.add_row(*map(escape, _describe_joint(joint)))
     console.print(table)
     x, y, z = facts.home_tool
-    excluded = [f"{pair.link1} – {pair.link2} ({pair.reason})" for pair in facts.excluded_pairs]
     lines = {
         "Chain": " → ".join(facts.chain),
         "Masses": f"{sum(facts.masses.values()):.3g} kg: {', '.join(f'{k} {v:.3g}' for k, v in facts.masses.items())}",
         "Tool at home": f"x {x:.3f}, y {y:.3f}, z {z:.3f} m from the base, which is {facts.mount_height:g} m above the floor",
-        "Collisions": f"{len(facts.checked_pairs)} pairs of links count. {len(excluded)} do not: {', '.join(excluded) or 'none'}",
+        "Collisions": _describe_collisions(facts),
         "Assumptions": "".join(f"\n- {sentence}" for sentence in facts.assumptions) or "none",
     }
     for name, text in lines.items():
         console.print(f"[bold]{name}[/]: {escape(text)}", highlight=False)
 
 
+def _describe_collisions(facts: RobotFacts) -> str:
+    """Return the number of pairs of links that can collide, and the excluded pairs by reason."""
+    reasons: dict[str, list[str]] = {}
+    for pair in facts.excluded_pairs:
+        reasons.setdefault(pair.reason, []).append(f"{pair.link1} – {pair.link2}")
+    lines = [f"{len(facts.checked_pairs)} pairs of links count, {len(facts.excluded_pairs)} do not:"]
+    return "\n- ".join([*lines, *(f"{reason}: {', '.join(pairs)}" for reason, pairs in reasons.items())])
+
+
 def _describe_joint(joint: JointFacts) -> tuple[str, ...]:
     limits = "none" if joint.kind == "continuous" else f"{joint.lower:.3g} … {joint.upper:.3g}"
-    speed = f"{joint.control_speed:.3g} of {joint.velocity_limit:.3g}"
+    speed = f"{joint.control_speed:.3g} / {joint.velocity_limit:.3g}"
     home, effort, frequency = f"{joint.home:.3g}", f"{joint.effort_limit:.3g}", f"{joint.natural_frequency:.0f}"
     return joint.name, joint.kind, limits, home, speed, effort, frequency
 

@@ -8,7 +8,6 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 from gym_gazebo2.backends import make_backend
@@ -32,6 +31,7 @@ OPTIONS = {
     "control_speed": "--control-speed SPEED",
     "velocity_limit": "--velocity-limit SPEED",
     "effort_limit": "--effort-limit TORQUE",
+    "rotor_inertia": "--rotor-inertia INERTIA",
 }
 """Field of a robot's row → the option of the command that sets it."""
 NO_GRIPPER = ("has no gripper", "without a gripper")
@@ -54,8 +54,7 @@ class RobotQuestion:
 
     def make_command(self, name: str) -> str:
         """Return the command that trains this robot."""
-        file = str(Path(self.robot).absolute()) if Path(self.robot).exists() else self.robot
-        words = ["gym-gazebo2", "train", "--env", "Reach-v0", "--robot", file]
+        words = ["gym-gazebo2", "train", "--env", "Reach-v0", "--robot", self.robot]
         keywords = dict(self.keywords)
         tool_frame, options = keywords.pop("tool_frame", None), keywords.pop("robot_options", {})
         words += [] if tool_frame is None else ["--tool-frame", tool_frame]
@@ -97,11 +96,18 @@ def examine_robot(question: RobotQuestion) -> Examination:
             return Examination((_make_broken("file", error),))
         robot, gripper = _find_gripper(arm, question)
         facts = collect_facts(robot)
-        file = Finding("file", "ok", f"{arm.dof} joints from {arm.base_link} to {arm.tool_frame}, {len(facts.masses)} masses")
+        file = _describe_file(arm, question)
         drives, room = _check_drives(facts), _try("workspace", lambda: _check_room(arm, facts))
         physics, worst = _check_physics(arm, question.physics_dt)
     result = Examination((file, gripper, room, drives, physics), facts, robot, worst)
     return dataclasses.replace(result, command=question.make_command(arm.name)) if result.is_usable else result
+
+
+def _describe_file(arm: RobotSpec, question: RobotQuestion) -> Finding:
+    found = f"{arm.dof} joints from {arm.base_link} to {arm.tool_frame}"
+    if "tool_frame" in question.keywords:
+        return Finding("file", "ok", found)
+    return Finding("file", "ok", f"{found}, the tool; --tool-frame LINK chooses another")
 
 
 def _find_gripper(arm: RobotSpec, question: RobotQuestion) -> tuple[RobotSpec, Finding]:
@@ -112,7 +118,7 @@ def _find_gripper(arm: RobotSpec, question: RobotQuestion) -> tuple[RobotSpec, F
         if any(words in str(error) for words in NO_GRIPPER):
             return arm, Finding("gripper", "ok", "none: the last joint carries no further moving joint")
         return arm, dataclasses.replace(_make_broken("gripper", error), state="poor")
-    return robot, Finding("gripper", "ok", robot.assumptions[-1])
+    return robot, Finding("gripper", "ok", f"{', '.join(robot.joint_names[arm.dof :])}; driven where the task uses it")
 
 
 def _check_room(arm: RobotSpec, facts: RobotFacts) -> Finding:
