@@ -25,7 +25,7 @@ from gym_gazebo2.robots.gripper import add_gripper
 from gym_gazebo2.robots.home import choose_home
 from gym_gazebo2.robots.inertia import compute_mean_coupling, compute_mean_inertia
 from gym_gazebo2.robots.packages import Packages
-from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_row, find_urdf
+from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_row, find_urdf, is_built_in
 from gym_gazebo2.robots.source import read_source
 from gym_gazebo2.robots.spec import ExcludedPair, RobotSpec
 from gym_gazebo2.robots.srdf import NO_SRDF, Srdf, find_srdf, read_srdf
@@ -85,7 +85,7 @@ def load_robot(name: str, row: RobotRow, gripper: bool = False) -> RobotSpec:
     urdf, chain = _parse_expanded(file)
     spec = _make_spec(name, row, expanded, urdf, chain, file.rotors)
     spec = _add_home_and_pairs(spec, row, urdf, file.srdf)
-    if spec.assumptions:
+    if spec.assumptions and not is_built_in(row):  # what was assumed about the arms of this package is as it should be
         LOG.warning("%s (%s): %s", name, file.path, " ".join(spec.assumptions))
     return spec
 
