@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 from gym_gazebo2.algos.config import resolve
@@ -18,6 +20,7 @@ from gym_gazebo2.cli import load_command, main
 from gym_gazebo2.robots import find_urdf, load_robot, make_robot, store_robot
 
 from .arms import ARMS, find_robots, make_row
+from .test_urdf_fuzz import SMALL, mutate
 
 UR5E = find_urdf("ur5e.urdf").read_text()
 MESH = '<geometry><mesh filename="package://my_arm/meshes/link.stl"/></geometry>'
@@ -241,3 +244,17 @@ def test_invalid_words(capsys):
     assert "xacro_arg is 'length', expected NAME=VALUE" in capsys.readouterr().err
     assert main(["robot", "ur6e"]) == 1
     assert "Did you mean 'ur5e'?" in " ".join(capsys.readouterr().out.split())
+
+
+def test_mutated_files_give_findings(capsys, tmp_path):
+    """Each is a usable arm, or has a fault with a remedy; never a traceback."""
+    trimesh.creation.box((0.15, 0.1, 0.1)).export(tmp_path / "part.stl")
+    statuses = set()
+    for seed in range(60):
+        path = tmp_path / f"arm{seed}.urdf"
+        path.write_bytes(mutate(SMALL, random.Random(seed)))
+        status, result = examine(capsys, path, "--tool-frame", "tool")
+        statuses.add(status)
+        assert status == int(not result["is_usable"])
+        assert all(f["remedy"] for f in result["findings"] if f["state"] in ("poor", "broken")), result["findings"]
+    assert statuses == {0, 1}

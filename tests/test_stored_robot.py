@@ -14,7 +14,7 @@ import torch
 from stable_baselines3 import PPO
 
 from gym_gazebo2.algos import EvaluateConfig, RunFolder, TrainConfig, evaluate, resume, train
-from gym_gazebo2.algos.config import resolve
+from gym_gazebo2.algos.config import from_json, resolve
 from gym_gazebo2.algos.export.network import ExportConfig, export
 from gym_gazebo2.algos.play.player import PlayConfig, play
 from gym_gazebo2.algos.runs.writing import remove_leftovers
@@ -80,7 +80,10 @@ def test_a_run_needs_the_files_of_its_robot_only_at_its_start(places, tmp_path, 
     assert after.errors_mm == before.errors_mm and after.mean_reward == before.mean_reward
     play(whole.path, PlayConfig(record=str(tmp_path / "film.gif"), steps=2))
     assert (tmp_path / "film.gif").stat().st_size > 0
-    assert whole.read_config().robot == str(places)  # the configuration still says where the robot came from
+    config = whole.read_config()
+    worker = from_json(dataclasses.asdict(config))  # as a worker gets it
+    assert worker.make_kwargs["robot"] == config.make_kwargs["robot"] == str(whole.path / "robot")
+    assert config.robot == str(places)  # the configuration still says where the robot came from
     path, script = export(cut.path, ExportConfig(out=str(tmp_path / "out")))
     about = runpy.run_path(str(script))["Policy"](str(path)).about
     robot = load_stored(cut.path / "robot")
