@@ -15,7 +15,14 @@ from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.networks import ACTIVATIONS, describe_mlp
 from gym_gazebo2.algos.presets import PRESET_NAMES, Preset, get_preset, has_preset
 from gym_gazebo2.algos.settings.conditions import Condition, check_condition, find_default_target, make_conditions
-from gym_gazebo2.algos.settings.env_keywords import WITH_FIELDS, check_env_kwargs, find_env_keywords, gather_env_kwargs
+from gym_gazebo2.algos.settings.env_keywords import (
+    WITH_FIELDS,
+    change_env_kwargs,
+    check_env_kwargs,
+    find_env_keywords,
+    gather_env_kwargs,
+    use_robot,
+)
 from gym_gazebo2.algos.settings.files import read_mapping
 from gym_gazebo2.algos.settings.options import EnvKwargs, Hyperparameters, StartFrom
 from gym_gazebo2.algos.settings.prices import PricePerHour, read_prices
@@ -28,6 +35,7 @@ from gym_gazebo2.backends import BACKENDS, get_factory
 from gym_gazebo2.checks import read_number, read_positive, read_whole
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.robots import is_stored
 
 __all__ = ["ResolvedConfig", "TrainConfig", "from_json", "read_config_file", "resolve"]
 
@@ -208,6 +216,10 @@ class ResolvedConfig(TrainConfig):
     """A configuration with every None filled: what a training uses, and what ``config.json`` holds.
 
     ``backend``, ``control``, ``control_dt`` and ``start_noise`` remain None for environments that do not take them.
+
+    Attributes:
+        stored_robot: Folder of the run's copy of its robot, which is used in place of ``robot``; None: the run has none. It is
+            no part of ``config.json``, since a run can be moved.
     """
 
     steps: int = dataclasses.field(kw_only=True)
@@ -217,6 +229,22 @@ class ResolvedConfig(TrainConfig):
     eval_every: int = dataclasses.field(kw_only=True)
     normalize: bool = dataclasses.field(kw_only=True)
     normalize_reward: bool = dataclasses.field(kw_only=True)
+    stored_robot: str | None = None
+
+    @property
+    def make_kwargs(self) -> dict[str, Any]:
+        """Keywords of ``gymnasium.make`` that make the environment of this training, with the run's copy of its robot."""
+        kwargs = gather_env_kwargs(self)
+        # A worker on another machine may not see the run's folder.
+        return kwargs if self.stored_robot is None or not is_stored(self.stored_robot) else use_robot(kwargs, self.stored_robot)
+
+    def change_kwargs(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``make_kwargs`` with changes in place. Another robot also replaces the run's copy."""
+        return change_env_kwargs(gather_env_kwargs(self) if "robot" in changes else self.make_kwargs, changes)
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields as ``config.json`` and model files hold them."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "stored_robot"}
 
     @property
     def is_normalized(self) -> bool:
@@ -270,7 +298,7 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     if network := describe_mlp(config.num_layers, config.num_hidden, config.layer_norm, config.activation):
         hyperparameters = merge(hyperparameters, {"policy_kwargs": network})
     others = {name: value for name, value in given.items() if name not in WITH_FIELDS}
-    filled |= {"max_episode_steps": given.get("max_episode_steps"), "env_kwargs": others}
+    filled |= {name: given.get(name) for name in ("robot", "tool_frame", "max_episode_steps")} | {"env_kwargs": others}
     return ResolvedConfig(**{**vars(config), **filled, "preset": preset_name, "hyperparameters": hyperparameters})
 
 

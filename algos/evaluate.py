@@ -17,7 +17,7 @@ from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.json import is_number, to_json
 from gym_gazebo2.algos.runs.model_file import ModelFile
 from gym_gazebo2.algos.runs.writing import OTHER_FOLDER, add_advice, check_writable, write_atomically
-from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs, check_env_kwargs, gather_env_kwargs
+from gym_gazebo2.algos.settings.env_keywords import check_env_kwargs, gather_env_kwargs
 from gym_gazebo2.algos.settings.options import EnvKwargs
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import RunError, UnknownNameError
@@ -161,7 +161,7 @@ def evaluate(
     # The keywords are checked before the environment is made: a wrong name is reported at once, not after a Gazebo's start.
     changes = gather_env_kwargs(config)
     check_env_kwargs(file.config.env, changes)
-    kwargs = change_env_kwargs(file.config.make_kwargs, changes)
+    kwargs = file.config.change_kwargs(changes)
     num_steps = get_episode_steps(file.config.env, kwargs.get("max_episode_steps"))
     outputs = _list_outputs(run, config, json)
     for output, advice in outputs.items():

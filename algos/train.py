@@ -27,6 +27,7 @@ from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.log import make_logger
 from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.model_file import save_model
+from gym_gazebo2.algos.runs.robot import keep_robot
 from gym_gazebo2.algos.runs.writing import writing_at_end
 from gym_gazebo2.algos.table import get_algorithm, make_model
 from gym_gazebo2.algos.training.callbacks import RunCallback
@@ -144,6 +145,7 @@ def _learn(
         started: When the command began to hold its machines, of ``time.monotonic`` [s].
         resumed: What the training loop remembers, from the checkpoint; None for a new training.
     """
+    keep_robot(run.path, config)
     state = TrainingState() if resumed is None else resumed
     if not config.stops:
         state.stopped_by = None  # a run that a rule had ended was extended, without its rules

@@ -27,9 +27,9 @@ from gym_gazebo2.errors import GymGazebo2Error, MiddlewareError, MissingDependen
 
 __all__ = ["CHECKS", "Finding", "examine", "has_failed"]
 
-State = Literal["ok", "optional", "missing", "broken"]
-"""ok: installed, and works. optional: not installed; only some features need it. missing: not installed; everything needs it.
-broken: installed, but does not work."""
+State = Literal["ok", "poor", "optional", "missing", "broken"]
+"""ok: installed, and works. poor: works, but not well. optional: not installed; only some features need it. missing: not
+installed; everything needs it. broken: installed, but does not work."""
 DEADLINE_S = 60.0
 """Longest time of a check [s]. The slowest one starts a Gazebo server, in 3 s on an idle machine of two cores."""
 SERVER_DEADLINE_S = DEADLINE_S / 2
@@ -51,7 +51,7 @@ class Finding:
 
     Attributes:
         name: Name of the check.
-        state: "ok", "optional", "missing" or "broken".
+        state: "ok", "poor", "optional", "missing" or "broken".
         found: The versions found, or the fault.
         remedy: The command that repairs it, or the next step in words; empty if nothing needs to be done.
     """

@@ -15,7 +15,7 @@ from gym_gazebo2.backends import BackendFactory
 from gym_gazebo2.checks import read_number
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.robots import RobotRow, RobotSpec, find_row, load_robot, make_robot
+from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, find_row, is_stored, load_robot, make_robot
 from gym_gazebo2.state import CONTROL_DT
 
 __all__ = ["ROBOT_KEYWORDS", "EnvOptions", "make_env_robot", "make_options"]
@@ -111,6 +111,9 @@ def make_env_robot(
     if isinstance(robot, RobotSpec):
         sentence = f"{', '.join(changes)} cannot be given with a RobotSpec, which is complete. Give a RobotRow or a name."
         raise InvalidArgumentError("robot", robot.name, sentence=sentence)
+    if isinstance(robot, str) and robot not in ROBOTS and is_stored(robot):
+        sentence = f"{', '.join(changes)} cannot be given with the stored robot {robot!r}. Give a file as robot, too."
+        raise InvalidArgumentError("robot", robot, sentence=sentence)
     fields = [field.name for field in dataclasses.fields(RobotRow) if field.name != "urdf"]
     for field in changes:
         if field not in fields:

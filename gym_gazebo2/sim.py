@@ -16,9 +16,9 @@ from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.gazebo.client import GazeboClient
 from gym_gazebo2.gazebo.serve import start_robot
+from gym_gazebo2.options import make_env_robot
 from gym_gazebo2.registration import ENVIRONMENTS
-from gym_gazebo2.robots import RobotSpec, load_robot
-from gym_gazebo2.robots.rows import find_row
+from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import DISCOVERY, LOCALHOST, make_default, make_local, read_domain
 from gym_gazebo2.signals import raise_on_signals
 
@@ -37,7 +37,7 @@ class SimConfig:
     """Serve a simulated robot over ROS 2, until Ctrl-C.
 
     Attributes:
-        robot: Robot of the table, or the path of a URDF or xacro file.
+        robot: Robot of the table, or the path of a URDF or xacro file, or of the folder robot of a run.
         provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver.
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
@@ -144,10 +144,7 @@ def describe(robot: RobotSpec, config: SimConfig) -> str:
 
 def _make_robot(config: SimConfig) -> RobotSpec:
     """Return the robot, with the fields of its row that the configuration changes."""
-    name, row = find_row(config.robot)
-    given = {field: getattr(config, field) for field in ROBOT_FIELDS}
-    row = dataclasses.replace(row, **{key: value for key, value in given.items() if value is not None})
-    return load_robot(name, row, config.gripper)
+    return make_env_robot(config.robot, {field: getattr(config, field) for field in ROBOT_FIELDS}, config.gripper)
 
 
 def _make_arguments(robot: RobotSpec, config: SimConfig) -> str:

@@ -88,9 +88,12 @@ def test_the_site_is_built_without_a_warning(tmp_path):
 
 def test_every_id_is_described():
     from gym_gazebo2 import ENVIRONMENTS
+    from gym_gazebo2.robots import ROBOTS, is_built_in
 
     table = (ROOT / "docs" / "environments.md").read_text()
-    assert [env_id for env_id in ENVIRONMENTS if f"| `{env_id}` |" not in table] == []
+    # Other tests of this process may have registered ids of their own, with robots of their own.
+    own = [env_id for env_id, row in ENVIRONMENTS.items() if is_built_in(ROBOTS[row.robot])]
+    assert own and [env_id for env_id in own if f"| `{env_id}` |" not in table] == []
 
 
 def test_the_readme_is_short():

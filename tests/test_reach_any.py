@@ -13,10 +13,14 @@ from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameErro
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.options import EnvOptions, make_env_robot
 from gym_gazebo2.robots import ROBOTS, find_urdf, make_robot, sample_free_poses
+from gym_gazebo2.robots.collisions import CollisionModel
+from gym_gazebo2.robots.sample import MARGIN
 from gym_gazebo2.state import CONTROL_DT
 from gym_gazebo2.tasks import TASKS, ReachTask
 from gym_gazebo2.tasks.observations import LARGEST_STEP, LONGEST_WAY, STEP_DAMPING
 from gym_gazebo2.tasks.workspace import FLOOR_DISTANCE, POSES, Workspace
+
+from .arms import make_arm
 
 BOX = ((0.2, -0.4, 0.1), (0.6, 0.4, 0.5))
 
@@ -68,6 +72,13 @@ def test_goals_come_from_the_whole_workspace(robot):
     assert all(kinematics.compute_distance_to_reach(goal) < 1e-3 for goal in goals[:20])
     distance = np.linalg.norm(goals - kinematics.compute_tcp_pose(robot.home[None])[0, :3, 3], axis=1)
     assert np.median(distance) > 0.3 * kinematics.compute_tcp_pose(sample_free_poses(robot, POSES))[:, :3, 3].max()
+
+
+def test_links_that_are_always_near_leave_room():
+    """TIAGo's wrist is nearer to its forearm than the margin, whatever the pose."""
+    robot = make_arm("tiago")
+    poses, model = sample_free_poses(robot, 200), CollisionModel(robot)
+    assert model.is_free(poses).all() and not model.is_free(poses, MARGIN).any()
 
 
 def test_goals_inside_a_box():

@@ -15,7 +15,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.places import WorkerStatus
 from gym_gazebo2.algos.distributed.shards import Collector, CollectTask, EnvState, Fragment, ResetTask, Weights
-from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs
 from gym_gazebo2.algos.vec_env import make_vec_env
 from gym_gazebo2.errors import UnsupportedError, UsageError
 
@@ -24,7 +23,7 @@ __all__ = ["ShardedVecEnv", "find_spaces", "join_rows"]
 
 def find_spaces(config: ResolvedConfig) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
     """Return the observation and action spaces of one environment. No simulator is started for it."""
-    kwargs = config.training_kwargs if config.backend is None else change_env_kwargs(config.make_kwargs, {"backend": "fake"})
+    kwargs = config.training_kwargs if config.backend is None else config.change_kwargs({"backend": "fake"})
     with contextlib.closing(make_vec_env(config.env, 1, vec="dummy", **kwargs)) as env:
         return env.observation_space, env.action_space
 

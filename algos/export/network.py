@@ -26,9 +26,9 @@ from gym_gazebo2.algos.discrete import make_action_table
 from gym_gazebo2.algos.runs.any_model import open_model
 from gym_gazebo2.algos.runs.model_file import ModelFile
 from gym_gazebo2.algos.runs.writing import add_advice, check_writable, write_atomically
+from gym_gazebo2.algos.settings.env_keywords import find_env_robot
 from gym_gazebo2.algos.table import get_algorithm
 from gym_gazebo2.errors import MissingDependencyError, UnknownNameError, UnsupportedError
-from gym_gazebo2.robots import make_robot
 
 __all__ = ["FORMATS", "ExportConfig", "export"]
 
@@ -111,7 +111,10 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
 
 def describe(file: ModelFile) -> dict[str, Any]:
     """Return the metadata that a deployment needs besides the network: the meaning of actions, and the joint limits [rad]."""
-    robot = make_robot(file.action["robot"], "gripper" in file.action)
+    # Found as the training found it: its name alone says neither its file nor its tool frame.
+    robot = find_env_robot(file.config.env, file.config.make_kwargs)
+    if robot is None:
+        raise UnsupportedError(f"{file.config.env} has no robot of gym_gazebo2. Load {file.path} with stable-baselines3.")
     limits = {"lower": robot.lower.tolist(), "upper": robot.upper.tolist(), "home": robot.home.tolist()}
     return {"env": file.config.env, "algo": file.config.algo, **file.action, **limits}
 

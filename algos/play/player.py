@@ -26,7 +26,6 @@ from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import ModelFile
 from gym_gazebo2.algos.runs.writing import add_advice
 from gym_gazebo2.algos.settings.env_keywords import (
-    change_env_kwargs,
     check_env_kwargs,
     find_env_keywords,
     gather_env_kwargs,
@@ -176,7 +175,7 @@ def _make_env(env_id: str, file: ModelFile | None, config: PlayConfig) -> VecEnv
     """Make one environment, in a window unless it is recorded."""
     changes = gather_env_kwargs(config)
     check_env_kwargs(env_id, changes)
-    kwargs = change_env_kwargs({} if file is None else file.config.make_kwargs, changes)
+    kwargs = changes if file is None else file.config.change_kwargs(changes)
     if config.record is None:
         backend = kwargs.get("backend") or find_env_keywords(env_id).defaults.get("backend")
         window = Backend.window if backend is None else getattr(get_factory(backend), "window", Backend.window)

@@ -15,7 +15,6 @@ from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps,
 from gym_gazebo2.algos.images import Picture, encode_animation, make_image
 from gym_gazebo2.algos.measures import describe_measures
 from gym_gazebo2.algos.runs.model_file import ModelFile, read_model_file
-from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs
 from gym_gazebo2.algos.vec_env import BatchedVecEnv
 
 __all__ = ["SIZE", "FilmedEpisode", "encode_film", "film_episode"]
@@ -59,7 +58,7 @@ def film_episode(path: Path, seed: int = 0) -> FilmedEpisode:
         RenderError: The machine has no off-screen OpenGL.
     """
     file = read_model_file(path)
-    kwargs = change_env_kwargs(file.config.make_kwargs, {"backend": "mujoco"})
+    kwargs = file.config.change_kwargs({"backend": "mujoco"})
     env = make_eval_env(file.config.env, 1, render_mode="rgb_array", **kwargs)
     with contextlib.closing(file.wrap(env)) as wrapped:
         return _film(wrapped, env, file, seed)

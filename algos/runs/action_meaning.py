@@ -6,9 +6,7 @@ import dataclasses
 from typing import Any
 
 from gym_gazebo2.algos.config import ResolvedConfig
-from gym_gazebo2.algos.settings.env_keywords import find_env_keywords
-from gym_gazebo2.options import make_env_robot
-from gym_gazebo2.tasks import make_task
+from gym_gazebo2.algos.settings.env_keywords import find_env_robot
 
 __all__ = ["get_action_meaning"]
 
@@ -19,11 +17,9 @@ def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
     It is stored with the model, so that a policy can run without the training's configuration. Empty for environments of other
     packages, and for those without a robot of this package.
     """
-    keywords = {**find_env_keywords(config.env).defaults, **config.make_kwargs}
-    if config.control is None or "robot" not in keywords:
+    robot = None if config.control is None else find_env_robot(config.env, config.make_kwargs)
+    if robot is None:
         return {}
-    gripper = make_task(keywords["task"]).uses_gripper
-    robot = make_env_robot(keywords["robot"], keywords, gripper)
     return {
         "control": config.control,
         "control_dt": config.control_dt,

@@ -18,6 +18,7 @@ from typing import IO, Any
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
 from gym_gazebo2.algos.env_id import drop_module
 from gym_gazebo2.algos.runs.json import is_number_or_none, to_json
+from gym_gazebo2.algos.runs.robot import find_stored_robot
 from gym_gazebo2.algos.runs.writing import (
     add_advice,
     check_writable,
@@ -60,7 +61,7 @@ class RunFolder:
             WriteError: The folder cannot be written to.
         """
         path = cls.check_new(config)
-        content = {"arguments": dataclasses.asdict(config), **collect_provenance()}
+        content = {"arguments": config.to_fields(), **collect_provenance()}
         try:
             with add_advice(OTHER_OUT):
                 write_atomically(path / "config.json", to_json(content), is_new=True)
@@ -128,7 +129,7 @@ class RunFolder:
             WriteError: The file cannot be written.
         """
         _, content = self.read_description()
-        self.write_json("config.json", {**content, "arguments": dataclasses.asdict(config)})
+        self.write_json("config.json", {**content, "arguments": config.to_fields()})
 
     def set_aside(self, steps: int) -> None:
         """Rename the finished model and its evaluation to names with the number of steps, as the training goes on.
@@ -188,7 +189,8 @@ class RunFolder:
         """
         content = self.read_json("config.json", {"arguments": lambda value: isinstance(value, dict)})
         try:
-            return from_json(content["arguments"]), content
+            config = dataclasses.replace(from_json(content["arguments"]), stored_robot=find_stored_robot(self.path))
+            return config, content
         except UnknownEnvError:
             raise
         except (TypeError, InvalidArgumentError, UnknownNameError) as error:

@@ -25,8 +25,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from gym_gazebo2.algos.choices import Vectorization
 from gym_gazebo2.algos.config import ResolvedConfig, from_json
+from gym_gazebo2.algos.runs.robot import find_stored_robot
 from gym_gazebo2.algos.runs.writing import write_atomically
-from gym_gazebo2.algos.settings.env_keywords import change_env_kwargs
 from gym_gazebo2.algos.table import make_model, wrap_actions
 from gym_gazebo2.algos.vec_env import get_observation_moments, has_batched_form, make_vec_env, normalize
 from gym_gazebo2.errors import RunError, UnknownEnvError
@@ -68,8 +68,7 @@ class ModelFile:
     @property
     def idle_kwargs(self) -> dict[str, Any]:
         """Keywords that make the environment of the training on a backend that needs no simulator: it gives the spaces."""
-        kwargs = self.config.make_kwargs
-        return kwargs if self.config.backend is None else change_env_kwargs(kwargs, {"backend": "fake"})
+        return self.config.change_kwargs({} if self.config.backend is None else {"backend": "fake"})
 
     def make_idle_env(self, num_envs: int = 1) -> VecEnv:
         """Make environments that have the spaces of the training, as the algorithm sees them, and that need no simulator."""
@@ -117,7 +116,7 @@ def save_model(path: Path, model: BaseAlgorithm, config: ResolvedConfig, action:
     model.save(buffer)
     normalization = get_statistics(model.get_vec_normalize_env())
     with zipfile.ZipFile(buffer, "a") as archive:
-        archive.writestr("config.json", json.dumps({"arguments": dataclasses.asdict(config), "action": dict(action)}, indent=2))
+        archive.writestr("config.json", json.dumps({"arguments": config.to_fields(), "action": dict(action)}, indent=2))
         archive.writestr("normalization.npz", write_arrays(normalization))
     write_atomically(path, buffer.getvalue())
 
@@ -140,7 +139,8 @@ def read_model_file(path: Path) -> ModelFile:
             about = json.loads(archive.read("config.json"))
             weights = read_tensors(archive.read("policy.pth"))
             normalization = read_arrays(archive.read("normalization.npz"))
-        return ModelFile(path, from_json(about["arguments"]), about["action"], weights, normalization)
+        config = dataclasses.replace(from_json(about["arguments"]), stored_robot=find_stored_robot(path.parent))
+        return ModelFile(path, config, about["action"], weights, normalization)
     except UnknownEnvError:
         raise
     except UNREADABLE as error:

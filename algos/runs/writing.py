@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -182,9 +183,12 @@ def is_leftover(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of killed processes from a folder. No other process may be writing there."""
+    """Remove the temporary files and folders of killed processes from a folder. No other process may be writing there."""
     for path in filter(is_leftover, folder.glob(".*")):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 class GrowingFile:

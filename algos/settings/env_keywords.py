@@ -14,7 +14,9 @@ from gym_gazebo2.algos.env_id import get_spec
 from gym_gazebo2.algos.settings.values import merge
 from gym_gazebo2.env import ArmEnv
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.options import EnvOptions
+from gym_gazebo2.options import ROBOT_KEYWORDS, EnvOptions, make_env_robot
+from gym_gazebo2.robots import RobotSpec, find_row, is_built_in, is_stored
+from gym_gazebo2.tasks import make_task
 
 __all__ = [
     "WITH_FIELDS",
@@ -22,8 +24,11 @@ __all__ = [
     "change_env_kwargs",
     "check_env_kwargs",
     "find_env_keywords",
+    "find_env_robot",
     "gather_env_kwargs",
+    "has_own_robot",
     "naming_env_kwargs",
+    "use_robot",
 ]
 
 WITH_FIELDS = ("robot", "tool_frame", "backend", "control", "control_dt", "start_noise", "max_episode_steps")
@@ -79,6 +84,23 @@ def find_env_keywords(env_id: str) -> EnvKeywords:
     return EnvKeywords({**defaults, **spec.kwargs}, dict(spec.kwargs), is_open)
 
 
+def find_env_robot(env_id: str, kwargs: Mapping[str, Any]) -> RobotSpec | None:
+    """Return the robot of an id of this package with some keywords; None for other ids."""
+    keywords = {**find_env_keywords(env_id).defaults, **kwargs}
+    if not {"robot", "task", "robot_options"} <= keywords.keys():
+        return None
+    return make_env_robot(keywords["robot"], keywords, make_task(keywords["task"]).uses_gripper)
+
+
+def has_own_robot(env_id: str, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether the robot of an id with some keywords is one of the user's, whose files may change."""
+    keywords = {**find_env_keywords(env_id).defaults, **kwargs}
+    robot = keywords.get("robot")
+    if "robot_options" not in keywords or robot is None:
+        return False
+    return isinstance(robot, RobotSpec) or is_stored(robot) or not is_built_in(find_row(robot)[1])
+
+
 def check_env_kwargs(env_id: str, names: Iterable[str]) -> None:
     """Check that an id takes keywords of these names.
 
@@ -120,6 +142,12 @@ def change_env_kwargs(kwargs: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     """
     stays = changes.get("backend", kwargs.get("backend")) == kwargs.get("backend")
     return merge({name: value for name, value in kwargs.items() if stays or name != "backend_options"}, changes)
+
+
+def use_robot(kwargs: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return keywords with a stored robot, which is complete, in place of those that describe one."""
+    kept = {name: value for name, value in kwargs.items() if name not in (*ROBOT_KEYWORDS, "robot_options")}
+    return {**kept, "robot": folder}
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ __all__ = ["OTHER_OUT", "check_same", "check_stored", "read_evaluation"]
 OTHER_OUT = "Give the sweep another folder with --out."
 NOT_COMPARED = (
     *("out", "progress", "checkpoint_seconds", "hyperparameters", "price_per_hour"),
-    *("address", "invite", "insecure", "missing_workers", "worker_cpus"),
+    *("address", "invite", "insecure", "missing_workers", "worker_cpus", "stored_robot"),
 )
 """Fields of a training that do not change its result; hyperparameters are compared one by one instead."""
 

@@ -54,6 +54,7 @@ COMMANDS: dict[str, Row] = {  # a name may have two words, such as "cluster head
     "compare": Row("inspect", "inspecting:Compare", "put several runs on one page, with median and spread"),
     "play": Row("inspect", "inspecting:Play", "watch or record an arm"),
     "export": Row("inspect", "inspecting:Export", "write a policy as ONNX or TorchScript"),
+    "robot": Row("inspect", "robot:Robot", "check the URDF or xacro file of an arm, and show what it holds"),
     "envs": Row("inspect", "inspecting:Envs", "list the environment ids, with their spaces, rewards and goals"),
     "sim": Row("ROS 2", "simulating:Sim", "serve a robot over ROS 2, in lock-step or in real time", is_server=True),
     "doctor": Row("ROS 2", "doctor:Doctor", "check the installation, and print the command that mends each fault"),

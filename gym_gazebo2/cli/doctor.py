@@ -17,7 +17,7 @@ from gym_gazebo2.doctor import Finding, examine, has_failed
 
 __all__ = ["Doctor"]
 
-COLOURS = {"ok": "green", "optional": "dim", "missing": "yellow", "broken": "red"}
+COLOURS = {"ok": "green", "poor": "yellow", "optional": "dim", "missing": "yellow", "broken": "red"}
 
 
 @dataclasses.dataclass(frozen=True)

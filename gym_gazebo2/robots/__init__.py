@@ -7,9 +7,10 @@ the URDF format has no element. This package knows neither tasks nor simulators.
 from __future__ import annotations
 
 from gym_gazebo2.robots.load import load_robot, make_robot
-from gym_gazebo2.robots.rows import ROBOTS, GripperRow, RobotRow, find_row, find_urdf, register_robot
+from gym_gazebo2.robots.rows import ROBOTS, GripperRow, RobotRow, find_row, find_urdf, is_built_in, register_robot
 from gym_gazebo2.robots.sample import sample_free_poses
 from gym_gazebo2.robots.spec import Gripper, RobotSpec
+from gym_gazebo2.robots.stored import is_stored, load_stored, store_robot
 
 __all__ = [
     "ROBOTS",
@@ -19,8 +20,12 @@ __all__ = [
     "RobotSpec",
     "find_row",
     "find_urdf",
+    "is_built_in",
+    "is_stored",
     "load_robot",
+    "load_stored",
     "make_robot",
     "register_robot",
     "sample_free_poses",
+    "store_robot",
 ]

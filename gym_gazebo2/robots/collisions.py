@@ -133,14 +133,22 @@ class CollisionModel:
 
     def list_always_touching(self) -> list[ExcludedPair]:
         """Return the pairs that touch in nearly every random pose."""
-        robot = self.robot
-        q = np.random.default_rng(0).uniform(robot.range_lower, robot.range_upper, (RANDOM_POSES, robot.dof))
-        share = self.find_contacts(q).mean(axis=0)
         return [
             ExcludedPair(*pair, f"in touch in {100 * value:.0f} % of random poses")
-            for pair, value in zip(self.pairs, share, strict=True)
+            for pair, value in zip(self.pairs, self._compute_shares(0.0), strict=True)
             if value >= ALWAYS
         ]
+
+    def find_always_near(self, margin: float) -> NDArray[np.bool_]:
+        """Return which pairs (len(pairs),) are nearer than a distance [m] in nearly every random pose."""
+        return self._compute_shares(margin) >= ALWAYS
+
+    def _compute_shares(self, margin: float) -> Array:
+        """Return the share of random poses in which each pair (len(pairs),) is in touch, or nearer than a margin [m]."""
+        robot = self.robot
+        q = np.random.default_rng(0).uniform(robot.range_lower, robot.range_upper, (RANDOM_POSES, robot.dof))
+        shares: Array = self.find_contacts(q, margin).mean(axis=0)
+        return shares
 
     def list_touching_at(self, q: Array) -> list[ExcludedPair]:
         """Return the pairs that touch at one pose (dof,)."""

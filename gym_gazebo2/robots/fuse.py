@@ -42,7 +42,8 @@ class Body:
     def move(self, T: Array) -> Body:
         """Return the same body, seen from the frame in which this frame has the pose T (4, 4)."""
         R = T[:3, :3]
-        return Body(self.mass, R @ self.com + T[:3, 3], R @ self.inertia @ R.T)
+        with np.errstate(all="ignore"):  # check_inertias refuses what is not finite, and names the link
+            return Body(self.mass, R @ self.com + T[:3, 3], R @ self.inertia @ R.T)
 
     def add(self, other: Body) -> Body:
         """Return both bodies as one rigid body."""

@@ -25,10 +25,11 @@ from gym_gazebo2.robots.gripper import add_gripper
 from gym_gazebo2.robots.home import choose_home
 from gym_gazebo2.robots.inertia import compute_mean_coupling, compute_mean_inertia
 from gym_gazebo2.robots.packages import Packages
-from gym_gazebo2.robots.rows import RobotRow, find_row, find_urdf
+from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_row, find_urdf, is_built_in
 from gym_gazebo2.robots.source import read_source
 from gym_gazebo2.robots.spec import ExcludedPair, RobotSpec
 from gym_gazebo2.robots.srdf import NO_SRDF, Srdf, find_srdf, read_srdf
+from gym_gazebo2.robots.stored import is_stored, load_stored
 from gym_gazebo2.robots.urdf import choose_tool_frame, find_chain, find_joint, fold_fixed_joints, parse_urdf, read_rotors
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ def make_robot(robot: str | RobotRow | RobotSpec, gripper: bool = False) -> Robo
     """Return the specification of a robot.
 
     Args:
-        robot: Name of a row of ``ROBOTS``; path of a .urdf or .xacro file; name of a module of the package
-            ``robot_descriptions``, such as "ur5e_description"; a row; or a specification, which is returned as it is.
+        robot: Name of a row of ``ROBOTS``; path of a .urdf or .xacro file, or of the folder ``robot`` of a run; name of a
+            module of the package ``robot_descriptions``, such as "ur5e_description"; a row; or a specification, which is
+            returned as it is.
         gripper: Whether the environment drives the fingers. Else they are held, and the specification does not list them.
 
     Raises:
@@ -53,6 +55,8 @@ def make_robot(robot: str | RobotRow | RobotSpec, gripper: bool = False) -> Robo
         RobotError: Its URDF does not describe a serial arm; or it has no gripper, and ``gripper`` asks for one.
         InvalidArgumentError: A value of the row does not fit the URDF.
     """
+    if isinstance(robot, str) and robot not in ROBOTS and is_stored(robot):
+        return load_stored(robot, gripper)
     if not isinstance(robot, RobotSpec):
         return load_robot(*find_row(robot), gripper)
     if gripper and robot.gripper is None:
@@ -81,7 +85,7 @@ def load_robot(name: str, row: RobotRow, gripper: bool = False) -> RobotSpec:
     urdf, chain = _parse_expanded(file)
     spec = _make_spec(name, row, expanded, urdf, chain, file.rotors)
     spec = _add_home_and_pairs(spec, row, urdf, file.srdf)
-    if spec.assumptions:
+    if spec.assumptions and not is_built_in(row):  # what was assumed about the arms of this package is as it should be
         LOG.warning("%s (%s): %s", name, file.path, " ".join(spec.assumptions))
     return spec
 

@@ -13,7 +13,7 @@ from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
 from gym_gazebo2.robots.descriptions import find_description
 
-__all__ = ["ROBOTS", "GripperRow", "PerJoint", "RobotRow", "find_row", "find_urdf", "register_robot"]
+__all__ = ["ROBOTS", "GripperRow", "PerJoint", "RobotRow", "find_row", "find_urdf", "is_built_in", "register_robot"]
 
 
 SUFFIXES = (".urdf", ".xacro")
@@ -175,6 +175,11 @@ def _make_name(urdf: str) -> str:
     """Return a name for a robot that is given as a file: the file's, as a valid ROS namespace."""
     name = re.sub(r"\W", "_", Path(urdf).name.split(".")[0], flags=re.ASCII)
     return name if name[:1].isalpha() else f"robot_{name}"
+
+
+def is_built_in(row: RobotRow) -> bool:
+    """Return whether the URDF of a row is one of this package."""
+    return find_urdf(row.urdf).parent == (Path(str(resources.files("gym_gazebo2"))) / "urdf").resolve()
 
 
 def find_urdf(urdf: str) -> Path:

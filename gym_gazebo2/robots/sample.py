@@ -32,7 +32,8 @@ def sample_free_poses(robot: RobotSpec, count: int, margin: float = MARGIN) -> A
     Args:
         robot: The arm. Pairs of links in ``excluded_pairs`` may touch.
         count: Number of poses.
-        margin: Distance up to which links count as in touch [m].
+        margin: Distance up to which links count as in touch [m]. Links that are this near in nearly every pose by design only
+            count where they touch.
 
     Returns:
         (count, dof) joint positions [rad or m], read-only.
@@ -41,9 +42,13 @@ def sample_free_poses(robot: RobotSpec, count: int, margin: float = MARGIN) -> A
         RobotError: Too few random poses are free of collision.
     """
     model, rng, found = CollisionModel(robot), np.random.default_rng(0), []
+    is_near = model.find_always_near(margin)
     for _ in range(MOST_BATCHES):
         q = rng.uniform(robot.range_lower, robot.range_upper, (BATCH, robot.dof))
-        found.append(q[model.is_free(q, margin)])
+        touching = model.find_contacts(q, margin)
+        if is_near.any():
+            touching[:, is_near] = model.find_contacts(q)[:, is_near]
+        found.append(q[~touching.any(axis=1)])
         if sum(map(len, found)) >= count:
             poses = np.concatenate(found)[:count]
             poses.setflags(write=False)

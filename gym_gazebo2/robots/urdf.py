@@ -96,7 +96,10 @@ def find_chain(robot: yourdfpy.Robot, tool_frame: str, path: Path) -> list[yourd
     by_child = {joint.child: joint for joint in robot.joints}
     if tool_frame not in by_child:
         exists = ", ".join(link.name for link in robot.links)
-        raise RobotError(f"{str(path)!r} has no joint that leads to the tool frame {tool_frame!r}. Its links are: {exists}.")
+        raise RobotError(
+            f"{str(path)!r} has no joint that leads to the tool frame {tool_frame!r}. Choose one of its links with tool_frame: "
+            f"{exists}."
+        )
     chain: list[yourdfpy.Joint] = []
     link = tool_frame
     while link in by_child:

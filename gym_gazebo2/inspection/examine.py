@@ -1,0 +1,198 @@
+"""Examine a robot's file: whether it can be used, how well it can be simulated, and what to do about each fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+from gym_gazebo2.backends import make_backend
+from gym_gazebo2.doctor import Finding
+from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError, RobotError
+from gym_gazebo2.inspection.facts import RobotFacts, collect_facts, is_slow
+from gym_gazebo2.options import make_env_robot
+from gym_gazebo2.robots import RobotSpec, sample_free_poses
+from gym_gazebo2.robots.spec import FLOOR
+from gym_gazebo2.tasks.workspace import POSES
+from gym_gazebo2.testing import FAKE_TOLERANCE, measure_fidelity
+
+__all__ = ["Examination", "RobotQuestion", "examine_robot"]
+
+ARMS = 4
+"""Arms that are driven to measure the fidelity."""
+OPTIONS = {
+    "package_dirs": "--package-dir FOLDER",
+    "xacro_args": "--xacro-arg NAME=VALUE",
+    "tool_frame": "--tool-frame LINK",
+    "mount_height": "--mount-height METRES",
+    "control_speed": "--control-speed SPEED",
+    "velocity_limit": "--velocity-limit SPEED",
+    "effort_limit": "--effort-limit TORQUE",
+    "rotor_inertia": "--rotor-inertia INERTIA",
+}
+"""Field of a robot's row → the option of the command that sets it."""
+NO_GRIPPER = ("has no gripper", "without a gripper")
+"""Words of the errors which say that a robot has no gripper, as opposed to an invalid one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RobotQuestion:
+    """A robot to examine, with the fields of its row that the user sets.
+
+    Attributes:
+        robot: Path of a .urdf or .xacro file, or a name.
+        keywords: Keywords of the environment: ``tool_frame``, ``mount_height`` and ``robot_options``.
+        physics_dt: Physics step [s].
+    """
+
+    robot: str
+    keywords: Mapping[str, Any]
+    physics_dt: float
+
+    def make_command(self, name: str) -> str:
+        """Return the command that trains this robot."""
+        words = ["gym-gazebo2", "train", "--env", "Reach-v0", "--robot", self.robot]
+        keywords = dict(self.keywords)
+        tool_frame, options = keywords.pop("tool_frame", None), keywords.pop("robot_options", {})
+        words += [] if tool_frame is None else ["--tool-frame", tool_frame]
+        for key, value in {**keywords, **{f"robot_options.{key}": value for key, value in options.items()}}.items():
+            words += [f"--env.{key}", repr(value)]
+        return shlex.join([*words, "--out", f"runs/{name}"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Examination:
+    """The result.
+
+    Attributes:
+        findings: The checks. The robot cannot be used if one of them is "broken".
+        facts: What the file holds; None where it cannot be read.
+        robot: The robot with its gripper; None where it cannot be read.
+        worst: Largest difference between the simulated and the ideal arm in smooth motion [rad or strokes]; None: not measured.
+        command: The command that trains it; empty where it cannot be used.
+    """
+
+    findings: tuple[Finding, ...]
+    facts: RobotFacts | None = None
+    robot: RobotSpec | None = None
+    worst: float | None = None
+    command: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a training can start."""
+        return all(finding.state != "broken" for finding in self.findings)
+
+
+def examine_robot(question: RobotQuestion) -> Examination:
+    """Load a robot, and check whether and how well it can be used. Errors of this package become findings."""
+    with _quiet():
+        try:
+            arm = make_env_robot(question.robot, question.keywords)
+        except GymGazebo2Error as error:
+            return Examination((_make_broken("file", error),))
+        robot, gripper = _find_gripper(arm, question)
+        facts = collect_facts(robot)
+        file = _describe_file(arm, question)
+        drives, room = _check_drives(facts), _try("workspace", lambda: _check_room(arm, facts))
+        physics, worst = _check_physics(arm, question.physics_dt)
+    result = Examination((file, gripper, room, drives, physics), facts, robot, worst)
+    return dataclasses.replace(result, command=question.make_command(arm.name)) if result.is_usable else result
+
+
+def _describe_file(arm: RobotSpec, question: RobotQuestion) -> Finding:
+    found = f"{arm.dof} joints from {arm.base_link} to {arm.tool_frame}"
+    if "tool_frame" in question.keywords:
+        return Finding("file", "ok", found)
+    return Finding("file", "ok", f"{found}, the tool; --tool-frame LINK chooses another")
+
+
+def _find_gripper(arm: RobotSpec, question: RobotQuestion) -> tuple[RobotSpec, Finding]:
+    """Return the robot with its gripper, if it has a valid one, and the finding."""
+    try:
+        robot = make_env_robot(question.robot, question.keywords, gripper=True)
+    except RobotError as error:
+        if any(words in str(error) for words in NO_GRIPPER):
+            return arm, Finding("gripper", "ok", "none: the last joint carries no further moving joint")
+        return arm, dataclasses.replace(_make_broken("gripper", error), state="poor")
+    return robot, Finding("gripper", "ok", f"{', '.join(robot.joint_names[arm.dof :])}; driven where the task uses it")
+
+
+def _check_room(arm: RobotSpec, facts: RobotFacts) -> Finding:
+    """Goals are drawn from poses that are free of collision, so there must be enough of them."""
+    sample_free_poses(arm, POSES)
+    found = f"reaches {facts.reach:.2f} m, {facts.free_share:.0%} of random poses are free of collision"
+    # A pair that touches at home or in every pose does not count as a collision. With the floor, the height is wrong.
+    if sunk := [pair.link2 for pair in arm.excluded_pairs if pair.link1 == FLOOR]:
+        remedy = f"Give the height of the base above the floor: {OPTIONS['mount_height']}"
+        return Finding("workspace", "poor", f"{found}; in the floor, which they then ignore: {', '.join(sunk)}", remedy)
+    return Finding("workspace", "ok", found)
+
+
+def _check_drives(facts: RobotFacts) -> Finding:
+    """The effort limits allow the natural frequency of the drives at the control speed."""
+    weakest = min(facts.joints, key=lambda joint: joint.natural_frequency)
+    found = f"the limits allow {weakest.natural_frequency:.0f} rad/s or more, the drives have 40 rad/s ({weakest.name})"
+    if not is_slow(weakest):
+        return Finding("drives", "ok", found)
+    slow = ", ".join(joint.name for joint in facts.joints if is_slow(joint))
+    return Finding("drives", "poor", f"{found}; too little torque: {slow}", "Use a smaller --control-speed")
+
+
+def _check_physics(arm: RobotSpec, physics_dt: float) -> tuple[Finding, float | None]:
+    """The physics engine takes the arm, and its motion is near the ideal one at this physics step."""
+    try:
+        with closing(make_backend("mujoco", arm, num_envs=ARMS, physics_dt=physics_dt)) as backend:
+            fidelity = measure_fidelity(backend)
+    except MissingDependencyError as error:
+        return Finding("physics", "missing", f"{error.package} is not installed", "pip install 'gym_gazebo2[mujoco]'"), None
+    except GymGazebo2Error as error:
+        return _make_broken("physics", error), None
+    found = f"{1000 * fidelity.worst:.1f} mrad from the ideal arm at most, with steps of {1000 * physics_dt:g} ms"
+    if fidelity.worst <= FAKE_TOLERANCE:
+        return Finding("physics", "ok", found), fidelity.worst
+    remedy = "Use a smaller --physics-dt or --control-speed, or give the real rotor inertias in the URDF"
+    return Finding("physics", "poor", f"{found}; {1000 * FAKE_TOLERANCE:g} mrad are wanted", remedy), fidelity.worst
+
+
+def _try(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except GymGazebo2Error as error:
+        return _make_broken(name, error)
+
+
+def _make_broken(name: str, error: GymGazebo2Error) -> Finding:
+    """Return an error as a finding: its last sentence is the remedy, with options of the command for fields of the row."""
+    if isinstance(error, MissingDependencyError):
+        return Finding(name, "broken", f"{error.package} is not installed", f"pip install 'gym_gazebo2[{error.extra}]'")
+    found, remedy = _split(str(error))
+    for field, option in OPTIONS.items():
+        remedy = re.sub(rf"\b{field}\b(=…)?", option, remedy)
+    return Finding(name, "broken", found, remedy.removesuffix("."))
+
+
+def _split(message: str) -> tuple[str, str]:
+    """Return a message without its last sentence, and that sentence. Of a single sentence, what was expected is the remedy."""
+    # A sentence ends with a full stop and a space; a name of a file or of a link seldom has both.
+    *first, last = re.split(r"(?<=[.?]) (?=[A-Z])", message)
+    if first:
+        return " ".join(first), last
+    found, _, expected = last.partition(", expected ")
+    return found, f"Use {expected}" if expected else "Correct the file"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out the log's line about what was assumed: it is part of the result."""
+    log = logging.getLogger("gym_gazebo2.robots")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
