@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gym_gazebo2.registration import EnvRow, register_env
-from gym_gazebo2.robots import RobotRow, RobotSpec, make_robot, register_robot
-from gym_gazebo2.tasks import Task, register_task
+from gym_gazebo2.robots import RobotRow, RobotSpec, make_robot
+from gym_gazebo2.tasks import Task
 
 URDF = Path(__file__).parent / "data" / "pincer.urdf"
 ROW = RobotRow(str(URDF), tool_frame="tcp", home=(0.0, 0.5, 1.0))
@@ -41,8 +40,3 @@ class Squeeze(Task):
     def advance(self, state, goal):
         after = super().advance(state, goal)
         return dataclasses.replace(after, memory={"count": state.memory["count"] + 1.0})
-
-
-register_robot("pincer", ROW)
-register_task("squeeze", Squeeze())
-register_env("Squeeze-v0", EnvRow(robot="pincer", task="squeeze"))

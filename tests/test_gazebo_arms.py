@@ -222,9 +222,9 @@ def test_the_tolerance_of_a_prismatic_joint_is_a_share_of_its_stroke() -> None:
     inside, outside = np.zeros(4), np.zeros(4)
     inside[2], outside[2] = robot.upper[2] + np.array([0.9, 1.1]) * LIMIT_TOLERANCE * stroke
     assert outside[2] - robot.upper[2] < LIMIT_TOLERANCE, "in rad it would be inside"
-    np.testing.assert_array_equal(read_joints("placement", robot.joint_names, inside, robot), inside)
+    np.testing.assert_array_equal(read_joints("placement", robot.joint_names, inside, robot, np.zeros(4)), inside)
     with pytest.raises(RefusedError, match="'slide' is NaN or outside its limits"):
-        read_joints("placement", robot.joint_names, outside, robot)
+        read_joints("placement", robot.joint_names, outside, robot, np.zeros(4))
     with serve(robot) as (_, client):
         assert get_q(client.place(inside))[2] == pytest.approx(inside[2], abs=1e-12)
         client.states.clear()

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import runpy
+import sys
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import registry
 
 pytest.importorskip("onnxruntime", reason="pip install 'gym_gazebo2[export]'")
 
 from gym_gazebo2.algos import TrainConfig, train
 from gym_gazebo2.algos.export.network import ExportConfig, export
+from gym_gazebo2.registration import ENVIRONMENTS
+from gym_gazebo2.robots import ROBOTS
+from gym_gazebo2.tasks import TASKS
 
-ENV = "tests.pincer:Squeeze-v0"
+ENV = "tests.squeeze:Squeeze-v0"
+
+
+@pytest.fixture(autouse=True)
+def restored_tables():
+    """Remove what importing ``tests.squeeze`` registers: other tests go through the tables."""
+    yield
+    sys.modules.pop("tests.squeeze", None)
+    for table, name in ((ROBOTS, "pincer"), (TASKS, "squeeze"), (ENVIRONMENTS, "Squeeze-v0"), (registry, "Squeeze-v0")):
+        table.pop(name, None)
 
 
 @pytest.mark.parametrize("control", ["delta", "position", "torque"])

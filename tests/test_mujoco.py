@@ -64,7 +64,7 @@ def measure_drift(robot, physics_dt):
 
 
 def test_default_step_is_within_2_mrad_where_joints_stop_at_their_limits_too(robot):
-    assert measure_drift(robot, PHYSICS_DT) < OWN_TOLERANCE * (3 if robot.control_speed.max() > FAST else 1)
+    assert measure_drift(robot, PHYSICS_DT) < OWN_TOLERANCE * (3 if robot.control_speed.max() >= FAST else 1)
 
 
 def test_twice_the_default_step_is_not():

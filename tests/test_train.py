@@ -329,7 +329,7 @@ ALWAYS = {"steps", "num_envs", "eval_runs", "eval_every", "normalize"}
 """Fields that the configuration of every run has had."""
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ResolvedConfig)])
+@pytest.mark.parametrize("name", sorted({field.name for field in dataclasses.fields(ResolvedConfig)} - {"stored_robot"}))
 def test_a_configuration_of_an_older_version_lacks_a_field(run, tmp_path, name):
     """Then it has its default, in ``config.json`` and in the model file alike."""
 

@@ -12,6 +12,8 @@ import json
 import sys
 from typing import Any
 
+__all__ = ["ask"]
+
 KEY, NAMESPACE = b"description", b"gym_gazebo2"
 """Where the head's description of this package is in the key-value store of the cluster."""
 TIMEOUT_S = 8.0
