@@ -23,8 +23,8 @@ CONTACT_STIFFNESS, CONTACT_DAMPING = "5e3", "2e4"
 FRAME_MASS, FRAME_INERTIA = "1e-3", 1e-6
 """Mass and inertia of a link without any [kg], [kg·m²], such as the tool frame: ODE cannot move a body without mass."""
 MESH_CONTACTS = "1"
-"""Contacts between a mesh and another shape: the deepest. Of more, Gazebo would keep the first ones that it finds. Those are
-often the same vertex of several triangles, and equal contacts make the direct solver fail now and then."""
+"""Number of contacts between a mesh and another shape. With 1, Gazebo keeps the deepest. With more, it keeps the first ones
+that it finds. Those are often the same vertex of several triangles, and equal contacts make the direct solver fail at times."""
 EVERYTHING, FLOOR_BIT = 0xFFFF, 0x0001
 """Bits of SDF's collide_bitmask: two shapes collide if they have a bit in common. By default, a shape has all of them."""
 JOINT_TYPES = {"continuous": "revolute"}

@@ -65,7 +65,8 @@ class RobotModel:
     """The links and joints of a robot's model in Gazebo.
 
     Attributes:
-        links: Links of the model: all that have collision shapes, or carry or end a moving joint, and the tool frame.
+        links: Links of the model: every link with collision shapes, every parent and child of a moving joint, and the tool
+            frame. Also moving links with mass, and links with visual shapes that are fixed to the ground.
         joints: Joints between them, as (joint, parent, child). A joint between links that are fixed to the ground is left out.
         excluded: Pairs of links that Gazebo must not collide, beside those that a joint connects.
         ignoring_floor: Names of moving links whose contacts with the floor do not count.
@@ -105,7 +106,8 @@ class RobotModel:
     def _is_kept(self, link: yourdfpy.Link, tool_frame: str) -> bool:
         if link.collisions or link.name in self._moving_ends or link.name == tool_frame:
             return True
-        # Mass matters where it moves. A shape to draw needs a link to hang on, and the ground has none but its own.
+        # A moving link is kept if it has mass. A link that is fixed to the ground is kept if it has visual shapes, because no
+        # other link could carry them.
         return bool(link.visuals) if self._is_fixed(link.name) else link.inertial is not None
 
     def _is_fixed(self, name: str) -> bool:
@@ -134,10 +136,12 @@ class RobotModel:
         return visuals
 
     def _gather_inertials(self, links: list[yourdfpy.Link]) -> dict[str, Inertial]:
-        """Return link → mass. Where the first link of a body has the mass of others with shapes, each gets an equal share.
+        """Return link → mass. The mass of a rigid body is divided equally among its first link and its links with shapes.
 
-        The shares have the same centre of mass, so the body as a whole keeps mass, centre and inertia exactly. A light body
-        beside a heavy one would be exact only in the limit, and the solver would lose digits on it.
+        `fuse` put the mass of a rigid body into its first link. In Gazebo, each link of that body with shapes needs mass. The
+        shares have the same centre of mass, so the body as a whole keeps mass, centre and inertia exactly. Giving the other
+        links a very small mass instead would be inexact, and the solver loses precision if a light body is fixed to a heavy
+        one.
         """
         inertials = {link.name: _read_inertial(link.inertial) for link in links if link.inertial is not None}
         sharing: dict[str, list[str]] = {}

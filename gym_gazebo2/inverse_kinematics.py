@@ -6,8 +6,8 @@
 
 with J (rows, dof) the tool's Jacobian [m/rad, rad/rad], d the wanted displacement of the tool [m, rad], λ the damping and h a
 motion of the joints towards a posture [rad]. Without limits this is dq = h + Jᵀ (J Jᵀ + λ² I)⁻¹ (d − J h): damped least
-squares, with the posture in the null space of the Jacobian. Far from singularities the tool follows d up to a part of
-λ²/(σ² + λ²), with σ the smallest singular value of J; near them the joints stay slow, and the tool lags behind.
+squares, with the posture in the null space of the Jacobian. Far from singularities the tool follows d with a relative error of
+at most λ²/(σ² + λ²), with σ the smallest singular value of J. Near them the joints stay slow, and the tool lags behind.
 
 **One control period.** ``compute_tool_step`` moves the tool along a straight displacement and keeps its orientation. It repeats
 the linear step until the tool is there, and makes a part of the way where speed, limits or a singularity do not allow more.
@@ -31,7 +31,8 @@ __all__ = ["DAMPING", "TILT_TOLERANCE", "compute_joint_step", "compute_tool_step
 Array = NDArray[np.float64]
 
 DAMPING = 0.02
-"""λ of the damped least squares [m, rad]: the tool's motions with a singular value above 0.1 follow to 4 % in one step."""
+"""λ of the damped least squares [m, rad]. In directions with a singular value above 0.1, the error after one step is
+below 4 %."""
 TILT_TOLERANCE = 2e-5
 """Largest change of the tool's orientation in one call of ``compute_tool_step`` [rad]: 0.002 rad in 100 control periods."""
 POSITION_TOLERANCE = 1e-5
@@ -41,11 +42,12 @@ ATTEMPTS = (1.0, 0.4, 0.1)
 HEADROOM = 0.8
 """Part of the joints' travel that the first linear step may use. The corrections need the rest."""
 CORRECTIONS, TURNS = 3, 3
-"""Most corrections of position and orientation together, and then of the orientation alone, in one attempt."""
+"""Largest number of corrections in one attempt: of position and orientation together, then of the orientation alone."""
 CORRECTION_DAMPING = 0.005
 """λ of the corrections [m, rad]. They are short, so that less damping is enough."""
 ROUNDS_PER_JOINT = 3
-"""Most rounds of the active-set method, per joint. Most arms need one, and one or two more per joint at a limit."""
+"""Largest number of rounds of the active-set method, per joint. Nearly all arms need one round in all, and one or two more per
+joint at a limit."""
 RELEASE = 1e-12
 """A joint is released from its limit where the slope is steeper than this [m²/rad, rad]: above the rounding of the sums."""
 POSTURE_GAIN = 0.1
@@ -68,7 +70,8 @@ def compute_joint_step(
         q: (n, dof) joint positions inside the limits [rad].
         displacement: Wanted motion of the tool in the base frame: (n, 3) translation [m], any rotation will do; or (n, 6) with
             the rotation vector (axis · angle) [rad] behind it.
-        posture: (n, dof) motion of the joints where the tool leaves them free, such as 0.1 (q_rest − q) [rad]; None: zero.
+        posture: (n, dof) motion towards a preferred pose, such as 0.1 (q_rest − q) [rad]. It is used where the tool leaves the
+            joints free. None: zero.
         damping: λ, positive [m, rad].
 
     Returns:

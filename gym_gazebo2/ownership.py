@@ -65,7 +65,7 @@ def tie_to_process(thing: Any) -> Owner:
 
 
 def _disown() -> None:
-    """Leave what belongs to the parent alone until this child ends, and also in its end."""
+    """Do not touch the parent's resources, neither while this child runs nor when it exits."""
     tied = list(_TIED)
     for thing in tied:
         # One reference too many: even the end of the interpreter then does not destroy it.

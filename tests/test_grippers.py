@@ -198,7 +198,7 @@ def test_row_overrides_what_was_found():
     ("row", "message"),
     [
         (GripperRow(joints=("elbow",)), r"gripper\.joints is \['elbow'\], expected moving joints beyond the last joint"),
-        (GripperRow(joints=("right_finger",)), "'right_finger' mimics 'left_finger', which is no other finger"),
+        (GripperRow(joints=("right_finger",)), "'right_finger' mimics 'left_finger', which is not another finger"),
         (GripperRow(force=-1.0), "gripper.force of 'left_finger' is -1.0, expected a positive number"),
         (GripperRow(control_speed=0.4), r"gripper\.control_speed is .*expected speeds up to the limits"),
         (GripperRow(open=0.05), r"gripper\.open is .*expected positions between"),

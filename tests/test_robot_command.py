@@ -132,7 +132,11 @@ FAULTS = {
         ("file", "Joint 'wrist_1_joint'.*has no effort limit", "--effort-limit"),
         ["--effort-limit", "28"],
     ),
-    "two_tools": (write_two_tools, ("file", "last links", "--tool-frame LINK"), ["--tool-frame", "point"]),
+    "two_tools": (
+        write_two_tools,
+        ("file", "several links at the end of a chain", "--tool-frame LINK"),
+        ["--tool-frame", "point"],
+    ),
     "mesh": (
         write_with_mesh,
         ("file", "package://my_arm.*was not found", "--package-dir FOLDER"),

@@ -84,7 +84,8 @@ void Gazebo11Axis::ReadTurn(Joint& joint) const {
 void Gazebo11Axis::ReadSlide(Joint& joint) const {
   const Vector3d axis = Rotation(child_body_) * axis_, apart = Apart(parent_body_, child_body_);
   joint.q = axis.Dot(apart - Rotation(parent_body_) * com_at_zero_);
-  // The parent also carries the child along: its own velocity, where the child's centre of mass is.
+  // The parent carries the child along. `carried` is the velocity of the parent's body at the child's centre of mass; it is
+  // subtracted.
   const Vector3d carried =
       Vector(dBodyGetLinearVel(parent_body_)) + Vector(dBodyGetAngularVel(parent_body_)).Cross(apart);
   joint.dq = axis.Dot(Vector(dBodyGetLinearVel(child_body_)) - carried);

@@ -79,8 +79,8 @@ def check_inertias(robot: yourdfpy.Robot, path: Path) -> None:
         mass = 0.0 if link.inertial is None or link.inertial.mass is None else link.inertial.mass
         if not mass:
             continue
-        # Engines divide by the inertia, and MuJoCo refuses to compile any other. isfinite comes first, since eigvalsh raises
-        # a LinAlgError for NaN.
+        # Engines divide by the inertia. MuJoCo refuses to compile one that is not positive definite. isfinite comes first,
+        # since eigvalsh raises a LinAlgError for NaN.
         inertia = np.zeros((3, 3)) if link.inertial.inertia is None else link.inertial.inertia
         if not np.isfinite(inertia).all() or np.linalg.eigvalsh(inertia)[0] <= 0.0:
             raise RobotError(

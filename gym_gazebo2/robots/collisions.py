@@ -25,7 +25,8 @@ __all__ = ["CollisionModel", "list_neighbours", "list_shape_points"]
 Array = NDArray[np.float64]
 
 CYLINDER_SIDES = 32
-"""A cylinder is a prism around it, which is 0.5 % of the radius too large at its edges."""
+"""A cylinder is replaced by the prism with this many sides around it. Its edges are 0.5 % of the radius outside the
+cylinder."""
 CHUNK = 4096
 """Pairs of shapes that are compared at once: some 30 MB."""
 ALWAYS = 0.95

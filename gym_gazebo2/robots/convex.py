@@ -48,7 +48,8 @@ def find_touching(points_a: Array, points_b: Array, T_b_to_a: Array, distance: A
         nearest = np.einsum("ni,nij->nj", weights, corners)
         square = np.einsum("ni,ni->n", nearest, nearest)
         support = _find_support(points_a[active], points_b[active], R[active], t[active], -nearest)
-        # The plane through the support point, across the direction to the origin, bounds the distance from below.
+        # The plane through the support point, perpendicular to the direction to the origin, gives a lower bound of the
+        # distance.
         bound = np.einsum("ni,ni->n", support, nearest)
         norm = np.sqrt(square)
         is_apart = bound > limit[active] * norm
@@ -73,10 +74,11 @@ def _find_support(points_a: Array, points_b: Array, R: Array, t: Array, directio
 
 
 def _find_nearest(corners: Array) -> Array:
-    """Return the weights (n, 4) of the corners (n, 4, 3) of tetrahedra whose sum is the point nearest to the origin.
+    """Return weights (n, 4). The weighted sum of a tetrahedron's corners (n, 4, 3) is its point nearest to the origin.
 
-    The nearest point lies inside exactly one part of the tetrahedron: a corner, an edge, a face or the interior. All 15 are
-    projected onto, and of those that contain their projection the nearest is taken. Degenerate parts are skipped.
+    The nearest point lies inside exactly one of the 15 parts of the tetrahedron: 4 corners, 6 edges, 4 faces, 1 interior. The
+    origin is projected onto each. Parts that do not contain the projection are dropped, and so are degenerate parts. The
+    nearest of the others is taken.
     """
     n = len(corners)
     weights = np.zeros((n, 15, 4))

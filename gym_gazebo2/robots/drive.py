@@ -18,8 +18,9 @@ __all__ = ["choose_rotors", "choose_speed"]
 Array = NDArray[np.float64]
 
 TOP_SPEED = 2.0
-"""Fastest default speed [rad/s]. Forces grow with the square of the speed. At 2 rad/s, the real arms of the tests stay within
-2 mrad of a simulation with 1 ms steps, also where a joint stops at its limit; at 3.2 rad/s they differ by up to 4 mrad."""
+"""Fastest default speed [rad/s]. Forces grow with the square of the speed. At 2 rad/s, the makers' arms in the tests
+(simulated) stay within 2 mrad of a simulation with 1 ms steps, also where a joint stops at its limit. At 3.2 rad/s they differ
+by up to 4 mrad."""
 SPEED_CHANGE = 0.2
 """Change of the speed per control period that the drives must follow, as a share of the full speed."""
 
@@ -29,10 +30,11 @@ def choose_rotors(
 ) -> tuple[Array, list[str]]:
     """Return the rotors' inertias as seen at the joints, and what was assumed.
 
-    They are those of the row by joint name, of the URDF, of the row for all joints, else assumed: the torques with which the
-    other links act on the joint, per acceleration. So a drive that assumes a constant inertia is never off by more than the
-    arm's own share of it, about a half. Real gears are chosen in this way for the joint's own links ("inertia matching": Pasch
-    and Seering, "On the drive systems for high-performance machines", 1984).
+    For each joint, the first value that exists is taken: the row's by joint name; the URDF's; the row's for all joints.
+    Otherwise the inertia is assumed: the sum of the entries of this joint's row of the mean mass matrix. So the links are at
+    most about half of the apparent inertia, and the drive's constant M̂ is wrong by at most about a half, in any pose. Gears
+    of real robots are chosen in this way for the joint's own links ("inertia matching": Pasch and Seering, "On the drive
+    systems for high-performance machines", 1984).
 
     Args:
         row: The robot's row.

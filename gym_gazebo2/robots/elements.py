@@ -58,7 +58,8 @@ def check_elements(root: ET.Element, path: Path) -> None:
 
 
 def _is_xacro(root: ET.Element) -> bool:
-    # ET drops declarations of namespaces, so only used ones are visible. A comment of xacro is no element, either.
+    # ET shows a namespace only where an element uses it, and it drops comments. So a xacro file may have no visible elements:
+    # a root without children is taken for xacro.
     return True if not len(root) else any("xacro" in str(element.tag) for element in root.iter())
 
 

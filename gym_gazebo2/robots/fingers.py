@@ -123,14 +123,14 @@ def prepare_fingers(fingers: Sequence[ET.Element], row: GripperRow, path: Path) 
 
 
 def _find_limit(key: str, name: str, by_name: Mapping[str, ET.Element], mimics: Mimics, path: Path) -> float:
-    """Return a limit of a finger; of a follower without one: that of the joint that it follows. 0 if there is none."""
+    """Return a limit of a finger. A follower without this limit has that of the joint that it follows. 0 if there is none."""
     seen = [name]
     while not (value := _read_limit(by_name[name], key)) and name in mimics:
         name = mimics[name][0]
         if name not in by_name or name in seen:
             raise RobotError(
-                f"Finger {seen[-1]!r} of {str(path)!r} mimics {name!r}, which is no other finger of the gripper. Correct its "
-                "<mimic>, or name the fingers: gripper=GripperRow(joints=…)."
+                f"Finger {seen[-1]!r} of {str(path)!r} mimics {name!r}, which is not another finger of the gripper, or closes "
+                "a loop. Correct its <mimic>, or name the fingers: gripper=GripperRow(joints=…)."
             )
         seen.append(name)
     return value

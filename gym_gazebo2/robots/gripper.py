@@ -130,8 +130,8 @@ def _follow(spec: RobotSpec, positions: dict[str, float], mimics: Mimics) -> Arr
             master, multiplier, shift = mimics.get(seen[-1], ("", 1.0, 0.0))
             if master in seen or master not in spec.joint_names:
                 raise RobotError(
-                    f"Finger {seen[-1]!r} mimics {master!r}, which is no other finger of the gripper. Correct its <mimic>, or "
-                    "name the fingers: gripper=GripperRow(joints=…)."
+                    f"Finger {seen[-1]!r} mimics {master!r}, which is not another finger of the gripper, or closes a loop. "
+                    "Correct its <mimic>, or name the fingers: gripper=GripperRow(joints=…)."
                 )
             factor, offset = factor * multiplier, offset + factor * shift
             seen.append(master)
@@ -143,7 +143,7 @@ def _measure_gaps(spec: RobotSpec, urdf: yourdfpy.Robot, q: Array) -> Array | No
     """Return a length (n,) that grows as the gripper opens, in poses (n, dof); None if the URDF has no shapes for it.
 
     With several fingers it is the mean distance between their centres, with one finger the distance of its tip from the
-    shapes that do not move with it. Only fingers that carry no other one count.
+    shapes that do not move with it. Fingers that carry another finger are ignored.
     """
     fingers = [i for i in range(spec.chain_dof, spec.dof) if i not in spec.finger_parents]
     clouds = {i: _collect_points(spec, urdf, i) for i in (*fingers, spec.chain_dof - 1)}
@@ -203,13 +203,13 @@ def _add_drives(spec: RobotSpec, urdf: yourdfpy.Robot, row: GripperRow) -> Robot
     n, names = spec.chain_dof, spec.joint_names[spec.chain_dof :]
     given = read_per_joint("rotor_inertia", row.rotor_inertia, names)
     links = np.diag(compute_mean_coupling(spec, urdf))[n:]
-    # The drive's stiffness is M̂ω². The links alone, 30 g for a Panda, would give 50 N/m: too soft to hold anything. A real
-    # gripper's gear makes its motor appear as heavy as this, too.
+    # The drive's stiffness is M̂ω². The links alone, 30 g for a Panda, would give 50 N/m: too soft to hold anything. So
+    # the rotor inertia is chosen for the wanted stiffness. A real gripper has a similar apparent inertia, because of its gear.
     stroke = np.abs(np.subtract(spec.gripper.open, spec.gripper.closed))  # type: ignore[union-attr]
     stiff = spec.effort_limit[n:] / (OMEGA**2 * FORCE_STROKE * stroke)
     rotor = np.array([given.get(name, max(m - link, link)) for name, m, link in zip(names, stiff, links, strict=True)])
     spec = _replace_last(spec, n, rotor_inertia=rotor, drive_inertia=rotor + links)
-    # As for the arm's joints: rad/s, or strokes/s of a finger that slides. It opens or closes in 0.3 s.
+    # As for the arm's joints: rad/s, or strokes/s of a finger that slides. Such a finger opens or closes in 0.5 s or more.
     speed = np.minimum(spec.velocity_limit[n:], TOP_SPEED * np.where(spec.is_prismatic[n:], stroke, 1.0))
     chosen = read_per_joint("gripper.control_speed", row.control_speed, names)
     speed = np.array([chosen.get(name, value) for name, value in zip(names, speed, strict=True)])

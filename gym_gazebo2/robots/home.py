@@ -20,12 +20,12 @@ SAMPLES = 2048
 BEST = 256
 """The best-conditioned poses, which are tested for collisions."""
 NEIGHBOURS, NEAR, FAR = 32, 0.4, 1.0
-"""Poses around a candidate, and how far away they are [rad, or share of the stroke]: all near ones must be free of collision,
-and the more of the far ones are, the better is the candidate."""
+"""Poses around a candidate, and how far away they are [rad, or share of the stroke]. All near poses must be free of collision.
+A candidate is better if more of the far ones are free, too."""
 CANDIDATES = 24
 """Poses with free space around them, of which the best is taken."""
 CLEARANCE = 5e-3
-"""Distance that nothing may come nearer than at the home pose [m]."""
+"""Smallest allowed distance between links, and between links and the floor, at the home pose [m]."""
 MARGIN = 0.4
 """A pose counts less where a joint is nearer to its limit than this [rad, or share of the stroke]."""
 

@@ -19,7 +19,10 @@ covers less, and a whole number of turns keeps uniform positions uniform on the 
 
 
 def complete_limits(joints: Sequence[ET.Element], row: RobotRow, path: Path) -> bool:
-    """Give every driven joint all four limits, in place: the row's where the URDF has none, or zero. Friction is removed.
+    """Give every driven joint all four limits, in place, and remove its friction.
+
+    Where the URDF has no velocity or effort limit, or a limit of zero, the row's is used. A limit that the row gives by joint
+    name always is.
 
     Args:
         joints: The joints that the environment drives.
@@ -40,7 +43,7 @@ def complete_limits(joints: Sequence[ET.Element], row: RobotRow, path: Path) -> 
     for joint in joints:
         _make_revolute(joint, path)
         _refuse_follower(joint, path)
-        # The drive of the backend contract compensates the friction of its joint, as it compensates the weight of the links.
+        # The drive compensates the joint's friction, as it compensates the weight of the links (docs/semantics.md).
         for dynamics in joint.findall("dynamics"):
             joint.remove(dynamics)
         for key, values in given.items():

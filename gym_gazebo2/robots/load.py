@@ -95,7 +95,8 @@ def _load_with_gripper(name: str, row: RobotRow) -> RobotSpec:
     fingers = find_fingers(file.root, file.chain, row.gripper, file.path)
     names, mimics = tuple(joint.get("name", "") for joint in fingers), read_mimics(fingers)
     expanded = expand_urdf(file.root, file.chain, row, file.srdf, file.packages, fingers)
-    # What the fingers' file holds replaces what the arm's file holds: fewer joints.
+    # Fewer joints are held when the fingers are driven. So the sentence about held joints is taken from the URDF with driven
+    # fingers.
     others = tuple(sentence for sentence in arm.assumptions if not sentence.startswith(HELD))
     held = tuple(sentence for sentence in expanded.assumptions if sentence.startswith(HELD))
     arm = dataclasses.replace(arm, assumptions=(*held, *others))

@@ -42,8 +42,8 @@ class GripperRow:
         open: Positions when open [rad or m]; None: the other limit.
         force: Grip forces [N·m or N]; None: the URDF's effort limits.
         velocity_limit: Velocity limits [rad/s or m/s]; None: the URDF's.
-        control_speed: Speeds that the environment uses [rad/s or m/s]; None: the velocity limits, at most 3.2 rad/s, or
-            3.2 strokes per second.
+        control_speed: Largest speeds that the environment commands [rad/s or m/s]; None: the velocity limits, at most 2 rad/s,
+            or 2 strokes per second.
         rotor_inertia: Rotor inertias as seen at the joints [kg·m² or kg]; None: such that the full grip force is reached
             half a stroke away from the set-point.
     """
@@ -72,11 +72,12 @@ class RobotRow:
 
     Attributes:
         urdf: Path of the URDF or xacro file. A bare file name is looked up among the package's own URDFs.
-        tool_frame: Link whose origin is the tool centre point. None: a link with a usual name, or the only last link.
+        tool_frame: Link whose origin is the tool centre point. None: a link with a usual name, else the only leaf link
+            (without a child joint).
         home: Joint positions at which episodes start [rad or m]; None: the pose that the SRDF names, else the best-conditioned
             one of random poses without collision.
-        control_speed: Speed of all joints that the environment uses [rad/s; strokes/s for prismatic joints]; None: the URDF's
-            velocity limits, less where the drives would not follow.
+        control_speed: Largest speed that the environment commands, the same for all joints [rad/s; strokes/s for prismatic
+            joints]; None: each joint's velocity limit, at most 2 rad/s or 2 strokes/s, less where the drive would not follow.
         velocity_limit: Velocity limit [rad/s or m/s] of the joints for which the URDF has none or 0; or pairs of joint and
             limit, which also replace the URDF's.
         effort_limit: Effort limits [N·m or N], in the same way.
@@ -88,8 +89,8 @@ class RobotRow:
         gripper: What differs from the gripper that is found in the URDF. It counts where a task uses the gripper.
         srdf: Path of the SRDF; None: the one beside the URDF, if there is one; "": none.
         mount_height: Height of the base above the floor [m].
-        default_contacts: Whether MuJoCo's default contacts are used, which throw an arm out of the floor. Only the built-in
-            arms need it: their results stay equal to the bit.
+        default_contacts: Whether MuJoCo's default contacts are used. They throw an arm out of the floor. Only MARA and SCARA
+            set it, so that their results equal those of earlier versions bit for bit.
     """
 
     urdf: str
@@ -116,12 +117,14 @@ ROBOTS: dict[str, RobotRow] = {
     "mara": RobotRow("mara.urdf", home=(0.0,) * 6, control_speed=1.57, default_contacts=True),
     "scara": RobotRow("scara.urdf", home=(0.0,) * 3, control_speed=1.57, default_contacts=True),
     "scara4": RobotRow("scara4.urdf", home=(0.0,) * 4, control_speed=1.57, default_contacts=True),
-    # The tools of both look down. The last angle of the Panda turns its fingers along the y axis.
+    # At these home poses, the tools of Panda and UR5e look down. The last angle of the Panda turns its fingers along the y
+    # axis.
     "panda": RobotRow(
         "panda.urdf",
         "panda_hand_tcp",
         (0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2, math.pi / 4),
-        control_speed=2.0,  # below the limits of 2.17 and 2.61 rad/s: the drives follow within the contract
+        # Below the limits of 2.17 and 2.61 rad/s: the drives then follow within the tolerance of docs/semantics.md.
+        control_speed=2.0,
     ),
     "ur5e": RobotRow(
         "ur5e.urdf", "tool0", (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0), control_speed=1.57

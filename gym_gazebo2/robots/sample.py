@@ -20,7 +20,7 @@ MARGIN = 0.01
 BATCH = 1024
 """Poses that are tested at once."""
 MOST_BATCHES = 200
-"""With fewer free poses among this many batches than asked for, the arm has hardly any room."""
+"""Give up after this many batches: the arm then has hardly any free space."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -32,8 +32,8 @@ def sample_free_poses(robot: RobotSpec, count: int, margin: float = MARGIN) -> A
     Args:
         robot: The arm. Pairs of links in ``excluded_pairs`` may touch.
         count: Number of poses.
-        margin: Distance up to which links count as in touch [m]. Links that are this near in nearly every pose by design only
-            count where they touch.
+        margin: Distance up to which links count as in touch [m]. Some links are this near to each other in nearly every pose,
+            by design. For these the margin is zero.
 
     Returns:
         (count, dof) joint positions [rad or m], read-only.

@@ -68,10 +68,10 @@ def read_rotors(root: ET.Element, path: Path) -> dict[str, float]:
 
 
 def choose_tool_frame(robot: yourdfpy.Robot, tool_frame: str | None, path: Path) -> str:
-    """Return the tool frame: the given one, else a link with a usual name, else the only last link.
+    """Return the tool frame: the given one, else a link with a usual name, else the only leaf link (without a child joint).
 
     Raises:
-        RobotError: None is given, and there are several last links.
+        RobotError: ``tool_frame`` is None, and there are several leaf links.
     """
     if tool_frame is not None:
         return tool_frame
@@ -82,7 +82,9 @@ def choose_tool_frame(robot: yourdfpy.Robot, tool_frame: str | None, path: Path)
     parents = {joint.parent for joint in robot.joints}
     last = [name for name in names if name not in parents]
     if len(last) != 1:
-        raise RobotError(f"{str(path)!r} has the last links {', '.join(last)}. Choose one of its links with tool_frame.")
+        raise RobotError(
+            f"{str(path)!r} has several links at the end of a chain: {', '.join(last)}. Name the tool's link with tool_frame."
+        )
     return last[0]
 
 
