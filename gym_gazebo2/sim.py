@@ -45,7 +45,7 @@ class SimConfig:
         namespace: ROS namespace. Default: the robot's name; "" is the root namespace.
         controller: Name of the controller whose commands are taken (mujoco only).
         joint_prefix: Prefix of the joints' names in messages (mujoco only).
-        remap: Other names of topics, by the last word of the usual one: "joint_states:=/arm/joint_states" (mujoco only).
+        remap: Other names of topics, by the last word of the usual one: "joint_states:=/arm/states" (mujoco only).
         domain: ROS domain. Default: ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of joint states [s].
         physics_dt: Physics step [s]. Default: the provider's.
@@ -67,7 +67,7 @@ class SimConfig:
     domain: int | None = None
     control_dt: float = 0.05
     physics_dt: float | None = None
-    gripper: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    gripper: bool = False
     tool_frame: str | None = None
     mount_height: float | None = None
     robot_only: bool = False
@@ -173,11 +173,11 @@ def _get_robot_names(config: SimConfig) -> dict[str, Any]:
 
 
 def _read_remap(text: str) -> dict[str, str]:
-    """Return names of topics from a text such as "joint_states:=/arm/joint_states place:=/arm/place"."""
+    """Return names of topics from a text such as "joint_states:=/arm/states place:=/arm/place"."""
     pairs = [word.partition(":=") for word in text.split()]
     for name, sign, other in pairs:
         if not (name and sign and other):
-            raise InvalidArgumentError("remap", text, "pairs separated by spaces, such as 'joint_states:=/arm/joint_states'")
+            raise InvalidArgumentError("remap", text, "pairs separated by spaces, such as 'joint_states:=/arm/states'")
     return {name: other for name, _, other in pairs}
 
 

@@ -18,7 +18,9 @@ def generate_launch_description() -> LaunchDescription:
     """Return the arguments and the one process."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("robot", default_value="mara", description="Robot: mara, scara or scara4."),
+            DeclareLaunchArgument(
+                "robot", default_value="mara", description="Robot of the table, or the path of a URDF or xacro file."
+            ),
             DeclareLaunchArgument(
                 "provider",
                 default_value="mujoco",
@@ -39,6 +41,18 @@ def generate_launch_description() -> LaunchDescription:
                 "namespace",
                 default_value=LaunchConfiguration("robot"),
                 description="ROS namespace; by default the robot's name.",
+            ),
+            DeclareLaunchArgument(
+                "gripper",
+                default_value="false",
+                choices=BOOLEAN,
+                description="Whether the fingers are driven, as tasks that use them need; else they are held.",
+            ),
+            DeclareLaunchArgument(
+                "tool_frame", default_value="None", description="Link whose origin is the tool centre point; None: the robot's."
+            ),
+            DeclareLaunchArgument(
+                "mount_height", default_value="None", description="Height of the base above the floor [m]; None: the robot's."
             ),
             DeclareLaunchArgument(
                 "controller",
@@ -85,6 +99,11 @@ def generate_launch_description() -> LaunchDescription:
                     PythonExpression(["'--gui' if '", LaunchConfiguration("gui"), "' == 'true' else '--no-gui'"]),
                     "--namespace",
                     LaunchConfiguration("namespace"),
+                    PythonExpression(["'--gripper' if '", LaunchConfiguration("gripper"), "' == 'true' else '--no-gripper'"]),
+                    "--tool-frame",
+                    LaunchConfiguration("tool_frame"),
+                    "--mount-height",
+                    LaunchConfiguration("mount_height"),
                     "--controller",
                     LaunchConfiguration("controller"),
                     "--joint-prefix",

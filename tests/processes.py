@@ -14,8 +14,10 @@ from gym_gazebo2.gazebo.server import tie_to_thread
 
 TIMEOUT = 60.0
 """Longest wait for a process to say something, or to end [s]."""
-IN_BACKGROUND = ("env", "--ignore-signal=INT")
-"""Before a command: start it with SIGINT ignored, as a script does with its background jobs."""
+IN_BACKGROUND = ("env", "--ignore-signal=INT", "--default-signal=HUP")
+"""Before a command: start it with SIGINT ignored, as a script does with its background jobs, and without an ignored SIGHUP.
+
+The tests themselves may run under ``nohup``, which ignores SIGHUP."""
 
 
 @contextlib.contextmanager

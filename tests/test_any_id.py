@@ -175,4 +175,5 @@ def test_a_module_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPat
 def test_a_run_of_another_packages_id_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(make_config(tmp_path / "run", "CartPole-v1", steps=128))
     run.model.unlink()
-    assert resume(run.path).model.is_file()
+    with pytest.warns(UserWarning, match="cannot be saved"):
+        assert resume(run.path).model.is_file()

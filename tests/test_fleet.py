@@ -12,7 +12,7 @@ from pathlib import Path
 
 import gymnasium
 import pytest
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from gym_gazebo2.algos.distributed.fleet import Fleet
 from gym_gazebo2.algos.distributed.places import Limits, describe_workers
@@ -95,14 +95,16 @@ def test_killed_workers_are_replaced(session, config, expected):
             timer.function = lambda: [os.kill(pid, signal.SIGKILL) for pid in pids[1:]]
             timer.start()
 
-        timer = threading.Timer(0.05, lambda: None)
-        model = learn(config, SHARDS, iterations=6, collector=fleet, callback=Between(2, kill_one_now_and_all_soon))
+        timer, described = threading.Timer(0.05, lambda: None), list[str]()
+        look = CallbackList([Between(k, lambda: described.extend(describe_workers(fleet.workers))) for k in (3, 4, 5)])
+        callback = CallbackList([Between(2, kill_one_now_and_all_soon), look])
+        model = learn(config, SHARDS, iterations=6, collector=fleet, callback=callback)
         timer.join()
         workers = fleet.workers
     assert_equal(expected, describe(model))
     assert workers[0].restarts == 1
     assert "died" in workers[0].last_loss
-    assert any("worker 0" in part and "it died" in part for part in describe_workers(workers))  # lost, or replaced by now
+    assert any("worker 0" in part and "it died" in part for part in described)  # lost, or replaced by now
 
 
 def test_a_stopped_worker_is_replaced_after_its_deadline(session, config, expected):
@@ -117,15 +119,17 @@ def test_a_stopped_worker_is_replaced_after_its_deadline(session, config, expect
 def test_a_slow_worker_s_task_is_done_by_another_one(session, config, expected):
     with start(config, 2) as fleet:
         slow = fleet.workers[1]
-        started = time.monotonic()
-        model = learn(config, SHARDS, iterations=6, collector=fleet, callback=Between(2, lambda: stop(slow)))
+        started, described = time.monotonic(), list[str]()
+        look = Between(3, lambda: described.extend(describe_workers(fleet.workers)))
+        callback = CallbackList([Between(2, lambda: stop(slow)), look])
+        model = learn(config, SHARDS, iterations=6, collector=fleet, callback=callback)
         took = time.monotonic() - started
         workers = fleet.workers
     assert_equal(expected, describe(model))
     assert took < 10  # three times the median of some milliseconds, or the floor of half a second
     assert [worker.restarts for worker in workers] == [0, 0]
     assert workers[1].num_tasks < workers[0].num_tasks
-    assert f"worker 1 on {workers[1].host} is late" in describe_workers(workers)
+    assert f"worker 1 on {workers[1].host} is late" in described
 
 
 def test_a_worker_joins_later(session, config, expected):

@@ -125,6 +125,7 @@ def test_sim_arguments_are_those_of_the_command() -> None:
             gui=values["gui"] == "true",
             namespace="mara",
             domain=None,
+            gripper=values["gripper"] == "true",
             robot_only=values["robot_only"] == "true",
         )
         assert config == expected, "a default of the launch file is not the command's"

@@ -85,7 +85,7 @@ def test_the_plugin_of_gazebo_keeps_the_usual_names(names):
 
 
 def test_a_remapping_has_pairs():
-    with pytest.raises(InvalidArgumentError, match="joint_states:=/arm/joint_states"):
+    with pytest.raises(InvalidArgumentError, match="joint_states:=/arm/states"):
         simulate(SimConfig(robot="scara", remap="joint_states /arm/joint_states"))
 
 

@@ -80,7 +80,7 @@ class Topics:
     Attributes:
         namespace: The robot's ROS namespace, without slashes around it; empty is the root namespace.
         controller: Name of the controller that takes commands.
-        remap: Other names for topics, by the last word of their usual name, such as {"joint_states": "/arm/joint_states"}. A
+        remap: Other names for topics, by the last word of their usual name, such as ``{joint_states: /arm/states}``. A
             name that does not begin with a slash is in the namespace.
     """
 

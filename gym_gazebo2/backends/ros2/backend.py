@@ -76,7 +76,7 @@ class Ros2Backend(Backend):
             world: Name of Gazebo Sim's world, needed if there are several.
             controller: Name of the controller that takes the commands.
             joint_prefix: Prefix of the joints' names in messages, such as "left_".
-            remap: Other names of topics, by the last word of the usual one: {"joint_states": "/arm/joint_states"}.
+            remap: Other names of topics, by the last word of the usual one: ``{joint_states: /arm/states}``.
 
         Raises:
             InvalidArgumentError: A number is out of range.
