@@ -26,6 +26,7 @@ SETTINGS = {
     "RAY_raylet_start_wait_time_s": "120",  # the default is too short for a busy machine
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # else its notes on dead workers, which the fleet reports, mix with our output
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default, without the warning
+    "SPT_NOENV": "1",  # else the titles of Ray's processes overwrite their environment, and with it the watchdog's mark
 }
 """Environment variables of Ray; those that the user has set stay."""
 SOCKETS = "/tmp"
