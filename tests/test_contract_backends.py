@@ -62,6 +62,19 @@ def test_check_backend_names_the_check_that_failed():
         check_backend(lambda n: BROKEN["time"](robot, n))
 
 
+def test_fidelity_names_the_joint_and_the_arm():
+    """The cause that the data show: one joint of one arm lags."""
+
+    def lag(backend, state):
+        q = state.q.copy()
+        q[1, 2] += 0.03 * np.sin(state.time[1] * 1e-8)
+        return dataclasses.replace(state, q=q)
+
+    broken, robot = _break("step", lag), make_robot("mara")
+    with pytest.raises(AssertionError, match=f"joint '{robot.joint_names[2]}' of arm 1 is 0.0.*effort limit"):
+        CHECKS["fidelity"](lambda n: broken(robot, n), 3)
+
+
 def test_unknown_backend_lists_those_that_exist():
     with pytest.raises(UnknownNameError, match="Available: .*fake.*mujoco"):
         make_backend("bullet", make_robot("mara"))
