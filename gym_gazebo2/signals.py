@@ -91,7 +91,7 @@ class _Raise:
     """How many blocks of ``hold_signals`` the main thread is in."""
 
     def __init__(self) -> None:
-        self._has_raised = False
+        self.signum: int | None = None  # the signal that raised last
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if _Raise.held or _is_importing(frame):
@@ -99,8 +99,8 @@ class _Raise:
             again = threading.Timer(RETRY_S, signal.pthread_kill, (main, signum))
             again.daemon = True  # else a program that ends first would wait for it
             again.start()
-        elif signum == signal.SIGINT or not self._has_raised:
-            self._has_raised = True
+        elif signum == signal.SIGINT or self.signum is None:
+            self.signum = signum
             raise make_interrupt(signum)
 
 
@@ -122,12 +122,21 @@ def raise_on_signals() -> Iterator[None]:
 
     An ignored SIGHUP stays ignored: ``nohup`` asks for that. In another thread this does nothing, as Python handles signals in
     the main thread alone.
+
+    Some libraries catch the exception and raise a new KeyboardInterrupt, for example Ray while it waits for a result. The block
+    is then left with the exception of the signal that came.
     """
     wanted = [signum for signum in ENDING if signum != signal.SIGHUP or signal.getsignal(signum) is not signal.SIG_IGN]
-    with _installed(dict.fromkeys(wanted, _Raise())):
+    handler = _Raise()
+    with _installed(dict.fromkeys(wanted, handler)):
         if _is_main_thread():
             signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)
-        yield
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            if handler.signum is None or isinstance(error, Interrupted) or handler.signum == signal.SIGINT:
+                raise
+            raise Interrupted(handler.signum, *error.args) from error
 
 
 @contextlib.contextmanager

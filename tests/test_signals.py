@@ -42,6 +42,17 @@ def test_each_signal_raises_and_has_the_status_of_a_shell(signum):
     assert isinstance(interrupt, Interrupted) == (signum != signal.SIGINT)
 
 
+@pytest.mark.parametrize("signum", ENDING)
+def test_the_signal_is_kept_where_a_library_raises_a_new_keyboard_interrupt(signum):
+    """Ray's client does so: it waits in C++, and keeps only that it was interrupted."""
+    with pytest.raises(KeyboardInterrupt, match="continue with …") as caught, raise_on_signals():
+        try:
+            signal.raise_signal(signum)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("continue with …") from None
+    assert get_status(caught.value) == STATUS[signum]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_crosses_process_boundaries(signum):
     copy = pickle.loads(pickle.dumps(Interrupted(signum, "continue with …")))
