@@ -86,7 +86,10 @@ def expand_urdf(
         kept = {_get_link(joint, end) for joint in (*chain, *fingers) for end in ("parent", "child")}
         improper = fuse_links(root, kept, path)
         if improper:
-            assumptions.append(f"Links whose inertia is improper count as points: {', '.join(improper)}.")
+            names = ", ".join(improper)
+            assumptions.append(
+                f"The inertia of these links is not that of a body, so they are treated as point masses: {names}."
+            )
         path = _write(root, _convert_meshes(root, packages))
     return Expanded(path, continuous, tuple(assumptions))
 
