@@ -37,7 +37,7 @@ class SimConfig:
     """Serve a simulated robot over ROS 2, until Ctrl-C.
 
     Attributes:
-        robot: Robot of the table, or the path of a URDF or xacro file, or of the folder robot of a run.
+        robot: Robot of the table, path of a URDF or xacro file, or of the folder robot of a run, or ros:/robot_description.
         provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver.
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
@@ -52,8 +52,8 @@ class SimConfig:
         gripper: Drive the robot's gripper, as tasks that use it need. Otherwise its fingers are held.
         tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven. Default: the robot's.
         mount_height: Height of the base above the floor [m]. Default: the robot's.
-        env_kwargs: Any other keyword of the environment that changes the robot, ``home`` and ``robot_options``. Its name follows
-            the point, as in --env.home [0,-1.5,1.5] or --env.robot_options.held.wheel_joint 0.5.
+        env_kwargs: Any other keyword of the environment that changes the robot, ``home`` and ``robot_options``. Its name
+            follows the point, as in --env.home [0,-1.5,1.5] or --env.robot_options.held.wheel_joint 0.5.
         robot_only: Replace a real robot (mujoco in real time only): commands and joint states, no placement, no reset.
     """
 

@@ -175,7 +175,7 @@ SHOWN = {
 
 @pytest.mark.parametrize("case", SHOWN)
 def test_the_description_fits_the_joint_states(case: str) -> None:
-    """robot_state_publisher finds each joint of the states in the description, and every mesh. It is the arm that sim serves."""
+    """The description has the joints of the states, and every mesh. It is the arm that sim serves."""
     pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
     from .sim_process import run_sim
 

@@ -48,7 +48,8 @@ class Robot(Command):
     The exit status is 1 if the arm cannot be used.
 
     Attributes:
-        file: Path of a .urdf or .xacro file, or the name of a robot.
+        file: Path of a .urdf or .xacro file, the name of a robot, or ros:/robot_description for the topic or parameter of a
+            running ROS 2.
         tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven.
         package_dir: Folder in which packages are looked for first: a package, or a folder of packages. Repeatable.
         xacro_arg: NAME=VALUE for an <xacro:arg> of the file. Repeatable.
@@ -104,7 +105,7 @@ class Robot(Command):
         else:
             show_examination(result)
         if self.picture is not None and result.robot is not None and result.is_usable:
-            path = _choose_path(self.file) if self.picture == BESIDE else Path(self.picture)
+            path = _choose_path(self.file, result.robot.name) if self.picture == BESIDE else Path(self.picture)
             with add_advice("Or choose another file with --picture."):
                 write_atomically(path, draw(result.robot))
             if not self.json:
@@ -183,8 +184,10 @@ def _make_json(result: Examination) -> dict[str, Any]:
     }
 
 
-def _choose_path(file: str) -> Path:
-    """Return the path of a picture beside a file: arm.urdf.xacro gives arm.png."""
+def _choose_path(file: str, name: str) -> Path:
+    """Return the path of a picture beside a file: arm.urdf.xacro gives arm.png. Without a file it is in this folder."""
+    if not Path(file).is_file():
+        return Path(f"{name}.png")
     return Path(file).with_name(Path(file).name.split(".")[0] + ".png")
 
 
