@@ -27,7 +27,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning:ray.*", "ignore
 FEW = {
     "env": "Reach-v0", "steps": 480, "num_envs": 8, "max_episode_steps": 10, "eval_runs": 2, "eval_every": 240,
     "checkpoint_seconds": 1e-9, "progress": "quiet", "normalize": False, "worker_cpus": 0.5,
-    "hyperparameters": {"n_steps": 10, "batch_size": 40, "n_epochs": 1, "learning_rate": 1e-3, "policy_kwargs": {"net_arch": [8]}},
+    "hyperparameters": {
+        "n_steps": 10, "batch_size": 40, "n_epochs": 1, "learning_rate": 1e-3, "policy_kwargs": {"net_arch": [8]},
+    },
     "env_kwargs": {"mount_height": 0.4, "robot_options": {"control_speed": 1.0}},
 }  # fmt: skip
 

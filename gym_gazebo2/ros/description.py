@@ -51,7 +51,8 @@ def fetch_text(name: str, timeout: float = DEADLINE_S) -> str:
         graph.wait(search.is_answered, ANSWER_S)
         if search.has_text():
             return search.text
-        raise RosError(f"{search.explain(timeout)} Settings of the middleware here: {list_settings()}.")
+        found, advice = search.explain(timeout)
+        raise RosError(f"{found} Settings of the middleware here: {list_settings()}. {advice}")
 
 
 class _Search:
@@ -88,22 +89,23 @@ class _Search:
                 future.add_done_callback(lambda done, node=node: self._take_parameter(node, done.result()))
         return self.has_text()
 
-    def explain(self, timeout: float) -> str:
-        """Return two sentences on what was found instead of a text."""
+    def explain(self, timeout: float) -> tuple[str, str]:
+        """Return what was found instead of a text, and what to do."""
         domain = self._graph.domain_id
         if self._empty:
-            return f"{' and '.join(self._empty)} holds an empty text. Check the node that sets it."
+            return f"{' and '.join(self._empty)} holds an empty text.", "Check the node that sets it."
         if self._other:
-            return f"{' and '.join(self._other)} is not a string. Give the name of one that is."
+            return f"{' and '.join(self._other)} is not a string.", "Give the name of one that is."
         if publishers := self._graph.node.count_publishers(self._name):
             return (
-                f"{self._name} has {publishers} publisher{'s' * (publishers > 1)}, but no text came within {timeout:g} s. The "
-                "topic must be a std_msgs/String whose publisher keeps its last message (transient local)."
+                f"{self._name} has {publishers} publisher{'s' * (publishers > 1)}, but no text came within {timeout:g} s.",
+                "Let it publish a std_msgs/String and keep its last message (transient local).",
             )
         asked = f" Nodes without the parameter: {', '.join(sorted(self._asked))}." if self._asked else ""
         return (
             f"No node of domain {domain} publishes {self._name} or has the parameter {self._parameter!r} within {timeout:g} s."
-            f"{asked} Start robot_state_publisher, or check the name and ROS_DOMAIN_ID."
+            f"{asked}",
+            "Start robot_state_publisher, or check the name and ROS_DOMAIN_ID.",
         )
 
     def _list_nodes(self) -> Iterator[str]:

@@ -20,7 +20,7 @@ OVERVIEW = "overview"
 FIELD_OF_VIEW_DEG = 50.0
 """Its vertical field of view."""
 EYE, TARGET = np.array([-0.9, -0.9, 0.8]), np.array([-0.05, 0.0, 0.38])
-"""Where it stands and looks for an arm of about a metre on the floor, in the base frame [m]. For others it moves away or nearer."""
+"""Where it stands and looks for an arm of about a metre, in the base frame [m]. For others it moves away or nearer."""
 ENOUGH = 0.75
 """Share of the moving shapes that must be seen from there, with the whole robot in the picture. Otherwise the camera goes where
 most of them are seen."""
