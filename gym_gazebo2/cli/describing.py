@@ -48,7 +48,7 @@ class Describe(Command):
         logging.getLogger("gym_gazebo2.robots").setLevel(logging.ERROR)
         robot = make_env_robot(self.robot, read_robot_keywords(self.env_kwargs), self.gripper)
         if self.only is not None:
-            print(getattr(robot, self.only))
+            print(getattr(robot, self.only), end="")  # a launch file would take the end of the line as a part of the name
             return
         root = make_description(robot, self.joint_prefix)
         ET.indent(root)
