@@ -21,7 +21,7 @@ from gym_gazebo2.errors import InvalidArgumentError, UnsupportedError
 from gym_gazebo2.ownership import Owner
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.topics import CONTROLLER, Topics
-from gym_gazebo2.state import ArmState
+from gym_gazebo2.state import ArmState, Placement
 
 __all__ = ["Ros2Backend"]
 
