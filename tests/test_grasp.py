@@ -115,4 +115,6 @@ def test_every_control_closes_the_gripper_around_an_object(control):
                 grasp.state = grasp.backend.step(command)
         width = grasp.state.q[:, 7:].sum(axis=1)
         size = 2.0 * grasp.backend.scene.pool.half_size[:, 1]
-        assert ((width > 0.75 * size) & (width < size + 1e-3)).all(), width  # contacts are soft: 70 N press a sphere of 14 g
+        assert ((width > 0.65 * size) & (width < size + 1e-3)).all(), (
+            width
+        )  # 70 N press the fingers 5 mm into the lightest sphere

@@ -41,7 +41,7 @@ OBJECT_SOLIMP = (0.9, 0.99, 0.002, 0.5, 2.0)
 a Panda sink 5 mm into a sphere of 14 g, and 1.8 mm with this. Contacts that are firm at every depth (0.98 and more) shoot
 objects away where fingers squeeze them hard: at up to 20 m/s with random actions."""
 ITERATIONS = 30
-"""Largest number of the solver's iterations. Few physics steps need more than 4, but with 10 an object is sometimes shot away."""
+"""Largest number of the solver's iterations. Few steps need more than 4, but with 10 an object is sometimes shot away."""
 CONDIM = 4
 """Dimension of an object's contacts: normal force, two directions of sliding, and torsion. Without torsion, two fingers hold a
 box as a hinge does."""
