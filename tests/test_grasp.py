@@ -94,7 +94,7 @@ def test_an_open_gripper_leaves_them_on_the_table():
         np.testing.assert_allclose(grasp.state.objects.pose[:, 0, 2], grasp.backend.scene.pool.half_size[:, 2], atol=1e-3)
 
 
-@pytest.mark.parametrize("control", ["tool", "delta", "position", "torque"])
+@pytest.mark.parametrize("control", ["tool", "tool_yaw_pitch", "delta", "position", "torque"])
 def test_every_control_closes_the_gripper_around_an_object(control):
     grasp, row = Grasp(), get_control(control)
     robot = grasp.robot
