@@ -392,3 +392,6 @@ def test_a_robot_without_a_gripper_or_a_task_without_place_is_a_clear_error():
     task.place = super(WatchTask, task).place
     with pytest.raises(NotImplementedError, match="has a scene but no place"):
         ArmEnv(PANDA, task).reset()
+    task.place = lambda rng, goal: (np.array([0]), np.zeros((1, 7)))
+    with pytest.raises(InvalidArgumentError, match=r"WatchTask.place is 'int64 \(1,\).*members \(2,\) and poses \(2, 7\)"):
+        ArmEnv(PANDA, task).reset()

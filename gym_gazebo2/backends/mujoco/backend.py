@@ -11,7 +11,8 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from gym_gazebo2.backends.base import NANOSECONDS, OMEGA, Backend, count_substeps
-from gym_gazebo2.backends.mujoco.objects import SENSOR_SIZE, ObjectBodies
+from gym_gazebo2.backends.mujoco.objects import ObjectBodies
+from gym_gazebo2.backends.mujoco.parts import SENSOR_SIZE
 from gym_gazebo2.backends.mujoco.rendering import Painter, Window, check_camera
 from gym_gazebo2.backends.mujoco.scene import make_physics_model
 from gym_gazebo2.backends.objects import SceneObjects
