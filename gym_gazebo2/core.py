@@ -448,7 +448,7 @@ class ArmCore:
         """Return a start pose (dof,) [rad]. Without noise nothing is drawn, so the generator stays where it is."""
         if self.start_noise == 0.0:
             return self.robot.home
-        # Fingers start where they are at home: a task decides whether the gripper is open.
+        # The noise does not move the fingers. They start at their home positions, that is, open.
         noise = np.zeros(self.robot.dof)
         noise[: self.robot.chain_dof] = rng.uniform(-self.start_noise, self.start_noise, self.robot.chain_dof)
         return np.clip(self.robot.home + noise * self.robot.scale, self.robot.lower, self.robot.upper)
