@@ -258,8 +258,8 @@ class ArmCore:
 
     def _draw_objects(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
         """Return the members (k,) and poses (k, 7) that the task draws for one arm."""
-        index, pose = (np.asarray(value) for value in self.task.place(rng, goal))
-        k = self.backend.num_objects
+        members, poses = self.task.place(rng, goal)
+        index, pose, k = np.asarray(members), np.asarray(poses), self.backend.num_objects
         if index.shape != (k,) or pose.shape != (k, 7) or not np.issubdtype(index.dtype, np.integer):
             name = f"result of {type(self.task).__name__}.place"
             found = f"{index.dtype} {index.shape} and {pose.dtype} {pose.shape}"
