@@ -23,8 +23,8 @@ from gym_gazebo2.memory import check_memory
 from gym_gazebo2.options import EnvOptions, make_env_robot
 from gym_gazebo2.robots import RobotRow, RobotSpec
 from gym_gazebo2.setpoint import compute_setpoint
-from gym_gazebo2.state import ArmState
-from gym_gazebo2.tasks import Advance, Memory, Task, TaskState, make_task
+from gym_gazebo2.state import ArmState, Placement
+from gym_gazebo2.tasks import Advance, Task, TaskState, make_task
 
 __all__ = ["BYTES_PER_ARM", "IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome", "Start"]
 
@@ -121,12 +121,13 @@ class ArmCore:
         # Placeholders until the first reset, for the goals and for the task's memory (arrays with a row per arm). They come
         # from other generators, because the environment's own must not draw before the user seeds them.
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
-        self._memory: Memory = self._start_memory([np.random.default_rng(0)] * self.num_envs)
+        self._memory: dict[str, NDArray[Any]] = self._start_memory([np.random.default_rng(0)] * self.num_envs)
         self._known_restarts = self.backend.num_restarts
         self.state: TaskState | None = None
         self.ended: tuple[TaskState, Array] | None = None
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
         self._no_action = np.zeros((self.num_envs, *self.action_space.shape))
+        self._park: NDArray[np.bool_] | None = None  # objects that the task takes away before the next period
         self._no_reward, self._not_terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -162,7 +163,9 @@ class ArmCore:
             self._show_goal()
 
     def _make_backend(self, num_envs: int) -> Backend:
-        options, more = self.options, self.options.backend_options or {}
+        options, more = self.options, dict(self.options.backend_options or {})
+        if self.task.scene is not None:
+            more["scene"] = self.task.scene
         return make_backend(options.backend, self.robot, num_envs=num_envs, control_dt=options.control_dt, **more)
 
     @property
@@ -230,22 +233,48 @@ class ArmCore:
         """
         goal, q = self.goal.copy(), np.tile(self.robot.home, (self.num_envs, 1))
         memory = {name: value.copy() for name, value in self._memory.items()}
+        objects = self._make_placement()
         for i in np.flatnonzero(mask).tolist():
-            # The order of the draws is fixed: goal, start pose, the task's memory. Another order would make another episode
-            # of the same seed, and a run that is resumed from a checkpoint would no longer be bit-equal.
+            # The order of the draws is fixed: goal, start pose, the task's memory, objects. Another order would make another
+            # episode of the same seed, and a run that is resumed from a checkpoint would no longer be bit-equal.
             goal[i] = self.task.sample_goal(rngs[i]) if start.goal is None else start.goal[i]
             q[i] = self._sample_start(rngs[i]) if start.q is None else start.q[i]
             for name, value in self.task.start(rngs[i]).items():
                 memory[name][i] = value
+            if objects is not None:
+                objects.index[i], objects.pose[i] = self._draw_objects(rngs[i], goal[i])
         restarts = self.backend.num_restarts
-        arm = self.backend.reset(mask, q)
+        arm = self.backend.reset(mask, q) if objects is None else self.backend.reset(mask, q, objects)
         self.goal, self._memory = goal, memory  # only now: a backend that raises leaves the old episode in place
+        if self._park is not None:
+            self._park = self._park & ~mask[:, None]
         self._show_goal()
+        self._begin(arm, mask)
         # A restart during a partial reset also ended the episodes of the other arms. Their next step must report it, so
         # the count that this step compares with is not updated here.
         if mask.all():
             self._known_restarts = self.backend.num_restarts
         return self._start_from(arm, restarts)
+
+    def _draw_objects(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
+        """Return the members (k,) and poses (k, 7) that the task draws for one arm."""
+        members, poses = self.task.place(rng, goal)
+        index, pose, k = np.asarray(members), np.asarray(poses), self.backend.num_objects
+        if index.shape != (k,) or pose.shape != (k, 7) or not np.issubdtype(index.dtype, np.integer):
+            name = f"result of {type(self.task).__name__}.place"
+            found = f"{index.dtype} {index.shape} and {pose.dtype} {pose.shape}"
+            raise InvalidArgumentError(name, found, f"members ({k},) and poses ({k}, 7) of the {k} objects")
+        return index, pose
+
+    def _make_placement(self) -> Placement | None:
+        """Return a placement to fill, with a row for each arm; None without objects."""
+        n, k = self.num_envs, self.backend.num_objects
+        return Placement(np.zeros((n, k), dtype=np.int64), np.zeros((n, k, 7))) if k else None
+
+    def _begin(self, arm: ArmState, mask: NDArray[np.bool_]) -> None:
+        """Let the task complete the memory of the masked arms, whose start is known now."""
+        for name, value in self.task.begin(self._observe_arm(arm, self._no_action), self.goal).items():
+            self._memory[name][mask] = value[mask]
 
     def step(self, action: ArrayLike) -> Outcome:
         """Advance every arm by one control period.
@@ -269,16 +298,18 @@ class ArmCore:
         self._known_restarts = self.backend.num_restarts
         state = self._observe_arm(arm, action)
         after = self.task.advance(state, self.goal)
-        self._memory = after.memory
+        self._memory, self._park = dict(after.memory), after.park
         self.state = state._replace(memory=after.memory)
         self.ended = self.state, self.goal
         return self._make_outcome(after, restarts)
 
     def _command(self, arm: ArmState, target: Array) -> ArmState:
         """Advance the backend by one period towards joint targets (n, dof), or with efforts."""
+        # Backends written for arms alone take no second argument.
+        park = () if self._park is None else (self._park,)
         if self._control.is_effort:
-            return self.backend.step_effort(target)
-        return self.backend.step(compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel))
+            return self.backend.step_effort(target, *park)
+        return self.backend.step(compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel), *park)
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
         """Return rewards for other goals than the episode's: ``compute_reward`` of goal environments.
@@ -305,7 +336,8 @@ class ArmCore:
         """
         memory = {MEMORY_PREFIX + name: value.copy() for name, value in self._memory.items()}
         backend = {BACKEND_PREFIX + name: value for name, value in self.backend.get_state().items()}
-        return {"goal": self.goal.copy(), **memory, **backend}
+        park = {} if self._park is None else {"park": self._park.copy()}
+        return {"goal": self.goal.copy(), **park, **memory, **backend}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> Outcome:
         """Continue from a state that ``get_state`` returned.
@@ -314,6 +346,7 @@ class ArmCore:
             UnsupportedError: The backend cannot restore a state.
         """
         self.goal, self._memory = np.array(state["goal"]), _take(state, MEMORY_PREFIX)
+        self._park = np.array(state["park"]) if "park" in state else None
         self._show_goal()
         return self._start_from(self.backend.set_state(_take(state, BACKEND_PREFIX)))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.kinematics import Kinematics, TcpState
+from gym_gazebo2.scene import Scene
 from gym_gazebo2.state import ArmState
 from gym_gazebo2.tasks.measures import Measure
 
@@ -53,12 +54,14 @@ class Advance:
         measures: The measures at the end of the period [SI units].
         reward: (n,) rewards.
         terminated: (n,) bool, episodes that the task ends here.
+        park: (n, k) bool, objects to take away before the next period begins; None: none.
     """
 
     memory: Memory
     measures: Measures
     reward: Array
     terminated: NDArray[np.bool_]
+    park: NDArray[np.bool_] | None = None
 
 
 class Task(ABC):
@@ -72,10 +75,12 @@ class Task(ABC):
             a dictionary of the wrist camera's image and the flat array.
         uses_gripper: Whether the environment drives the robot's gripper. An action then has one more component, and the joints
             of ``state.arm`` are those of the arm with the fingers behind them.
+        scene: What stands around the arm; None: only the floor. A task with a scene must define ``place``.
     """
 
     layout: Layout = "vector"
     uses_gripper: bool = False
+    scene: Scene | None = None
 
     @property
     def MEASURES(self) -> Mapping[str, Measure]:
@@ -119,6 +124,28 @@ class Task(ABC):
         The default is an empty memory, and draws nothing from ``rng``.
         """
         return {}
+
+    def place(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
+        """Return the objects of one arm at the start of an episode (tasks with a scene only).
+
+        Args:
+            rng: Generator of the arm. It has drawn the goal, the start pose and the memory before.
+            goal: (g,) goal of the episode.
+
+        Returns:
+            (k,) different members of the scene's pool, and their poses (k, 7) in the base frame: position [m], quaternion wxyz.
+
+        Raises:
+            NotImplementedError: The task has a scene but does not define this function.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has a scene but no place.")
+
+    def begin(self, state: TaskState, goal: Array) -> Memory:
+        """Return the memory (n rows) at the start of an episode, when the state is known. The default keeps that of ``start``.
+
+        A task whose reward compares a quantity with its value one period earlier stores the first value here.
+        """
+        return state.memory
 
     def advance(self, state: TaskState, goal: Array) -> Advance:
         """Return the result of a control period. The default has no memory and never ends an episode.
