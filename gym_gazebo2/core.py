@@ -15,12 +15,13 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from gym_gazebo2.backends import Backend, make_backend
+from gym_gazebo2.backends import Backend, get_factory, make_backend
 from gym_gazebo2.controls import compute_command, get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError, UsageError
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.memory import check_memory
 from gym_gazebo2.options import EnvOptions, make_env_robot
+from gym_gazebo2.randomize import Randomizer, check_engine, read_randomize
 from gym_gazebo2.robots import RobotRow, RobotSpec
 from gym_gazebo2.setpoint import compute_setpoint
 from gym_gazebo2.state import ArmState, Placement
@@ -41,8 +42,8 @@ NANOSECOND = 1e-9
 """One nanosecond [s]."""
 BYTES_PER_ARM = 6_000
 """Memory of one arm of a batch [bytes]: 5.7 kB measured with 20 000 arms of MARA-v0, engine and infos included."""
-MEMORY_PREFIX, BACKEND_PREFIX = "memory.", "backend."
-"""Prefixes of the names of a task's and a backend's arrays in a saved state."""
+MEMORY_PREFIX, BACKEND_PREFIX, RANDOMIZE_PREFIX = "memory.", "backend.", "randomize."
+"""Prefixes of the names of the arrays of the task's memory, the backend and the randomizer in a saved state."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class ArmCore:
         state: The newest state of the arms, after a step or a reset; None before the first reset.
         ended: State and goals at the end of the last step; None before the first step. A reset does not change it: where an
             episode ends and the next begins in the same step, evaluations read the last state of the old one here.
+        randomizer: Draws what varies between episodes; None without the keyword ``randomize``.
     """
 
     def __init__(self, robot: str | RobotRow | RobotSpec, task: str | Task, options: EnvOptions, *, num_envs: int = 1) -> None:
@@ -101,6 +103,7 @@ class ArmCore:
             InvalidArgumentError: A value is invalid.
             UnknownNameError: A table has no row of a given name.
             RobotError: The robot cannot be loaded, or has no gripper where the task uses one.
+            UnsupportedError: The backend cannot change what ``randomize`` asks for.
         """
         self.task = make_task(task)
         self.options, self.robot = options, make_env_robot(robot, options, self.task.uses_gripper)
@@ -129,6 +132,7 @@ class ArmCore:
         self._no_action = np.zeros((self.num_envs, *self.action_space.shape))
         self._park: NDArray[np.bool_] | None = None  # objects that the task takes away before the next period
         self._no_reward, self._not_terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
+        self.randomizer = self._make_randomizer()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle holds: everything but the engine, and the engine's state in its place.
@@ -166,7 +170,22 @@ class ArmCore:
         options, more = self.options, dict(self.options.backend_options or {})
         if self.task.scene is not None:
             more["scene"] = self.task.scene
-        return make_backend(options.backend, self.robot, num_envs=num_envs, control_dt=options.control_dt, **more)
+        randomize = read_randomize(options.randomize)
+        # Before a simulator is started; and afterwards for factories, which show only by what they make.
+        check_engine(randomize, self.task.scene, get_factory(options.backend))
+        backend = make_backend(options.backend, self.robot, num_envs=num_envs, control_dt=options.control_dt, **more)
+        try:
+            check_engine(randomize, self.task.scene, backend)
+        except UnsupportedError:
+            backend.close()
+            raise
+        return backend
+
+    def _make_randomizer(self) -> Randomizer | None:
+        randomize = read_randomize(self.options.randomize)
+        if randomize is None:
+            return None
+        return Randomizer(randomize, self.task.scene, self.num_envs, self.action_space.shape[0], len(self._low))
 
     @property
     def control(self) -> str:
@@ -234,18 +253,25 @@ class ArmCore:
         goal, q = self.goal.copy(), np.tile(self.robot.home, (self.num_envs, 1))
         memory = {name: value.copy() for name, value in self._memory.items()}
         objects = self._make_placement()
+        draws = {} if self.randomizer is None else self.randomizer.copy_draws()
         for i in np.flatnonzero(mask).tolist():
-            # The order of the draws is fixed: goal, start pose, the task's memory, objects. Another order would make another
-            # episode of the same seed, and a run that is resumed from a checkpoint would no longer be bit-equal.
+            # The order of the draws is fixed: goal, start pose, the task's memory, objects, randomize. Another order would make
+            # another episode of the same seed, and a run that is resumed from a checkpoint would no longer be bit-equal.
             goal[i] = self.task.sample_goal(rngs[i]) if start.goal is None else start.goal[i]
             q[i] = self._sample_start(rngs[i]) if start.q is None else start.q[i]
             for name, value in self.task.start(rngs[i]).items():
                 memory[name][i] = value
             if objects is not None:
                 objects.index[i], objects.pose[i] = self._draw_objects(rngs[i], goal[i])
+            if self.randomizer is not None:
+                self.randomizer.draw(rngs[i], draws, i, objects)
+        if objects is not None and self.randomizer is not None:
+            objects = dataclasses.replace(objects, factors=self.randomizer.get_factors(draws))
         restarts = self.backend.num_restarts
         arm = self.backend.reset(mask, q) if objects is None else self.backend.reset(mask, q, objects)
         self.goal, self._memory = goal, memory  # only now: a backend that raises leaves the old episode in place
+        if self.randomizer is not None:
+            self.randomizer.draws = draws
         if self._park is not None:
             self._park = self._park & ~mask[:, None]
         self._show_goal()
@@ -293,8 +319,10 @@ class ArmCore:
         # Action → joint targets (one row of CONTROLS) → limited set-points (one function for all rows) → backend → task.
         before = self.require_state()
         action = self._check_action(action)
-        target = compute_command(self._control, action, before.arm, before.tcp, self.kinematics, self._travel)
+        target = self._compute_target(before, action)
         arm, restarts = self._command(before.arm, target), self._known_restarts
+        if self.randomizer is not None:
+            self.randomizer.note(action)
         self._known_restarts = self.backend.num_restarts
         state = self._observe_arm(arm, action)
         after = self.task.advance(state, self.goal)
@@ -302,6 +330,16 @@ class ArmCore:
         self.state = state._replace(memory=after.memory)
         self.ended = self.state, self.goal
         return self._make_outcome(after, restarts)
+
+    def _compute_target(self, state: TaskState, action: Array) -> Array:
+        """Return joint targets (n, dof), or efforts, from the actions that arrive now."""
+        action, waits = (action, None) if self.randomizer is None else self.randomizer.delay(action)
+        target = compute_command(self._control, action, state.arm, state.tcp, self.kinematics, self._travel)
+        if waits is None:
+            return target
+        # Until the first action arrives the arm stays where it is; an action of 0 would move it in position control.
+        stay = np.zeros_like(target) if self._control.is_effort else state.arm.q_setpoint
+        return np.where(waits[:, None], stay, target)
 
     def _command(self, arm: ArmState, target: Array) -> ArmState:
         """Advance the backend by one period towards joint targets (n, dof), or with efforts."""
@@ -337,14 +375,21 @@ class ArmCore:
         memory = {MEMORY_PREFIX + name: value.copy() for name, value in self._memory.items()}
         backend = {BACKEND_PREFIX + name: value for name, value in self.backend.get_state().items()}
         park = {} if self._park is None else {"park": self._park.copy()}
-        return {"goal": self.goal.copy(), **park, **memory, **backend}
+        drawn = {} if self.randomizer is None else self.randomizer.copy_draws()
+        return {
+            "goal": self.goal.copy(), **park, **memory, **{RANDOMIZE_PREFIX + name: value for name, value in drawn.items()},
+            **backend,
+        }  # fmt: skip
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> Outcome:
         """Continue from a state that ``get_state`` returned.
 
         Raises:
             UnsupportedError: The backend cannot restore a state.
+            InvalidArgumentError: The state was saved with another ``randomize``.
         """
+        if self.randomizer is not None:
+            self.randomizer.set_state(_take(state, RANDOMIZE_PREFIX))
         self.goal, self._memory = np.array(state["goal"]), _take(state, MEMORY_PREFIX)
         self._park = np.array(state["park"]) if "park" in state else None
         self._show_goal()
@@ -410,6 +455,8 @@ class ArmCore:
         It can lie outside after a violent contact, or with a goal from ``reset(options=…)`` that is out of the task's range.
         """
         flat = self.task.compute_observation(self._wrap(state), self.goal).astype(np.float32)
+        if self.randomizer is not None:
+            flat = self.randomizer.add_noise(flat)
         flat = np.minimum(np.maximum(flat, self._low), self._high)  # np.clip does the same, slower on small arrays
         if self.task.layout == "vector":
             return flat

@@ -16,6 +16,7 @@ from gym_gazebo2.backends import BackendFactory
 from gym_gazebo2.checks import read_number
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.randomize import Randomize, read_randomize
 from gym_gazebo2.robots import ROBOTS, GripperRow, RobotRow, RobotSpec, find_row, is_stored, load_robot, make_robot
 from gym_gazebo2.state import CONTROL_DT
 
@@ -45,6 +46,7 @@ class EnvOptions:
         mount_height: Height of the base above the floor [m]; None: the robot's own.
         robot_options: Further fields of the robot's row (``RobotRow``), such as ``velocity_limit`` or ``package_dirs``.
         backend_options: Further keywords of the backend, such as ``physics_dt`` or ``on_failure``.
+        randomize: What each episode draws from ranges: a ``Randomize``, or a dictionary of its fields. None: nothing.
     """
 
     backend: str | BackendFactory = "mujoco"
@@ -58,14 +60,15 @@ class EnvOptions:
     mount_height: float | None = None
     robot_options: Mapping[str, Any] | None = None
     backend_options: Mapping[str, Any] | None = None
+    randomize: Randomize | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check the values that the backend and the task do not check themselves.
 
         Raises:
-            UnknownNameError: ``CONTROLS`` has no such row.
-            InvalidArgumentError: ``start_noise``, ``robot_options`` or ``backend_options`` has an invalid value; or
-                ``goal`` and ``goal_box`` are both given.
+            UnknownNameError: ``CONTROLS`` has no such row, or ``Randomize`` no such field.
+            InvalidArgumentError: ``start_noise``, ``robot_options``, ``backend_options`` or ``randomize`` has an invalid value;
+                or ``goal`` and ``goal_box`` are both given.
         """
         get_control(self.control)
         if self.goal is not None and self.goal_box is not None:
@@ -75,6 +78,7 @@ class EnvOptions:
         object.__setattr__(self, "start_noise", noise)
         object.__setattr__(self, "robot_options", _check_mapping("robot_options", self.robot_options, "fields of RobotRow"))
         object.__setattr__(self, "backend_options", _check_backend_options(self.backend_options))
+        object.__setattr__(self, "randomize", read_randomize(self.randomize))
 
 
 def make_options(keywords: Mapping[str, Any]) -> EnvOptions:

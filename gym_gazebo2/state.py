@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,14 @@ class Placement:
     Attributes:
         index: (n, k) int64, members of the scene's pool, different ones for the k objects of an arm.
         pose: (n, k, 7) positions [m] and quaternions wxyz in the base frame.
+        factors: "friction" and "mass" → (n, k) factors, until the next placement: on the friction of all contacts of an object,
+            and on its mass and inertia. A missing name means 1, and so does None in place of the mapping. An engine accepts
+            those of ``Backend.object_factors``.
     """
 
     index: NDArray[np.int64]
     pose: NDArray[np.float64]
+    factors: Mapping[str, NDArray[np.float64]] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ LAYERS = (
     "checks cache contract state display signals output scheduling real_time",
     "robots registration memory kubernetes scene",
     "gym_gazebo2 kinematics setpoint ros legacy",
-    "inverse_kinematics",
+    "inverse_kinematics randomize",
     "tasks controls backends.objects",
     "backends.base",
     "backends.fake backends.mujoco backends.restart backends.ros2 gazebo",

@@ -53,6 +53,7 @@ class Backend(ABC):
         is_restartable: Whether a new instance starts a simulator of its own, as ``on_failure="restart"`` needs.
         is_tied_to_process: Whether a fork of the process cannot use it: it has threads, sockets or a simulator. Calls in a fork
             are then refused, and ``close`` must leave what belongs to the parent alone.
+        object_factors: Properties of objects that a placement can change by a factor: "friction", "mass". The default is none.
         window: Keywords of ``gymnasium.make`` that show the arm in a window; empty if the simulator has its own window.
     """
 
@@ -62,6 +63,7 @@ class Backend(ABC):
     is_shared: bool = False
     is_restartable: bool = False
     is_tied_to_process: bool = False
+    object_factors: tuple[str, ...] = ()
     window: Mapping[str, Any] = MappingProxyType({"render_mode": "human"})
 
     def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = CONTROL_DT, scene: Scene | None = None) -> None:
@@ -108,6 +110,7 @@ class Backend(ABC):
         Raises:
             InvalidArgumentError: An array has another shape, or a masked row is NaN or outside the limits; an arm has the same
                 member of the pool twice; or an object would be inside something.
+            UnsupportedError: A factor of ``objects`` is not one of ``object_factors``.
             UsageError: The backend is closed, or an arm's objects were never placed.
             BackendError: The simulator failed.
         """
@@ -223,10 +226,16 @@ class Backend(ABC):
         q = self._add_fingers("q", q, stay)
         self.check_poses(q[mask])  # rows outside the mask may hold anything, NaN included
         if self._objects is not None:
+            self._check_factors(objects)
             self._objects.check(mask, objects)
         self._was_reset |= mask
         self._is_ready = bool(self._was_reset.all())
         return mask, q
+
+    def _check_factors(self, objects: Placement | None) -> None:
+        for name in (objects is not None and objects.factors) or ():
+            if name not in self.object_factors:
+                self._refuse(f"change the {name} of objects by a factor")
 
     def _place(self, mask: NDArray[np.bool_], objects: Placement | None) -> Placement | None:
         """Return the checked placement of the masked arms' objects, noted as placed; None if nothing is to be placed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ OVERLAP_TOLERANCE = 1e-3
 """Objects may be placed this deep inside each other [m]."""
 PARK_POSE = np.array([*PARK_POSITION, 1.0, 0.0, 0.0, 0.0])
 """Reported pose of a parked object: position [m], quaternion wxyz."""
+FACTOR_PREFIX = "object_factor."
+"""Prefix of the names of factors in a saved state."""
 
 
 class SceneObjects:
@@ -29,6 +32,7 @@ class SceneObjects:
     Attributes:
         index: (n, k) int64, members of the pool.
         is_parked: (n, k) bool.
+        factors: Factors (n, k) on the members' properties, by name. A name that no placement had is missing, and means 1.
     """
 
     def __init__(self, scene: Scene, num_envs: int, floor: float) -> None:
@@ -43,6 +47,7 @@ class SceneObjects:
         self.index = np.tile(np.arange(scene.num_objects), (num_envs, 1))
         self.is_parked = np.ones(shape, dtype=bool)
         self._was_placed = np.zeros(num_envs, dtype=bool)
+        self.factors: dict[str, Array] = {}
 
     def check(self, mask: NDArray[np.bool_], objects: Placement | None) -> Placement | None:
         """Check a placement of the masked arms' objects, and change nothing.
@@ -52,7 +57,7 @@ class SceneObjects:
 
         Raises:
             InvalidArgumentError: A shape is wrong; a masked row is not finite, names no member of the pool, or names one twice;
-                or an object would be inside another one, inside a box, or below the floor.
+                a factor is not positive; or an object would be inside another one, inside a box, or below the floor.
             UsageError: An arm's objects were never placed.
         """
         if objects is None:
@@ -65,12 +70,13 @@ class SceneObjects:
                 "shape of objects", (index.shape, pose.shape), f"{self.index.shape} and {(*self.index.shape, 7)}"
             )
         self._check_members(index[mask])
+        factors = self._read_factors(mask, objects.factors)
         norm = np.linalg.norm(pose[..., 3:], axis=-1, keepdims=True)
         if not (np.isfinite(pose[mask]).all() and (norm[mask] > 1e-6).all()):
             raise InvalidArgumentError("objects.pose", pose[mask], "finite positions [m] and quaternions wxyz")
         self._check_overlaps(index, pose, np.flatnonzero(mask))
         unit = np.concatenate([pose[..., :3], pose[..., 3:] / np.where(norm > 0.0, norm, 1.0)], axis=-1)
-        return Placement(index, unit)
+        return Placement(index, unit, factors)
 
     def place(self, mask: NDArray[np.bool_], objects: Placement | None) -> Placement | None:
         """Check a placement as ``check`` does, and note the members of the masked arms."""
@@ -78,7 +84,25 @@ class SceneObjects:
         if placed is not None:
             self.index[mask], self.is_parked[mask] = placed.index[mask], False
             self._was_placed |= mask
+            self._note_factors(mask, placed.factors or {})
         return placed
+
+    def _read_factors(self, mask: NDArray[np.bool_], factors: Mapping[str, Any] | None) -> dict[str, Array]:
+        read = {name: np.asarray(value, dtype=float) for name, value in (factors or {}).items()}
+        for name, value in read.items():
+            if value.shape != self.index.shape or not ((value[mask] > 0.0) & (value[mask] < np.inf)).all():
+                expected = f"positive factors of shape {self.index.shape} (arms, objects)"
+                raise InvalidArgumentError(f"objects.factors[{name!r}]", value, expected)
+        return read
+
+    def _note_factors(self, mask: NDArray[np.bool_], given: Mapping[str, Array]) -> None:
+        ones = np.ones(self.index.shape)
+        for name in {**self.factors, **given}:
+            self.factors[name] = np.where(mask[:, None], given.get(name, ones), self.factors.get(name, ones))
+
+    def get_factors(self, arms: NDArray[np.int64]) -> dict[str, Array]:
+        """Return the factors of some arms, (m, k) by name."""
+        return {name: value[arms] for name, value in self.factors.items()}
 
     def _check_members(self, index: NDArray[Any]) -> None:
         size = len(self.scene.pool)
@@ -164,9 +188,12 @@ class SceneObjects:
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Return copies of the arrays, by name."""
-        return {"object_index": self.index.copy(), "is_parked": self.is_parked.copy()}
+        factors = {FACTOR_PREFIX + name: value.copy() for name, value in self.factors.items()}
+        return {"object_index": self.index.copy(), "is_parked": self.is_parked.copy(), **factors}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> None:
         """Continue from arrays that ``get_state`` returned."""
         self.index, self.is_parked = state["object_index"].copy(), state["is_parked"].copy()
+        names = [name for name in state if name.startswith(FACTOR_PREFIX)]
+        self.factors = {name.removeprefix(FACTOR_PREFIX): state[name].copy() for name in names}
         self._was_placed[:] = True

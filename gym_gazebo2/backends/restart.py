@@ -61,7 +61,7 @@ class RestartingBackend(Backend):
         self.inner = make()
         super().__init__(self.inner.robot, self.inner.num_envs, self.inner.control_dt, self.inner.scene)
         self.lock_step, self.is_shared, self.max_envs = self.inner.lock_step, self.inner.is_shared, self.inner.max_envs
-        self.is_tied_to_process = self.inner.is_tied_to_process
+        self.is_tied_to_process, self.object_factors = self.inner.is_tied_to_process, self.inner.object_factors
         self._make, self._most, self._failures = make, most, 0
 
     @property
@@ -155,4 +155,5 @@ def _copy_first(objects: Placement, mask: NDArray[np.bool_]) -> Placement:
     """Return a placement for every arm: those outside the mask get the objects of the first arm inside."""
     first = int(np.argmax(mask))
     index = np.where(mask[:, None], objects.index, objects.index[first])
-    return Placement(index, np.where(mask[:, None, None], objects.pose, objects.pose[first]))
+    factors = {name: np.where(mask[:, None], value, value[first]) for name, value in (objects.factors or {}).items()}
+    return Placement(index, np.where(mask[:, None, None], objects.pose, objects.pose[first]), factors)

@@ -44,6 +44,8 @@ class MujocoBackend(Backend):
         effort: (n, dof) torques of the drives in the last physics step [N·m]. Only with ``measure_forces``.
     """
 
+    object_factors = ("friction", "mass")
+
     def __init__(
         self,
         robot: RobotSpec,
@@ -152,10 +154,11 @@ class MujocoBackend(Backend):
         """Put the objects of some arms in place, at rest; or back to where they were, without a placement."""
         bodies, objects = self._require_objects()
         bodies.set_motion(arms, *kept)
+        factors = objects.get_factors(arms)
         if placed is not None:
-            bodies.show(arms, objects.index[arms])
+            bodies.show(arms, objects.index[arms], factors)
             bodies.pose[arms], bodies.velocity[arms] = placed.pose[arms], 0.0
-        bodies.load(arms, objects.is_parked[arms], objects.index[arms])
+        bodies.load(arms, objects.is_parked[arms], objects.index[arms], factors)
 
     def _require_objects(self) -> tuple[ObjectBodies, SceneObjects]:
         if self._bodies is None or self._objects is None:
@@ -254,9 +257,9 @@ class MujocoBackend(Backend):
         if self._bodies is not None and self._objects is not None:
             self._objects.set_state(state)
             arms = np.arange(self.num_envs)
-            self._bodies.show(arms, self._objects.index)
+            self._bodies.show(arms, self._objects.index, self._objects.factors)
             self._bodies.set_motion(arms, state["object_pose"], state["object_velocity"])
-            self._bodies.load(arms, self._objects.is_parked, self._objects.index)
+            self._bodies.load(arms, self._objects.is_parked, self._objects.index, self._objects.factors)
         self._was_reset[:] = self._is_ready = True
         return self._make_state()
 

@@ -6,6 +6,7 @@ force on the free joint, whose first three coordinates are forces along the base
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import mujoco
@@ -29,6 +30,12 @@ Array = NDArray[np.float64]
 
 GRAVITY = 9.81
 """Acceleration of free fall [m/s²]."""
+BY_MASS = {
+    "body_mass": 1, "body_subtreemass": 1, "body_inertia": 1, "dof_M0": 1, "body_invweight0": -1, "dof_invweight0": -1,
+}  # fmt: skip
+"""Values of the model that a factor on mass and inertia changes → its exponent."""
+Factors = Mapping[str, Array]
+"""Factors (m, k) on "mass" and "friction". A name that is missing means 1."""
 
 
 class ObjectBodies:
@@ -56,27 +63,49 @@ class ObjectBodies:
         self._applied = batch.bind("qfrc_applied")[:, dof:].reshape(*shape, 6)
         self._warmstart = batch.bind("qacc_warmstart")[:, dof:].reshape(*shape, 6)
         self._fields = _expand(batch, model, scene, dof)
+        self._link_friction = next(array for name, array, _ in self._fields if name == "geom_friction")
         self._pair_friction = batch.expand("pair_friction")
         self._pairs = _list_pair_members(model, scene)
 
-    def show(self, arms: NDArray[np.int64], index: NDArray[np.int64]) -> None:
+    def show(self, arms: NDArray[np.int64], index: NDArray[np.int64], factors: Factors) -> None:
         """Give the bodies of some arms the shapes, masses and friction of members of the pool.
 
         Args:
             arms: Indices of the arms (m,).
             index: (m, k) members.
+            factors: Factors on their masses and friction.
         """
-        for array, table in self._fields:
-            array[arms] = table[index]
+        mass = factors.get("mass")
+        for name, array, table in self._fields:
+            values = table[index]
+            if mass is not None and name in BY_MASS:
+                values = values * mass.reshape(mass.shape + (1,) * (values.ndim - 2)) ** BY_MASS[name]
+            array[arms] = values
         friction = self._scene.pool.friction[index]
         first, second, fixed = self._pairs
         other = np.where(second >= 0, friction[:, second], fixed)
         self._pair_friction[arms, :, :2] = np.minimum(friction[:, first], other)[..., None]
+        if "friction" in factors:
+            self._scale_friction(arms, index, factors["friction"])
 
-    def load(self, arms: NDArray[np.int64], is_parked: NDArray[np.bool_], index: NDArray[np.int64]) -> None:
+    def _scale_friction(self, arms: NDArray[np.int64], index: NDArray[np.int64], factor: Array) -> None:
+        """Multiply the friction of all contacts of some arms' objects (m, k).
+
+        A factor acts on a contact, not on the object alone: a contact takes the smaller coefficient of its two bodies, which
+        is often that of the table. Of two objects, it takes the smaller product.
+        """
+        pool, (first, second, fixed) = self._scene.pool.friction[index], self._pairs
+        own = pool * factor
+        alone = np.minimum(pool[:, first], fixed) * factor[:, first]
+        both = np.where(second >= 0, np.minimum(own[:, first], own[:, second]), alone)
+        self._pair_friction[arms, :, :2] = both[..., None]
+        self._link_friction[arms, :, 0] = np.minimum(pool, LINK_FRICTION) * factor
+
+    def load(self, arms: NDArray[np.int64], is_parked: NDArray[np.bool_], index: NDArray[np.int64], factors: Factors) -> None:
         """Set the weights of some arms' objects; parked ones (m, k) have none."""
         self._applied[arms] = 0.0
-        self._applied[arms, :, 2] = np.where(is_parked, 0.0, -GRAVITY * self._scene.pool.mass[index])
+        weight = -GRAVITY * self._scene.pool.mass[index] * factors.get("mass", 1.0)
+        self._applied[arms, :, 2] = np.where(is_parked, 0.0, weight)
 
     def park(self, park: NDArray[np.bool_]) -> None:
         """Take objects (n, k) away: far up, at rest, without weight."""
@@ -105,8 +134,8 @@ def _cross(a: Array, b: Array) -> Array:
     return a[..., (1, 2, 0)] * b[..., (2, 0, 1)] - a[..., (2, 0, 1)] * b[..., (1, 2, 0)]
 
 
-def _expand(batch: Batch, model: mujoco.MjModel, scene: Scene, dof: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Return pairs of a live array (n, k, …) of a batch and the table (p, …) of its values for the members of the pool."""
+def _expand(batch: Batch, model: mujoco.MjModel, scene: Scene, dof: int) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """Return names, live arrays (n, k, …) of a batch, and the tables (p, …) of their values for the members of the pool."""
     pool, k = scene.pool, scene.num_objects
     geometry, ones = compute_geometry(pool), np.ones((1, 3))
     # MuJoCo computes these constants from mass and inertia when it compiles a model. They are not computed again when a mass is
@@ -135,7 +164,7 @@ def _expand(batch: Batch, model: mujoco.MjModel, scene: Scene, dof: int) -> list
             if rows[kind] != list(range(first, first + k)):
                 raise RuntimeError(f"MuJoCo numbers the {kind} of the objects {rows[kind]}, expected consecutive numbers.")
             view = array[:, first : first + k]
-        fields.append((view, table))
+        fields.append((name, view, table))
     return fields
 
 
