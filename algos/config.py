@@ -35,6 +35,7 @@ from gym_gazebo2.backends import BACKENDS, get_factory
 from gym_gazebo2.checks import read_number, read_positive, read_whole
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.randomize import Randomize
 from gym_gazebo2.robots import fetch_urdf, is_fetched, is_stored
 
 __all__ = ["ResolvedConfig", "TrainConfig", "from_json", "read_config_file", "resolve"]
@@ -423,9 +424,14 @@ def _read_backend(name: str, value: Any) -> str:
 def _read_keywords(name: str, value: Any) -> dict[str, Any]:
     """Return keywords as they will be read back from config.json: plain numbers, lists for tuples."""
     try:
-        return json.loads(json.dumps(dict(value), default=lambda x: x.item(), allow_nan=False))
+        return json.loads(json.dumps(dict(value), default=_to_plain, allow_nan=False))
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidArgumentError(name, value, f"a dictionary of JSON values ({error})") from error
+
+
+def _to_plain(value: Any) -> Any:
+    """Return a NumPy number as Python's, and ranges as a dictionary."""
+    return dataclasses.asdict(value) if isinstance(value, Randomize) else value.item()
 
 
 COUNTS = (
