@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import json
 import pickle
 from contextlib import closing
 
@@ -234,16 +233,23 @@ def test_noise_is_gaussian_per_component_and_new_in_every_step():
     steps = 3 * BLOCK
     with closing(gym.make_vec("MARA-v0", num_envs=32, backend="fake", randomize={"noise": deviation.tolist()})) as envs:
         noise = read_noise(envs, 0, steps)
+        with closing(gym.make("MARA-v0", backend="fake")) as plain:
+            space, rest = plain.observation_space, plain.reset()[0]
     assert (noise[..., 0] == 0.0).all()
-    samples = (noise / np.where(deviation, deviation, 1.0)).reshape(-1, 24)[:, 1:]
+    inside = np.minimum(space.high - rest, rest - space.low) > 6.0 * deviation  # elsewhere noise is clipped
+    inside[0] = False
+    assert inside.sum() > 15
+    noise, deviation = noise[..., inside], deviation[inside]
+    samples = (noise / deviation).reshape(-1, len(deviation))
     count = len(samples)
     assert np.abs(samples.mean(axis=0)).max() < 5.0 / np.sqrt(count)
     assert np.abs(samples.std(axis=0) - 1.0).max() < 5.0 / np.sqrt(2 * count)
     kurtosis = (samples**4).mean() / (samples**2).mean() ** 2
     assert abs(kurtosis - 3.0) < 0.1
     # Neither repeated from step to step, nor shared between arms or components.
-    assert np.unique(np.round(samples, 5)).size > 0.8 * min(samples.size, 600_000 // 5)
-    lagged = (noise[1:, :, 1:] * noise[:-1, :, 1:]).mean() / (noise[..., 1:] ** 2).mean()
+    assert np.unique(np.round(samples, 5)).size > 0.9 * samples.size
+    series = noise / deviation
+    lagged = (series[1:] * series[:-1]).mean()
     assert abs(lagged) < 5.0 / np.sqrt(samples.size)
 
 
@@ -253,7 +259,7 @@ def test_the_factor_on_noise_is_drawn_per_episode():
         noise = read_noise(envs, 3, 40)
         factor = envs.unwrapped.core.randomizer.values["noise_factor"]
     assert ((factor >= 0.0) & (factor <= 4.0)).all() and np.ptp(factor) > 1.0
-    np.testing.assert_allclose(noise.std(axis=(0, 2)), 0.001 * factor, rtol=0.1)
+    np.testing.assert_allclose(np.median(noise.std(axis=0), axis=1), 0.001 * factor, rtol=0.1)
 
 
 @pytest.mark.parametrize("env_id", ["MARA-v0", "MARAReachGoal-v0"])
@@ -490,7 +496,7 @@ def test_a_run_remembers_it(tmp_path):
     small = {"n_steps": 10, "batch_size": 40}
     given = {"backend": "fake", "env_kwargs": {"randomize": randomize}, "hyperparameters": small}
     run = train(TrainConfig(env="MARA-v0", out=str(tmp_path / "run"), **given, **few))
-    stored = json.loads((run.path / "config.json").read_text())["env_kwargs"]
+    stored = run.read_config().env_kwargs
     assert EnvOptions(**stored).randomize == randomize
     kwargs = run.read_config().make_kwargs
     with closing(make_vec_env("MARA-v0", 2, **kwargs)) as env:
