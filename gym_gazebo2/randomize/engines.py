@@ -33,8 +33,8 @@ def check_engine(randomize: Randomize | None, scene: Scene | None, engine: Any) 
     if asked and (scene is None or not scene.num_objects):
         sentence = f"randomize has {_join(asked)}, but the task has no objects. Leave {_join(asked)} out."
         raise InvalidArgumentError("randomize", asked, sentence=sentence)
-    can = getattr(engine, "object_factors", None)
-    refused = [] if can is None else [name for name in FACTORS if name in asked and name not in can]
+    can = getattr(engine, "object_factors", FACTORS)
+    refused = [name for name in FACTORS if name in asked and name not in can]
     if not refused:
         return
     name = engine.__name__ if isinstance(engine, type) else type(engine).__name__
