@@ -1,7 +1,7 @@
 """Measure Reach-v0 on real arms, as their makers ship them: train the preset with several seeds, and evaluate each policy.
 
-``python -m benchmarks.reach`` prints a row per arm. The package ``example-robot-data`` has the URDFs. The first column is what an
-arm reaches without learning, when it follows the joint step of its observation: what the network adds is the difference.
+``python -m benchmarks.reach`` prints a row per arm. The package ``example-robot-data`` has the URDFs. The first columns are what
+an arm reaches without learning, when it follows the joint step of its observation: what the network adds is the difference.
 """
 
 from __future__ import annotations

@@ -96,7 +96,6 @@ COMPONENTS: dict[str, Component] = {
     "position_error": Component(
         lambda s, goal, k: s.tcp.position - goal[:, :3], lambda k, far: _make_symmetric(k.compute_reach() + far, 3)
     ),
-    "goal": Component(lambda s, goal, k: goal[:, :3], lambda k, far: _make_symmetric(far, 3)),
     "joint_step": Component(_compute_joint_step, lambda k, far: _make_symmetric(LARGEST_STEP, k.robot.dof)),
     "velocity": Component(lambda s, goal, k: s.tcp.velocity, _compute_tool_speed_bounds),
     # Entries of rotation matrices and unit quaternions lie between −1 and 1; the 0.001 covers rounding to float32.
