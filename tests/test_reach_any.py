@@ -211,9 +211,9 @@ def test_a_run_keeps_robot_and_tool_frame():
 
 
 def test_a_short_training_comes_much_nearer(tmp_path):
-    """The SO-101 as its maker ships it, goals in its whole workspace: in 30 updates the distance falls to less than a third.
+    """The SO-101 as its maker ships it, goals in its whole workspace: in 30 updates the tool error falls to less than a third.
 
-    Measured with the seeds 0, 1 and 2: SHORT_RESULT.
+    Measured with the seeds 0, 1 and 2: from 375 mm to 32, 27 and 37 mm (RMS), in 15 s of processor time.
     """
     row, small = make_row("so101"), {"n_steps": 50, "batch_size": 400}
     config = TrainConfig(
@@ -229,4 +229,4 @@ def test_a_short_training_comes_much_nearer(tmp_path):
     )
     before, *_, after = train(config).read_json("curve.json")["evaluations"]
     assert before["steps"] == 0 and after["steps"] == 48_000
-    assert after["position_error"] < 0.35 * before["position_error"] and after["reward"] > before["reward"] + 50.0
+    assert after["position_error"] < 0.33 * before["position_error"] and after["reward"] > before["reward"] + 50.0
