@@ -49,7 +49,7 @@ def choose_home(
         model: Its shapes, without the pairs that may touch.
         named: Poses of the SRDF that have all joints, the best first.
     """
-    refused = []
+    refused: list[str] = []
     for name, pose in named:
         q = np.array([pose[joint] for joint in robot.joint_names])
         reason = _find_fault(robot, model, q)

@@ -225,11 +225,11 @@ def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, sr
     spec = _exclude(spec, _refuse_floor(spec, CollisionModel(spec, urdf).list_always_touching()))
     model = CollisionModel(spec, urdf)
     if row.home is not None:
-        home, assumption = _check_home(row.home, spec), ()
+        spec = dataclasses.replace(spec, home=_check_home(row.home, spec))
     else:
-        home, assumption = choose_home(spec, model, srdf.list_homes(spec.joint_names))
-    spec = dataclasses.replace(spec, home=home, assumptions=(*spec.assumptions, *assumption))
-    return _exclude(spec, _refuse_floor(spec, model.list_touching_at(home)))
+        home, assumptions = choose_home(spec, model, srdf.list_homes(spec.joint_names))
+        spec = dataclasses.replace(spec, home=home, assumptions=(*spec.assumptions, *assumptions))
+    return _exclude(spec, _refuse_floor(spec, model.list_touching_at(spec.home)))
 
 
 def _refuse_floor(spec: RobotSpec, pairs: list[ExcludedPair]) -> list[ExcludedPair]:
