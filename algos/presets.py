@@ -64,8 +64,8 @@ _EXPLORING: Values = {**_OFF_POLICY, "noise_type": "normal", "noise_std": 0.1}
 
 _PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
 _WIDE: Values = {"policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
-# Updates count more than steps here: with 32 arms in place of 64, a UR5 needs half as many steps to the same error. Wide starts
-# (WIDE_START) slow the learning of a UR5 down.
+# Updates count more than steps here: with 32 arms in place of 64, a UR5 needs 0.6 times as many steps to the same error. Wide
+# starts (WIDE_START) slow its learning down.
 _PPO_ANY_ARM: Values = {**_PPO, **_WIDE, "batch_size": 400, "n_epochs": 8}
 _TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
 _ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}

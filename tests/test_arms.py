@@ -208,6 +208,14 @@ def test_a_sampled_home_is_well_conditioned():
     assert home[0, -1] / home[0, 0] > np.quantile(random[:, -1] / random[:, 0], 0.75)
 
 
+@pytest.mark.parametrize("name", ["ur5", "so100", "so101", "xarm7"])
+def test_a_sampled_home_faces_the_middle_of_the_workspace(name):
+    """The first joint does not change the condition of the Jacobian, so it is in the middle of its range."""
+    arm = make_arm(name)
+    assert arm.home[0] == pytest.approx(0.5 * (arm.range_lower[0] + arm.range_upper[0]))
+    assert CollisionModel(arm).is_free(arm.home, 5e-3)[0]
+
+
 def test_a_sampled_home_is_the_same_in_every_process():
     row = make_row("ur5")
     program = (
