@@ -222,26 +222,33 @@ def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, sr
     ]
     # Links of one rigid body never touch, so they are no pair.
     spec = _exclude(spec, [pair for pair in pairs if bodies[pair.link1] != bodies[pair.link2]])
-    spec = _exclude(spec, _refuse_floor(spec, CollisionModel(spec, urdf).list_always_touching()))
+    spec = _exclude(spec, _refuse_floor(spec, CollisionModel(spec, urdf).list_always_touching(), bodies))
     model = CollisionModel(spec, urdf)
     if row.home is not None:
         spec = dataclasses.replace(spec, home=_check_home(row.home, spec))
     else:
         home, assumptions = choose_home(spec, model, srdf.list_homes(spec.joint_names))
         spec = dataclasses.replace(spec, home=home, assumptions=(*spec.assumptions, *assumptions))
-    return _exclude(spec, _refuse_floor(spec, model.list_touching_at(spec.home)))
+    return _exclude(spec, _refuse_floor(spec, model.list_touching_at(spec.home), bodies))
 
 
-def _refuse_floor(spec: RobotSpec, pairs: list[ExcludedPair]) -> list[ExcludedPair]:
-    """Return the pairs as they are if none is with the floor.
+def _refuse_floor(spec: RobotSpec, pairs: list[ExcludedPair], bodies: Mapping[str, int]) -> list[ExcludedPair]:
+    """Return the pairs as they are if no link but the base is in the floor.
 
-    Two links may touch by design. A moving link in the floor is a base that is too low. If that did not count as a collision,
-    a policy could move the arm through the floor. The base link itself may stand on the floor: it never moves.
+    Two links may touch by design. A link in the floor shows that the base is too low. If that did not count as a collision, a
+    policy could move the arm through the floor. The base link may stand on the floor: it never moves. So may a carriage, which
+    only slides along a rail.
+
+    Args:
+        spec: The arm.
+        pairs: Links that touch each other or ``FLOOR``, which comes first in a pair.
+        bodies: Link → index of the last joint that moves it, −1 for the base.
 
     Raises:
-        RobotError: A link other than the base is in the floor.
+        RobotError: Another link is in the floor.
     """
-    if sunk := [pair for pair in pairs if FLOOR in (pair.link1, pair.link2)]:
+    at_floor = [pair for pair in pairs if pair.link1 == FLOOR]
+    if sunk := [pair for pair in at_floor if not spec.is_prismatic[: bodies[pair.link2] + 1].all()]:
         links, reason = ", ".join(repr(pair.link2) for pair in sunk), sunk[0].reason
         raise RobotError(
             f"Links of {spec.name!r} are in the floor ({reason}), with the base {spec.mount_height:g} m above it: {links}. "
