@@ -83,7 +83,7 @@ def _centre(robot: RobotSpec, model: CollisionModel, q: Array) -> Array:
 
 def _find_fault(robot: RobotSpec, model: CollisionModel, q: Array) -> str | None:
     """Return why a pose (dof,) of the SRDF is no home pose: it may be meant for a robot without a floor, or be folded."""
-    if np.any((q < robot.lower) | (q > robot.upper)):
+    if not np.all((q >= robot.lower) & (q <= robot.upper)):  # NaN is outside, too
         return "it is outside the joint limits"
     if not model.is_free(q)[0]:
         return "links touch there"
