@@ -508,3 +508,25 @@ def test_another_backend_starts_without_it():
     assert change_env_kwargs(kwargs, {"backend": "ros2"}) == {"backend": "ros2", "control": "delta"}
     assert change_env_kwargs(kwargs, {"randomize": {"latency": [1, 1]}})["randomize"] == {"noise": 0.01, "latency": [1, 1]}
     assert change_env_kwargs(kwargs, {"randomize": None})["randomize"] is None
+
+
+@pytest.mark.parametrize("arguments", [[], ["--real-time", "--robot-only"]], ids=["simulator", "robot"])
+def test_latency_and_noise_work_over_ros_2(arguments):
+    """The robot is a stand-in: it offers the topics of a robot and nothing more, and its time runs on."""
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
+    from .sim_process import run_sim
+
+    with run_sim("scara", *arguments) as sim:
+        randomize = Randomize(latency=(2, 2), noise=0.01)
+        env = gym.make("SCARA-v0", backend="ros2", backend_options={"domain_id": sim.domain}, randomize=randomize)
+        with closing(env):
+            observation, _ = env.reset(seed=0)
+            core, seen = env.unwrapped.core, []
+            start, exact = core.arm.q, core.task.compute_observation(core.require_state(), core.goal)[0]
+            assert 0.0 < np.abs(observation - exact).max() < 0.06
+            for _ in range(4):
+                env.step(np.ones(3))
+                seen.append(np.abs(core.arm.q_setpoint - start).max())
+        # The set-point is still for two periods, and then moves by the travel of a period.
+        travel = core._travel.max()
+        assert max(seen[:2]) < 0.05 * travel < 0.9 * travel < seen[2] < seen[3]
