@@ -6,6 +6,21 @@
 #include <functional>
 
 namespace gym_gazebo2 {
+namespace {
+
+/// Returns the placement of an object at a transform. Throws RefusedError if it is not finite, or has no direction.
+ObjectMove ReadPose(const geometry_msgs__msg__Transform& transform, const std::string& name) {
+  const auto& p = transform.translation;
+  const auto& r = transform.rotation;
+  const double length = std::sqrt(r.w * r.w + r.x * r.x + r.y * r.y + r.z * r.z);
+  if (!(std::isfinite(p.x) && std::isfinite(p.y) && std::isfinite(p.z) && std::isfinite(length) && length > 1e-6)) {
+    throw RefusedError("a placement: the pose of '" + name + "' is not finite, or its quaternion has no length");
+  }
+  return {ObjectMove::Kind::kPlace, {p.x, p.y, p.z, r.w / length, r.x / length, r.y / length, r.z / length}};
+}
+
+}  // namespace
+
 
 void ReadJoints(const std::string& kind, const rosidl_runtime_c__String__Sequence& names,
                 const rosidl_runtime_c__double__Sequence& values, const std::vector<Joint>& joints, std::vector<double>& q) {
@@ -29,6 +44,28 @@ void ReadJoints(const std::string& kind, const rosidl_runtime_c__String__Sequenc
   // As many names as joints, and none unknown: if one joint is missing, another one came twice.
   if (std::any_of(q.begin(), q.end(), [](double value) { return std::isnan(value); })) {
     throw RefusedError("a " + kind + " that names a joint twice");
+  }
+}
+
+void ReadObjects(const sensor_msgs__msg__MultiDOFJointState& message, const std::vector<Object>& objects,
+                 std::vector<ObjectMove>& moves) {
+  const auto &names = message.joint_names;
+  const auto& transforms = message.transforms;
+  if (transforms.size != 0 && transforms.size != names.size) {
+    throw RefusedError("a placement of " + std::to_string(names.size) + " objects and " + std::to_string(transforms.size) +
+                       " transforms, expected one for each object, or none");
+  }
+  std::fill(moves.begin(), moves.end(), ObjectMove{ObjectMove::Kind::kPark});
+  for (size_t k = 0; k < names.size; ++k) {
+    const std::string_view name(names.data[k].data, names.data[k].size);
+    const auto object = std::find_if(objects.begin(), objects.end(), [&](const Object& o) { return o.name == name; });
+    if (object == objects.end()) throw RefusedError("a placement of the unknown object '" + std::string(name) + "'");
+    auto& move = moves[object - objects.begin()];
+    if (move.kind != ObjectMove::Kind::kPark) throw RefusedError("a placement that names an object twice");
+    if (transforms.size == 0 && object->is_parked) {
+      throw RefusedError("a placement without a transform for '" + object->name + "', which is parked");
+    }
+    move = transforms.size == 0 ? ObjectMove{ObjectMove::Kind::kStay} : ReadPose(transforms.data[k], object->name);
   }
 }
 

@@ -19,9 +19,10 @@ std::vector<std::string> ListNames(const std::vector<Joint>& joints) {
 }  // namespace
 
 Server::Server(Simulator& simulator, Settings settings)
-    : simulator_(simulator), settings_(std::move(settings)), ros_(settings_.ns, ListNames(simulator.joints)),
-      ramp_(settings_.physics_dt), q_(simulator.joints.size()) {
-  token_.reserve(256);  // nothing allocates while the simulation runs
+    : simulator_(simulator), settings_(std::move(settings)),
+      ros_(settings_.ns, ListNames(simulator.joints), simulator.objects.size()), ramp_(settings_.physics_dt),
+      moves_(simulator.objects.size()), q_(simulator.joints.size()) {
+  for (auto* token : {&token_, &staged_token_}) token->reserve(256);  // nothing allocates while the simulation runs
   ros_.PublishProvider(Describe());
 }
 
@@ -53,13 +54,31 @@ void Server::EndStep(int64_t now) {
 void Server::Serve() {
   // In this order, so that a command which a client sent after a placement is not carried out before it.
   if (ros_.TakeReset()) ResetWorld();
-  try {
-    if (ros_.TakePlace() && !IsRepeated(ros_.place.value.header.frame_id)) Place();
-  } catch (const RefusedError& error) {
-    Refuse(error.what());
+  Try([this] {
+    if (ros_.TakePlaceObjects()) Stage();
+  });
+  const auto& place = ros_.place.value.header.frame_id;
+  place_waits_ = ros_.TakePlace() || place_waits_;
+  if (place_waits_ && IsStaged(place)) {
+    place_waits_ = false;
+    Try([&] {
+      if (!IsRepeated(place)) Place();
+    });
   }
+  const auto& command = ros_.command.value.header.frame_id;
+  command_waits_ = ros_.TakeCommand() || command_waits_;
+  if (command_waits_ && IsStaged(command)) {
+    command_waits_ = false;
+    Try([&] {
+      if (!IsRepeated(command)) Command();
+    });
+  }
+}
+
+template <typename Work>
+void Server::Try(const Work& work) {
   try {
-    if (ros_.TakeCommand() && !IsRepeated(ros_.command.value.header.frame_id)) Command();
+    work();
   } catch (const RefusedError& error) {
     Refuse(error.what());
   }
@@ -76,17 +95,43 @@ void Server::Command() {
     throw RefusedError("a command that moves '" + simulator_.joints[too_fast].name + "' faster than its velocity limit");
   }
   ramp_.Start(simulator_.joints, q_, steps);
+  MoveObjects(message.header.frame_id);
   Accept(message.header.frame_id);
 }
 
 void Server::Place() {
   const auto& message = ros_.place.value;
   ReadJoints("placement", message.name, message.position, simulator_.joints, q_);
+  MoveObjects(message.header.frame_id);
   Accept(message.header.frame_id);
   simulator_.Place(q_);
   ramp_.Cancel();
   contact_force_ = simulator_.ContactForce();
   Publish();
+}
+
+/// Keeps a placement of objects for the message with the same token. In real time there are no tokens: it is carried out.
+void Server::Stage() {
+  const auto& message = ros_.place_objects.value;
+  is_staged_ = false;
+  staged_token_.clear();
+  ReadObjects(message, simulator_.objects, moves_);
+  if (!settings_.lock_step) return simulator_.MoveObjects(moves_);
+  staged_token_.assign(message.header.frame_id.data, message.header.frame_id.size);
+  is_staged_ = true;
+}
+
+/// Returns whether a message can be carried out: the placement of objects that belongs to it has come, or there is none.
+bool Server::IsStaged(const rosidl_runtime_c__String& token) const {
+  const std::string_view text(token.data, token.size), mark(kObjectsMark);
+  const bool has_mark = text.size() >= mark.size() && text.substr(text.size() - mark.size()) == mark;
+  return !settings_.lock_step || !has_mark || text == staged_token_ || text == token_;
+}
+
+void Server::MoveObjects(const rosidl_runtime_c__String& token) {
+  if (!is_staged_ || std::string_view(token.data, token.size) != staged_token_) return;
+  is_staged_ = false;
+  simulator_.MoveObjects(moves_);
 }
 
 void Server::ResetWorld() {
@@ -109,9 +154,14 @@ void Server::Publish() {
     state.effort.data[i] = simulator_.joints[i].effort;
   }
   Ros::Stamp(state.header.stamp, now_);
+  simulator_.ReadObjects();
+  ros_.FillObjects(simulator_.objects);
   // A placement has the stamp of the step before it, so only the token tells which contact belongs to which state.
-  for (auto* header : {&state.header, &ros_.contact.value.header}) Ros::Assign(header->frame_id, token_);
-  ros_.contact.value.header.stamp = ros_.clock.value.clock = state.header.stamp;
+  for (auto* header : {&state.header, &ros_.contact.value.header, &ros_.objects.value.header}) {
+    Ros::Assign(header->frame_id, token_);
+    header->stamp = state.header.stamp;
+  }
+  ros_.clock.value.clock = state.header.stamp;
   ros_.contact.value.wrench.force.x = contact_force_;
   ros_.Publish();
   contact_force_ = 0;
@@ -146,7 +196,9 @@ std::string Server::Describe() const {
        << QuoteJson(settings_.version) << R"(, "lock_step": )" << (settings_.lock_step ? "true" : "false")
        << R"(, "physics_dt": )" << 1e-9 * settings_.physics_dt << R"(, "joints": [)";
   for (size_t i = 0; i < simulator_.joints.size(); ++i) json << (i ? ", " : "") << QuoteJson(simulator_.joints[i].name);
-  json << "]}";
+  json << "]";
+  if (!settings_.scene.empty()) json << R"(, "scene": )" << settings_.scene;
+  json << "}";
   return json.str();
 }
 
