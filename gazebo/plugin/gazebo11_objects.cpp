@@ -17,7 +17,7 @@ using ignition::math::Pose3d;
 Gazebo11Objects::Gazebo11Objects(const physics::WorldPtr& world, const sdf::ElementPtr& sdf, std::vector<Object>& objects) {
   for (auto row = sdf->HasElement("object") ? sdf->GetElement("object") : nullptr; row; row = row->GetNextElement("object")) {
     const auto name = row->Get<std::string>("name");
-    const auto model = world->ModelByName(name);
+    const auto model = world->ModelByName(row->Get<std::string>("model"));
     if (!model || model->GetLinks().size() != 1) throw std::runtime_error("the world has no object '" + name + "' of one link");
     const auto link = model->GetLinks().front();
     const auto space = boost::dynamic_pointer_cast<physics::ODELink>(link)->GetSpaceId();

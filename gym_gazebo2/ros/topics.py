@@ -14,10 +14,10 @@ from gym_gazebo2.ros.middleware import check_middleware
 check_middleware()
 try:
     from builtin_interfaces.msg import Duration, Time
-    from geometry_msgs.msg import WrenchStamped
+    from geometry_msgs.msg import Quaternion, Transform, Twist, Vector3, WrenchStamped
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
     from rosgraph_msgs.msg import Clock
-    from sensor_msgs.msg import JointState
+    from sensor_msgs.msg import JointState, MultiDOFJointState
     from std_msgs.msg import String
     from std_srvs.srv import Empty
     from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -33,10 +33,15 @@ __all__ = [
     "JointState",
     "JointTrajectory",
     "JointTrajectoryPoint",
+    "MultiDOFJointState",
+    "Quaternion",
     "String",
     "Time",
     "TopicInfo",
     "Topics",
+    "Transform",
+    "Twist",
+    "Vector3",
     "WrenchStamped",
     "from_ns",
     "import_control_world",
@@ -51,7 +56,7 @@ ROOT = ("", "/")
 """The root namespace, as it is written."""
 NAMES = (
     *(contract.COMMAND_TOPIC, contract.STATE_TOPIC, contract.CONTACTS_TOPIC, contract.PLACE_TOPIC, contract.PROVIDER_TOPIC),
-    *(contract.CLOCK_TOPIC, contract.RESET_WORLD_SERVICE),
+    *(contract.OBJECTS_TOPIC, contract.PLACE_OBJECTS_TOPIC, contract.CLOCK_TOPIC, contract.RESET_WORLD_SERVICE),
 )
 WORDS = tuple(name.split("/")[-1] for name in NAMES)
 """The last words of the topics' names, by which they are remapped."""
@@ -120,15 +125,18 @@ class Topics:
     state = property(lambda self: self._resolve(contract.STATE_TOPIC))
     contacts = property(lambda self: self._resolve(contract.CONTACTS_TOPIC))
     place = property(lambda self: self._resolve(contract.PLACE_TOPIC))
+    objects = property(lambda self: self._resolve(contract.OBJECTS_TOPIC))
+    place_objects = property(lambda self: self._resolve(contract.PLACE_OBJECTS_TOPIC))
     provider = property(lambda self: self._resolve(contract.PROVIDER_TOPIC))
     clock = property(lambda self: self._resolve(contract.CLOCK_TOPIC))
     reset_world = property(lambda self: self._resolve(contract.RESET_WORLD_SERVICE))
 
-    def list_info(self, robot_only: bool = False) -> list[TopicInfo]:
+    def list_info(self, robot_only: bool = False, has_objects: bool = False) -> list[TopicInfo]:
         """Return every topic and service of the contract.
 
         Args:
             robot_only: Leave out those that only simulators have.
+            has_objects: Whether the scene has movable objects.
         """
         robot = [(self.command, JointTrajectory, "commands"), (self.state, JointState, "states")]
         simulator = [
@@ -138,6 +146,9 @@ class Topics:
             (self.reset_world, Empty, "service: everything back to its start"),
             (self.clock, Clock, "simulated time"),
         ]
+        if has_objects:
+            robot.append((self.objects, MultiDOFJointState, "poses and twists of the objects"))
+            simulator.append((self.place_objects, MultiDOFJointState, "placements of objects"))
         rows = robot if robot_only else robot + simulator
         return [TopicInfo(name, f"{kind.__module__.split('.')[0]}/{kind.__name__}", text) for name, kind, text in rows]
 

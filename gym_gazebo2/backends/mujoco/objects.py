@@ -14,24 +14,19 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from gym_gazebo2.scene import SHAPES, Pool, Scene
+from gym_gazebo2.scene.physics import GRAVITY, LINK_FRICTION, SPIN_DAMPING, TORSION
 
-__all__ = ["GRAVITY", "SENSOR_SIZE", "ObjectBodies", "add_parts", "add_sensors", "compute_geometry", "damp_objects"]
+__all__ = ["SENSOR_SIZE", "ObjectBodies", "add_parts", "add_sensors", "compute_geometry", "damp_objects"]
 
 Array = NDArray[np.float64]
 
-GRAVITY = 9.81
-"""Acceleration of free fall [m/s²]."""
-LINK_FRICTION = 1.0
-"""Coefficient of sliding friction of arm links. A contact takes the smaller one of its two bodies."""
-TORSION, ROLLING = 0.005, 1e-4
-"""Coefficients of torsional and rolling friction [m]."""
+ROLLING = 1e-4
+"""Coefficient of rolling friction [m]. MuJoCo's own; contacts of dimension 4 do not use it."""
 OBJECT_SOLREF = (0.01, 1.0)
 """Time constant [s] and damping ratio of an object's contacts: twice the physics step is the firmest that is stable."""
 CONDIM = 4
 """Dimension of an object's contacts: normal force, two directions of sliding, and torsion. Without torsion, two fingers hold a
 box as a hinge does."""
-SPIN_DAMPING = 1e-4
-"""Damping of an object's rotation [N·m·s/rad]. It stands for rolling resistance: without it a sphere rolls for ever."""
 PARK_HEIGHT, PARK_SPACING = 100.0, 5.0
 """Height at which parked objects wait, without weight, and the distance between them [m]. Nothing else is up there, and a floor
 would be in the way below."""

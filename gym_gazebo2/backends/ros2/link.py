@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from gym_gazebo2.backends.ros2.messages import CommandWriter, JointReading, read_state
+from gym_gazebo2.backends.ros2.messages import CommandWriter, JointReading, ObjectReading, read_objects, read_state
 from gym_gazebo2.backends.ros2.pacing import Array
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.graph import Graph
-from gym_gazebo2.ros.topics import JointState, JointTrajectory, String, Topics, WrenchStamped
+from gym_gazebo2.ros.topics import JointState, JointTrajectory, MultiDOFJointState, String, Topics, WrenchStamped
+from gym_gazebo2.scene import Scene
 
 __all__ = ["Link", "Provider"]
 
@@ -31,6 +32,7 @@ class Provider:
         version: Version of the provider.
         fingers: Names of those joints that are fingers; a client need not command them.
         takes_effort: Whether it takes commands of efforts in place of set-points.
+        scene: Description of its scene (``scene.describe_scene``); None if only the floor is around the arm.
     """
 
     lock_step: bool
@@ -40,6 +42,7 @@ class Provider:
     version: str = "unknown"
     fingers: tuple[str, ...] = ()
     takes_effort: bool = False
+    scene: dict[str, Any] | None = dataclasses.field(default=None, repr=False)
 
 
 class Link:
@@ -57,6 +60,9 @@ class Link:
         foreign_joints: Names in the newest state that has none of the robot's joints; empty if none came.
         on_state: Called with the content of each JointState.
         on_contact: Called with each WrenchStamped of the contacts.
+        on_objects: Called with the content of each message about objects, where the scene has objects.
+        scene: What stands around the arm; None: only the floor.
+        has_objects: Whether the scene has movable objects.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Link:
         watch: Callable[[], None],
         is_local: bool,
         joint_prefix: str = "",
+        scene: Scene | None = None,
     ) -> None:
         """Make a node with the arm's topics.
 
@@ -77,7 +84,9 @@ class Link:
             watch: Raises if the simulator is known to be dead.
             is_local: Discover nodes of this machine only.
             joint_prefix: Prefix of the joints' names in messages.
+            scene: What stands around the arm; None: only the floor.
         """
+        self.scene, self.has_objects = scene, scene is not None and scene.num_objects > 0
         self.robot, self.topics, self._is_local, self._prefix = robot, topics, is_local, joint_prefix
         self.joint_names = [joint_prefix + name for name in robot.joint_names]
         self.foreign_joints: list[str] = []
@@ -86,11 +95,14 @@ class Link:
         self._names, self._order = list[str](), list[int]()
         self.on_state: Callable[[JointReading], None] = lambda reading: None
         self.on_contact: Callable[[WrenchStamped], None] = lambda contact: None
+        self.on_objects: Callable[[ObjectReading], None] = lambda reading: None
         self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
         self._writer = CommandWriter(self.joint_names)
         self.graph.subscribe(JointState, topics.state, self._on_state)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
+        if self.has_objects:
+            self.graph.subscribe(MultiDOFJointState, topics.objects, self._on_objects)
         self.graph.subscribe(String, topics.provider, self._on_provider, keep=True)
 
     @property
@@ -139,7 +151,7 @@ class Link:
 
     def renew(self) -> Link:
         """Return a new link to the same arm, for use after a signal shut this one down."""
-        return Link(self.robot, self.topics, self.graph.domain_id, lambda: None, self._is_local, self._prefix)
+        return Link(self.robot, self.topics, self.graph.domain_id, lambda: None, self._is_local, self._prefix, self.scene)
 
     def close(self) -> None:
         """Leave the graph; closing twice is fine."""
@@ -170,6 +182,9 @@ class Link:
     def _on_contact(self, message: WrenchStamped) -> None:
         self.on_contact(message)  # looked up here, because a pacing sets it after the subscription was made
 
+    def _on_objects(self, message: MultiDOFJointState) -> None:
+        self.on_objects(read_objects(message))
+
     def _on_provider(self, message: String) -> None:
         self.provider = _read_provider(message.data, self.topics.provider)
         self.num_providers += 1
@@ -187,7 +202,8 @@ def _read_provider(text: str, topic: str) -> Provider:
         physics_dt = None if fields.get("physics_dt") is None else float(fields["physics_dt"])
         fingers = tuple(map(str, fields.get("fingers", ())))
         kind, version, takes_effort = str(fields.get("kind")), str(fields.get("version")), bool(fields.get("takes_effort"))
-        return Provider(bool(lock_step), joints, physics_dt, kind, version, fingers, takes_effort)
+        scene = None if fields.get("scene") is None else dict(fields["scene"])
+        return Provider(bool(lock_step), joints, physics_dt, kind, version, fingers, takes_effort, scene)
     except (ValueError, TypeError, KeyError) as error:
         raise BackendError(
             f'{topic} brought {text!r}, expected JSON with "lock_step" and "joints" ({error!r}). '
