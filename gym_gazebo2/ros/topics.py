@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gym_gazebo2 import contract
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
 from gym_gazebo2.ros.middleware import check_middleware
@@ -34,17 +37,14 @@ __all__ = [
     "JointTrajectory",
     "JointTrajectoryPoint",
     "MultiDOFJointState",
-    "Quaternion",
     "String",
     "Time",
     "TopicInfo",
     "Topics",
-    "Transform",
-    "Twist",
-    "Vector3",
     "WrenchStamped",
     "from_ns",
     "import_control_world",
+    "make_objects",
     "make_qos",
     "to_ns",
 ]
@@ -163,6 +163,23 @@ def make_qos(keep: bool = False, reliable: bool = True) -> QoSProfile:
     durability = DurabilityPolicy.TRANSIENT_LOCAL if keep else DurabilityPolicy.VOLATILE
     reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
     return QoSProfile(depth=1, reliability=reliability, durability=durability)
+
+
+def make_objects(pose: NDArray[np.float64], twist: NDArray[np.float64]) -> tuple[list[Any], list[Any]]:
+    """Return the transforms and twists of a message about objects.
+
+    Args:
+        pose: (m, 7) positions [m] and quaternions wxyz.
+        twist: (m, 6) linear [m/s] and angular velocities [rad/s]; (0, 6) for none.
+    """
+    transforms = [
+        Transform(translation=Vector3(x=x, y=y, z=z), rotation=Quaternion(w=qw, x=qx, y=qy, z=qz))
+        for x, y, z, qw, qx, qy, qz in pose.tolist()
+    ]
+    twists = [
+        Twist(linear=Vector3(x=vx, y=vy, z=vz), angular=Vector3(x=wx, y=wy, z=wz)) for vx, vy, vz, wx, wy, wz in twist.tolist()
+    ]
+    return transforms, twists
 
 
 def to_ns(stamp: Any) -> int:

@@ -132,7 +132,7 @@ class Ros2Backend(Backend):
         A simulator puts the objects where they are to be. In front of a robot, those that are there take their place: the
         state has their members of the pool.
         """
-        mask, q = self._check_reset(mask, q, self._state.q)
+        mask, q = self._check_reset(mask, q, self._state.q, objects)
         placed = self._place(mask, objects)
         if mask[0]:
             with self._holding_on_failure():
@@ -250,16 +250,15 @@ class Ros2Backend(Backend):
     def _arrange_objects(self, reading: ObjectReading) -> tuple[Array, Array]:
         """Return the poses (k, 7) and twists (k, 6) of the episode's objects, found by name.
 
-        Raises:
-            BackendError: An object is missing.
+        A simulator no longer reports an object that has left the world. It is noted as parked, as in the embedded physics.
         """
         pose, twist = np.tile(PARK_POSE, (self.num_objects, 1)), np.zeros((self.num_objects, 6))
+        if self._objects is None:
+            return pose, twist
         for slot, name in self._list_slots():
             if name not in reading.names[: len(reading.pose)]:
-                raise BackendError(
-                    f"{self.link.topics.objects} brought the objects {reading.names}, expected {name!r} among them. Check "
-                    "whether another client took it away, or reset the world."
-                )
+                self._objects.is_parked[0, slot] = True
+                continue
             i = reading.names.index(name)
             pose[slot], twist[slot] = reading.pose[i], reading.twist[i] if len(reading.twist) > i else 0.0
         return pose, twist

@@ -15,10 +15,8 @@ from gym_gazebo2.ros.topics import (
     JointTrajectory,
     JointTrajectoryPoint,
     MultiDOFJointState,
-    Quaternion,
-    Transform,
-    Vector3,
     from_ns,
+    make_objects,
     to_ns,
 )
 
@@ -98,11 +96,7 @@ def read_objects(message: MultiDOFJointState) -> ObjectReading:
 
 def write_objects(command: ObjectCommand, token: str = "") -> MultiDOFJointState:
     """Return a placement of objects as a message."""
-    rows = [] if command.pose is None else command.pose.tolist()
-    transforms = [
-        Transform(translation=Vector3(x=x, y=y, z=z), rotation=Quaternion(w=qw, x=qx, y=qy, z=qz))
-        for x, y, z, qw, qx, qy, qz in rows
-    ]
+    transforms = [] if command.pose is None else make_objects(command.pose, np.zeros((0, 6)))[0]
     message = MultiDOFJointState(joint_names=command.names, transforms=transforms)
     message.header.frame_id = token
     return message

@@ -83,8 +83,8 @@ class ObjectFeed:
             if age > self._stale_after:
                 raise BackendError(
                     f"The newest pose of {name!r} on {self._topic} is {age:.2f} s old, expected at most "
-                    f"{self._stale_after:g} s. Check that the perception node sees it and has the clock of the arm's states, or "
-                    "raise objects_stale_after."
+                    f"{self._stale_after:g} s. Check that the perception node sees it and has the clock of the arm's states, "
+                    "or raise objects_stale_after."
                 )
         rows = [self._seen[name] for name in names]
         pose = np.array([row.pose for row in rows]).reshape(-1, 7)
