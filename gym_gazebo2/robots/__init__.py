@@ -6,6 +6,7 @@ the URDF format has no element. This package knows neither tasks nor simulators.
 
 from __future__ import annotations
 
+from gym_gazebo2.robots.description import make_description
 from gym_gazebo2.robots.load import load_robot, make_robot
 from gym_gazebo2.robots.rows import ROBOTS, GripperRow, RobotRow, find_row, find_urdf, is_built_in, register_robot
 from gym_gazebo2.robots.sample import sample_free_poses
@@ -24,6 +25,7 @@ __all__ = [
     "is_stored",
     "load_robot",
     "load_stored",
+    "make_description",
     "make_robot",
     "register_robot",
     "sample_free_poses",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -131,7 +132,8 @@ class _File:
 
 def _read_file(row: RobotRow) -> _File:
     path = find_urdf(row.urdf)
-    packages = Packages(path, tuple(Path(folder).absolute() for folder in row.package_dirs))
+    # abspath also removes "..", without which no file would seem to lie inside its folder.
+    packages = Packages(path, tuple(Path(os.path.abspath(folder)) for folder in row.package_dirs))  # noqa: PTH100
     root = read_source(path, packages, dict(row.xacro_args))
     # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
     # LinAlgError or in an arm that explodes in the simulator.
