@@ -123,6 +123,7 @@ def _add_drive(row: ET.Element, robot: RobotSpec, index: int, name: str) -> None
         "drive_inertia": robot.drive_inertia,
         "rotor_inertia": robot.rotor_inertia,
         "home": robot.home,
+        "effort_damping": robot.effort_damping,
     }
     fill(row, name=name, finger=format_bool(index >= robot.chain_dof))  # the fingers come last
     fill(row, **{key: repr(float(values[index])) for key, values in columns.items()})

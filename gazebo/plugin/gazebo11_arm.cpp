@@ -39,6 +39,7 @@ Gazebo11Arm::Gazebo11Arm(physics::WorldPtr world, sdf::ElementPtr sdf) : world_(
                 number("effort"), number("drive_inertia"), number("rotor_inertia"), number("home")};
     auto hinge = model_->GetJoint(joint.name);
     if (!hinge) throw std::runtime_error("the model '" + name + "' has no joint '" + joint.name + "'");
+    joint.effort_damping = number("effort_damping");
     joint.is_prismatic = hinge->HasType(physics::Base::SLIDER_JOINT);
     joint.is_finger = row->HasElement("finger") && row->Get<bool>("finger");
     axes_.emplace_back(joint, hinge, ode->GetWorldId());

@@ -94,12 +94,24 @@ void Gazebo11Axis::ReadSlide(Joint& joint) const {
 void Gazebo11Axis::Apply(const Joint& joint, double dt) const {
   if (rotor_) {
     const auto set = is_prismatic_ ? dJointSetLMotorParam : dJointSetAMotorParam;
-    set(rotor_, dParamCFM, dt / joint.rotor_inertia);
-    set(rotor_, dParamVel, joint.dq + dt / joint.rotor_inertia * joint.effort);
-  } else if (is_prismatic_) {
-    ApplyForce(joint.effort);
+    if (joint.damping == 0) {
+      set(rotor_, dParamCFM, dt / joint.rotor_inertia);
+      set(rotor_, dParamVel, joint.dq + dt / joint.rotor_inertia * joint.effort);
+      return;
+    }
+    // The damping D acts on the speed v⁺ after the step, so that it is stable however large it is:
+    // τ = τ_effort − A(v⁺ − v⁻)/h − D·v⁺, which is v⁺ + cfm·τ = v with cfm = 1/(A/h + D) and v = cfm·(A/h·v⁻ + τ_effort).
+    const double inertia = joint.rotor_inertia / dt, cfm = 1 / (inertia + joint.damping);
+    set(rotor_, dParamCFM, cfm);
+    set(rotor_, dParamVel, cfm * (inertia * joint.dq + joint.effort));
+    return;
+  }
+  // Without a rotor, the speed after the step is estimated with the inertia that the drive assumes.
+  const double effort = joint.effort - joint.damping * joint.dq / (1 + dt * joint.damping / joint.drive_inertia);
+  if (is_prismatic_) {
+    ApplyForce(effort);
   } else {
-    ApplyTorque(joint.effort);
+    ApplyTorque(effort);
   }
 }
 

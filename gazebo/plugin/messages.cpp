@@ -8,6 +8,39 @@
 namespace gym_gazebo2 {
 namespace {
 
+/// Reads values by joint name into all[i], in the order of `joints`. On entry `all` holds the values of joints that the message
+/// may leave out, the fingers. `check` throws RefusedError if a value is invalid.
+template <typename Check>
+void Arrange(const std::string& kind, const std::string& unit, const rosidl_runtime_c__String__Sequence& names,
+             const rosidl_runtime_c__double__Sequence& values, const std::vector<Joint>& joints, std::vector<double>& all,
+             const Check& check) {
+  const size_t num_fingers = std::count_if(joints.begin(), joints.end(), [](const Joint& j) { return j.is_finger; });
+  const bool is_arm_alone = num_fingers && names.size == joints.size() - num_fingers;
+  if ((names.size != joints.size() && !is_arm_alone) || values.size != names.size) {
+    throw RefusedError("a " + kind + " of " + std::to_string(names.size) + " names and " + std::to_string(values.size) + " " +
+                       unit + ", expected " + std::to_string(joints.size()) + " of each" +
+                       (num_fingers ? ", or " + std::to_string(joints.size() - num_fingers) + " without the fingers" : ""));
+  }
+  for (size_t i = 0; i < joints.size(); ++i) {
+    if (!(is_arm_alone && joints[i].is_finger)) all[i] = NAN;  // NaN marks joints that were not named yet
+  }
+  for (size_t k = 0; k < names.size; ++k) {
+    const std::string_view name(names.data[k].data, names.data[k].size);
+    const auto joint = std::find_if(joints.begin(), joints.end(), [&](const Joint& j) { return j.name == name; });
+    if (joint == joints.end()) throw RefusedError("a " + kind + " for the unknown joint '" + std::string(name) + "'");
+    check(*joint, values.data[k]);
+    double& place = all[joint - joints.begin()];
+    if (!std::isnan(place) && !(is_arm_alone && joint->is_finger)) {
+      throw RefusedError("a " + kind + " that names a joint twice");
+    }
+    place = values.data[k];
+  }
+  // None is unknown and none is doubled, so one that is missing means that a finger was named in its place.
+  for (size_t i = 0; i < joints.size(); ++i) {
+    if (std::isnan(all[i])) throw RefusedError("a " + kind + " without the joint '" + joints[i].name + "'");
+  }
+}
+
 /// Returns the placement of an object at a transform. Throws RefusedError if it is not finite, or has no direction.
 ObjectMove ReadPose(const geometry_msgs__msg__Transform& transform, const std::string& name) {
   const auto& p = transform.translation;
@@ -24,41 +57,28 @@ ObjectMove ReadPose(const geometry_msgs__msg__Transform& transform, const std::s
 
 void ReadJoints(const std::string& kind, const rosidl_runtime_c__String__Sequence& names,
                 const rosidl_runtime_c__double__Sequence& values, const std::vector<Joint>& joints, std::vector<double>& q) {
-  const size_t num_fingers = std::count_if(joints.begin(), joints.end(), [](const Joint& j) { return j.is_finger; });
-  const bool is_arm_alone = num_fingers && names.size == joints.size() - num_fingers;
-  if ((names.size != joints.size() && !is_arm_alone) || values.size != names.size) {
-    throw RefusedError("a " + kind + " of " + std::to_string(names.size) + " names and " + std::to_string(values.size) +
-                       " positions, expected " + std::to_string(joints.size()) + " of each" +
-                       (num_fingers ? ", or " + std::to_string(joints.size() - num_fingers) + " without the fingers" : ""));
-  }
-  for (size_t i = 0; i < joints.size(); ++i) {
-    if (!(is_arm_alone && joints[i].is_finger)) q[i] = NAN;  // NaN marks joints that were not named yet
-  }
-  for (size_t k = 0; k < names.size; ++k) {
-    const std::string_view name(names.data[k].data, names.data[k].size);
-    const auto joint = std::find_if(joints.begin(), joints.end(), [&](const Joint& j) { return j.name == name; });
-    if (joint == joints.end()) throw RefusedError("a " + kind + " for the unknown joint '" + std::string(name) + "'");
-    const double value = values.data[k];
-    const double tolerance = kLimitTolerance * joint->Scale();
+  Arrange(kind, "positions", names, values, joints, q, [&](const Joint& joint, double value) {
+    const double tolerance = kLimitTolerance * joint.Scale();
     // Written so that NaN fails.
-    if (!(value >= joint->lower - tolerance && value <= joint->upper + tolerance)) {
-      throw RefusedError("a " + kind + ": '" + joint->name + "' is NaN or outside its limits");
+    if (!(value >= joint.lower - tolerance && value <= joint.upper + tolerance)) {
+      throw RefusedError("a " + kind + ": '" + joint.name + "' is NaN or outside its limits");
     }
-    double& place = q[joint - joints.begin()];
-    if (!std::isnan(place) && !(is_arm_alone && joint->is_finger)) {
-      throw RefusedError("a " + kind + " that names a joint twice");
+  });
+}
+
+void ReadEfforts(const rosidl_runtime_c__String__Sequence& names, const rosidl_runtime_c__double__Sequence& values,
+                 const std::vector<Joint>& joints, std::vector<double>& effort) {
+  std::fill(effort.begin(), effort.end(), 0.0);
+  Arrange("command", "efforts", names, values, joints, effort, [](const Joint& joint, double value) {
+    if (!(std::abs(value) <= joint.effort_limit * (1 + kLimitTolerance))) {
+      throw RefusedError("a command: the effort of '" + joint.name + "' is NaN or beyond its limit");
     }
-    place = value;
-  }
-  // None is unknown and none is doubled, so one that is missing means that a finger was named in its place.
-  for (size_t i = 0; i < joints.size(); ++i) {
-    if (std::isnan(q[i])) throw RefusedError("a " + kind + " without the joint '" + joints[i].name + "'");
-  }
+  });
 }
 
 void ReadObjects(const sensor_msgs__msg__MultiDOFJointState& message, const std::vector<Object>& objects,
                  std::vector<ObjectMove>& moves) {
-  const auto &names = message.joint_names;
+  const auto& names = message.joint_names;
   const auto& transforms = message.transforms;
   if (transforms.size != 0 && transforms.size != names.size) {
     throw RefusedError("a placement of " + std::to_string(names.size) + " objects and " + std::to_string(transforms.size) +

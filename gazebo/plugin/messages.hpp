@@ -31,6 +31,11 @@ struct RefusedError : std::runtime_error {
 void ReadJoints(const std::string& kind, const rosidl_runtime_c__String__Sequence& names,
                 const rosidl_runtime_c__double__Sequence& values, const std::vector<Joint>& joints, std::vector<double>& q);
 
+/// Reads efforts by joint name in the same way [N·m or N]. Fingers that are not named get none.
+/// Throws RefusedError as ReadJoints does, or if an effort is NaN or beyond its limit.
+void ReadEfforts(const rosidl_runtime_c__String__Sequence& names, const rosidl_runtime_c__double__Sequence& values,
+                 const std::vector<Joint>& joints, std::vector<double>& effort);
+
 /// Reads which objects are in the scene from now on, into moves[i], in the order of `objects`. The message names all of them:
 /// an object that it does not name is parked. With a transform for each name, the objects are put there, at rest; without
 /// any transform, they stay where they are.

@@ -88,6 +88,7 @@ void Server::Command() {
   const auto& message = ros_.command.value;
   if (message.points.size != 1) throw RefusedError("a command without exactly one point");
   const auto& point = message.points.data[0];
+  if (point.positions.size == 0 && point.effort.size != 0) return Apply(message);
   for (size_t i = 0; i < q_.size(); ++i) q_[i] = simulator_.joints[i].setpoint;
   ReadJoints("command", message.joint_names, point.positions, simulator_.joints, q_);
   const int64_t steps = CountSteps(point.time_from_start, settings_.physics_dt, settings_.lock_step);
@@ -96,6 +97,16 @@ void Server::Command() {
     throw RefusedError("a command that moves '" + simulator_.joints[too_fast].name + "' faster than its velocity limit");
   }
   ramp_.Start(simulator_.joints, q_, steps);
+  MoveObjects(message.header.frame_id);
+  Accept(message.header.frame_id);
+}
+
+void Server::Apply(const trajectory_msgs__msg__JointTrajectory& message) {
+  if (!simulator_.TakesEffort()) throw RefusedError("a command of efforts, which this simulator does not take");
+  const auto& point = message.points.data[0];
+  ReadEfforts(message.joint_names, point.effort, simulator_.joints, q_);
+  ramp_.StartEffort(CountSteps(point.time_from_start, settings_.physics_dt, settings_.lock_step));
+  for (size_t i = 0; i < q_.size(); ++i) simulator_.joints[i].applied = q_[i];
   MoveObjects(message.header.frame_id);
   Accept(message.header.frame_id);
 }

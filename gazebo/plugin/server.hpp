@@ -57,6 +57,7 @@ class Server {
  private:
   void Serve();
   void Command();
+  void Apply(const trajectory_msgs__msg__JointTrajectory& message);
   void Place();
   void Stage();
   bool IsStaged(const rosidl_runtime_c__String& token) const;

@@ -17,7 +17,10 @@ class Simulator {
   /// Measures q and dq of every joint.
   virtual void Read() = 0;
 
-  /// Applies every joint's effort in the next physics step of `dt` seconds.
+  /// Returns whether Apply() damps the joints as torque control needs. Otherwise commands of efforts are refused.
+  virtual bool TakesEffort() const { return false; }
+
+  /// Applies every joint's effort and damping in the next physics step of `dt` seconds.
   virtual void Apply(double dt) = 0;
 
   /// Puts the joints at `q`, at rest, with set-point and ramp there; q and dq are measured again.

@@ -165,7 +165,7 @@ class Ros2Backend(Backend):
         if provider is None or not provider.takes_effort or not isinstance(pacing, LockStep):
             raise UnsupportedError(
                 f"Torque control needs a provider in lock-step that takes efforts. Found: {provider or 'a robot'}. "
-                "Start gym-gazebo2 sim with the provider mujoco."
+                "Start gym-gazebo2 sim in lock-step."
             )
         effort = self._check_effort(effort)
         self._note_parked(park)
