@@ -102,7 +102,7 @@ class ArmCore:
             UnknownNameError: A table has no row of a given name.
             RobotError: The robot cannot be loaded, or has no gripper where the task uses one.
         """
-        self.task = make_task(task)
+        self.task = make_task(task).with_options(options.task_options or {})
         self.options, self.robot = options, make_env_robot(robot, options, self.task.uses_gripper)
         self._has_continuous = bool(self.robot.is_continuous.any())
         self.kinematics = Kinematics(self.robot)
