@@ -125,6 +125,11 @@ ROBOTS: dict[str, RobotRow] = {
         (0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2, math.pi / 4),
         # Below the limits of 2.17 and 2.61 rad/s: the drives then follow within the tolerance of docs/semantics.md.
         control_speed=2.0,
+        # Half open where a task does not use the gripper.
+        held={"panda_finger_joint1": 0.02, "panda_finger_joint2": 0.02},
+        # 1 kg of apparent mass with the finger's own 15 g: its drive then has 1600 N/m. The links alone would have 24 N/m, which
+        # holds nothing.
+        gripper=GripperRow(control_speed=0.2, rotor_inertia=0.985),
     ),
     "ur5e": RobotRow(
         "ur5e.urdf", "tool0", (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0), control_speed=1.57
