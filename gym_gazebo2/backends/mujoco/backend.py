@@ -130,7 +130,7 @@ class MujocoBackend(Backend):
 
     def reset(self, mask: NDArray[np.bool_], q: Array, objects: Placement | None = None) -> ArmState:
         """Put the masked arms at ``q``, at rest, and their objects in place. Contact in that pose counts as collision."""
-        mask, q = self._check_reset(mask, q, self._q)
+        mask, q = self._check_reset(mask, q, self._q, objects)
         placed = self._place(mask, objects)
         arms = np.flatnonzero(mask)
         if len(arms):
