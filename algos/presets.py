@@ -29,6 +29,7 @@ class Preset:
         eval_runs: Episodes per evaluation during training.
         normalize: Whether observations and rewards are normalised by running statistics.
         normalize_reward: Whether rewards are; None: as ``normalize``.
+        reward_scale: Factor of the rewards that the algorithm gets.
     """
 
     steps: int
@@ -38,6 +39,7 @@ class Preset:
     eval_runs: int = 30
     normalize: bool = False
     normalize_reward: bool | None = None
+    reward_scale: float = 1.0
 
 
 _HORIZON: Values = {"gamma": 0.95, "gae_lambda": 0.9}
@@ -106,6 +108,15 @@ class _Difficulty:
     has_goals: bool = False
 
 
+_SORT: Values = {
+    **_HORIZON,
+    "n_steps": 64,
+    "batch_size": 1024,
+    "n_epochs": 10,
+    "learning_rate": "lin_1e-3",
+    "policy_kwargs": {"log_std_init": 0.0, "net_arch": [128, 128]},
+}
+
 _IDS: dict[str, _Difficulty] = {
     "MARA-v0": _Difficulty(0.8),
     "MARAOrient-v0": _Difficulty(3.0),
@@ -121,6 +132,9 @@ _IDS: dict[str, _Difficulty] = {
     "Reach-v0": _Difficulty(3.0),
     "ReachGoal-v0": _Difficulty(3.0, has_goals=True),
     "PandaReach-v0": _Difficulty(3.0),
+    "PandaSort-v0": _Difficulty(1.0, log_std_init=0.0),
+    "PandaSortCamera-v0": _Difficulty(0.02, log_std_init=0.0, has_images=True),
+    "PandaToss-v0": _Difficulty(3.0, log_std_init=0.0),
 }
 
 _TUNED: dict[tuple[str, str], Preset] = {
@@ -137,6 +151,8 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("Reach-v0", "ppo"): Preset(1_000_000, {**_PPO, **_WIDE, "batch_size": 800}, normalize=True),
     ("PandaReach-v0", "ppo"): Preset(1_000_000, {**_PPO, **_WIDE, "batch_size": 800}, normalize=True),
+    ("PandaSort-v0", "ppo"): Preset(1_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=128, reward_scale=0.05),
+    ("PandaToss-v0", "ppo"): Preset(3_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=128, reward_scale=0.05),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
 }
 """Rows found by ``python -m benchmarks.tune``; they replace the composed ones."""

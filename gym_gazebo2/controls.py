@@ -25,12 +25,15 @@ from gym_gazebo2.state import ArmState
 __all__ = [
     "CONTROLS",
     "TOOL_SPEED",
+    "TOOL_TURN_SPEED",
     "Control",
     "compute_command",
     "compute_delta_target",
+    "compute_pitching_target",
     "compute_position_target",
     "compute_tool_target",
     "compute_torque",
+    "compute_yawing_target",
     "get_control",
     "register_control",
 ]
@@ -40,6 +43,8 @@ ComputeTarget = Callable[[Array, ArmState, TcpState, Kinematics, Array], Array]
 
 TOOL_SPEED = 0.6
 """Speed of the tool along each axis at an action of 1 [m/s]: 30 mm in a control period of 0.05 s."""
+TOOL_TURN_SPEED = 2.0
+"""Speed at which the tool turns at an action of 1 [rad/s]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +83,34 @@ def compute_tool_target(action: Array, arm: ArmState, tcp: TcpState, kinematics:
 
     Joint speed and joint limits may allow a part of the way only, see ``inverse_kinematics.compute_tool_step``.
     """
-    # travel is v_max · dt, so the control period is their quotient.
-    control_dt = travel[0] / kinematics.robot.control_speed[0]
-    return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * control_dt * action, travel)
+    return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * _get_period(kinematics, travel) * action, travel)
+
+
+def compute_pitching_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+    """Return set-points that move the tool as ``compute_tool_target`` does, and pitch it by a fourth component.
+
+    The axis of the pitch is level, and square to the line from the base's axis to the tool: a positive action swings the
+    tip of a tool that points down towards the base.
+    """
+    out = tcp.position[:, :2] / np.maximum(np.linalg.norm(tcp.position[:, :2], axis=1, keepdims=True), 1e-9)
+    axis = np.column_stack([-out[:, 1], out[:, 0], np.zeros(len(out))])
+    return _turn_tool(action, axis, arm, kinematics, travel)
+
+
+def compute_yawing_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+    """Return set-points that move the tool as ``compute_tool_target`` does, and turn it about the vertical by a fourth component."""
+    return _turn_tool(action, np.tile([0.0, 0.0, 1.0], (len(action), 1)), arm, kinematics, travel)
+
+
+def _turn_tool(action: Array, axis: Array, arm: ArmState, kinematics: Kinematics, travel: Array) -> Array:
+    period = _get_period(kinematics, travel)
+    turn = TOOL_TURN_SPEED * period * action[:, 3:] * axis
+    return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * period * action[:, :3], travel, turn=turn)
+
+
+def _get_period(kinematics: Kinematics, travel: Array) -> float:
+    """Return the control period [s]: travel is v_max · dt."""
+    return float(travel[0] / kinematics.robot.control_speed[0])
 
 
 def compute_torque(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
@@ -92,6 +122,12 @@ CONTROLS: dict[str, Control] = {
     "delta": Control("Moves each joint's set-point, at most at the joint's control speed.", compute_delta_target),
     "position": Control("Sets each joint's target: −1 is its lower limit, 1 its upper limit.", compute_position_target),
     "tool": Control("Moves the tool along the base's axes and holds its orientation.", compute_tool_target, lambda robot: 3),
+    "tool_pitch": Control(
+        "Moves the tool along the base's axes, and pitches it outwards or inwards.", compute_pitching_target, lambda robot: 4
+    ),
+    "tool_yaw": Control(
+        "Moves the tool along the base's axes, and turns it about the vertical.", compute_yawing_target, lambda robot: 4
+    ),
     "torque": Control(
         "Sets each joint's torque, as a share of its effort limit; joints are damped.", compute_torque, is_effort=True
     ),

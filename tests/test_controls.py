@@ -4,7 +4,8 @@ import pytest
 
 from gym_gazebo2 import CONTROLS, Control, register_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.kinematics import Kinematics
+from gym_gazebo2.controls import TOOL_TURN_SPEED
+from gym_gazebo2.kinematics import Kinematics, compute_rotation_vector
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.state import ArmState
 
@@ -63,3 +64,33 @@ def test_a_taken_name_is_refused():
 def test_an_unknown_keyword_names_the_keywords_that_exist():
     with pytest.raises(UnknownNameError, match="keyword of the environment 'contrl'.*Did you mean 'control'"):
         gym.make("MARA-v0", contrl="delta")
+
+
+@pytest.mark.parametrize(("name", "axis"), [("tool_pitch", (0, 1, 0)), ("tool_yaw", (0, 0, 1))])
+def test_the_fourth_component_turns_the_tool_about_its_axis(name, axis):
+    """The tool of a Panda at home is on the x axis: it pitches about y and turns about z, and stays where it is."""
+    kinematics = Kinematics(make_robot("panda"))
+    robot = kinematics.robot
+    q, travel = robot.home[None].copy(), robot.control_speed * 0.05
+    before = kinematics.compute_tcp_pose(q)[0]
+    for _ in range(4):
+        arm = ArmState(np.zeros(1, dtype=np.int64), q, np.zeros_like(q), q, np.zeros(1, dtype=bool))
+        tcp = kinematics.compute_tcp_state(arm.q, arm.dq)
+        q = CONTROLS[name].compute_target(np.array([[0.0, 0.0, 0.0, 0.4]]), arm, tcp, kinematics, travel)
+    after = kinematics.compute_tcp_pose(q)[0]
+    turn = compute_rotation_vector((after[:3, :3] @ before[:3, :3].T)[None])[0]
+    np.testing.assert_allclose(turn, 4 * 0.4 * TOOL_TURN_SPEED * 0.05 * np.array(axis), atol=1e-4)
+    np.testing.assert_allclose(after[:3, 3], before[:3, 3], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["tool_pitch", "tool_yaw"])
+def test_without_a_turn_the_tool_moves_as_with_its_orientation_held(name):
+    rng = np.random.default_rng(0)
+    q = MARA.home + rng.uniform(0.2, 0.5, (5, 6))
+    action = rng.uniform(-1, 1, (5, 3))
+    turned = compute_target(name, np.column_stack([action, np.zeros(5)]), q)
+    np.testing.assert_allclose(turned, compute_target("tool", action, q), atol=1e-9)
+    # With all of it, no joint moves farther than its travel.
+    moved = compute_target(name, np.column_stack([action, np.ones(5)]), q)
+    assert (np.abs(moved - q) <= TRAVEL + 1e-12).all()
+    assert np.abs(moved - turned).max() > 1e-3

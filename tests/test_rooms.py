@@ -49,7 +49,7 @@ LAYERS = (
     "algos.distributed algos.evaluate algos.rollout",
     "algos.training",
     "algos.train algos.play algos.report",
-    "algos.sweep",
+    "algos.sweep algos.curriculum",
     "algos",
     "cli urdf launch",
 )
