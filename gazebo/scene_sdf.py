@@ -20,6 +20,7 @@ FLOOR_BIT, ARM_BIT, GRIP_BIT, OBJECT_BIT = 1, 2, 4, 8
 floor; arm with arm or box; arm with object; object with object, box or floor."""
 STIFFNESS, DAMPING = "1e5", "4e2"
 """Contact parameters of objects [N/m], [N·s/m]. Two fingers that press with 50 N enter an object by 1 mm each."""
+CREEP = "1e-4"
 PATCH_RADIUS = TORSION * 16.0 / (3.0 * math.pi)
 """Radius of a contact's area for which Gazebo's torsional friction, 3π/16 · radius · force, is that of the contract [m]."""
 MAX_CONTACTS = "8"
@@ -88,11 +89,12 @@ def _add_object(model: ET.Element, pool: Pool, i: int) -> None:
     ixx, iyy, izz = (repr(float(moment)) for moment in pool.inertia[i])
     fill(add(inertial, "inertia"), ixx=ixx, iyy=iyy, izz=izz, ixy="0", ixz="0", iyz="0")
     visual, collision = add(link, "visual", name="visual"), add(link, "collision", name="collision")
-    fill(collision, max_contacts=MAX_CONTACTS)
+    fill(collision, max_contacts={"box": "4", "cylinder": MAX_CONTACTS, "sphere": "1"}[SHAPES[pool.shape[i]]])
     for element in (visual, collision):
         _add_shape(element, SHAPES[pool.shape[i]], pool.half_size[i])
     _add_color(visual, (*pool.color[i].tolist(), 1.0))
-    _add_surface(collision, float(pool.friction[i]), GRIP_BIT | OBJECT_BIT)
+    radius = PATCH_RADIUS if SHAPES[pool.shape[i]] == "sphere" else 0.0
+    _add_surface(collision, float(pool.friction[i]), GRIP_BIT | OBJECT_BIT, radius)
 
 
 def _add_shape(element: ET.Element, shape: str, half_size: NDArray[np.float64]) -> None:
@@ -115,12 +117,12 @@ def _add_color(visual: ET.Element, color: Sequence[float]) -> None:
     fill(visual, transparency=repr(1.0 - float(color[3])))
 
 
-def _add_surface(collision: ET.Element, friction: float, bits: int) -> None:
+def _add_surface(collision: ET.Element, friction: float, bits: int, patch_radius: float = 0.0) -> None:
     """Set the parameters of firm contacts. Gazebo takes the smaller friction and the larger patch of the two shapes."""
     surface = add(collision, "surface")
     rubbing = add(surface, "friction")
-    fill(add(rubbing, "ode"), mu=repr(friction), mu2=repr(friction))
-    fill(add(rubbing, "torsional"), coefficient="1", use_patch_radius="true", patch_radius=repr(PATCH_RADIUS))
+    fill(add(rubbing, "ode"), mu=repr(friction), mu2=repr(friction), slip1=CREEP, slip2=CREEP)
+    fill(add(rubbing, "torsional"), coefficient="1", use_patch_radius="true", patch_radius=repr(patch_radius))
     contact = add(surface, "contact")
     fill(contact, collide_bitmask=str(bits))
     fill(add(contact, "ode"), kp=STIFFNESS, kd=DAMPING)
