@@ -102,7 +102,7 @@ class SortTask(Task):
     slots: int | None = None
     joints: bool = False
     image: bool = False
-    table: Table | Mapping[str, Any] = Table()
+    table: Table | Mapping[str, Any] = dataclasses.field(default_factory=Table)
     kinematics: Kinematics | None = dataclasses.field(default=None, compare=False, repr=False)
 
     uses_gripper: ClassVar[bool] = True  # type: ignore[misc]
