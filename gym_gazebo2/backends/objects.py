@@ -91,7 +91,7 @@ class SceneObjects:
     def _check_overlaps(self, index: NDArray[np.int64], pose: Array, arms: NDArray[np.int64]) -> None:
         """Refuse what surely overlaps: a centre in a box or below the floor, or two objects whose inscribed spheres do."""
         p, radius = pose[arms, :, :3], self.scene.pool.half_size[index[arms]].min(axis=2)
-        found = [("below the floor", p[..., 2] < self._floor)]
+        found: list[tuple[str, Any]] = [("below the floor", p[..., 2] < self._floor)]
         for box in self.scene.boxes:
             found.append((f"inside the box {box.name!r}", (np.abs(p - box.center) < box.half_size).all(axis=2)))
         for slot in range(1, p.shape[1]):

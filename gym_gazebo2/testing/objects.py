@@ -1,4 +1,4 @@
-"""The part of the contract about objects, for backends with a scene; without objects these checks do nothing."""
+"""The part of the contract about objects, for backends with a scene that has some."""
 
 from __future__ import annotations
 
@@ -39,8 +39,6 @@ PERIODS = 10
 def check_placement(factory: Factory, arms: int) -> None:
     """Objects are placed where asked, at rest, and stay there. A reset of other arms, or without objects, leaves them."""
     with open_backend(factory, arms) as backend:
-        if not backend.num_objects:
-            return
         everyone, q = np.ones(arms, dtype=bool), np.tile(backend.robot.home, (arms, 1))
         expect_error(UsageError, lambda: backend.reset(everyone, q), "a first reset without objects")
         placement = place_beside(backend)
@@ -68,8 +66,6 @@ def check_placement(factory: Factory, arms: int) -> None:
 def check_bad_placement(factory: Factory, arms: int) -> None:
     """Invalid placements are refused: another shape, NaN, a quaternion of length zero, no member, the same member twice."""
     with open_backend(factory, arms) as backend:
-        if not backend.num_objects:
-            return
         reset_home(backend)
         everyone, q, good = np.ones(arms, dtype=bool), np.tile(backend.robot.home, (arms, 1)), place_beside(backend)
         bad = {
@@ -89,8 +85,6 @@ def check_bad_placement(factory: Factory, arms: int) -> None:
 def check_park(factory: Factory, arms: int) -> None:
     """A parked object is out of reach at once, at rest, until it is placed again. Other objects are not affected."""
     with open_backend(factory, arms) as backend:
-        if not backend.num_objects:
-            return
         state = reset_home(backend)
         park = np.zeros((arms, backend.num_objects), dtype=bool)
         park[-1, 0] = True
@@ -113,8 +107,6 @@ def check_park(factory: Factory, arms: int) -> None:
 def check_objects_determinism(factory: Factory, arms: int) -> None:
     """The same calls give bit-equal objects, and those of an arm in a batch move as those of a single one, to 1e-9."""
     with open_backend(factory, arms) as one, open_backend(factory, arms) as two, open_backend(factory, 1) as single:
-        if not one.num_objects:
-            return
         states = [_drop(backend, arms) for backend in (one, two)]
         for a, b in zip(*states, strict=True):
             equal = all(np.array_equal(x, y) for x, y in zip(get_arrays(a), get_arrays(b), strict=True))
@@ -128,8 +120,6 @@ def check_objects_determinism(factory: Factory, arms: int) -> None:
 def check_saved_objects(factory: Factory, arms: int) -> None:
     """Objects continue bit-equally from a saved state, shapes and parked ones included; or ``UnsupportedError``."""
     with open_backend(factory, arms) as backend, open_backend(factory, arms) as other:
-        if not backend.num_objects:
-            return
         state, park = _drop(backend, arms)[3], np.zeros((arms, backend.num_objects), dtype=bool)
         park[0, -1] = True
         state = backend.step(state.q_setpoint, park)
@@ -152,8 +142,6 @@ def check_saved_objects(factory: Factory, arms: int) -> None:
 def check_object_contacts(factory: Factory, arms: int) -> None:
     """An object that touches the arm is no collision."""
     with open_backend(factory, arms) as backend:
-        if not backend.num_objects:
-            return
         placement = place_beside(backend)
         placement.pose[:, 0, :3] = Kinematics(backend.robot).compute_tcp_pose(backend.robot.home[None])[0, :3, 3]
         q = np.tile(backend.robot.home, (arms, 1))
@@ -163,15 +151,18 @@ def check_object_contacts(factory: Factory, arms: int) -> None:
             state = backend.step(state.q_setpoint)
 
 
-OBJECT_CHECKS: tuple[Callable[[Factory, int], None], ...] = (
-    check_placement,
-    check_bad_placement,
-    check_park,
-    check_objects_determinism,
-    check_saved_objects,
-    check_object_contacts,
-)
-"""The checks of objects, in the order in which they run."""
+OBJECT_CHECKS: dict[str, Callable[[Factory, int], None]] = {
+    check.__name__.removeprefix("check_"): check
+    for check in (
+        check_placement,
+        check_bad_placement,
+        check_park,
+        check_objects_determinism,
+        check_saved_objects,
+        check_object_contacts,
+    )
+}
+"""The checks of objects, by name, in the order in which they run."""
 
 
 def _drop(backend: Backend, arms: int, arm: int | None = None) -> list[ArmState]:
