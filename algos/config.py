@@ -440,7 +440,9 @@ COUNTS = (
 )
 READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(COUNTS, read_whole),
-    **dict.fromkeys(("control_dt", "reward_scale", "target_error_mm", "stop_error_mm", "checkpoint_seconds", "worker_cpus"), read_positive),
+    **dict.fromkeys(
+        ("control_dt", "reward_scale", "target_error_mm", "stop_error_mm", "checkpoint_seconds", "worker_cpus"), read_positive
+    ),
     "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
     "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
     **dict.fromkeys(("out", "zoo", "invite", "start_from"), _read_path),

@@ -98,7 +98,7 @@ def compute_pitching_target(action: Array, arm: ArmState, tcp: TcpState, kinemat
 
 
 def compute_yawing_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
-    """Return set-points that move the tool as ``compute_tool_target`` does, and turn it about the vertical by a fourth component."""
+    """Return set-points that move the tool as ``compute_tool_target`` does, and turn it about the vertical."""
     return _turn_tool(action, np.tile([0.0, 0.0, 1.0], (len(action), 1)), arm, kinematics, travel)
 
 

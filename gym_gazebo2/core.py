@@ -29,7 +29,7 @@ from gym_gazebo2.tasks import Advance, Task, TaskState, make_task
 __all__ = ["BYTES_PER_ARM", "IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome", "Start"]
 
 Array = NDArray[np.float64]
-Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
+Observation = NDArray[np.float32] | NDArray[np.uint8] | dict[str, NDArray[Any]]
 
 IMAGE_SIZE = 96
 """Width and height of the camera's image in observations [px]."""

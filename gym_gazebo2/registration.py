@@ -53,7 +53,7 @@ ENVIRONMENTS: dict[str, EnvRow] = {
     "PandaReach-v0": EnvRow("panda", "reach"),
     "PandaSort-v0": EnvRow("panda", "sort", _ON_TABLE),
     "PandaSortCamera-v0": EnvRow("panda", "sort_camera", _ON_TABLE),
-    "PandaToss-v0": EnvRow("panda", "toss", _ON_TABLE, max_episode_steps=60),
+    "PandaToss-v0": EnvRow("panda", "toss", {**_ON_TABLE, "control": "tool_pitch"}, max_episode_steps=60),
 }
 
 

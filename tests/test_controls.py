@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from gym_gazebo2 import CONTROLS, Control, register_control
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.controls import TOOL_TURN_SPEED
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.kinematics import Kinematics, compute_rotation_vector
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.state import ArmState

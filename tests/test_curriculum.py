@@ -69,7 +69,8 @@ def test_an_interrupted_curriculum_goes_on_with_the_same_bits(tmp_path, stages, 
 
 def test_the_command_trains_and_resumes(tmp_path, stages, capsys):
     words = ["--env", "PandaSort-v0", "--backend", "fake", "--steps", "40", "--num-envs", "4", "--eval-runs", "2",
-             "--max-episode-steps", "10", "--hyper.n_steps", "10", "--hyper.batch_size", "40", "--progress", "quiet"]  # fmt: skip
+             "--max-episode-steps", "10", "--hyper.n_steps", "10", "--hyper.batch_size", "40",
+             "--progress", "quiet"]  # fmt: skip
     assert main(["train", *words, "--curriculum", str(stages), "--out", str(tmp_path / "out")]) == 0
     assert main(["resume", str(tmp_path / "out")]) == 0
     assert "stage3" in capsys.readouterr().out

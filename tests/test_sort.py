@@ -16,7 +16,7 @@ from gym_gazebo2.tasks.placement import count_places, place_apart
 from gym_gazebo2.tasks.rotations import make_rotation
 from gym_gazebo2.tasks.sort import FLOOR, LEFT, REWARDS, RIGHT, WRONG
 from gym_gazebo2.tasks.sort_observations import OBSERVATIONS, arrange
-from gym_gazebo2.tasks.sort_table import AREA, LANES, Table
+from gym_gazebo2.tasks.sort_table import AREA, Table
 
 BOX, CYLINDER, SPHERE = range(3)
 ON_TABLE = (0.55, 0.0, 0.025)
@@ -429,7 +429,9 @@ def run_script(env, steps=100):
         rows, first = np.arange(n), np.argmax(view.is_first, axis=1)
         place, home = view.position[rows, first], task.bins[view.shape[rows, first]]
         up, down = np.array([0.0, 0.0, 0.16]), np.array([0.0, 0.0, 0.02])
-        goals = np.stack([place + 0.4 * up, place, place, np.column_stack([view.tcp[:, :2], np.full(n, 0.2)]), home + up, home + down])
+        goals = np.stack(
+            [place + 0.4 * up, place, place, np.column_stack([view.tcp[:, :2], np.full(n, 0.2)]), home + up, home + down]
+        )
         way = goals[phase, rows] - view.tcp
         close = np.where(phase >= 2, -1.0, 1.0)
         action = np.column_stack([np.clip(way / 0.04, -1, 1), close])
@@ -451,9 +453,7 @@ def run_script(env, steps=100):
 
 @pytest.mark.parametrize("num_objects", [1, 3])
 def test_a_scripted_hand_lifts_all_shapes_over_the_bar_and_sorts_them(num_objects):
-    env = gym.make_vec(
-        "PandaSort-v0", num_envs=24, num_objects=num_objects, blocker=0.05, max_episode_steps=100 * num_objects
-    )
+    env = gym.make_vec("PandaSort-v0", num_envs=24, num_objects=num_objects, blocker=0.05, max_episode_steps=100 * num_objects)
     env.reset(seed=0)
     results = run_script(env, 100 * num_objects)
     assert all(result is not None for result in results)

@@ -117,7 +117,9 @@ SORT = {**TINY, "env": "PandaSort-v0", "backend": "fake", "hyperparameters": {**
 @pytest.mark.parametrize("normalize", [False, True])
 def test_a_policy_for_one_object_acts_the_same_with_more_objects(tmp_path, normalize):
     one = train(TrainConfig(**SORT, steps=40, normalize=normalize, out=str(tmp_path / "one")))
-    three = train(TrainConfig(**SORT, steps=40, out=str(tmp_path / "three"), start_from=str(one.path), env_kwargs={"num_objects": 3}))
+    three = train(
+        TrainConfig(**SORT, steps=40, out=str(tmp_path / "three"), start_from=str(one.path), env_kwargs={"num_objects": 3})
+    )
     first, wide = (read_model_file(run.model).weights for run in (one, three))
     name = "mlp_extractor.policy_net.0.weight"
     assert wide[name].shape[1] == first[name].shape[1] + 2 * 24
@@ -128,10 +130,18 @@ def test_a_policy_for_one_object_acts_the_same_with_more_objects(tmp_path, norma
 
 
 def test_off_policy_critics_keep_their_action_inputs(tmp_path):
-    hyper = {"learning_starts": 10, "learning_rate": 1e-12, "policy_kwargs": {"net_arch": [5]}, "buffer_size": 100, "batch_size": 4}
+    hyper = {
+        "learning_starts": 10,
+        "learning_rate": 1e-12,
+        "policy_kwargs": {"net_arch": [5]},
+        "buffer_size": 100,
+        "batch_size": 4,
+    }
     base = {**SORT, "algo": "sac", "hyperparameters": hyper, "preset": "default", "start_noise": 0.0}
     one = train(TrainConfig(**base, steps=40, out=str(tmp_path / "one")))
-    two = train(TrainConfig(**base, steps=40, out=str(tmp_path / "two"), start_from=str(one.path), env_kwargs={"num_objects": 2}))
+    two = train(
+        TrainConfig(**base, steps=40, out=str(tmp_path / "two"), start_from=str(one.path), env_kwargs={"num_objects": 2})
+    )
     old, new = (read_model_file(run.model).weights["critic.qf0.0.weight"] for run in (one, two))
     torch.testing.assert_close(new[:, [*range(38), *range(62, 66)]], old, atol=1e-6, rtol=0)
     assert new[:, 38:62].abs().max() < 1e-6

@@ -94,8 +94,8 @@ def keep_start(run: RunFolder, config: ResolvedConfig) -> None:
 def load_start(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm) -> None:
     """Give an untrained model the weights and the statistics that its training starts from, if it starts from any.
 
-    Optimiser, replay buffer and counters begin anew. Where the observation is longer, but begins as the model's own did, as with
-    more objects, the new inputs have weights of zero.
+    Optimiser, replay buffer and counters begin anew. Where the observation is longer, but begins as the model's own did, as
+    with more objects, the new inputs have weights of zero.
 
     Raises:
         RunError: The model is missing or corrupt, or it does not fit the environment or the network.

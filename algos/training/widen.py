@@ -44,7 +44,7 @@ def find_model_inputs(theirs: Mapping[str, Any], env_id: str, env_kwargs: Mappin
     if before is None or now is None or robot is None or type(before) is not type(now):
         return None
     arm = Kinematics(robot)
-    old, new = (_compute_bounds(*pair, arm) for pair in ((before, theirs.get("env_kwargs", {})), (now, env_kwargs)))
+    old, new = _compute_bounds(before, theirs.get("env_kwargs", {}), arm), _compute_bounds(now, env_kwargs, arm)
     if old is None or new is None or old.shape[1] >= new.shape[1]:
         return None
     return old.shape[1] if np.array_equal(old, new[:, : old.shape[1]]) else None

@@ -12,6 +12,7 @@ __all__ = ["compute_extent", "compute_rpy", "overlaps_box"]
 
 Array = NDArray[np.float64]
 
+
 def compute_extent(pool: Pool, index: NDArray[np.int64], quat: Array) -> Array:
     """Return the half sizes of the objects' bounding boxes along the base's axes.
 

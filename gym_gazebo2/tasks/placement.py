@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gym_gazebo2.errors import InvalidArgumentError
 
 __all__ = ["count_places", "place_apart"]
 
 Array = NDArray[np.float64]
+Point = tuple[float, float]
 
 GAP = 0.02
 """Smallest distance between two objects [m]: a finger of the Panda fits in between."""
@@ -17,7 +18,7 @@ TRIES = 50
 """Draws of an arrangement before the objects are put on a grid."""
 
 
-def place_apart(rng: np.random.Generator, radius: Array, low: ArrayLike, high: ArrayLike, gap: float = GAP) -> Array:
+def place_apart(rng: np.random.Generator, radius: Array, low: Point, high: Point, gap: float = GAP) -> Array:
     """Return random positions of upright objects that do not touch each other.
 
     Positions are drawn uniformly and independently, and drawn again where two are too near. Where that fails, as with many
@@ -49,13 +50,12 @@ def place_apart(rng: np.random.Generator, radius: Array, low: ArrayLike, high: A
     return rng.permutation(grid)[:k]
 
 
-def count_places(radius: float, low: ArrayLike, high: ArrayLike, gap: float = GAP) -> int:
+def count_places(radius: float, low: Point, high: Point, gap: float = GAP) -> int:
     """Return how many objects of a radius [m] always find a place in an area."""
     return len(_make_grid(2.0 * radius + gap, low, high))
 
 
-def _make_grid(pitch: float, low: ArrayLike, high: ArrayLike) -> Array:
+def _make_grid(pitch: float, low: Point, high: Point) -> Array:
     """Return points (m, 2) of an area that are at least ``pitch`` apart."""
-    corners = np.array([low, high], dtype=float)
-    x, y = (np.linspace(*corners[:, i], int((corners[1, i] - corners[0, i]) // pitch) + 1) for i in range(2))
+    x, y = (np.linspace(start, end, int((end - start) // pitch) + 1) for start, end in zip(low, high, strict=True))
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

@@ -102,7 +102,7 @@ class SortTask(Task):
     slots: int | None = None
     joints: bool = False
     image: bool = False
-    table: Table | Mapping[str, Any] = Table()
+    table: Table | Mapping[str, Any] = dataclasses.field(default_factory=Table)
     kinematics: Kinematics | None = dataclasses.field(default=None, compare=False, repr=False)
 
     uses_gripper: ClassVar[bool] = True  # type: ignore[misc]
@@ -212,7 +212,8 @@ class SortTask(Task):
         memory |= {"potential": potential, "score": before["score"] + events, "reward": reward}
         done = state._replace(memory=memory)
         measures = self.measure(done, goal)
-        return Advance(memory, measures, self.compute_reward(measures, done), ~view.remains.any(axis=1), ~view.remains)
+        is_over = np.logical_not(view.remains.any(axis=1))
+        return Advance(memory, measures, self.compute_reward(measures, done), is_over, ~view.remains)
 
     def compute_reward(self, measures: Measures, state: TaskState) -> Array:
         """Return the rewards (n,) of the last period: events, and progress where it counts."""

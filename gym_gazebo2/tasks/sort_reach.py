@@ -44,7 +44,9 @@ def check_reach(kinematics: Kinematics, table: Table, largest: float, bin_x: flo
             messages.append(f"the bin at {_show(table.to_base(far[0]))} is out of reach")
     width = compute_grip_width(robot)
     if width is not None and 2.0 * largest * table.scale > width:
-        messages.append(f"objects of {2e3 * largest * table.scale:.0f} mm do not fit between fingers that open {1e3 * width:.0f} mm")
+        messages.append(
+            f"objects of {2e3 * largest * table.scale:.0f} mm do not fit between fingers that open {1e3 * width:.0f} mm"
+        )
     return f"{robot.name!r} does not fit the table: {'; '.join(messages)}. {ADVICE}" if messages else None
 
 

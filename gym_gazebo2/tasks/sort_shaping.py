@@ -104,7 +104,7 @@ def compute_carry_distance(view: SortView, bins: Array, blocker: float) -> Array
 
 
 def compute_throw_distance(view: SortView, bins: Array, blocker: float) -> Array:
-    """Return how far from their bins objects would land, if the hand opened now; objects on the table have to be lifted first."""
+    """Return how far from their bins objects would land if the hand opened now. Those on the table have to be lifted first."""
     goal = bins[view.shape]
     drop = np.maximum(view.bottom - 2.0 * BIN_HALF_SIZE[2], 0.0)
     up = view.velocity[..., 2]
@@ -118,8 +118,6 @@ def compute_throw_distance(view: SortView, bins: Array, blocker: float) -> Array
 
 MOTIONS: dict[str, Motion] = {
     "carry": Motion(compute_carry_distance, far=0.6, way=100.0, near=50.0, grip=15.0),
-    "toss": Motion(
-        compute_throw_distance, far=1.1, way=100.0, near=80.0, grip=30.0, is_graded=True, keeps_misses=True
-    ),
+    "toss": Motion(compute_throw_distance, far=1.1, way=100.0, near=80.0, grip=30.0, is_graded=True, keeps_misses=True),
 }
 """Name → motion."""

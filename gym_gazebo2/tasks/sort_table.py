@@ -109,7 +109,9 @@ def make_sort_scene(
     small, large = (table.resize((size,) * 3) for size in half_size)
     count = -(-POOL_SIZE // len(shapes))
     kinds = tuple(
-        ObjectKind(NAMES.get(shape, str(shape)), shape, small, large, count, color=COLORS.get(shape, (0.5, 0.5, 0.5)), is_cube=True)
+        ObjectKind(
+            NAMES.get(shape, str(shape)), shape, small, large, count, color=COLORS.get(shape, (0.5, 0.5, 0.5)), is_cube=True
+        )
         for shape in shapes
     )
     center = ((TABLE_X[0] + TABLE_X[1]) / 2.0, 0.0, -TABLE_THICKNESS / 2.0)
@@ -118,8 +120,13 @@ def make_sort_scene(
     if blocker > 0.0:
         place, size = (find_bar_x(bin_x), 0.0, blocker / 2.0), (BAR_HALF_WIDTH, TABLE_Y, blocker / 2.0)
         boxes.append(FixedBox("bar", table.to_base(place), table.resize(size), color=(0.35, 0.35, 0.4)))
-    zones = tuple(
-        Zone(f"bin_{NAMES[shape]}", table.to_base((bin_x, LANES[shape], BIN_HALF_SIZE[2])), table.resize(BIN_HALF_SIZE), (*COLORS[shape], 0.4))
-        for shape in SHAPES
-    )  # fmt: skip
-    return Scene(kinds, num_objects, tuple(boxes), zones)
+    zones = [
+        Zone(
+            f"bin_{NAMES[shape]}",
+            table.to_base((bin_x, y, BIN_HALF_SIZE[2])),
+            table.resize(BIN_HALF_SIZE),
+            (*COLORS[shape], 0.4),
+        )
+        for shape, y in LANES.items()
+    ]
+    return Scene(kinds, num_objects, tuple(boxes), tuple(zones))
