@@ -152,7 +152,7 @@ def test_sim_arguments_are_those_of_the_command() -> None:
     for values, (_, _, *args) in list_commands(path):
         config = parse(args)
         expected = SimConfig(
-            robot="mara",
+            robot=None,
             provider=values["provider"],  # type: ignore[arg-type]
             real_time=values["lock_step"] == "false",
             gui=values["gui"] == "true",
