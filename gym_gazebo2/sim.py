@@ -60,8 +60,8 @@ class SimConfig:
         gripper: Drive the robot's gripper, as tasks that use it need. Otherwise its fingers are held.
         tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven. Default: the robot's.
         mount_height: Height of the base above the floor [m]. Default: the robot's.
-        env_kwargs: Any other keyword of the environment that changes the robot, ``home`` and ``robot_options``. Its name follows
-            the point, as in --env.home [0,-1.5,1.5] or --env.robot_options.held.wheel_joint 0.5.
+        env_kwargs: Any other keyword of the environment that changes the robot, ``home`` and ``robot_options``. Its name
+            follows the point, as in --env.home [0,-1.5,1.5] or --env.robot_options.held.wheel_joint 0.5.
         robot_only: Replace a real robot (mujoco in real time only): commands and joint states, no placement, no reset.
     """
 

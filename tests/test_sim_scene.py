@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from contextlib import closing
@@ -90,9 +91,9 @@ def test_another_scene_is_refused(sim: Sim, core, change, text: str) -> None:
 
 
 def test_a_provider_without_a_scene_is_refused(core) -> None:
-    with run_sim("panda", "--gripper", "--mount-height", "0.4") as plain:
-        with pytest.raises(BackendError, match=r"the provider of /panda has none. Start it with .* gym-gazebo2 sim --scene"):
-            make_backend("ros2", core.robot, scene=core.task.scene, domain_id=plain.domain, timeout=10.0)
+    refused = pytest.raises(BackendError, match=r"the provider of /panda has none. Start it with .* gym-gazebo2 sim --scene")
+    with run_sim("panda", "--gripper", "--mount-height", "0.4") as plain, refused:
+        make_backend("ros2", core.robot, scene=core.task.scene, domain_id=plain.domain, timeout=10.0)
 
 
 def test_a_client_without_a_scene_moves_the_arm_among_parked_objects(sim: Sim, core) -> None:
@@ -101,21 +102,27 @@ def test_a_client_without_a_scene_moves_the_arm_among_parked_objects(sim: Sim, c
         assert state.objects is None and backend.step(state.q_setpoint).time[0] == 50_000_000
 
 
-def test_real_time_places_and_parks(core) -> None:
-    with run_sim("--scene", "sort", "--env.num_objects", "2", "--env.blocker", "0.05", "--real-time") as free:
-        with closing(make_backend("ros2", core.robot, scene=core.task.scene, domain_id=free.domain, timeout=10.0)) as backend:
-            placement = core._make_placement()
-            placement.index[0], placement.pose[0] = core.task.place(np.random.default_rng(0), core.goal[0])
-            state = backend.reset(ONE, core.robot.home[None], placement)
-            assert not backend.lock_step
-            np.testing.assert_array_equal(state.objects.index, placement.index)
-            np.testing.assert_allclose(state.objects.pose[..., :3], placement.pose[..., :3], atol=2e-3)
-            for k in range(10):
-                state = backend.step(state.q_setpoint, np.array([[k >= 4, False]]))
-            assert state.objects.is_parked.tolist() == [[True, False]]
-            np.testing.assert_allclose(state.objects.pose[0, 1, :3], placement.pose[0, 1, :3], atol=2e-3)
-            again = backend.reset(ONE, core.robot.home[None], placement)
-            assert not again.objects.is_parked.any()
+@pytest.fixture
+def free(core):
+    arguments = ("--scene", "sort", "--env.num_objects", "2", "--env.blocker", "0.05", "--real-time")
+    with contextlib.ExitStack() as stack:
+        options = {"domain_id": stack.enter_context(run_sim(*arguments)).domain, "timeout": 10.0, "stale_after": 2.0}
+        yield stack.enter_context(closing(make_backend("ros2", core.robot, scene=core.task.scene, **options)))
+
+
+def test_real_time_places_and_parks(core, free) -> None:
+    placement = core._make_placement()
+    placement.index[0], placement.pose[0] = core.task.place(np.random.default_rng(0), core.goal[0])
+    state = free.reset(ONE, core.robot.home[None], placement)
+    assert not free.lock_step
+    np.testing.assert_array_equal(state.objects.index, placement.index)
+    np.testing.assert_allclose(state.objects.pose[..., :3], placement.pose[..., :3], atol=2e-3)
+    for k in range(10):
+        state = free.step(state.q_setpoint, np.array([[k >= 4, False]]))
+    assert state.objects.is_parked.tolist() == [[True, False]]
+    np.testing.assert_allclose(state.objects.pose[0, 1, :3], placement.pose[0, 1, :3], atol=2e-3)
+    again = free.reset(ONE, core.robot.home[None], placement)
+    assert not again.objects.is_parked.any()
 
 
 def test_names_of_scenes_are_checked() -> None:

@@ -21,7 +21,7 @@ try:
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
     from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import JointState, MultiDOFJointState
-    from std_msgs.msg import String
+    from std_msgs.msg import Float64MultiArray, String
     from std_srvs.srv import Empty
     from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 except ImportError as error:
@@ -33,6 +33,7 @@ __all__ = [
     "Clock",
     "Duration",
     "Empty",
+    "Float64MultiArray",
     "JointState",
     "JointTrajectory",
     "JointTrajectoryPoint",
@@ -87,11 +88,17 @@ class Topics:
         controller: Name of the controller that takes commands.
         remap: Other names for topics, by the last word of their usual name, such as ``{joint_states: /arm/states}``. A
             name that does not begin with a slash is in the namespace.
+        gripper_controller: Name of the controller that takes the commands of the fingers; None: that of the arm takes them.
+        gripper_topic: Name of the topic that takes the commands of the fingers, in place of a controller's.
+        gripper_states: Name of the topic of the fingers' states; None: they come with the arm's.
     """
 
     namespace: str
     controller: str = CONTROLLER
     remap: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    gripper_controller: str | None = None
+    gripper_topic: str | None = None
+    gripper_states: str | None = None
 
     def __post_init__(self) -> None:
         """Store the namespace without slashes around it.
@@ -105,6 +112,13 @@ class Topics:
             raise InvalidArgumentError("namespace", self.namespace, expected)
         if not (isinstance(self.controller, str) and NAMESPACE.fullmatch(self.controller)):
             raise InvalidArgumentError("controller", self.controller, expected)
+        for name in ("gripper_controller", "gripper_topic", "gripper_states"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) and NAMESPACE.fullmatch(value)):
+                raise InvalidArgumentError(name, value, expected)
+        if self.gripper_controller is not None and self.gripper_topic is not None:
+            sentence = "gripper_controller and gripper_topic are both given. Give the name of a controller, or that of a topic."
+            raise InvalidArgumentError("gripper_topic", self.gripper_topic, sentence=sentence)
         if not isinstance(self.remap, Mapping):
             raise InvalidArgumentError("remap", self.remap, "a dictionary of topic names")
         for name, other in self.remap.items():
@@ -118,8 +132,23 @@ class Topics:
     def _resolve(self, name: str) -> str:
         """Return the full name of a topic or service of the contract."""
         word = name.rsplit("/", maxsplit=1)[-1]
-        name = self.remap.get(word, f"{self.controller}/{word}" if name == contract.COMMAND_TOPIC else name)
+        return self._complete(self.remap.get(word, f"{self.controller}/{word}" if name == contract.COMMAND_TOPIC else name))
+
+    def _complete(self, name: str) -> str:
+        """Return a name with the namespace before it, unless it begins with a slash."""
         return name if name.startswith("/") else "/" + "/".join(filter(None, (self.namespace, name)))
+
+    @property
+    def gripper_command(self) -> str | None:
+        """Name of the topic that takes the commands of the fingers; None: they are part of the arm's commands."""
+        word = contract.COMMAND_TOPIC.split("/")[-1]
+        name = self.gripper_topic if self.gripper_controller is None else f"{self.gripper_controller.strip('/')}/{word}"
+        return None if name is None else self._complete(name)
+
+    @property
+    def gripper_state(self) -> str | None:
+        """Name of the topic of the fingers' states; None: they come with the arm's."""
+        return None if self.gripper_states is None else self._complete(self.gripper_states)
 
     command = property(lambda self: self._resolve(contract.COMMAND_TOPIC))
     state = property(lambda self: self._resolve(contract.STATE_TOPIC))

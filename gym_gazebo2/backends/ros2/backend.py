@@ -68,6 +68,9 @@ class Ros2Backend(Backend):
         remap: Mapping[str, str] | None = None,
         scene: Scene | None = None,
         objects_stale_after: float | None = None,
+        gripper_controller: str | None = None,
+        gripper_topic: str | None = None,
+        gripper_states: str | None = None,
     ) -> None:
         """Connect to what moves the arm.
 
@@ -89,6 +92,10 @@ class Ros2Backend(Backend):
             scene: What stands around the arm. A simulator must have built the same.
             objects_stale_after: Free-running: age of an object's newest pose at which the arm is held and a step fails [s];
                 None is ten control periods.
+            gripper_controller: Name of the controller of the gripper, if it has one of its own.
+            gripper_topic: Name of the topic that takes the fingers' commands, in place of ``gripper_controller``: a
+                JointTrajectory, or plain numbers (Float64MultiArray) if its last word is "commands".
+            gripper_states: Name of the topic of the fingers' states; None: they come on the topic of the arm's.
 
         Raises:
             InvalidArgumentError: A number is out of range.
@@ -109,7 +116,14 @@ class Ros2Backend(Backend):
         self._setpoint, self._start, self._state = np.tile(robot.home, (1, 1)), 0, _make_home_state(robot)
         if not isinstance(joint_prefix, str):
             raise InvalidArgumentError("joint_prefix", joint_prefix, "a string")
-        topics = Topics(robot.name if namespace is None else namespace, controller, remap or {})
+        topics = Topics(
+            robot.name if namespace is None else namespace,
+            controller,
+            remap or {},
+            gripper_controller,
+            gripper_topic,
+            gripper_states,
+        )
         self.link = Link(robot, topics, domain_id, _make_weak(self._check_alive), self.is_local, joint_prefix, scene)
         settings = Settings(self.control_dt_ns, timeout, reset_speed, stale_after, objects_stale_after)
         try:

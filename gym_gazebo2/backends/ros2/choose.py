@@ -48,6 +48,11 @@ def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world:
             )
         _check_scene(link, provider)
         _check_required(lock_step, provider.lock_step, f"the provider found is {provider}")
+        if provider.lock_step and link.topics.gripper_command is not None:
+            raise BackendError(
+                f"The provider found takes all joints in one command, and nothing from {link.topics.gripper_command}. Leave "
+                "gripper_topic and gripper_controller out: they are for robots."
+            )
         if provider.lock_step and provider.physics_dt is not None:
             count_substeps(settings.control_dt_ns / NANOSECONDS, provider.physics_dt)
         return LockStep(link, settings) if provider.lock_step else FreeRunning(link, settings)

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from gym_gazebo2.backends.ros2.gripper_link import GripperLink
 from gym_gazebo2.backends.ros2.messages import CommandWriter, JointReading, ObjectReading, read_objects, read_state
 from gym_gazebo2.backends.ros2.pacing import Array
-from gym_gazebo2.errors import BackendError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.graph import Graph
 from gym_gazebo2.ros.topics import JointState, JointTrajectory, MultiDOFJointState, String, Topics, WrenchStamped
@@ -98,8 +99,12 @@ class Link:
         self.on_objects: Callable[[ObjectReading], None] = lambda reading: None
         self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
-        self._writer = CommandWriter(self.joint_names)
-        self.graph.subscribe(JointState, topics.state, self._on_state)
+        self._gripper = self._make_gripper()
+        # Joints that the arm's own controller takes.
+        self._num_joints = robot.dof if self._gripper is None else robot.chain_dof
+        self._writer = CommandWriter(self.joint_names[: self._num_joints])
+        for topic in {topics.state, topics.gripper_state or topics.state}:
+            self.graph.subscribe(JointState, topic, self._on_state)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
         if self.has_objects:
             self.graph.subscribe(MultiDOFJointState, topics.objects, self._on_objects)
@@ -107,13 +112,28 @@ class Link:
 
     @property
     def num_command_subscribers(self) -> int:
-        """How many nodes subscribe to the commands."""
+        """How many nodes subscribe to the commands; zero if nobody takes those of the gripper."""
         self.graph.check_open()
-        return int(self._commands.get_subscription_count())
+        count = int(self._commands.get_subscription_count())
+        return count if self._gripper is None else min(count, self._gripper.num_subscribers)
+
+    def _make_gripper(self) -> GripperLink | None:
+        """Return the gripper's topics, if it has some of its own."""
+        topic, n = self.topics.gripper_command, self.robot.chain_dof
+        if topic is None:
+            return None
+        if self.robot.gripper is None:
+            sentence = (
+                f"The fingers' commands go to {topic}, but the environment does not drive the gripper. Leave the option out."
+            )
+            raise InvalidArgumentError("gripper_topic", topic, sentence=sentence)
+        return GripperLink(self.graph, topic, self.joint_names[n:], list(self.robot.joint_names[n:]))
 
     def send_goal(self, goal: Array, period: int, token: str = "") -> None:
         """Command a set-point (dof,) [rad], to be reached after a period [ns]."""
-        self.graph.send(self._commands, self._writer.write(goal, period, token))
+        if self._gripper is not None:
+            self._gripper.send(goal[self._num_joints :], period)
+        self.graph.send(self._commands, self._writer.write(goal[: self._num_joints], period, token))
 
     def send_effort(self, effort: Array, period: int, token: str) -> None:
         """Command efforts (dof,) [N·m or N] for a period [ns], with the drives off."""
@@ -121,7 +141,8 @@ class Link:
 
     def flush(self, timeout: float) -> bool:
         """Return whether every subscriber acknowledged the last command within ``timeout`` [s]."""
-        return self.graph.wait_acknowledged(self._commands, timeout)
+        is_done = self.graph.wait_acknowledged(self._commands, timeout)
+        return is_done and (self._gripper is None or self._gripper.flush(timeout))
 
     def arrange(self, reading: JointReading) -> tuple[Array, Array]:
         """Return positions (dof,) [rad] and velocities (dof,) [rad/s] in the robot's order, found by joint name.
@@ -161,6 +182,13 @@ class Link:
         reading = read_state(message)
         if self._prefix:
             reading = reading._replace(names=[self._strip(name) for name in reading.names])
+        if self._gripper is not None:
+            self._gripper.take(reading)
+            if set(self.robot.joint_names[: self._num_joints]).isdisjoint(reading.names):
+                return  # the fingers alone
+            reading = self._gripper.complete(reading)
+            if set(self.robot.joint_names) - set(reading.names) and not self.has_state:
+                return  # the fingers' first state has not come yet
         is_own = not set(self.robot.joint_names).isdisjoint(reading.names)
         self.has_state = self.has_state or is_own
         if not is_own:
