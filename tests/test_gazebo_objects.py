@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
 
+from geometry_msgs.msg import Transform, Vector3
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState, MultiDOFJointState
+
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.objects import PARK_POSE
+from gym_gazebo2.contract import OBJECTS_MARK
+from gym_gazebo2.robots import make_robot
 from gym_gazebo2.scene import FixedBox, ObjectKind, Scene
 from gym_gazebo2.state import ArmState, Placement
 from gym_gazebo2.testing import CHECKS, OBJECT_CHECKS
 
+from .gazebo_client import serve, to_ns
 from .grasping import Hand, measure_slip
 from .scenes import KINDS, SCENE, TABLE, make, make_panda, place, reset
+from .test_gazebo_arms import GANTRY
 
 PERIOD = 50_000_000
+ONE = np.ones(1, dtype=bool)
 CONTRACT = CHECKS | OBJECT_CHECKS
 # A finger that is driven into its limit stops there. The fake backend's goes 0.9 mm farther: more than 2 % of its stroke.
 del CONTRACT["fidelity"]
@@ -156,6 +167,122 @@ def test_the_gripper_holds_what_it_shakes(grasper: Hand, member: int) -> None:
 def grasper() -> Iterator[Hand]:
     with closing(make(backend="gazebo", scene=Scene(KINDS, 1, (TABLE,)))) as backend:
         yield Hand(backend)
+
+
+@pytest.mark.parametrize("name", ["panda", "mara", "ur5e"])
+def test_torques_move_an_arm_as_in_mujoco(name: str) -> None:
+    """Within 1e-3 rad; fingers within a tenth of their stroke, because their limits give way differently."""
+    robot = make_robot(name, gripper=name == "panda")
+    with closing(make_backend("gazebo", robot)) as real, closing(make_backend("mujoco", robot, physics_dt=0.001)) as embedded:
+        states, rng = [backend.reset(ONE, robot.home[None]) for backend in (real, embedded)], np.random.default_rng(0)
+        for _ in range(20):
+            effort = rng.uniform(-1, 1, (1, robot.dof)) * robot.effort_limit
+            states = [backend.step_effort(effort) for backend in (real, embedded)]
+            difference = np.abs(states[0].q - states[1].q)[0] / robot.scale
+            n = robot.chain_dof
+            assert difference[:n].max() < (1e-3 if n == robot.dof else 0.02) and difference[n:].max(initial=0.0) < 0.1
+        assert np.abs(states[0].dq[0, :n]).max() > 0.3
+        state = real.step(real.q_setpoint)
+        assert np.abs(state.q - states[0].q)[0, :n].max() < 0.05, "the drives take over where the efforts ended"
+
+
+def test_an_arm_without_rotors_is_damped_too() -> None:
+    row = dataclasses.replace(GANTRY, rotor_inertia=0.0)
+    CHECKS["effort"](lambda num_envs: make_backend("gazebo", make_robot(row)), 1)
+
+
+@contextmanager
+def plain_client() -> Iterator[tuple[Any, Any, Any, list[MultiDOFJointState]]]:
+    """Serve the scene, and yield server, client, a publisher of placements, and the list of messages about objects."""
+    robot = make_panda()
+    with serve(robot, scene=SCENE) as (server, client):
+        objects: list[MultiDOFJointState] = []
+        once = QoSProfile(depth=1)
+        publisher = client.node.create_publisher(MultiDOFJointState, "/panda/place_objects", once)
+        client.node.create_subscription(MultiDOFJointState, "/panda/objects", objects.append, once)
+        assert client.spin_until_found(
+            lambda: publisher.get_subscription_count() and client.node.count_publishers("/panda/objects")
+        )
+        yield server, client, publisher, objects
+
+
+def make_placement(token: str, **places: tuple[float, float, float]) -> MultiDOFJointState:
+    transforms = [Transform(translation=Vector3(x=x, y=y, z=z)) for x, y, z in places.values()]
+    message = MultiDOFJointState(joint_names=list(places), transforms=transforms)
+    message.header.frame_id = token
+    return message
+
+
+def test_the_two_messages_of_a_placement_may_come_in_either_order() -> None:
+    with plain_client() as (server, client, publisher, objects):
+        home = [float(x) for x in make_panda().home]
+        place = JointState(name=client.joints, position=home)
+        start = to_ns(client.place(home).header.stamp)
+        for k, is_first in enumerate((True, False, True, False)):
+            token, z = f"t:{k}{OBJECTS_MARK}", 0.5 + 0.1 * k
+            place.header.frame_id = token
+            messages = [(publisher, make_placement(token, can1=(0.5, 0.0, z))), (client.places, place)]
+            objects.clear()
+            client.states.clear()
+            for sender, message in messages if is_first else reversed(messages):
+                sender.publish(message)
+                assert sender is messages[-is_first][0] or not client.spin_until(lambda: client.states, timeout=0.1)
+            assert client.spin_until(lambda token=token: client.states and any(m.header.frame_id == token for m in objects))
+            assert (client.states[0].header, objects[-1].joint_names) == (objects[-1].header, ["can1"])
+            assert objects[-1].transforms[0].translation.z == z and to_ns(client.states[0].header.stamp) == start
+        # A command takes objects away; time advances by its period alone.
+        token = f"t:9{OBJECTS_MARK}"
+        publisher.publish(make_placement(token))
+        state = client.step(home, token=token)
+        assert client.spin_until(lambda: any(m.header == state.header for m in objects))
+        assert objects[-1].joint_names == [] and to_ns(state.header.stamp) == start + PERIOD
+        # The same again is answered, not carried out again.
+        assert client.step(home, token=token).header == state.header
+        server.check_alive()
+
+
+def test_wrong_placements_are_ignored_and_logged() -> None:
+    wrong = {
+        "the unknown object 'cup'": make_placement("", cup=(0.0, 0.0, 1.0)),
+        "the pose of 'can1' is not finite": make_placement("", can1=(np.nan, 0.0, 1.0)),
+        "without a transform for 'can1', which is parked": MultiDOFJointState(joint_names=["can1"]),
+        "that names an object twice": MultiDOFJointState(joint_names=["can1"] * 2, transforms=[Transform()] * 2),
+        "of 2 objects and 1 transforms": MultiDOFJointState(joint_names=["can1", "can2"], transforms=[Transform()]),
+    }
+    flat = make_placement("", can1=(0.0, 0.0, 1.0))
+    flat.transforms[0].rotation.w = 0.0
+    wrong["or its quaternion has no length"] = flat
+    with plain_client() as (server, client, publisher, _):
+        home = [float(x) for x in make_panda().home]
+        for k, message in enumerate(wrong.values()):
+            token = f"w:{k}{OBJECTS_MARK}"
+            message.header.frame_id = token
+            publisher.publish(message)
+            client.states.clear()
+            place = JointState(name=client.joints, position=home)
+            place.header.frame_id = token
+            client.places.publish(place)
+            assert not client.spin_until(lambda: client.states, timeout=0.2)
+        client.place(home)
+        log = server.quote_log(1000)
+        for text in wrong:
+            assert f"ignored a placement {text}" in log or text in log, text
+
+
+def test_real_time_and_reset_world() -> None:
+    """In real time objects are placed on arrival; reset_world parks them."""
+    robot = make_panda()
+    with serve(robot, scene=SCENE, real_time_factor=1.0) as (_, client):
+        objects: list[MultiDOFJointState] = []
+        publisher = client.node.create_publisher(MultiDOFJointState, "/panda/place_objects", QoSProfile(depth=1))
+        client.node.create_subscription(MultiDOFJointState, "/panda/objects", objects.append, QoSProfile(depth=1))
+        assert client.spin_until_found(publisher.get_subscription_count)
+        publisher.publish(make_placement("base_link", ball0=(0.6, 0.0, 0.5)))
+        assert client.spin_until(lambda: objects and objects[-1].joint_names == ["ball0"])
+        radius = SCENE.pool.half_size[8, 2]
+        assert client.spin_until(lambda: abs(objects[-1].transforms[0].translation.z - radius) < 1e-3)
+        client.reset_world()
+        assert client.spin_until(lambda: objects[-1].joint_names == [])
 
 
 def test_a_lost_object_is_parked_and_the_run_goes_on() -> None:
