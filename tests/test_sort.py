@@ -490,6 +490,8 @@ def test_an_unknown_keyword_lists_the_options_of_the_task():
         ({"shapes": ["cone"]}, UnknownNameError, "no shape 'cone'.*box, cylinder, sphere"),
         ({"shapes": []}, InvalidArgumentError, "shapes"),
         ({"half_size": 0.02}, InvalidArgumentError, "half_size"),
+        ({"half_size": (0.01, 0.02, 0.03)}, InvalidArgumentError, "half_size"),
+        ({"half_size": ("a", "b")}, InvalidArgumentError, "half_size"),
         ({"half_size": (0.03, 0.02)}, InvalidArgumentError, "smallest"),
         ({"half_size": (-0.01, 0.02)}, InvalidArgumentError, "half_size"),
         ({"blocker": -0.1}, InvalidArgumentError, "blocker"),
