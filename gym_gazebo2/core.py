@@ -258,7 +258,8 @@ class ArmCore:
 
     def _draw_objects(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
         """Return the members (k,) and poses (k, 7) that the task draws for one arm."""
-        index, pose = (np.asarray(value) for value in self.task.place(rng, goal))
+        members, poses = self.task.place(rng, goal)
+        index, pose = np.asarray(members), np.asarray(poses)
         k = self.backend.num_objects
         if index.shape != (k,) or pose.shape != (k, 7) or not np.issubdtype(index.dtype, np.integer):
             name = f"result of {type(self.task).__name__}.place"
