@@ -151,8 +151,8 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("Reach-v0", "ppo"): Preset(1_000_000, {**_PPO, **_WIDE, "batch_size": 800}, normalize=True),
     ("PandaReach-v0", "ppo"): Preset(1_000_000, {**_PPO, **_WIDE, "batch_size": 800}, normalize=True),
-    ("PandaSort-v0", "ppo"): Preset(1_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=128, reward_scale=0.05),
-    ("PandaToss-v0", "ppo"): Preset(3_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=128, reward_scale=0.05),
+    ("PandaSort-v0", "ppo"): Preset(1_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=50, reward_scale=0.05),
+    ("PandaToss-v0", "ppo"): Preset(3_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=50, reward_scale=0.05),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
 }
 """Rows found by ``python -m benchmarks.tune``; they replace the composed ones."""

@@ -25,15 +25,13 @@ from gym_gazebo2.state import ArmState
 __all__ = [
     "CONTROLS",
     "TOOL_SPEED",
-    "TOOL_TURN_SPEED",
+    "TURN_SPEED",
     "Control",
     "compute_command",
     "compute_delta_target",
-    "compute_pitching_target",
     "compute_position_target",
     "compute_tool_target",
     "compute_torque",
-    "compute_yawing_target",
     "get_control",
     "register_control",
 ]
@@ -41,10 +39,10 @@ __all__ = [
 Array = NDArray[np.float64]
 ComputeTarget = Callable[[Array, ArmState, TcpState, Kinematics, Array], Array]
 
+TURN_SPEED = 2.0
+"""Speed at which a tool turns at an action of 1 [rad/s]: 0.1 rad in a control period of 0.05 s."""
 TOOL_SPEED = 0.6
 """Speed of the tool along each axis at an action of 1 [m/s]: 30 mm in a control period of 0.05 s."""
-TOOL_TURN_SPEED = 2.0
-"""Speed at which the tool turns at an action of 1 [rad/s]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,34 +81,31 @@ def compute_tool_target(action: Array, arm: ArmState, tcp: TcpState, kinematics:
 
     Joint speed and joint limits may allow a part of the way only, see ``inverse_kinematics.compute_tool_step``.
     """
-    return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * _get_period(kinematics, travel) * action, travel)
+    # travel is v_max · dt, so the control period is their quotient.
+    control_dt = travel[0] / kinematics.robot.control_speed[0]
+    return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * control_dt * action, travel)
 
 
-def compute_pitching_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
-    """Return set-points that move the tool as ``compute_tool_target`` does, and pitch it by a fourth component.
+def _make_turning_target(turns: tuple[str, ...]) -> ComputeTarget:
+    """Return a function like ``compute_tool_target`` whose action goes on with turns of the tool.
 
-    The axis of the pitch is level, and square to the line from the base's axis to the tool: a positive action swings the
-    tip of a tool that points down towards the base.
+    Args:
+        turns: "yaw", about the base's z axis, and "pitch", about the tool's own y axis: a gripper that looks down and opens
+            along y swings forward and back.
     """
-    out = tcp.position[:, :2] / np.maximum(np.linalg.norm(tcp.position[:, :2], axis=1, keepdims=True), 1e-9)
-    axis = np.column_stack([-out[:, 1], out[:, 0], np.zeros(len(out))])
-    return _turn_tool(action, axis, arm, kinematics, travel)
 
+    def compute_turning_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+        control_dt = travel[0] / kinematics.robot.control_speed[0]
+        step = TURN_SPEED * control_dt * action[:, 3:]
+        turn = np.zeros((len(action), 3))
+        for i, name in enumerate(turns):
+            if name == "yaw":
+                turn[:, 2] += step[:, i]
+            else:
+                turn += step[:, i, None] * tcp.rotation[:, :, 1]
+        return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * control_dt * action[:, :3], travel, turn=turn)
 
-def compute_yawing_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
-    """Return set-points that move the tool as ``compute_tool_target`` does, and turn it about the vertical."""
-    return _turn_tool(action, np.tile([0.0, 0.0, 1.0], (len(action), 1)), arm, kinematics, travel)
-
-
-def _turn_tool(action: Array, axis: Array, arm: ArmState, kinematics: Kinematics, travel: Array) -> Array:
-    period = _get_period(kinematics, travel)
-    turn = TOOL_TURN_SPEED * period * action[:, 3:] * axis
-    return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * period * action[:, :3], travel, turn=turn)
-
-
-def _get_period(kinematics: Kinematics, travel: Array) -> float:
-    """Return the control period [s]: travel is v_max · dt."""
-    return float(travel[0] / kinematics.robot.control_speed[0])
+    return compute_turning_target
 
 
 def compute_torque(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
@@ -122,11 +117,16 @@ CONTROLS: dict[str, Control] = {
     "delta": Control("Moves each joint's set-point, at most at the joint's control speed.", compute_delta_target),
     "position": Control("Sets each joint's target: −1 is its lower limit, 1 its upper limit.", compute_position_target),
     "tool": Control("Moves the tool along the base's axes and holds its orientation.", compute_tool_target, lambda robot: 3),
-    "tool_pitch": Control(
-        "Moves the tool along the base's axes, and pitches it outwards or inwards.", compute_pitching_target, lambda robot: 4
-    ),
     "tool_yaw": Control(
-        "Moves the tool along the base's axes, and turns it about the vertical.", compute_yawing_target, lambda robot: 4
+        "As tool; the tool also turns about the base's z axis.", _make_turning_target(("yaw",)), lambda robot: 4
+    ),
+    "tool_pitch": Control(
+        "As tool; the tool also turns about its own y axis.", _make_turning_target(("pitch",)), lambda robot: 4
+    ),
+    "tool_yaw_pitch": Control(
+        "As tool; the tool also turns about the base's z axis and about its own y axis.",
+        _make_turning_target(("yaw", "pitch")),
+        lambda robot: 5,
     ),
     "torque": Control(
         "Sets each joint's torque, as a share of its effort limit; joints are damped.", compute_torque, is_effort=True

@@ -242,7 +242,7 @@ class ArmCore:
             for name, value in self.task.start(rngs[i]).items():
                 memory[name][i] = value
             if objects is not None:
-                objects.index[i], objects.pose[i] = self.task.place(rngs[i], goal[i])
+                objects.index[i], objects.pose[i] = self._draw_objects(rngs[i], goal[i])
         restarts = self.backend.num_restarts
         arm = self.backend.reset(mask, q) if objects is None else self.backend.reset(mask, q, objects)
         self.goal, self._memory = goal, memory  # only now: a backend that raises leaves the old episode in place
@@ -255,6 +255,16 @@ class ArmCore:
         if mask.all():
             self._known_restarts = self.backend.num_restarts
         return self._start_from(arm, restarts)
+
+    def _draw_objects(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
+        """Return the members (k,) and poses (k, 7) that the task draws for one arm."""
+        members, poses = self.task.place(rng, goal)
+        index, pose, k = np.asarray(members), np.asarray(poses), self.backend.num_objects
+        if index.shape != (k,) or pose.shape != (k, 7) or not np.issubdtype(index.dtype, np.integer):
+            name = f"result of {type(self.task).__name__}.place"
+            found = f"{index.dtype} {index.shape} and {pose.dtype} {pose.shape}"
+            raise InvalidArgumentError(name, found, f"members ({k},) and poses ({k}, 7) of the {k} objects")
+        return index, pose
 
     def _make_placement(self) -> Placement | None:
         """Return a placement to fill, with a row for each arm; None without objects."""
@@ -442,7 +452,7 @@ class ArmCore:
         """Return a start pose (dof,) [rad]. Without noise nothing is drawn, so the generator stays where it is."""
         if self.start_noise == 0.0:
             return self.robot.home
-        # Fingers start where they are at home: a task decides whether the gripper is open.
+        # The noise does not move the fingers. They start at their home positions, that is, open.
         noise = np.zeros(self.robot.dof)
         noise[: self.robot.chain_dof] = rng.uniform(-self.start_noise, self.start_noise, self.robot.chain_dof)
         return np.clip(self.robot.home + noise * self.robot.scale, self.robot.lower, self.robot.upper)

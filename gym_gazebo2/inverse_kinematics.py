@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.errors import InvalidArgumentError
-from gym_gazebo2.kinematics import Kinematics, compute_rotation_vector
+from gym_gazebo2.kinematics import Kinematics, compute_rotation, compute_rotation_vector
 
 __all__ = ["DAMPING", "TILT_TOLERANCE", "compute_joint_step", "compute_tool_step"]
 
@@ -116,7 +116,8 @@ def compute_tool_step(
         displacement: (n, 3) displacement of the tool in the base frame [m].
         travel: (dof,) largest motion of each joint [rad].
         q_rest: (dof,) or (n, dof) posture of arms with more joints than the tool needs [rad]; None: the home pose.
-        turn: (n, 3) rotation vectors (axis · angle) in the base frame by which the tools turn [rad]; None: they do not turn.
+        turn: (n, 3) rotation vectors (axis · angle) of the tools in the base frame [rad]; None: the orientation is held. Where
+            only a part of the way is made, it is the same part of both.
 
     Returns:
         (n, dof) new joint positions [rad].
@@ -131,9 +132,8 @@ def compute_tool_step(
     moved, left = q.copy(), np.arange(len(q))
     for part in ATTEMPTS:
         p = part * share[left]
-        moved[left], tilted = _attempt(
-            kinematics, q[left], p * step[left], p * displacement[left], travel, None if turn is None else p * turn[left]
-        )
+        turned = None if turn is None else p * turn[left]
+        moved[left], tilted = _attempt(kinematics, q[left], p * step[left], p * displacement[left], travel, turned)
         left = left[tilted]
         if not len(left):
             return moved
@@ -150,7 +150,7 @@ def _attempt(
     goal = kinematics.compute_tcp_pose(q)
     goal[:, :3, 3] += displacement
     if turn is not None:
-        goal[:, :3, :3] = _make_turn(turn) @ goal[:, :3, :3]
+        goal[:, :3, :3] = compute_rotation(turn) @ goal[:, :3, :3]
     moved = np.clip(q + step, low, high)
     error = _compute_error(kinematics, moved, goal)
     # Position and orientation are corrected together first. Where the arm cannot do both, as beyond its reach, the orientation
@@ -167,18 +167,6 @@ def _attempt(
         moved[i] += _solve_within(J, error[i][:, rows], free, CORRECTION_DAMPING, low[i] - moved[i], high[i] - moved[i])
         error[i] = _compute_error(kinematics, moved[i], goal[i])
     return moved, np.linalg.norm(error[:, 3:], axis=1) > TILT_TOLERANCE
-
-
-def _make_turn(vector: Array) -> Array:
-    """Return the rotations (n, 3, 3) of rotation vectors (n, 3), by Rodrigues' formula."""
-    angle = np.linalg.norm(vector, axis=1)[:, None, None]
-    x, y, z = vector.T
-    zero = np.zeros_like(x)
-    K = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
-    # sin(a)/a and (1 − cos(a))/a² as sinc functions, which are exact at 0. np.sinc(t) is sin(πt)/(πt).
-    half = np.sinc(angle / (2.0 * np.pi))
-    rotation: Array = np.eye(3) + np.sinc(angle / np.pi) * K + 0.5 * half**2 * (K @ K)
-    return rotation
 
 
 def _compute_error(kinematics: Kinematics, q: Array, T_goal: Array) -> Array:

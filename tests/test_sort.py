@@ -490,6 +490,8 @@ def test_an_unknown_keyword_lists_the_options_of_the_task():
         ({"shapes": ["cone"]}, UnknownNameError, "no shape 'cone'.*box, cylinder, sphere"),
         ({"shapes": []}, InvalidArgumentError, "shapes"),
         ({"half_size": 0.02}, InvalidArgumentError, "half_size"),
+        ({"half_size": (0.01, 0.02, 0.03)}, InvalidArgumentError, "half_size"),
+        ({"half_size": ("a", "b")}, InvalidArgumentError, "half_size"),
         ({"half_size": (0.03, 0.02)}, InvalidArgumentError, "smallest"),
         ({"half_size": (-0.01, 0.02)}, InvalidArgumentError, "half_size"),
         ({"blocker": -0.1}, InvalidArgumentError, "blocker"),
@@ -533,3 +535,50 @@ def test_the_default_table_fits_without_a_warning():
         warnings.simplefilter("error")
         for env_id in ("PandaSort-v0", "PandaToss-v0"):
             gym.make(env_id, **OPTIONS).close()
+
+
+@pytest.mark.parametrize(
+    ("arm", "options"),
+    [("so101", {"table": {"scale": 0.4, "x": 0.05}}), ("panda", {"table": {"scale": 0.8, "x": 0.05, "z": 0.1}})],
+)
+def test_another_robot_gets_a_table_of_its_size(arm, options):
+    """The observation is in the table's frame, so that its numbers are alike for all robots."""
+    from .arms import make_row
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = gym.make("PandaSort-v0", robot=make_row(arm), num_objects=2, **options)
+    core = env.unwrapped.core
+    observation, _ = env.reset(seed=0)
+    table, objects = core.task.frame, core.arm.objects
+    half = core.task.scene.pool.half_size[objects.index]
+    assert half.max() <= 0.03 * table.scale + 1e-12
+    np.testing.assert_allclose(objects.pose[..., 2], table.z + half[..., 2])
+    position = 5.0 * (table.from_base(objects.pose[0, 1, :3]) - [0.5, 0.0, 0.05])
+    np.testing.assert_allclose(observation[-18:-15], position, atol=1e-5)
+    for _ in range(20):
+        observation, reward, _, _, info = env.step(env.action_space.sample())
+        assert env.observation_space.contains(observation) and np.isfinite(reward)
+    assert info["left_over"] == 1.0, "objects stay on a table of this height"
+    env.close()
+
+
+def test_an_object_that_is_pushed_off_the_table_is_on_the_floor():
+    env = gym.make_vec("PandaSort-v0", num_envs=6, max_episode_steps=120, shaping=False, shapes=["box"])
+    env.reset(seed=0)
+    core, ends = env.core, {}
+    near = core.arm.objects.pose[:, 0, 0] < 0.6
+    for _ in range(119):
+        view = core.task.make_view(core.state, core.state.memory["status"] == LEFT)
+        cube = view.position[:, 0]
+        beside = np.abs(view.tcp[:, 0] - cube[:, 0]) < 0.015
+        ready = beside & (view.tcp[:, 2] < 0.04) & (view.tcp[:, 1] < cube[:, 1])
+        goal = np.column_stack([cube[:, 0], np.where(ready, cube[:, 1] + 0.05, cube[:, 1] - 0.08), np.full(6, 0.02)])
+        goal[:, 2] = np.where(ready | (np.linalg.norm(goal[:, :2] - view.tcp[:, :2], axis=1) < 0.02), 0.02, 0.15)
+        action = np.column_stack([np.clip((goal - view.tcp) / 0.03, -1.0, 1.0), -np.ones(6)])
+        _, reward, terminated, _, info = env.step(action)
+        for i in np.flatnonzero(terminated):
+            ends.setdefault(i, (reward[i], info["final_info"]["on_floor"][i]))
+    assert near.sum() >= 2
+    assert all(ends.get(i) == (-11.0, 1.0) for i in np.flatnonzero(near)), ends
+    env.close()

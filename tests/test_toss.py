@@ -11,7 +11,7 @@ from gym_gazebo2.robots import make_robot
 from gym_gazebo2.tasks.sort import LEFT
 
 
-def throw(env, pitch=-0.9):
+def throw(env, pitch=0.9):
     """Grasp the object, draw back, swing out and up, and let go; returns what the episodes measured at their end."""
     core, n = env.core, env.num_envs
     phase, count, results = np.zeros(n, int), np.zeros(n, int), [None] * n

@@ -14,15 +14,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.checks import read_number, read_positive, read_whole
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.errors import UnknownNameError, UsageError
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.scene import SHAPES, Scene, Shape
 from gym_gazebo2.tasks.base import Advance, Measures, Memory, Task, TaskState
 from gym_gazebo2.tasks.measures import Measure
 from gym_gazebo2.tasks.objects import overlaps_box
-from gym_gazebo2.tasks.placement import count_places, place_apart
+from gym_gazebo2.tasks.placement import place_apart
 from gym_gazebo2.tasks.sort_observations import OBSERVATIONS, arrange
+from gym_gazebo2.tasks.sort_options import check_layout, read_options
 from gym_gazebo2.tasks.sort_reach import check_reach
 from gym_gazebo2.tasks.sort_shaping import EDGE, MOTIONS, compute_worth
 from gym_gazebo2.tasks.sort_table import AREA, BIN_HALF_SIZE, Table, make_bins, make_sort_scene
@@ -129,20 +129,9 @@ class SortTask(Task):
         for name, table in (("rewards", REWARDS), ("observation", OBSERVATIONS), ("motion", MOTIONS)):
             if getattr(self, name) not in table:
                 raise UnknownNameError(name, getattr(self, name), table)
-        for name, value in _read_options(self).items():
+        for name, value in read_options(vars(self)).items():
             object.__setattr__(self, name, value)
-        self._check_bins()
-        places = count_places(2.0**0.5 * self.half_size[1], *AREA)
-        most = min(places, sum(kind.count for kind in dataclasses.replace(self.scene, num_objects=0).kinds) if places else 0)
-        if self.num_objects > most:
-            sentence = f"num_objects is {self.num_objects}, but the table has {most} places for objects of this size."
-            raise InvalidArgumentError("num_objects", self.num_objects, sentence=f"{sentence} Use fewer or smaller objects.")
-
-    def _check_bins(self) -> None:
-        low, high = AREA[0][0] - self.half_size[1], AREA[1][0] + self.half_size[1]
-        if low < self.bin_x + BIN_HALF_SIZE[0] and self.bin_x - BIN_HALF_SIZE[0] < high:
-            expected = f"a distance that leaves the objects' area, {low:g} to {high:g} m, free: the bins are 0.1 m deep"
-            raise InvalidArgumentError("bin_x", self.bin_x, expected)
+        check_layout(self.num_objects, self.half_size[1], self.bin_x)
 
     @property
     def layout(self) -> Literal["vector", "image"]:  # type: ignore[override]
@@ -157,9 +146,7 @@ class SortTask(Task):
     @functools.cached_property
     def scene(self) -> Scene:  # type: ignore[override]
         """Objects, table, bins and bar."""
-        places = min(self.num_objects, 1)  # checked afterwards, with a message about the table
-        scene = make_sort_scene(self.frame, self.shapes, self.half_size, places, self.bin_x, self.blocker)
-        return dataclasses.replace(scene, num_objects=min(self.num_objects, len(scene.pool)))
+        return make_sort_scene(self.frame, self.shapes, self.half_size, self.num_objects, self.bin_x, self.blocker)
 
     @functools.cached_property
     def bins(self) -> Array:
@@ -279,7 +266,7 @@ class SortTask(Task):
 
     def _require_arm(self) -> Kinematics:
         if self.kinematics is None:
-            raise InvalidArgumentError("kinematics", None, "an arm. Call bind(kinematics) of the task first")
+            raise UsageError("Sorting needs an arm. Call bind(kinematics) of the task first.")
         return self.kinematics
 
     def _judge(self, view: SortView, last: Array, status: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -317,47 +304,3 @@ class SortTask(Task):
         missed = view.remains & (status == FLOOR) & view.is_finite & (view.position[..., 0] > EDGE)
         kept: Array = np.where(missed, compute_worth(view, motion, self.bins, self.blocker), 0.0).sum(axis=1)
         return kept
-
-
-def _read_options(task: SortTask) -> dict[str, Any]:
-    """Return the options as plain values."""
-    height = "a height of at least 0 m"
-    shapes = (task.shapes,) if isinstance(task.shapes, str) else tuple(task.shapes)
-    for shape in shapes:
-        if shape not in SHAPES:
-            raise UnknownNameError("shape", shape, SHAPES)
-    if not shapes or len(set(shapes)) < len(shapes):
-        raise InvalidArgumentError("shapes", list(shapes), f"different shapes of {', '.join(SHAPES)}")
-    try:
-        small, large = (read_positive("half_size", size) for size in task.half_size)
-    except TypeError as error:
-        raise InvalidArgumentError("half_size", task.half_size, "a smallest and a largest half size [m]") from error
-    return {
-        "num_objects": read_whole("num_objects", task.num_objects),
-        "shapes": shapes,
-        "half_size": (small, large),
-        "yaw": read_number("yaw", task.yaw, "an angle from 0 to π rad", lambda x: 0.0 <= x <= np.pi),
-        "blocker": read_number("blocker", task.blocker, height, lambda x: x >= 0.0),
-        "bin_x": read_number("bin_x", task.bin_x, "a finite number [m]"),
-        "slots": None if task.slots is None else read_whole("slots", task.slots),
-        "table": _read_table(task.table),
-        **{name: _read_flag(name, getattr(task, name)) for name in ("shaping", "joints", "image")},
-    }
-
-
-def _read_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise InvalidArgumentError(name, value, "true or false")
-    return bool(value)
-
-
-def _read_table(table: Table | Mapping[str, Any]) -> Table:
-    if isinstance(table, Table):
-        return table
-    names = [field.name for field in dataclasses.fields(Table)]
-    if not isinstance(table, Mapping):
-        raise InvalidArgumentError("table", table, f"a dictionary of {', '.join(names)}")
-    for name in table:
-        if name not in names:
-            raise UnknownNameError("field of table", name, names)
-    return Table(**table)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.checks import read_number, read_positive
 from gym_gazebo2.scene import SHAPES, FixedBox, ObjectKind, Scene, Shape, Zone
 
-__all__ = ["AREA", "BIN_HALF_SIZE", "LANES", "Table", "make_bins", "make_sort_scene"]
+__all__ = ["AREA", "BIN_HALF_SIZE", "LANES", "POOL_SIZE", "Table", "make_bins", "make_sort_scene"]
 
 Array = NDArray[np.float64]
 Vec3 = tuple[float, float, float]
@@ -27,7 +27,7 @@ BAR_OFFSET = 0.075
 """From the centre of a bin to the centre of the bar [m]; the bin ends 0.05 m and the bar begins 0.065 m from there."""
 TABLE_X, TABLE_Y, TABLE_THICKNESS = (-0.25, 0.85), 0.4, 0.04
 POOL_SIZE = 24
-"""Members of the pool, about the same number of each shape."""
+"""Smallest number of members of the pool; there are as many of each shape."""
 COLORS: dict[Shape, Vec3] = {"box": (0.85, 0.25, 0.2), "cylinder": (0.2, 0.65, 0.3), "sphere": (0.2, 0.4, 0.85)}
 NAMES: dict[Shape, str] = {"box": "cube", "cylinder": "cylinder", "sphere": "sphere"}
 

@@ -11,7 +11,8 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from gym_gazebo2.backends.base import NANOSECONDS, OMEGA, Backend, count_substeps
-from gym_gazebo2.backends.mujoco.objects import SENSOR_SIZE, ObjectBodies
+from gym_gazebo2.backends.mujoco.objects import ObjectBodies
+from gym_gazebo2.backends.mujoco.parts import SENSOR_SIZE
 from gym_gazebo2.backends.mujoco.rendering import Painter, Window, check_camera
 from gym_gazebo2.backends.mujoco.scene import make_physics_model
 from gym_gazebo2.backends.objects import SceneObjects
@@ -102,7 +103,8 @@ class MujocoBackend(Backend):
         # simulation, and the next step overwrites all of them. Everything that leaves this class is therefore a copy.
         dof = self.robot.dof  # behind the arm's joints come the free joints of objects
         self._q, self._dq = self._batch.bind("qpos")[:, :dof], self._batch.bind("qvel")[:, :dof]
-        self._num_contacts, self._sensors = self._batch.bind("ncon"), self._batch.bind("sensordata")
+        # Every bound output is copied after every call, so only the one that a reset reads is bound.
+        self._contacts = self._batch.bind("ncon" if self._bodies is None else "sensordata")
         self._warmstart = self._batch.bind("qacc_warmstart")
         # The drives integrate their activation from the control; see scene._add_drive for the meaning of both. In torque
         # control there is no activation, and the control is the effort.
@@ -164,11 +166,11 @@ class MujocoBackend(Backend):
         """Return which of some arms are in collision in their new poses, (m,)."""
         if self._bodies is None:
             self._batch.forward(ids=arms, stage=mujoco.mjtStage.mjSTAGE_POS)
-            return self._num_contacts[arms].reshape(-1) > 0
+            return self._contacts[arms].reshape(-1) > 0
         # Contact sensors are evaluated in the last stage. It computes the drives' forces, too, so they get their set-points.
         self._set_drives(np.zeros_like(self._setpoint))
         self._batch.forward(ids=arms)
-        return np.logical_or.reduce(self._sensors[arms][:, ::SENSOR_SIZE] > 0.0, axis=1)
+        return np.logical_or.reduce(self._contacts[arms][:, ::SENSOR_SIZE] > 0.0, axis=1)
 
     def step(self, q_setpoint: Array, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Advance every arm by one control period of physics."""
@@ -189,12 +191,13 @@ class MujocoBackend(Backend):
         self._time += self.control_dt_ns
         return self._make_state()
 
-    def advance(self, q_setpoint: Array, num_substeps: int) -> ArmState:
+    def advance(self, q_setpoint: Array, num_substeps: int, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Ramp to ``q_setpoint`` over any number of physics steps, for servers whose clients choose the period.
 
         Args:
             q_setpoint: (n, dof) set-points at the end [rad]. The caller must check limits and speed.
             num_substeps: Number of physics steps.
+            park: (n, k) bool, objects to take away before, as in ``step``.
 
         Returns:
             The state of all arms at the end.
@@ -205,17 +208,19 @@ class MujocoBackend(Backend):
         self._check_open()
         seconds = num_substeps * self.model.opt.timestep
         self._use(is_effort=False)
+        self._park(self._take_away(park))
         self._ramp(q_setpoint, num_substeps, seconds)
         self._time += round(seconds * NANOSECONDS)
         return self._make_state()
 
-    def advance_effort(self, effort: Array, num_substeps: int) -> ArmState:
+    def advance_effort(self, effort: Array, num_substeps: int, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Apply efforts (n, dof) over any number of physics steps, as ``advance`` does with set-points.
 
         Raises:
             UsageError: The backend is closed.
         """
         self._check_open()
+        self._park(self._take_away(park))
         self._apply(effort, num_substeps)
         self._time += round(num_substeps * self.model.opt.timestep * NANOSECONDS)
         return self._make_state()
