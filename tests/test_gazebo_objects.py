@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -298,3 +299,32 @@ def test_a_lost_object_is_parked_and_the_run_goes_on() -> None:
             state = backend.step(state.q_setpoint)
             assert state.objects.is_parked[0].tolist() == [True, False]
         np.testing.assert_array_equal(state.objects.pose[0, 0], PARK_POSE)
+
+
+def test_a_simulator_that_dies_while_objects_fly_ends_one_episode() -> None:
+    options = {"on_failure": "restart", "timeout": 10.0}
+    with closing(gym.make("PandaSort-v0", backend="gazebo", num_objects=2, backend_options=options)) as env:
+        start, _ = env.reset(seed=0)
+        action = np.zeros(env.action_space.shape)
+        env.step(action)
+        env.unwrapped.core.backend.inner.server.process.kill()
+        *_, truncated, info = env.step(action)
+        assert truncated and info["simulator_restarted"]
+        again, _ = env.reset(seed=0)
+        np.testing.assert_array_equal(again, start)
+        *_, truncated, info = env.step(action)
+        assert not truncated and not info["simulator_restarted"]
+
+
+def test_an_episode_of_sorting_begins_as_embedded() -> None:
+    """The same seed has the same members at the same places. The observation stays the same while nothing is touched."""
+    with closing(gym.make("PandaSort-v0", backend="gazebo", num_objects=5, blocker=0.05)) as real:
+        with closing(gym.make("PandaSort-v0", num_objects=5, blocker=0.05)) as embedded:
+            starts = [env.reset(seed=3)[0] for env in (real, embedded)]
+            np.testing.assert_allclose(*starts, atol=1e-6)
+            action = np.zeros(real.action_space.shape)
+            action[2] = 0.5  # up, away from everything
+            for _ in range(5):
+                one, two = real.step(action), embedded.step(action)
+                np.testing.assert_allclose(one[0], two[0], atol=0.05)
+                assert one[1] == pytest.approx(two[1], abs=0.2) and one[2] == two[2]

@@ -60,15 +60,29 @@ def test_sorting_over_ros_is_sorting_embedded_to_the_bit(sim: Sim) -> None:
                 assert one[1:4] == two[1:4]
 
 
-@pytest.mark.parametrize("check", ["state", "time", "reset", "misuse", *OBJECT_CHECKS])
+ALONE = [name for name in OBJECT_CHECKS if name != "objects_determinism"]
+"""Checks for which one client is enough; two clients of one provider disturb each other."""
+
+
+@pytest.mark.parametrize("check", ["state", "time", "reset", "misuse", *ALONE])
 def test_the_client_keeps_the_contract(sim: Sim, core, check: str) -> None:
     def factory(num_envs: int):
         options = {"scene": core.task.scene, "domain_id": sim.domain, "timeout": 10.0}
         return make_backend("ros2", core.robot, num_envs=num_envs, **options)
 
-    if check in ("determinism", "objects_determinism"):
-        pytest.skip("two clients of one provider disturb each other")
     (CHECKS | OBJECT_CHECKS)[check](factory, 1)
+
+
+def test_an_object_without_a_place_is_an_error(sim: Sim) -> None:
+    with closing(connect(sim)) as env:
+        env.reset(seed=0)
+        link = env.unwrapped.core.backend.link
+        take, link.on_objects = link.on_objects, lambda reading: take(reading._replace(pose=reading.pose * np.nan))
+        with pytest.raises(BackendError, match="reports the pose .*nan"):
+            env.step(np.zeros(env.action_space.shape))
+        link.on_objects = take
+        env.reset(seed=0)
+        env.step(np.zeros(env.action_space.shape))
 
 
 def change_box(scene: Scene) -> Scene:
