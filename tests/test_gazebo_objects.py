@@ -318,13 +318,16 @@ def test_a_simulator_that_dies_while_objects_fly_ends_one_episode() -> None:
 
 def test_an_episode_of_sorting_begins_as_embedded() -> None:
     """The same seed has the same members at the same places. The observation stays the same while nothing is touched."""
-    with closing(gym.make("PandaSort-v0", backend="gazebo", num_objects=5, blocker=0.05)) as real:
-        with closing(gym.make("PandaSort-v0", num_objects=5, blocker=0.05)) as embedded:
-            starts = [env.reset(seed=3)[0] for env in (real, embedded)]
-            np.testing.assert_allclose(*starts, atol=1e-6)
-            action = np.zeros(real.action_space.shape)
-            action[2] = 0.5  # up, away from everything
-            for _ in range(5):
-                one, two = real.step(action), embedded.step(action)
-                np.testing.assert_allclose(one[0], two[0], atol=0.05)
-                assert one[1] == pytest.approx(two[1], abs=0.2) and one[2] == two[2]
+    options = {"num_objects": 5, "blocker": 0.05}
+    with (
+        closing(gym.make("PandaSort-v0", backend="gazebo", **options)) as real,
+        closing(gym.make("PandaSort-v0", **options)) as near,
+    ):
+        starts = [env.reset(seed=3)[0] for env in (real, near)]
+        np.testing.assert_allclose(*starts, atol=1e-6)
+        action = np.zeros(real.action_space.shape)
+        action[2] = 0.5  # up, away from everything
+        for _ in range(5):
+            one, two = real.step(action), near.step(action)
+            np.testing.assert_allclose(one[0], two[0], atol=0.05)
+            assert one[1] == pytest.approx(two[1], abs=0.2) and one[2] == two[2]
