@@ -16,7 +16,7 @@ from gym_gazebo2.backends import BackendFactory
 from gym_gazebo2.checks import read_number
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, find_row, is_stored, load_robot, make_robot
+from gym_gazebo2.robots import ROBOTS, GripperRow, RobotRow, RobotSpec, find_row, is_stored, load_robot, make_robot
 from gym_gazebo2.state import CONTROL_DT
 from gym_gazebo2.tasks import Task
 
@@ -171,6 +171,12 @@ def _freeze(name: str, value: Any) -> Any:
             return tuple(float(position) for position in value)
         except (TypeError, ValueError) as error:
             raise InvalidArgumentError("home", value, "a list of joint positions [rad or m]") from error
+    if name == "gripper" and isinstance(value, Mapping):
+        fields = [field.name for field in dataclasses.fields(GripperRow)]
+        for field in value:
+            if field not in fields:
+                raise UnknownNameError("field of robot_options.gripper", field, fields)
+        return GripperRow(**{field: _freeze(field, item) for field, item in value.items()})
     return tuple(value) if isinstance(value, list) else value
 
 

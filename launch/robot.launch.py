@@ -42,7 +42,8 @@ def generate_launch_description() -> LaunchDescription:
                         "' --only name --env '",
                         LaunchConfiguration("env"),
                         "'",
-                    ]
+                    ],
+                    on_stderr="warn",
                 ),
                 description="ROS namespace; by default the robot's name.",
             ),
@@ -70,7 +71,8 @@ def generate_launch_description() -> LaunchDescription:
                         "' --only base_link --env '",
                         LaunchConfiguration("env"),
                         "'",
-                    ]
+                    ],
+                    on_stderr="warn",
                 ),
                 description="RViz's fixed frame; by default the robot's root link.",
             ),
@@ -128,7 +130,8 @@ def generate_launch_description() -> LaunchDescription:
                                     "' --env '",
                                     LaunchConfiguration("env"),
                                     "'",
-                                ]
+                                ],
+                                on_stderr="warn",
                             ),
                             value_type=str,
                         ),

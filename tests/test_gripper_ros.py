@@ -18,6 +18,7 @@ from gym_gazebo2.provider.messages import RefusedError, read_joints
 from gym_gazebo2.robots import RobotRow, make_robot
 from gym_gazebo2.testing import CHECKS
 
+from .arms import make_row
 from .gazebo_client import get_q, serve
 from .pincer import URDF, Squeeze
 from .sim_process import Sim, run_sim
@@ -110,6 +111,25 @@ def test_gazebo_arranges_fingers_by_name_and_names_what_is_wrong():
             assert client.spin_until_found(lambda text=text: text in server.quote_log(1000)), text
         client.joints = list(WHOLE.joint_names)
         np.testing.assert_allclose(read(client.step(q)), q, atol=2e-3)  # what was ignored has changed nothing
+
+
+@pytest.mark.parametrize("name", ["panda", "so101"])
+def test_real_fingers_close_and_open_in_gazebo_as_in_mujoco(name):
+    """Two fingers that slide, of which one mimics the other, and a jaw that turns, with the makers' meshes."""
+    robot = make_robot(make_row(name), gripper=True)
+    fingers, reach = slice(robot.chain_dof, None), robot.control_speed * 0.05
+    with closing(make_backend("gazebo", robot)) as gazebo, closing(make_backend("mujoco", robot, physics_dt=1e-3)) as mujoco:
+        assert gazebo.link.provider.fingers == robot.gripper.joint_names
+        states = [backend.reset(ONE, robot.home[None]) for backend in (gazebo, mujoco)]
+        goal, differences, openings = robot.home.copy(), [], []
+        for period in range(80):
+            wanted = robot.gripper.compute_positions(-1.0 if period < 40 else 1.0)
+            goal[fingers] = np.clip(wanted, (goal - reach)[fingers], (goal + reach)[fingers])
+            states = [backend.step(goal[None]) for backend in (gazebo, mujoco)]
+            differences.append((states[0].q - states[1].q)[0] / robot.scale)
+            openings.append(float(robot.gripper.compute_opening(states[0].q[0, fingers])))
+    assert np.sqrt(np.mean(np.square(differences))) < 0.01
+    assert openings[39] == pytest.approx(-1.0, abs=0.02) and openings[-1] == pytest.approx(1.0, abs=0.02)
 
 
 def read(state) -> np.ndarray:

@@ -24,7 +24,7 @@ class Describe(Command):
     """Print the URDF of a robot as every engine reads it, with whole paths of its meshes; launch/robot.launch.py uses it.
 
     Attributes:
-        robot: Robot of the table, or the path of a URDF or xacro file, or of the folder robot of a run.
+        robot: Robot of the table, path of a URDF or xacro file, or of the folder robot of a run, or ros:/robot_description.
         joint_prefix: Prefix of the joints' names, as in the messages of an arm that has one.
         gripper: Leave the fingers movable. Otherwise they are fixed where the environment holds them.
         only: Print only the robot's name, which is its namespace, or the name of its root link.
@@ -48,7 +48,7 @@ class Describe(Command):
         logging.getLogger("gym_gazebo2.robots").setLevel(logging.ERROR)
         robot = make_env_robot(self.robot, read_robot_keywords(self.env_kwargs), self.gripper)
         if self.only is not None:
-            print(getattr(robot, self.only))
+            print(getattr(robot, self.only), end="")  # a launch file would take the end of the line as a part of the name
             return
         root = make_description(robot, self.joint_prefix)
         ET.indent(root)

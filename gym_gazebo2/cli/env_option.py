@@ -64,7 +64,7 @@ def write_value(value: Any) -> str:
 
 
 def join_keywords(args: Sequence[str]) -> list[str]:
-    """Return arguments with every ``--env.KEY VALUE``, ``--env.KEY=VALUE`` and ``--env "KEY=VALUE …"`` in one option, the last.
+    """Return arguments with all ``--env.KEY VALUE``, ``--env.KEY=VALUE`` and ``--env "KEY=VALUE …"`` as one option at the end.
 
     An argument parser would treat each dotted option as an option of its own.
     """

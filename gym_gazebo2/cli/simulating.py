@@ -86,7 +86,7 @@ class GzSim(Command):
     """Write what Gazebo Sim needs to serve a robot, and print the robot's description; launch/gz_sim.launch.py uses it.
 
     Attributes:
-        robot: Robot of the table, or the path of a URDF or xacro file, or of the folder robot of a run.
+        robot: Robot of the table, path of a URDF or xacro file, or of the folder robot of a run, or ros:/robot_description.
         folder: Where robot.urdf, controllers.yaml and world.sdf go.
         namespace: ROS namespace; None is the robot's name.
         control_dt: Control period of the client [s].

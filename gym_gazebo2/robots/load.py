@@ -47,8 +47,8 @@ def make_robot(robot: str | RobotRow | RobotSpec, gripper: bool = False) -> Robo
 
     Args:
         robot: Name of a row of ``ROBOTS``; path of a .urdf or .xacro file, or of the folder ``robot`` of a run; name of a
-            module of the package ``robot_descriptions``, such as "ur5e_description"; a row; or a specification, which is
-            returned as it is.
+            module of the package ``robot_descriptions``, such as "ur5e_description"; "ros:/robot_description" for the topic or
+            parameter of a running ROS 2; a row; or a specification, which is returned as it is.
         gripper: Whether the environment drives the fingers. Else they are held, and the specification does not list them.
 
     Raises:
