@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -21,6 +23,7 @@ from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.objects import PARK_POSE
 from gym_gazebo2.contract import OBJECTS_MARK
+from gym_gazebo2.gazebo.model import make_world
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.scene import FixedBox, ObjectKind, Scene
 from gym_gazebo2.state import ArmState, Placement
@@ -29,6 +32,7 @@ from gym_gazebo2.testing import CHECKS, OBJECT_CHECKS
 from .gazebo_client import serve, to_ns
 from .grasping import Hand, measure_slip
 from .scenes import KINDS, SCENE, TABLE, make, make_panda, place, reset
+from .sim_process import run_sim
 from .test_gazebo_arms import GANTRY
 
 PERIOD = 50_000_000
@@ -331,3 +335,34 @@ def test_an_episode_of_sorting_begins_as_embedded() -> None:
             one, two = real.step(action), near.step(action)
             np.testing.assert_allclose(one[0], two[0], atol=0.05)
             assert one[1] == pytest.approx(two[1], abs=0.2) and one[2] == two[2]
+
+
+def test_sim_serves_the_scene_of_a_task_from_gazebo() -> None:
+    with run_sim("--scene", "sort", "--provider", "gazebo", "--env.num_objects", "2") as sim:
+        assert "/panda/place_objects" in sim.shown
+        options = {"domain_id": sim.domain, "timeout": 10.0}
+        with closing(gym.make("PandaSort-v0", num_objects=2, backend="ros2", backend_options=options)) as env:
+            for seed in range(2):
+                observation, _ = env.reset(seed=seed)
+                for _ in range(5):
+                    observation, *_ = env.step(np.zeros(env.action_space.shape))
+                assert env.observation_space.contains(observation)
+                assert not env.unwrapped.core.arm.objects.is_parked.any()
+
+
+def test_the_world_has_the_parts_of_the_scene(tmp_path: Path) -> None:
+    """Zones are only drawn. A part touches what it should: no more bits of the masks are in common."""
+    library = tmp_path / "plugin.so"
+    library.touch()
+    world = ET.fromstring(make_world(make_panda(), library, scene=SCENE)).find("world")
+    models = {model.get("name"): model for model in world.findall("model")}
+    assert {f"scene_{name}" for name in (*SCENE.pool.names, "table", "bin")} | {"panda", "floor"} == set(models)
+    assert not list(models["scene_bin"].iter("collision")) and list(models["scene_bin"].iter("visual"))
+    bits = {name: {int(mask.text) for mask in model.iter("collide_bitmask")} for name, model in models.items()}
+    (floor,), (table,), (cube,) = bits["floor"], bits["scene_table"], bits["scene_cube0"]
+    soft, firm = next(m for m in bits["panda"] if m & table), next(m for m in bits["panda"] if m & cube)
+    assert table & cube and floor & cube and not (soft & cube or soft & firm or firm & (floor | table))
+    assert world.findtext("gravity") == "0 0 -9.81"
+    plain = ET.fromstring(make_world(make_panda(), library)).find("world")
+    assert plain.find("gravity") is None and not list(plain.iter("contact_max_correcting_vel"))
+    assert len(list(plain.iter("collision"))) - 1 == len(list(models["panda"].iter("collision"))) / 2

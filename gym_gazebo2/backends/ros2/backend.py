@@ -210,6 +210,7 @@ class Ros2Backend(Backend):
             yield
         except BaseException:
             self._was_reset[:] = self._is_ready = False
+            self._is_changed = self._objects is not None  # it is unknown whether the provider has taken objects away
             self.pacing.hold()
             raise
 
