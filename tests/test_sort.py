@@ -582,3 +582,29 @@ def test_an_object_that_is_pushed_off_the_table_is_on_the_floor():
     assert near.sum() >= 2
     assert all(ends.get(i) == (-11.0, 1.0) for i in np.flatnonzero(near)), ends
     env.close()
+
+
+def test_episodes_start_with_the_tool_above_the_objects_unless_a_home_pose_is_given():
+    env = gym.make("PandaSort-v0", table={"y": 0.05}, **OPTIONS)
+    env.reset(seed=0)
+    core = env.unwrapped.core
+    np.testing.assert_allclose(core.tcp.position, [[0.5, 0.05, 0.2]], atol=2e-4)
+    np.testing.assert_allclose(core.tcp.rotation[0], np.diag([1.0, -1.0, -1.0]), atol=1e-3)
+    home = core.robot.home[:7]
+    env.reset(seed=0, options={"q": home})
+    assert core.tcp.position[0, 2] > 0.4
+    given = gym.make("PandaSort-v0", home=home.tolist(), **OPTIONS)
+    given.reset(seed=0)
+    np.testing.assert_allclose(given.unwrapped.core.arm.q[0, :7], home)
+    env.close()
+    given.close()
+
+
+def test_an_arm_that_cannot_hold_its_tool_upright_starts_at_home():
+    from .arms import make_row
+
+    env = gym.make("PandaSort-v0", robot=make_row("so101"), table={"scale": 0.4, "x": 0.05}, **OPTIONS)
+    env.reset(seed=0)
+    core = env.unwrapped.core
+    np.testing.assert_allclose(core.arm.q[0], core.robot.home)
+    env.close()
