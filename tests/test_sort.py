@@ -17,6 +17,7 @@ from gym_gazebo2.tasks.rotations import make_rotation
 from gym_gazebo2.tasks.sort import FLOOR, LEFT, REWARDS, RIGHT, WRONG
 from gym_gazebo2.tasks.sort_observations import OBSERVATIONS, arrange
 from gym_gazebo2.tasks.sort_table import AREA, Table
+from gym_gazebo2.tasks.sort_view import compute_squeeze
 
 BOX, CYLINDER, SPHERE = range(3)
 ON_TABLE = (0.55, 0.0, 0.025)
@@ -243,6 +244,13 @@ def test_progress_of_a_throw_is_that_of_its_landing_point(sorting):
     height = view.bottom.item() - 0.02
     expected = np.abs(0.6 + speeds * np.sqrt(2 * height / 9.81) - 0.95)
     np.testing.assert_allclose(rows, expected, atol=1e-9)
+
+
+def test_a_squeeze_is_a_lag_of_the_fingers_or_in_torque_control_a_share_of_the_force():
+    lagging = compute_squeeze(np.array([0.2, 0.2, 0.2, 1.0]), np.array([-0.25, 0.05, 0.3, 0.995]), np.full(4, -1.0))
+    np.testing.assert_allclose(lagging, [1.0, 1 / 3, 0.0, 0.005 / 0.45], atol=1e-12)
+    pressing = compute_squeeze(np.array([0.2, 0.2, -0.99]), np.array([0.2, 0.2, -0.99]), np.array([-0.5, 0.5, -1.0]))
+    np.testing.assert_allclose(pressing, [0.5, 0.0, 0.0])
 
 
 # Observation

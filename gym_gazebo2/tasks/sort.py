@@ -164,7 +164,7 @@ class SortTask(Task):
         return dataclasses.replace(self, kinematics=kinematics)
 
     def compute_start_pose(self, kinematics: Kinematics) -> Array | None:
-        """Return the pose with the tool above the objects, in the orientation of the home pose; None if there is no such pose."""
+        """Return the pose with the tool above the objects, in the orientation of the home pose; None if there is none."""
         return find_pose_above(kinematics, self.frame)
 
     def start(self, rng: np.random.Generator) -> Memory:
