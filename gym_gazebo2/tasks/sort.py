@@ -111,7 +111,7 @@ class SortTask(Task):
         "joints", "table",
     )  # fmt: skip
     MEASURES: ClassVar[Mapping[str, Measure]] = {  # type: ignore[misc]
-        "sorted_right": Measure("sorted right", "%", 100.0, better="more", threshold=1.0),
+        "sorted_right": Measure("sorted right", "%", 100.0, better="more", threshold=1.0, target=0.95),
         "sorted_wrong": Measure("sorted wrong", "%", 100.0),
         "on_floor": Measure("on the floor", "%", 100.0),
         "left_over": Measure("left over", "%", 100.0),
