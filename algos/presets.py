@@ -102,6 +102,7 @@ class _Difficulty:
         has_images: Whether the observation holds images, so that batches and buffers must be small.
         has_goals: Whether goals are part of the observation. Networks then get the difference to the goal as an input, and
             episodes start all over the workspace, so that hindsight sees many goals.
+        reward_scale: As in ``Preset``.
     """
 
     scale: float = 1.0
@@ -109,6 +110,7 @@ class _Difficulty:
     normalize: bool = False
     has_images: bool = False
     has_goals: bool = False
+    reward_scale: float = 1.0
 
 
 _SORT: Values = {
@@ -135,9 +137,9 @@ _IDS: dict[str, _Difficulty] = {
     "Reach-v0": _Difficulty(3.0),
     "ReachGoal-v0": _Difficulty(3.0, has_goals=True),
     "PandaReach-v0": _Difficulty(3.0),
-    "PandaSort-v0": _Difficulty(1.0, log_std_init=0.0),
-    "PandaSortCamera-v0": _Difficulty(0.02, log_std_init=0.0, has_images=True),
-    "PandaToss-v0": _Difficulty(3.0, log_std_init=0.0),
+    "PandaSort-v0": _Difficulty(1.0, log_std_init=0.0, reward_scale=0.05),
+    "PandaSortCamera-v0": _Difficulty(0.02, log_std_init=0.0, has_images=True, reward_scale=0.05),
+    "PandaToss-v0": _Difficulty(3.0, log_std_init=0.0, reward_scale=0.05),
 }
 
 _TUNED: dict[tuple[str, str], Preset] = {
@@ -178,6 +180,7 @@ def _compose(env_id: str, algo: str) -> Preset:
     if "log_std_init" in values["policy_kwargs"]:
         values["policy_kwargs"] = {**values["policy_kwargs"], "log_std_init": row.log_std_init}
     changes: Values = {"steps": int(base.steps * row.scale), "normalize": row.normalize, "hyperparameters": values}
+    changes["reward_scale"] = row.reward_scale
     if row.has_images:
         small = {"n_steps": 100, "batch_size": 100, "buffer_size": 5_000, "learning_starts": 500}
         values |= {name: value for name, value in small.items() if name in values}
