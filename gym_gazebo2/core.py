@@ -109,6 +109,8 @@ class ArmCore:
         if options.goal_box is not None:
             self.task = self.task.with_goal_box(options.goal_box)
         self.task = self.task.bind(self.kinematics)
+        start_pose = self.task.compute_start_pose(self.kinematics) if options.home is None else None
+        self._start_pose = self.robot.home if start_pose is None else start_pose
         if options.goal is not None:
             self.task = self.task.with_goal(_to_array("goal", options.goal))
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
@@ -451,11 +453,11 @@ class ArmCore:
     def _sample_start(self, rng: np.random.Generator) -> Array:
         """Return a start pose (dof,) [rad]. Without noise nothing is drawn, so the generator stays where it is."""
         if self.start_noise == 0.0:
-            return self.robot.home
+            return self._start_pose
         # The noise does not move the fingers. They start at their home positions, that is, open.
         noise = np.zeros(self.robot.dof)
         noise[: self.robot.chain_dof] = rng.uniform(-self.start_noise, self.start_noise, self.robot.chain_dof)
-        return np.clip(self.robot.home + noise * self.robot.scale, self.robot.lower, self.robot.upper)
+        return np.clip(self._start_pose + noise * self.robot.scale, self.robot.lower, self.robot.upper)
 
     def _read_poses(self, value: ArrayLike) -> Array:
         q, robot = _to_array("options['q']", value), self.robot

@@ -161,7 +161,7 @@ FAULTS = {
         ["--package-dir", "elsewhere"],
     ),
     "xacro": (write_xacro, ("file", "xacro cannot expand", "--xacro-arg NAME=VALUE"), ["--xacro-arg", "effort=150"]),
-    "low": (write_low, ("workspace", "random poses of 'arm' are free", "--mount-height METRES"), ["--mount-height", "1.5"]),
+    "low": (write_low, ("file", "of 'arm' are in the floor", "--mount-height METRES"), ["--mount-height", "1.5"]),
 }
 
 
@@ -224,11 +224,11 @@ def test_a_drive_that_is_too_weak_is_reported(capsys):
 def test_an_arm_that_stands_in_the_floor(capsys, tmp_path):
     (tmp_path / "arm.urdf").write_text(UR5E.replace('xyz="0 0 0.1625"', 'xyz="0 0 -1.2"'))
     status, result = examine(capsys, tmp_path / "arm.urdf")
-    finding = get_finding(result, "workspace")
-    assert status == 0 and finding["state"] == "poor" and "--mount-height METRES" in finding["remedy"]
-    assert "their contacts with it are ignored: shoulder_link" in finding["found"]
-    _, result = examine(capsys, tmp_path / "arm.urdf", "--mount-height", "1.5")
-    assert get_finding(result, "workspace")["state"] == "ok"
+    finding = get_finding(result, "file")
+    assert status == 1 and finding["state"] == "broken" and "--mount-height METRES" in finding["remedy"]
+    assert "Links of 'arm' are in the floor" in finding["found"] and "'shoulder_link'" in finding["found"]
+    status, result = examine(capsys, tmp_path / "arm.urdf", "--mount-height", "1.5")
+    assert status == 0 and get_finding(result, "workspace")["state"] == "ok"
 
 
 def test_the_physics_step_counts(capsys):
@@ -264,8 +264,8 @@ def test_the_robot_of_a_run_can_be_examined(capsys, tmp_path):
 def test_invalid_words(capsys):
     assert main(["robot", "ur5e", "--xacro-arg", "length"]) == 2
     assert "xacro_arg is 'length', expected NAME=VALUE" in capsys.readouterr().err
-    assert main(["robot", "ur6e"]) == 1
-    assert "Did you mean 'ur5e'?" in " ".join(capsys.readouterr().out.split())
+    status, result = examine(capsys, "ur6e")
+    assert status == 1 and "Did you mean 'ur5e'?" in result["findings"][0]["found"]
 
 
 def test_mutated_files_give_findings(capsys, tmp_path):

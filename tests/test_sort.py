@@ -17,6 +17,7 @@ from gym_gazebo2.tasks.rotations import make_rotation
 from gym_gazebo2.tasks.sort import FLOOR, LEFT, REWARDS, RIGHT, WRONG
 from gym_gazebo2.tasks.sort_observations import OBSERVATIONS, arrange
 from gym_gazebo2.tasks.sort_table import AREA, Table
+from gym_gazebo2.tasks.sort_view import compute_squeeze
 
 BOX, CYLINDER, SPHERE = range(3)
 ON_TABLE = (0.55, 0.0, 0.025)
@@ -243,6 +244,13 @@ def test_progress_of_a_throw_is_that_of_its_landing_point(sorting):
     height = view.bottom.item() - 0.02
     expected = np.abs(0.6 + speeds * np.sqrt(2 * height / 9.81) - 0.95)
     np.testing.assert_allclose(rows, expected, atol=1e-9)
+
+
+def test_a_squeeze_is_a_lag_of_the_fingers_or_in_torque_control_a_share_of_the_force():
+    lagging = compute_squeeze(np.array([0.2, 0.2, 0.2, 1.0]), np.array([-0.25, 0.05, 0.3, 0.995]), np.full(4, -1.0))
+    np.testing.assert_allclose(lagging, [1.0, 1 / 3, 0.0, 0.005 / 0.45], atol=1e-12)
+    pressing = compute_squeeze(np.array([0.2, 0.2, -0.99]), np.array([0.2, 0.2, -0.99]), np.array([-0.5, 0.5, -1.0]))
+    np.testing.assert_allclose(pressing, [0.5, 0.0, 0.0])
 
 
 # Observation
@@ -581,4 +589,30 @@ def test_an_object_that_is_pushed_off_the_table_is_on_the_floor():
             ends.setdefault(i, (reward[i], info["final_info"]["on_floor"][i]))
     assert near.sum() >= 2
     assert all(ends.get(i) == (-11.0, 1.0) for i in np.flatnonzero(near)), ends
+    env.close()
+
+
+def test_episodes_start_with_the_tool_above_the_objects_unless_a_home_pose_is_given():
+    env = gym.make("PandaSort-v0", table={"y": 0.05}, **OPTIONS)
+    env.reset(seed=0)
+    core = env.unwrapped.core
+    np.testing.assert_allclose(core.tcp.position, [[0.5, 0.05, 0.2]], atol=2e-4)
+    np.testing.assert_allclose(core.tcp.rotation[0], np.diag([1.0, -1.0, -1.0]), atol=1e-3)
+    home = core.robot.home[:7]
+    env.reset(seed=0, options={"q": home})
+    assert core.tcp.position[0, 2] > 0.4
+    given = gym.make("PandaSort-v0", home=home.tolist(), **OPTIONS)
+    given.reset(seed=0)
+    np.testing.assert_allclose(given.unwrapped.core.arm.q[0, :7], home)
+    env.close()
+    given.close()
+
+
+def test_an_arm_that_cannot_hold_its_tool_upright_starts_at_home():
+    from .arms import make_row
+
+    env = gym.make("PandaSort-v0", robot=make_row("so101"), table={"scale": 0.4, "x": 0.05}, **OPTIONS)
+    env.reset(seed=0)
+    core = env.unwrapped.core
+    np.testing.assert_allclose(core.arm.q[0], core.robot.home)
     env.close()

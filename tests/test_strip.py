@@ -9,7 +9,7 @@ from gym_gazebo2.algos.evaluate import _find_examples
 from gym_gazebo2.algos.evaluation.rollout import Episodes
 from gym_gazebo2.algos.report import ReportConfig, write_report
 from gym_gazebo2.algos.report.strip import make_strip
-from gym_gazebo2.algos.report.video import FilmedEpisode
+from gym_gazebo2.algos.report.video import FilmedEpisode, _make_captioned
 
 
 def test_a_strip_has_pictures_at_equal_distances_in_time():
@@ -54,3 +54,13 @@ def test_the_report_shows_what_the_evaluation_saw(run):
 
 def test_without_a_film_there_are_no_strips(run, tmp_path):
     assert not any("failure" in path.name for path in write_report(run.path, ReportConfig(video=False, out=str(tmp_path))))
+
+
+def test_a_long_caption_of_the_film_stays_inside():
+    frame = np.zeros((360, 480, 3), dtype=np.uint8)
+    short, long = (
+        np.asarray(_make_captioned(frame, text))
+        for text in ("1.00 s     one 1", "1.00 s     " + ", ".join(["one 100.0 %"] * 9))
+    )
+    assert short[:, -8:].max() == long[:, -8:].max() == 0
+    assert (long > 0).any(axis=(0, 2)).sum() > (short > 0).any(axis=(0, 2)).sum()

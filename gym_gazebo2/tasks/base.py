@@ -182,6 +182,13 @@ class Task(ABC):
         """
         return self
 
+    def compute_start_pose(self, kinematics: Kinematics) -> Array | None:
+        """Return the joint pose (dof,) at which episodes start; None, the default: the robot's home pose.
+
+        The environment's keyword ``home`` and the reset option ``q`` win over it.
+        """
+        return None
+
     def with_goal_box(self, box: Any) -> Task:
         """Return the same task with goals from a box.
 

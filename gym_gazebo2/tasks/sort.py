@@ -23,7 +23,7 @@ from gym_gazebo2.tasks.objects import overlaps_box
 from gym_gazebo2.tasks.placement import place_apart
 from gym_gazebo2.tasks.sort_observations import OBSERVATIONS, arrange
 from gym_gazebo2.tasks.sort_options import check_layout, read_options
-from gym_gazebo2.tasks.sort_reach import check_reach
+from gym_gazebo2.tasks.sort_reach import check_reach, find_pose_above
 from gym_gazebo2.tasks.sort_shaping import EDGE, MOTIONS, compute_worth
 from gym_gazebo2.tasks.sort_table import AREA, BIN_HALF_SIZE, Table, make_bins, make_sort_scene
 from gym_gazebo2.tasks.sort_view import SortView, make_view
@@ -111,7 +111,7 @@ class SortTask(Task):
         "joints", "table",
     )  # fmt: skip
     MEASURES: ClassVar[Mapping[str, Measure]] = {  # type: ignore[misc]
-        "sorted_right": Measure("sorted right", "%", 100.0, better="more", threshold=1.0),
+        "sorted_right": Measure("sorted right", "%", 100.0, better="more", threshold=1.0, target=0.95),
         "sorted_wrong": Measure("sorted wrong", "%", 100.0),
         "on_floor": Measure("on the floor", "%", 100.0),
         "left_over": Measure("left over", "%", 100.0),
@@ -162,6 +162,10 @@ class SortTask(Task):
         if message := check_reach(kinematics, self.frame, self.half_size[1], self.bin_x if self.motion == "carry" else None):
             warnings.warn(message, stacklevel=5)  # the caller of gym.make
         return dataclasses.replace(self, kinematics=kinematics)
+
+    def compute_start_pose(self, kinematics: Kinematics) -> Array | None:
+        """Return the pose with the tool above the objects, in the orientation of the home pose; None if there is none."""
+        return find_pose_above(kinematics, self.frame)
 
     def start(self, rng: np.random.Generator) -> Memory:
         """Return the memory of one arm: the status of its objects, and what the rewards compare with."""

@@ -1,18 +1,26 @@
-"""Whether an arm fits a table: reach of the area and the bins, and opening of the gripper."""
+"""How an arm fits a table: reach of the area and the bins, opening of the gripper, and the pose at which it starts."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.inverse_kinematics import compute_tool_step
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.tasks.sort_table import AREA, LANES, Table
 
-__all__ = ["check_reach", "compute_grip_width"]
+__all__ = ["check_reach", "compute_grip_width", "find_pose_above"]
 
 HEIGHT = 0.03
 """Height above the table at which the tool has to reach every place [m, table's frame]."""
+START = (0.5, 0.0, 0.2)
+"""Place of the tool at the start of an episode [m, table's frame]."""
+STEP, MOST_STEPS, ARRIVED = 0.03, 60, 1e-4
+"""Length of a step of the tool on its way there [m], the largest number of steps, and the distance at which it is there [m]."""
+LARGEST_STEP = 0.3
+"""Largest motion of a joint in such a step [rad, or strokes]."""
 OUT_OF_REACH = 0.01
 """A place is out of reach if the tool remains farther away in every pose [m]."""
 ADVICE = "Change the table, such as table={'scale': 0.5, 'x': 0.1, 'z': 0.0}."
@@ -48,6 +56,22 @@ def check_reach(kinematics: Kinematics, table: Table, largest: float, bin_x: flo
             f"objects of {2e3 * largest * table.scale:.0f} mm do not fit between fingers that open {1e3 * width:.0f} mm"
         )
     return f"{robot.name!r} does not fit the table: {'; '.join(messages)}. {ADVICE}" if messages else None
+
+
+def find_pose_above(kinematics: Kinematics, table: Table) -> NDArray[np.float64] | None:
+    """Return a pose (dof,) with the tool above the middle of the objects' area [rad or m].
+
+    The tool moves there from the home pose along a straight line, with its orientation held. None: it does not arrive.
+    """
+    chain, goal = kinematics.chain, np.array(table.to_base(START))
+    q, travel = chain.robot.home[None], LARGEST_STEP * chain.robot.scale
+    for _ in range(MOST_STEPS):
+        way = goal - chain.compute_tcp_pose(q)[:, :3, 3]
+        distance = float(np.linalg.norm(way))
+        if distance < ARRIVED:
+            return np.concatenate([q[0], kinematics.robot.home[len(q[0]) :]])
+        q = compute_tool_step(chain, q, way * min(1.0, STEP / distance), travel)
+    return None
 
 
 def compute_grip_width(robot: RobotSpec) -> float | None:

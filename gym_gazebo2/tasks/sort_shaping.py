@@ -28,11 +28,9 @@ CLEARANCE = 0.03
 """Height above the bar at which an object should pass it [m]."""
 HELD_DISTANCE = 0.02
 """Largest distance of the tool to the centre of an object that it holds [m]."""
-HELD_LAG = 0.15
-"""Smallest distance of the fingers behind their set-point with an object between them [openings]: 3 mm for the Panda. A free
-finger lags by at most 1.8 mm."""
-FULL_LAG = 0.45
-"""Distance behind the set-point that counts as a full grip [openings]: 9 mm and 15 N for the Panda."""
+HELD = 1.0 / 3.0
+"""Smallest squeeze of a held object: the Panda's fingers are then 3 mm behind their set-point. A free finger lags by at
+most 1.8 mm."""
 LIFT, FREE = 0.15, 0.04
 """Heights for a throw [m]: from which it should start, and from which it counts as one."""
 EDGE = 0.75
@@ -71,10 +69,9 @@ class Motion:
 
 
 def compute_grip(view: SortView) -> Array:
-    """Return (n, k) how much an object between the fingers holds them back, from 0 to 1; 0 where the tool is elsewhere."""
+    """Return (n, k) how hard the fingers close on an object, from 0 to 1; 0 where the tool is elsewhere."""
     is_there = np.linalg.norm(view.position - view.tcp[:, None], axis=-1) < HELD_DISTANCE
-    lag = view.opening - view.opening_setpoint
-    return is_there * np.clip(lag / FULL_LAG, 0.0, 1.0)[:, None]
+    return is_there * view.squeeze[:, None]
 
 
 def compute_worth(view: SortView, motion: Motion, bins: Array, blocker: float) -> Array:
@@ -83,7 +80,7 @@ def compute_worth(view: SortView, motion: Motion, bins: Array, blocker: float) -
     apart = np.linalg.norm(view.position - view.tcp[:, None], axis=-1)
     grip = compute_grip(view)
     if not motion.is_graded:
-        grip = (grip >= HELD_LAG / FULL_LAG).astype(float)
+        grip = (grip >= HELD).astype(float)
     reach = motion.near * (motion.far - apart) + motion.grip * grip
     if motion.keeps_misses:  # nobody can hold an object that flies, so it is worth as much as a held one
         reach = np.where(view.position[..., 0] > EDGE, motion.near * motion.far + motion.grip, reach)

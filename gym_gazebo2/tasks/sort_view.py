@@ -15,9 +15,14 @@ from gym_gazebo2.tasks.objects import compute_extent, compute_rpy
 from gym_gazebo2.tasks.rotations import make_rotation
 from gym_gazebo2.tasks.sort_table import Table
 
-__all__ = ["SortView", "make_view"]
+__all__ = ["FULL_LAG", "SortView", "compute_squeeze", "make_view"]
 
 Array = NDArray[np.float64]
+
+FULL_LAG = 0.45
+"""Distance of the fingers behind their set-point that counts as a full grip [openings]: 9 mm and 15 N for the Panda."""
+SHUT = -0.97
+"""Fingers that are closed farther hold nothing [opening]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +45,7 @@ class SortView:
         tcp_spin: (n, 3) [rad/s].
         opening: (n,) measured opening of the gripper, −1 closed to 1 open.
         opening_setpoint: (n,) the set-point of its drives, in the same unit.
+        squeeze: (n,) how hard the fingers close on something, from 0 to 1, see ``compute_squeeze``.
         gravity: Gravity [m/s²] in the table's unit of length.
     """
 
@@ -58,6 +64,7 @@ class SortView:
     tcp_spin: Array
     opening: Array
     opening_setpoint: Array
+    squeeze: Array
     gravity: float
 
     @property
@@ -70,6 +77,21 @@ class SortView:
     def is_first(self) -> NDArray[np.bool_]:
         """(n, k) bool, the remaining object of the lowest index, at most one per arm."""
         return self.remains & (np.cumsum(self.remains, axis=1) == 1)
+
+
+def compute_squeeze(opening: Array, setpoint: Array, action: Array) -> Array:
+    """Return (n,) how hard the fingers close on something, from 0 to 1.
+
+    A thing between the fingers holds them back behind their set-point. In torque control the set-point is where the fingers
+    are; there the commanded share of the grip force counts, if the fingers are not shut.
+
+    Args:
+        opening: (n,) measured openings, −1 closed to 1 open.
+        setpoint: (n,) set-points, in the same unit.
+        action: (n,) the gripper's component of the action.
+    """
+    share = np.where(setpoint == opening, -action * (opening > SHUT), (opening - setpoint) / FULL_LAG)
+    return np.clip(share, 0.0, 1.0)
 
 
 def make_view(
@@ -97,6 +119,8 @@ def make_view(
     pose = np.where(is_finite[..., None], objects.pose, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
     twist = np.where(is_finite[..., None], objects.twist, 0.0)
     quat, first = pose[..., 3:], kinematics.robot.chain_dof
+    opening = gripper.compute_opening(state.arm.q[:, first:])
+    setpoint = gripper.compute_opening(state.arm.q_setpoint[:, first:])
     return SortView(
         position=table.from_base(pose[..., :3]),
         rpy=compute_rpy(make_rotation(quat)),
@@ -111,7 +135,8 @@ def make_view(
         tcp_rpy=compute_rpy(tcp.rotation @ R_home.T),
         tcp_velocity=tcp.velocity / table.scale,
         tcp_spin=tcp.angular_velocity,
-        opening=gripper.compute_opening(state.arm.q[:, first:]),
-        opening_setpoint=gripper.compute_opening(state.arm.q_setpoint[:, first:]),
+        opening=opening,
+        opening_setpoint=setpoint,
+        squeeze=compute_squeeze(opening, setpoint, state.action[:, -1]),
         gravity=9.81 / table.scale,
     )
