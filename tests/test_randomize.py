@@ -17,12 +17,12 @@ from gym_gazebo2.algos.settings.options import join_assignments
 from gym_gazebo2.algos.settings.values import parse_assignments
 from gym_gazebo2.backends.fake import FakeBackend
 from gym_gazebo2.backends.mujoco import MujocoBackend
-from gym_gazebo2.backends.mujoco.objects import GRAVITY
 from gym_gazebo2.env import ArmEnv
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError
 from gym_gazebo2.options import EnvOptions
 from gym_gazebo2.randomize.noise import BLOCK
 from gym_gazebo2.scene import FixedBox, ObjectKind, Scene
+from gym_gazebo2.scene.physics import GRAVITY
 from gym_gazebo2.vector_env import ArmVectorEnv
 
 from .scenes import PANDA, SCENE, TABLE, WatchTask
