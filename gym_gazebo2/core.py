@@ -187,7 +187,8 @@ class ArmCore:
         randomize = read_randomize(self.options.randomize)
         if randomize is None:
             return None
-        return Randomizer(randomize, self.task.scene, self.num_envs, self.action_space.shape[0], len(self._low))
+        size = 0 if self.task.layout == "image" else len(self._low)
+        return Randomizer(randomize, self.task.scene, self.num_envs, self.action_space.shape[0], size)
 
     @property
     def control(self) -> str:

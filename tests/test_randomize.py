@@ -170,6 +170,21 @@ def test_a_larger_object_is_not_put_where_it_does_not_fit(wall):
             assert (scene.pool.half_size[env.core.arm.objects.index[0], 0] <= half.max()).all()
 
 
+def test_a_sorting_task_takes_every_part():
+    randomize = dataclasses.replace(EVERYTHING, size=(0.3, 3.0))
+    envs = gym.make_vec("PandaSort-v0", num_envs=16, num_objects=5, randomize=randomize)
+    with closing(envs), closing(gym.make_vec("PandaSort-v0", num_envs=16, num_objects=5)) as plain:
+        for seed in range(5):
+            observations, _ = envs.reset(seed=seed)
+            plain.reset(seed=seed)
+            before, after = (each.unwrapped.core.arm.objects for each in (plain, envs))
+            assert (before.index != after.index).mean() > 0.3
+            assert np.array_equal(before.pose[..., :2], after.pose[..., :2])
+            for _ in range(5):
+                observations, *_ = envs.step(envs.action_space.sample())
+                assert envs.observation_space.contains(observations)
+
+
 # Actions and observations
 
 
@@ -438,6 +453,11 @@ def test_an_unknown_part_is_refused():
 def test_noise_for_another_number_of_components_is_refused():
     with pytest.raises(InvalidArgumentError, match="has 2 numbers, but the observation has 24"):
         gym.make("MARA-v0", backend="fake", randomize={"noise": [0.1, 0.1]})
+
+
+def test_noise_for_an_image_alone_is_refused():
+    with pytest.raises(InvalidArgumentError, match="an image alone"):
+        gym.make("PandaSortCamera-v0", backend="fake", randomize={"noise": 0.1})
 
 
 def test_objects_must_be_there_to_vary():

@@ -41,10 +41,10 @@ class Randomizer:
             scene: The task's scene.
             num_envs: Number of arms n.
             action_size: Number of components of an action.
-            observation_size: Number of components of an observation, without an image or goals.
+            observation_size: Number of components of an observation, without an image or goals; 0 for an image alone.
 
         Raises:
-            InvalidArgumentError: ``randomize.noise`` has another number of components.
+            InvalidArgumentError: ``randomize.noise`` has another number of components, or there are none.
         """
         self.randomize, self._scene = randomize, scene
         k = 0 if scene is None else scene.num_objects
@@ -142,6 +142,9 @@ class Randomizer:
 
 def _read_deviation(noise: float | tuple[float, ...], size: int) -> Array:
     """Return the standard deviations (size,)."""
+    if size == 0:
+        sentence = "randomize has noise, but the observation is an image alone, which noise leaves as it is. Leave noise out."
+        raise InvalidArgumentError("randomize.noise", noise, sentence=sentence)
     if isinstance(noise, tuple) and len(noise) != size:
         sentence = (
             f"randomize.noise has {len(noise)} numbers, but the observation has {size} components. Give one number for each."
