@@ -37,7 +37,6 @@ from gym_gazebo2.algos.config import ResolvedConfig, resolve
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.moments import get_moments, get_own_moments, merge_moments, set_moments, track_moments
 from gym_gazebo2.algos.distributed.rollouts import distribute
-from gym_gazebo2.algos.distributed.session import count_processors
 from gym_gazebo2.algos.distributed.shards import LocalShards
 from gym_gazebo2.algos.environments import make_evaluation_env, make_training_env, wrap_training_env
 from gym_gazebo2.algos.evaluation.metrics import compute_results
@@ -45,6 +44,7 @@ from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps,
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.sweep.jobs import call_each
 from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.scheduling import count_processors
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -21,10 +21,10 @@ import tyro
 
 from benchmarks.pages import DISTRIBUTED, replace_block
 from benchmarks.scaling import fit_scaling
-from gym_gazebo2.algos.distributed.session import count_processors
 from gym_gazebo2.algos.report.costs import PAPER_COST, PAPER_HOURS, PAPER_PRICE
 from gym_gazebo2.algos.report.run_data import RunData, read_run
 from gym_gazebo2.algos.sweep import SweepConfig, sweep
+from gym_gazebo2.scheduling import count_processors
 
 TRAININGS = {"SCARA-v0": 140, "MARA-v0": 900}
 """Environment id → trainings of the paper's grid."""

@@ -148,7 +148,7 @@ class Batch:
 
     Attributes:
         pending: Tasks that no worker has.
-        weights: Ray's reference to the policy.
+        weights: The policy, or Ray's reference to it.
         results: Shard → result.
         copies: Shard → workers that have its task.
         attempts: Shard → workers that were lost with its task.
@@ -159,7 +159,7 @@ class Batch:
 
         Args:
             tasks: The tasks.
-            weights: Ray's reference to the policy.
+            weights: The policy, or Ray's reference to it.
         """
         self.pending, self.weights = deque(tasks), weights
         self.num_tasks = len(tasks)

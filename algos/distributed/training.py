@@ -13,10 +13,11 @@ from gym_gazebo2.algos.choices import MissingWorkers
 from gym_gazebo2.algos.config import ResolvedConfig, get_max_envs
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.fleet import Fleet
-from gym_gazebo2.algos.distributed.session import RaySession, check_capacity, count_processors
+from gym_gazebo2.algos.distributed.session import RaySession, check_capacity
 from gym_gazebo2.algos.environments import make_training_env, wrap_training_env
 from gym_gazebo2.algos.worker_plan import check_can_distribute, choose_shards
 from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.scheduling import count_processors
 
 __all__ = ["change_workers", "open_training_env"]
 
@@ -50,7 +51,7 @@ def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
     if config.address is None:
         check_capacity(workers, config.worker_cpus, count_processors(), "this machine")
     with contextlib.ExitStack() as stack:
-        num_cpus = max(1.0, workers * config.worker_cpus)
+        num_cpus = max(float(count_processors()), workers * config.worker_cpus)
         session = RaySession(config.address, num_cpus, config.invite, config.insecure)
         stack.callback(session.close)
         if config.missing_workers in (None, "give-up"):
