@@ -14,7 +14,7 @@ import signal
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,9 @@ class Fleet:
     """A number of workers, to whom an iteration's tasks are given.
 
     Training goes on as soon as one worker is ready; the others join when they are.
+
+    Attributes:
+        on_hold: Called again and again while tasks are held back for missing workers, which can take an hour; it may raise.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Fleet:
         self._failed_starts, self._node, self._versions = 0, self._ray.get_runtime_context().get_node_id(), collect_versions()
         self._address = self._ray.util.get_node_ip_address()
         self._places: list[Place] = []
+        self.on_hold: Callable[[], None] = lambda: None
         self.add_workers(num_workers)
 
     @property
@@ -98,7 +102,9 @@ class Fleet:
         """
         batch = Batch(tasks, self._pack(weights))
         while not batch.is_done:
-            if not self._room.is_holding(self._places):
+            if self._room.is_holding(self._places):
+                self.on_hold()
+            else:
                 self._assign(batch)
             self._receive(batch)
             self._replace_overdue(batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -19,7 +19,7 @@ from gym_gazebo2.algos.worker_plan import check_can_distribute, choose_shards
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.scheduling import count_processors
 
-__all__ = ["change_workers", "open_training_env"]
+__all__ = ["call_on_hold", "change_workers", "open_training_env"]
 
 WAIT = "Or wait for further machines, as those of an autoscaler, with --missing-workers wait."
 
@@ -61,6 +61,18 @@ def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
         env.seed(config.seed)
         stack.callback(env.close)
         yield wrap_training_env(config, env)
+
+
+def call_on_hold(env: VecEnv, function: Callable[[], None]) -> None:
+    """Call a function while the workers of a training wait for machines; nothing where it has no workers.
+
+    Args:
+        env: What ``open_training_env`` yielded.
+        function: May raise, to end the training.
+    """
+    collector = env.unwrapped.collector if isinstance(env.unwrapped, ShardedVecEnv) else None
+    if isinstance(collector, Fleet):
+        collector.on_hold = function
 
 
 def change_workers(
