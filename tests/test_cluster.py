@@ -223,6 +223,21 @@ def test_more_workers_than_the_cluster_has_cpus_are_reported_at_once(head, invit
     assert "--missing-workers wait" in errors
 
 
+def test_a_signal_ends_the_wait_for_machines(head, invite, home):
+    """Without waiting for the iteration, which cannot begin."""
+    out = home / "run"
+    words = ["--env", "SCARA-v0", "--num-envs", "16", "--out", str(out), "--address", head[0].address, "--invite", str(invite)]
+    command = [sys.executable, "-m", "gym_gazebo2.cli", "train", "--workers", "2", "--missing-workers", "wait", *words]
+    with run_process(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert "1 of 2 workers have no machine" in read_until(process, process.stderr, "Waiting for machines to join.", 120)
+        while not (out / "progress.csv").exists():  # the training has begun, so it handles signals
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+        assert f"gym-gazebo2 resume {out}" in process.stderr.read()
+
+
 @contextmanager
 def make_disk(megabytes):
     """A small disk, below a short path: those of sockets are limited."""

@@ -5,7 +5,9 @@ import json
 import pickle
 import signal
 import time
+import zipfile
 
+import numpy as np
 import pytest
 
 from gym_gazebo2.algos import TrainConfig, train
@@ -17,6 +19,7 @@ from .cluster_driver import ITERATIONS, SHARDS, make_config
 from .cluster_machines import READY, Cluster
 from .long_cable import Cable
 from .namespaces import find_obstacle, make_network
+from .packets import capture
 from .processes import read_until
 from .shards import assert_equal, describe, learn
 from .test_workers import assert_same_run
@@ -90,13 +93,43 @@ def test_who_has_no_valid_invite_is_refused_within_15_s(cluster):
     process.wait(10)
 
 
+READABLE = b"whoever listens can read this"
+
+
+def send(cluster, content):
+    """Send bytes from the distant machine to another one, without encryption."""
+    listen = "import socket; s = socket.create_server(('', 5001)); print('ready', flush=True); print(s.accept()[0].recv(99))"
+    server = cluster.run(cluster.nodes[0], "-c", listen)
+    assert "ready" in read_until(server, server.stdout, "ready")
+    say = f"import socket, sys; socket.create_connection((sys.argv[1], 5001)).sendall({content})"
+    cluster.run(cluster.distant, "-c", say, cluster.nodes[0].address)
+    assert content.decode() in read_until(server, server.stdout, "\n")
+
+
+def assert_nothing_is_readable(packets, cluster, out):
+    """Check that captured packets hold neither the token, nor names of classes, observations or weights of a training."""
+    assert packets.count(READABLE) == 1
+    assert len(packets) > 1e6
+    token = cluster.secrets.read().token
+    newest = max((out / "checkpoints").glob("[!.]*.zip"))
+    with zipfile.ZipFile(newest) as file:
+        arrays = dict(np.load(file.open("model.npz")))
+    rows = [array[0].tobytes() for name, array in arrays.items() if name.startswith("_last_obs")]
+    secrets = [token.encode(), bytes.fromhex(token), b"gym_gazebo2", b"CollectTask", *rows]
+    assert len(rows) == 1 and len(rows[0]) == 24 * 4
+    assert not [secret for secret in secrets if secret in packets]
+
+
 def test_two_machines_train_to_the_bits_of_plain_training(cluster, tmp_path):
     plain, out, file = train(TrainConfig(**TINY, out=str(tmp_path / "plain"))), tmp_path / "run", tmp_path / "tiny.json"
     file.write_text(json.dumps(TINY))
     options = ["--workers", 2, "--address", cluster.address, "--invite", cluster.invite(cluster.distant)]
-    process = cluster.run(cluster.distant, "-m", "gym_gazebo2.cli", "train", "--config", file, "--out", out, *options)
-    _, errors = process.communicate(timeout=READY)
+    with capture(cluster.distant.port, packets := tmp_path / "packets"):
+        process = cluster.run(cluster.distant, "-m", "gym_gazebo2.cli", "train", "--config", file, "--out", out, *options)
+        _, errors = process.communicate(timeout=READY)
+        send(cluster, READABLE)
     assert process.returncode == 0, errors
+    assert_nothing_is_readable(packets.read_bytes(), cluster, out)
     assert_same_run(plain, RunFolder(out))
     (session,) = read_sessions(RunFolder(out))
     assert [worker["steps"] > 0 for worker in session["workers"]] == [True, True]

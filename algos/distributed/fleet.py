@@ -75,6 +75,7 @@ class Fleet:
         self._places: list[Place] = []
         self.on_hold: Callable[[], None] = lambda: None
         self.add_workers(num_workers)
+        self._room.check(self._places)  # a line about missing machines comes before the first wait for them
 
     @property
     def workers(self) -> list[WorkerStatus]:
