@@ -282,9 +282,7 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     filled["normalize_reward"] = _first(config.normalize_reward, reward, filled["normalize"])
     filled["eval_every"] = config.eval_every or max(1, filled["steps"] // EVALUATIONS)
     filled["vec"] = config.vec or _choose_vec(config, max_envs)
-    if config.workers is None and config.shards is not None:
-        sentence = f"shards={config.shards} needs workers. Give --workers, too."
-        raise InvalidArgumentError("shards", config.shards, sentence=sentence)
+    check_needs_workers(config)
     if config.workers is not None:
         check_can_distribute(config.algo, filled["vec"])
         split = (filled["num_envs"], max_envs, config.workers, config.shards)
@@ -301,6 +299,18 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
     others = {name: value for name, value in given.items() if name not in WITH_FIELDS}
     filled |= {name: given.get(name) for name in ("robot", "tool_frame", "max_episode_steps")} | {"env_kwargs": others}
     return ResolvedConfig(**{**vars(config), **filled, "preset": preset_name, "hyperparameters": hyperparameters})
+
+
+def check_needs_workers(config: TrainConfig) -> None:
+    """Check that options of workers are not given to a training without any, which would ignore them.
+
+    Raises:
+        InvalidArgumentError: One is.
+    """
+    for name in ("shards", "address", "invite", "missing_workers"):
+        value = getattr(config, name)
+        if config.workers is None and value is not None:
+            raise InvalidArgumentError(name, value, sentence=f"{name}={value} needs workers. Give --workers, too.")
 
 
 def _choose_vec(config: TrainConfig, max_envs: int | None) -> Vectorization:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.choices import MissingWorkers
-from gym_gazebo2.algos.config import ResolvedConfig, get_max_envs
+from gym_gazebo2.algos.config import ResolvedConfig, check_needs_workers, get_max_envs
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.fleet import Fleet
 from gym_gazebo2.algos.distributed.session import RaySession, check_capacity
 from gym_gazebo2.algos.environments import make_training_env, wrap_training_env
 from gym_gazebo2.algos.worker_plan import check_can_distribute, choose_shards
+from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.scheduling import count_processors
 
@@ -94,8 +95,11 @@ def change_workers(
         missing_workers: Policy for missing workers; None: as before.
 
     Raises:
-        InvalidArgumentError: More workers than shards, where their number decides on the result.
+        InvalidArgumentError: More workers than shards, where their number decides on the result; or a cluster for a run that
+            has no workers.
     """
+    if workers is not None:
+        read_whole("workers", workers)
     changed = dataclasses.replace(
         config,
         workers=workers or config.workers,
@@ -104,6 +108,7 @@ def change_workers(
         insecure=insecure or config.insecure,
         missing_workers=missing_workers or config.missing_workers,
     )
+    check_needs_workers(changed)
     if workers is None or changed.workers is None:
         return changed
     check_can_distribute(config.algo, config.vec)
