@@ -55,7 +55,7 @@ class Arguments:
         page: Document to write the cost model into.
     """
 
-    iterations: int = 45
+    iterations: int = 36
     gazebo: bool = False
     faults: bool = False
     wide_area: bool = False
@@ -95,7 +95,7 @@ def measure_gazebo(iterations: int, vec: Vectorization | None = None) -> Times:
             TrainConfig(env="SCARA-v0", backend="gazebo", num_envs=workers, workers=workers, vec=vec, hyperparameters=own)
         )
         with open_model(config, "ray", workers, workers) as model:
-            found = time_in_turns({"": model}, iterations // STARTS)[""]
+            found = time_in_turns({"": model}, iterations // (2 * STARTS))[""]
             times[f"{workers} workers"].append(statistics.median(found))
     return times
 

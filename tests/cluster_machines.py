@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.security.addresses import join_address
 from gym_gazebo2.algos.security.credentials import write_invite
 from gym_gazebo2.algos.security.head_folder import HeadFolder
 
@@ -41,7 +42,7 @@ class Cluster:
     def __init__(self, folder: Path, machines: Sequence[Machine], stack: contextlib.ExitStack) -> None:
         self.folder, self.stack = folder, stack
         self.head, *self.nodes, self.distant = machines
-        self.address = f"{self.head.address}:{PORT}"
+        self.address = join_address(self.head.address, PORT)
         self.secrets = HeadFolder(folder / "head" / "state" / "gym_gazebo2" / "cluster")
         self.processes: dict[str, subprocess.Popen[str]] = {}
 

@@ -187,3 +187,19 @@ def test_the_cable_of_the_driver_is_long(cluster):
     call = f"import socket, sys, time; {connect}"
     caller = cluster.run(cluster.distant, "-c", call, cluster.nodes[1].address)
     assert float(read_until(caller, caller.stdout, ".")) >= 2 * DELAY_S
+
+
+def test_machines_with_ipv6_addresses_make_a_cluster(tmp_path):
+    with contextlib.ExitStack() as stack:
+        machines = stack.enter_context(make_network(2))
+        for machine in machines:
+            machine.address = machine.address_6
+        cluster = Cluster(tmp_path, machines, stack)
+        cluster.start_head()
+        cluster.join(node := machines[1])()
+        words = ["--address", cluster.address, "--invite", cluster.invite(node)]
+        shown, errors = cluster.run(node, "-m", "gym_gazebo2.cli", "cluster", "status", *words).communicate(timeout=READY)
+        assert cluster.address == "[fd00:213:77::1]:6379" and cluster.address in shown, errors
+        assert machines[0].address in shown and node.address in shown
+        assert cluster.end(node, signal.SIGTERM) == 0
+        assert cluster.end(cluster.head, signal.SIGTERM) == 0
