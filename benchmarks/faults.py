@@ -26,7 +26,7 @@ from gym_gazebo2.scheduling import count_processors
 __all__ = ["BAR_S", "Delays", "make_table", "measure"]
 
 SIGNALS = {"killed": signal.SIGKILL, "hung": signal.SIGSTOP}
-QUIET, TRIALS = 4, 3
+QUIET, TRIALS = 3, 3
 """Iterations without a fault before each fault, and faults of each kind."""
 BAR_S = 10.0
 """The bar is 3 times the median iteration, or this [s] if that is longer."""
