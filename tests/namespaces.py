@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -14,6 +15,10 @@ SUBNET = "10.213.77"
 """Network of the machines; it exists in the namespaces alone."""
 SUBNET_6 = "fd00:213:77:"
 """The same for IPv6."""
+
+
+_NUMBERS = itertools.count()
+"""Numbers of the networks that this process makes."""
 
 
 class NamespaceError(Exception):
@@ -74,7 +79,7 @@ def make_network(count: int, cables: Mapping[int, Cable] | None = None) -> Itera
     Raises:
         NamespaceError: The rights are missing.
     """
-    prefix, cables = f"gg{os.getpid()}", cables or {}
+    prefix, cables = f"gg{os.getpid()}n{next(_NUMBERS)}", cables or {}
     with contextlib.ExitStack() as stack:
         # The bridge is in a namespace, too: nothing is seen by the host but the names of the namespaces.
         switch = f"{prefix}sw"
