@@ -178,7 +178,7 @@ def test_another_version_is_refused_with_both(head, invite, name):
 
 @contextmanager
 def start(node, invite, policy, num_workers=2, **limits):
-    config = configure(normalize=True, missing_workers=policy)
+    config = dataclasses.replace(configure(normalize=True), missing_workers=policy)
     size = config.num_envs // SHARDS
     with (
         closing(RaySession(node.address, invite=invite)),
