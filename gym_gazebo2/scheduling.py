@@ -66,7 +66,7 @@ def keep_to_processor(index: int) -> None:
 
 
 def keep_to_free_processor(most: int = 1) -> bool:
-    """As ``keep_to_processor``, on the first processor to which fewer than so many processes of this user keep already.
+    """As ``keep_to_processor``, on the first processor to which fewer than so many processes keep already.
 
     Processes that know nothing of each other, such as the workers of two trainings, so do not meet on one processor. A claim is
     a lock on a file in the folder for temporary files. The kernel releases it when the process ends.
@@ -79,7 +79,7 @@ def keep_to_free_processor(most: int = 1) -> bool:
     """
     if sys.platform != "linux":
         return False
-    folder = Path(tempfile.gettempdir(), f"gym-gazebo2-processors-{os.getuid()}")
+    folder = Path(tempfile.gettempdir(), "gym-gazebo2-processors")
     for place in range(most):
         for index, processor in enumerate(sorted(os.sched_getaffinity(0))):
             if _claim(folder, f"{processor}-{place}"):
@@ -89,12 +89,13 @@ def keep_to_free_processor(most: int = 1) -> bool:
 
 
 def _claim(folder: Path, name: str) -> bool:
-    """Lock a file until this process ends; return False where another process has the lock, or the folder is not ours."""
+    """Lock a file until this process ends; return False where another process has the lock, or the file cannot be opened."""
     import fcntl  # missing on Windows
 
     with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        stream = (folder / name).open("a")
+        _make_lock(folder, name)
+        # Reading is enough for a lock, so users need no rights on each other's files.
+        stream = os.fdopen(os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW))
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -103,3 +104,14 @@ def _claim(folder: Path, name: str) -> bool:
         _CLAIMS.append(stream)
         return True
     return False
+
+
+def _make_lock(folder: Path, name: str) -> None:
+    """Make a file that all users can lock, unless it exists."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(0o1777)  # as /tmp: who makes a file may remove it
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        os.fchmod(descriptor, 0o644)
+        os.close(descriptor)
