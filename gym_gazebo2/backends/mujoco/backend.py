@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import mujoco
@@ -21,6 +20,7 @@ from gym_gazebo2.errors import UnknownNameError, UsageError
 from gym_gazebo2.ownership import tie_to_process
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.scene import Scene
+from gym_gazebo2.scheduling import count_processors
 from gym_gazebo2.state import CONTROL_DT, ArmState, ObjectState, Placement
 
 __all__ = ["PHYSICS_DT", "MujocoBackend"]
@@ -404,6 +404,5 @@ class MujocoBackend(Backend):
 
 def _choose_threads(num_threads: int | None, num_envs: int) -> int:
     if num_threads is None:
-        # The processors that this process may use: in a container or under taskset these are fewer than the machine has.
-        return max(1, min(len(os.sched_getaffinity(0)), num_envs // ARMS_PER_THREAD))
+        return max(1, min(count_processors(), num_envs // ARMS_PER_THREAD))
     return read_whole("num_threads", num_threads)
