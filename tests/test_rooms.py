@@ -35,6 +35,7 @@ LAYERS = (
     "backends.gazebo",
     "backends testing provider doctor",
     "options",
+    "sim_scene",
     "core inspection sim",
     "env",
     "vector_env",
