@@ -6,6 +6,7 @@ from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.tasks.base import Advance, Layout, Measures, Memory, Task, TaskState
 from gym_gazebo2.tasks.measures import Measure
+from gym_gazebo2.tasks.panda_gym_rows import make_panda_gym_tasks
 from gym_gazebo2.tasks.reach import ReachTask, compute_reach_reward
 
 __all__ = [
@@ -46,6 +47,7 @@ TASKS: dict[str, Task] = {
     "scara4_reach": ReachTask((0.3325683, 0.0657366, 0.4868)),
     "reach": ReachTask(in_workspace=True, components=("q", "joint_step", "position_error", "velocity")),
     "reach_goal": ReachTask(in_workspace=True, reward="sparse", components=("q", "dq", "velocity"), layout="goal"),
+    **make_panda_gym_tasks(),
 }
 
 
