@@ -24,7 +24,7 @@ from gym_gazebo2.options import EnvOptions, make_env_robot
 from gym_gazebo2.robots import RobotRow, RobotSpec
 from gym_gazebo2.setpoint import compute_setpoint
 from gym_gazebo2.state import ArmState, Placement
-from gym_gazebo2.tasks import Advance, Memory, Task, TaskState, make_task
+from gym_gazebo2.tasks import Advance, Task, TaskState, make_task
 
 __all__ = ["BYTES_PER_ARM", "IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome", "Start"]
 
@@ -235,8 +235,8 @@ class ArmCore:
         memory = {name: value.copy() for name, value in self._memory.items()}
         objects = self._make_placement()
         for i in np.flatnonzero(mask).tolist():
-            # The order of the draws is fixed: goal, start pose, the task's memory, objects. Another order would make another episode
-            # of the same seed, and a run that is resumed from a checkpoint would no longer be bit-equal.
+            # The order of the draws is fixed: goal, start pose, the task's memory, objects. Another order would make another
+            # episode of the same seed, and a run that is resumed from a checkpoint would no longer be bit-equal.
             goal[i] = self.task.sample_goal(rngs[i]) if start.goal is None else start.goal[i]
             q[i] = self._sample_start(rngs[i]) if start.q is None else start.q[i]
             for name, value in self.task.start(rngs[i]).items():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.errors import InvalidArgumentError, UsageError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, UsageError
 from gym_gazebo2.scene import Scene
 from gym_gazebo2.state import PARK_POSITION, ObjectState, Placement
 
@@ -15,6 +15,8 @@ __all__ = ["PARK_POSE", "SceneObjects"]
 
 Array = NDArray[np.float64]
 
+WORLD_SIZE = 20.0
+"""An object is lost when a coordinate of it is farther than this from the base [m], after a throw or an endless fall."""
 PARK_POSE = np.array([*PARK_POSITION, 1.0, 0.0, 0.0, 0.0])
 """Reported pose of a parked object: position [m], quaternion wxyz."""
 
@@ -83,6 +85,36 @@ class SceneObjects:
         new: NDArray[np.bool_] = park & ~self.is_parked
         self.is_parked |= park
         return new
+
+    def take_lost(self, pose: Array) -> NDArray[np.bool_] | None:
+        """Note objects that have left the world as parked, as if the task had taken them away, and return them.
+
+        Args:
+            pose: (n, k, 7) positions [m] and quaternions wxyz.
+
+        Returns:
+            (n, k) bool, the objects that are lost now; None if there are none.
+
+        Raises:
+            BackendError: A pose is not finite.
+        """
+        inside = (np.abs(pose[..., :3]) <= WORLD_SIZE).all(axis=2) | self.is_parked  # false for NaN
+        if np.logical_and.reduce(inside, axis=None):
+            return None
+        self._check_finite(pose)
+        new: NDArray[np.bool_] = ~inside
+        self.is_parked |= new
+        return new if new.any() else None
+
+    def _check_finite(self, pose: Array) -> None:
+        bad = np.argwhere(~np.isfinite(pose).all(axis=2) & ~self.is_parked)
+        if len(bad):
+            arm, slot = bad[0]
+            name = self.scene.pool.names[self.index[arm, slot]]
+            raise BackendError(
+                f"Arm {arm}, object {name!r} reports the pose {pose[arm, slot]}. The simulation is unstable: reset it, or use a "
+                "smaller physics step or a heavier object."
+            )
 
     def make_state(self, pose: Array, twist: Array) -> ObjectState:
         """Return the state, with parked objects at ``PARK_POSE`` and at rest.

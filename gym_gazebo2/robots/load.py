@@ -101,7 +101,8 @@ def _load_with_gripper(name: str, row: RobotRow) -> RobotSpec:
     held = tuple(sentence for sentence in expanded.assumptions if sentence.startswith(HELD))
     arm = dataclasses.replace(arm, assumptions=(*held, *others))
     spec = add_gripper(arm, _parse_expanded(file)[0], expanded.path, names, mimics, row.gripper)
-    LOG.warning("%s (%s): %s", name, file.path, spec.assumptions[-1])
+    if not is_built_in(row):
+        LOG.warning("%s (%s): %s", name, file.path, spec.assumptions[-1])
     return spec
 
 

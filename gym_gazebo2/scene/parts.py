@@ -30,7 +30,7 @@ class ObjectKind:
         count: Number of members of the pool.
         mass: Mass [kg]; None: volume times ``density``.
         density: Density [kg/m³].
-        friction: Coefficient of sliding friction. A contact takes the larger one of its two bodies.
+        friction: Coefficient of sliding friction. A contact takes the smaller one of its two bodies; links of the arm have 1.
         color: Red, green, blue, 0 to 1.
         is_cube: Whether a box has the same size along all three axes.
     """

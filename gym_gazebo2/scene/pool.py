@@ -24,7 +24,8 @@ class Pool:
         names: Names of the members.
         kind: (p,) index of each member's kind in ``Scene.kinds``.
         shape: (p,) index of each member's shape in ``SHAPES``.
-        half_size: (p, 3) half sizes [m]. A cylinder has its radius twice, then its half height; a sphere its radius three times.
+        half_size: (p, 3) half sizes [m]. A cylinder has its radius twice, then its half height; a sphere has its radius three
+            times.
         mass: (p,) [kg].
         inertia: (p, 3) principal moments about the centre [kg·m²].
         friction: (p,) coefficients of sliding friction.

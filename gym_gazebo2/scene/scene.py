@@ -22,6 +22,7 @@ class Scene:
         boxes: Fixed boxes.
         zones: Boxes that are only drawn.
         pool_seed: Seed from which the pool is drawn.
+        floor_friction: Coefficient of sliding friction of the floor.
     """
 
     kinds: tuple[ObjectKind, ...]
@@ -29,6 +30,7 @@ class Scene:
     boxes: tuple[FixedBox, ...] = ()
     zones: tuple[Zone, ...] = ()
     pool_seed: int = 0
+    floor_friction: float = 0.5
 
     def __post_init__(self) -> None:
         """Check the values.

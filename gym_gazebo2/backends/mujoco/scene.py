@@ -10,10 +10,12 @@ import mujoco
 import numpy as np
 
 from gym_gazebo2.backends.base import OMEGA
+from gym_gazebo2.backends.mujoco.objects import add_parts, add_sensors, damp_objects
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.robots.spec import FLOOR
+from gym_gazebo2.scene import Scene
 
 __all__ = ["CAMERAS", "make_physics_model", "make_visual_model"]
 
@@ -29,17 +31,22 @@ LOOK_ALONG_TOOL = (0.0, 1.0, 0.0, 0.0)
 
 
 def make_physics_model(
-    robot: RobotSpec, physics_dt: float, measure_forces: bool = False, torque_control: bool = False
+    robot: RobotSpec,
+    physics_dt: float,
+    measure_forces: bool = False,
+    torque_control: bool = False,
+    scene: Scene | None = None,
 ) -> mujoco.MjModel:
     """Return the model to step: collision shapes and drives, without visuals, lights and cameras.
 
-    Gravity is off: the drive of a real arm compensates the weight of its links, and nothing else in the model moves.
+    Gravity is off: the drive of a real arm compensates the weight of its links. ``ObjectBodies`` applies that of objects.
 
     Args:
         robot: The arm.
         physics_dt: Physics step [s].
         measure_forces: Whether to add a sensor of the largest contact force, (3,) in the frame of its contact [N].
         torque_control: Whether the controls are efforts at damped joints, in place of the drives' set-points.
+        scene: What stands around the arm; None: only the floor.
 
     Raises:
         RobotError: MuJoCo rejects the URDF.
@@ -62,9 +69,16 @@ def make_physics_model(
             _add_drive(spec, joint, robot.drive_inertia[i], robot.effort_limit[i])
     if not robot.default_contacts:
         _set_contacts(spec, robot)
-    if measure_forces:
+    if scene is not None:
+        add_parts(spec, scene)
+    if scene is not None and scene.num_objects:
+        add_sensors(spec, robot.base_link, scene)
+    elif measure_forces:
         _add_force_sensor(spec)
-    return _compile(spec, robot)
+    model = _compile(spec, robot)
+    if scene is not None and scene.num_objects:
+        damp_objects(model, robot.dof)
+    return model
 
 
 def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjModel:
@@ -138,7 +152,8 @@ def _compile(spec: mujoco.MjSpec, robot: RobotSpec) -> mujoco.MjModel:
         model = spec.compile()
     except ValueError as error:
         raise RobotError(f"MuJoCo cannot compile {robot.urdf!r}: {error}") from error
-    joints = tuple(model.joint(i).name for i in range(model.njnt))
+    # The free joints of objects come last.
+    joints = tuple(model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] != mujoco.mjtJoint.mjJNT_FREE)
     if joints != robot.joint_names:
         # The backend takes qpos[i] for joint i of the robot, so an order of its own would move the wrong joints.
         raise RobotError(f"MuJoCo reads the joints {joints} from {robot.urdf!r}, expected {robot.joint_names}.")
