@@ -1,7 +1,8 @@
 """The twelve tasks of panda-gym as data: six tasks, each with a sparse and a dense reward.
 
 The numbers are those of panda-gym 3.0.7. Its engine multiplies the friction of two bodies, where the scenes of this package
-take the larger one; so table and object both have the product here. Masses are in kg, lengths in m, in panda-gym's world frame.
+take the smaller one. So the table has the product of table and object, and the object that of finger and object. Masses are in
+kg, lengths in m, in panda-gym's world frame.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from gym_gazebo2.tasks.panda_gym import P_WORLD_IN_BASE, FlipTask, PandaGymTask
 
 __all__ = ["make_panda_gym_tasks"]
 
-FRICTION = 0.25
-"""Friction of object and table: 0.5 · 0.5 in panda-gym."""
-SLIDE_FRICTION = 0.02
-"""Friction of the sliding disc on the table: 0.04 · 0.5 in panda-gym."""
+FRICTION, TABLE_FRICTION = 0.5, 0.25
+"""Friction between finger and cube, 1.0 · 0.5 in panda-gym, and between cube and table, 0.5 · 0.5."""
+DISC_FRICTION, SMOOTH_FRICTION = 0.04, 0.02
+"""Friction between finger and disc, 1.0 · 0.04 in panda-gym, and between disc and table, 0.04 · 0.5."""
 GREEN, BLUE = (0.1, 0.9, 0.1), (0.1, 0.1, 0.9)
 
 
@@ -26,14 +27,14 @@ def _make_cube(name: str = "cube", mass: float = 1.0, color: tuple[float, float,
     return ObjectKind(name, "box", half, half, mass=mass, friction=FRICTION, color=color)
 
 
-def _make_scene(*kinds: ObjectKind, length: float = 1.1, center: float = -0.3, friction: float = FRICTION) -> Scene:
+def _make_scene(*kinds: ObjectKind, length: float = 1.1, center: float = -0.3, friction: float = TABLE_FRICTION) -> Scene:
     """Return a table of a length along x and with a centre x [m], its surface at height zero, and objects."""
     x, y, z = P_WORLD_IN_BASE + [center, 0.0, -0.2]
     table = FixedBox("table", (float(x), float(y), float(z)), (length / 2, 0.35, 0.2), friction, (0.95, 0.95, 0.95))
     return Scene(kinds, num_objects=len(kinds), boxes=(table,))
 
 
-_DISC = ObjectKind("disc", "cylinder", (0.03, 0.03, 0.015), (0.03, 0.03, 0.015), mass=1.0, friction=SLIDE_FRICTION, color=GREEN)
+_DISC = ObjectKind("disc", "cylinder", (0.03, 0.03, 0.015), (0.03, 0.03, 0.015), mass=1.0, friction=DISC_FRICTION, color=GREEN)
 
 _TASKS: dict[str, PandaGymTask] = {
     "reach": PandaGymTask("bring the tool to a point", scene=_make_scene()),
@@ -50,7 +51,7 @@ _TASKS: dict[str, PandaGymTask] = {
         start_heights=(0.03,),
         goal_lower=(0.25, -0.15, 0.03),
         goal_upper=(0.55, 0.15, 0.03),
-        scene=_make_scene(_DISC, length=1.4, center=-0.1, friction=SLIDE_FRICTION),
+        scene=_make_scene(_DISC, length=1.4, center=-0.1, friction=SMOOTH_FRICTION),
     ),
     "pick_and_place": PandaGymTask(
         "bring a cube to a point on or above the table",
