@@ -10,7 +10,7 @@ from typing import Any
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.restart import OnFailure, RestartingBackend, check_on_failure
 from gym_gazebo2.checks import add_row
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError
 from gym_gazebo2.robots import RobotSpec
 
 __all__ = [
@@ -63,6 +63,7 @@ def make_backend(
         UnknownNameError: The table has no such row, or ``on_failure`` is neither "raise" nor "restart".
         InvalidArgumentError: The backend has no such keyword, or its value is invalid.
         MissingDependencyError: The backend's package is not installed.
+        UnsupportedError: A scene is given, and the backend has none.
     """
     check_on_failure(on_failure)
     factory = get_factory(backend)
@@ -76,6 +77,9 @@ def _check_options(factory: BackendFactory, robot: RobotSpec, options: dict[str,
     """Raise an InvalidArgumentError that lists the keywords of a factory, if it does not take the given ones."""
     # Comparing with the signature beforehand keeps a TypeError from inside the constructor apart from a wrong keyword.
     signature = inspect.signature(factory)
+    if options.get("scene") is not None and not _takes(signature, "scene"):
+        name = getattr(factory, "__name__", repr(factory))
+        raise UnsupportedError(f"The backend {name} has no scenes: it takes no keyword 'scene'. The 'mujoco' backend does.")
     try:
         signature.bind(robot, **options)
     except TypeError as error:
@@ -83,6 +87,11 @@ def _check_options(factory: BackendFactory, robot: RobotSpec, options: dict[str,
         accepted = ", ".join(name for name in list(signature.parameters)[1:] if name not in own)
         given = {name: value for name, value in options.items() if name not in own}
         raise InvalidArgumentError("backend_options", given, f"only these keywords: {accepted} ({error})") from error
+
+
+def _takes(signature: inspect.Signature, name: str) -> bool:
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    return name in signature.parameters or inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def get_factory(backend: str | BackendFactory) -> BackendFactory:

@@ -1,4 +1,4 @@
-"""What every backend does with the objects of a scene: check placements, and keep which objects are there and which are parked."""
+"""What every backend does with the objects of a scene: check placements, and keep which objects are there or parked."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ class SceneObjects:
             arm, slot = bad[0]
             name = self.scene.pool.names[self.index[arm, slot]]
             raise BackendError(
-                f"Arm {arm}, object {name!r} reports the pose {pose[arm, slot]}. The simulation is unstable: reset it, or use a "
-                "smaller physics step or a heavier object."
+                f"Arm {arm}, object {name!r} reports the pose {pose[arm, slot]}. The simulation is unstable: reset it, or use "
+                "a smaller physics step or a heavier object."
             )
 
     def make_state(self, pose: Array, twist: Array) -> ObjectState:

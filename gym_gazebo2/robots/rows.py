@@ -129,8 +129,8 @@ ROBOTS: dict[str, RobotRow] = {
         control_speed=2.0,
         # Half open where a task does not use the gripper.
         held={"panda_finger_joint1": 0.02, "panda_finger_joint2": 0.02},
-        # 1 kg of apparent mass with the finger's own 15 g: its drive then has 1600 N/m. The links alone would have 24 N/m, which
-        # holds nothing.
+        # 1 kg of apparent mass with the finger's own 15 g: the drive's stiffness is then 1600 N/m. The links alone would have
+        # 24 N/m, which holds nothing.
         gripper=GripperRow(control_speed=0.2, rotor_inertia=0.985),
     ),
     "ur5e": RobotRow(

@@ -164,7 +164,7 @@ class MujocoBackend(Backend):
         if self._bodies is None:
             self._batch.forward(ids=arms, stage=mujoco.mjtStage.mjSTAGE_POS)
             return self._num_contacts[arms].reshape(-1) > 0
-        # Contact sensors are evaluated in the last stage. The drives get their set-points first: their forces are computed, too.
+        # Contact sensors are evaluated in the last stage. It computes the drives' forces, too, so they get their set-points.
         self._set_drives(np.zeros_like(self._setpoint))
         self._batch.forward(ids=arms)
         return self._sensors[arms][:, ::SENSOR_SIZE].any(axis=1)

@@ -1,7 +1,7 @@
-"""The movable objects and fixed boxes of a scene in MuJoCo: one free body per object, with the shape of any member of the pool.
+"""The movable objects and fixed boxes of a scene in MuJoCo. Each object is a free body with the shape of a member of the pool.
 
-Objects have weight, and arm links do not (a real drive compensates theirs). Gravity is therefore off, and the weight is a force on
-the free joint, whose first three coordinates are forces along the base's axes at the centre of mass.
+Objects have weight, and arm links do not (a real drive compensates theirs). Gravity is therefore off, and the weight is a
+force on the free joint, whose first three coordinates are forces along the base's axes at the centre of mass.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from gym_gazebo2.errors import InvalidArgumentError, UnsupportedError
 from gym_gazebo2.ownership import Owner
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.topics import CONTROLLER, Topics
-from gym_gazebo2.state import ArmState
+from gym_gazebo2.state import ArmState, Placement
 
 __all__ = ["Ros2Backend"]
 
@@ -110,9 +110,10 @@ class Ros2Backend(Backend):
         """(1, dof) set-points of the drives at the end of their last ramp [rad], as a copy."""
         return self._setpoint.copy()
 
-    def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
+    def reset(self, mask: NDArray[np.bool_], q: Array, objects: Placement | None = None) -> ArmState:
         """Bring the arm to ``q``, at rest: at once where it can be placed, else by a slow motion; then time starts at zero."""
         mask, q = self._check_reset(mask, q, self._state.q)
+        self._place(mask, objects)
         if mask[0]:
             with self._holding_on_failure():
                 sample = self.pacing.place(q[0])
@@ -122,16 +123,17 @@ class Ros2Backend(Backend):
             self._was_reset[:] = self._is_ready = True
         return self._state
 
-    def step(self, q_setpoint: Array) -> ArmState:
+    def step(self, q_setpoint: Array, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Command one period, and return the state at its end."""
         goal = self._check_step(q_setpoint, self._setpoint)
+        self._take_away(park)
         with self._holding_on_failure():
             sample = self.pacing.advance(goal[0].copy())
             self._check_sane(sample.q[None], sample.dq[None])
             self._state = self._keep(sample)
         return self._state
 
-    def step_effort(self, effort: Array) -> ArmState:
+    def step_effort(self, effort: Array, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Apply efforts for one period, where a provider in lock-step takes them, and return the state at its end.
 
         Raises:
@@ -144,6 +146,7 @@ class Ros2Backend(Backend):
                 "Start gym-gazebo2 sim with the provider mujoco."
             )
         effort = self._check_effort(effort)
+        self._take_away(park)
         with self._holding_on_failure():
             sample = pacing.apply(effort[0].copy())
             self._check_sane(sample.q[None], sample.dq[None])
