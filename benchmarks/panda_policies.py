@@ -61,22 +61,20 @@ def carry(tool: Array, width: float, cube: Array, goal: Array, rise: float = 0.0
         goal: (3,) position to bring it to [m].
         rise: Height above the goal at which it is brought there [m].
     """
-    is_over = np.abs(tool[:2] - cube[:2]).max() < 0.01
-    is_around = is_over and abs(tool[2] - cube[2]) < 0.015
-    if is_around and width < 0.043:
+    aside, height = np.abs(tool[:2] - cube[:2]).max(), abs(tool[2] - cube[2])
+    if aside < 0.02 and height < 0.03 and width < 0.043:
         far = np.abs(cube[:2] - goal[:2]).max() > 0.03
         target = goal + [0.0, 0.0, rise if far else 0.0]
         if far and cube[2] < target[2] - 0.03:
             target = np.array([*cube[:2], target[2]])
         return np.append(move(cube, target), CLOSE)
-    if is_around:
-        return np.append(move(tool, cube), CLOSE)
-    if is_over and width > 0.05:
+    if (aside < 0.008 and height < 0.01) or (aside < 0.02 and height < 0.02 and width < 0.07):
+        return np.append(0.5 * move(tool, cube), CLOSE)
+    if aside < 0.016 and width > 0.05:
         return np.append(move(tool, cube), OPEN)
-    height = max(cube[2] + 0.07, min(tool[2], ABOVE + cube[2]))
-    if tool[2] < cube[2] + 0.05 and not is_over:
-        return np.append(move(tool, np.array([*tool[:2], height + 0.02])), OPEN)
-    return np.append(move(tool, np.array([*cube[:2], height])), OPEN)
+    if tool[2] < cube[2] + 0.05:
+        return np.array([0.0, 0.0, 1.0, OPEN])
+    return np.append(move(tool, np.array([*cube[:2], cube[2] + 0.08])), OPEN)
 
 
 def reach(observation: Array, goal: Array) -> Array:
@@ -92,10 +90,14 @@ def push(observation: Array, goal: Array) -> Array:
 
 
 def slide(observation: Array, goal: Array) -> Array:
-    """Push the disc along the line to its goal as fast as the arm can, and let it slide."""
+    """Push the disc along x as fast as the arm can, and let it slide. The goal must be straight ahead.
+
+    The fingers are flat and the friction is low: whatever way they move, they push the disc along x.
+    """
     tool, disc = observation[:3], observation[6:9]
-    way = (goal - disc)[:2] / max(float(np.linalg.norm((goal - disc)[:2])), 1e-6)
-    return push_from(tool, disc, disc[:2] - 0.07 * way, way, 0.012, 1.0)
+    if observation[12] > 0.35 and tool[0] > -0.05:  # it is fast enough, or soon out of reach
+        return np.array([-0.2, 0.0, 0.0])
+    return push_from(tool, disc, disc[:2] - [0.07, 0.0], np.array([1.0, 0.0]), 0.012, 1.0)
 
 
 def pick_and_place(observation: Array, goal: Array) -> Array:
@@ -116,8 +118,8 @@ def stack(observation: Array, goal: Array) -> Array:
 def flip(observation: Array, goal: Array) -> Array:
     """Turn the cube about the vertical by pushing a corner along x; other rotations are not tried."""
     tool, cube = observation[:3], observation[7:10]
-    contact = cube[:2] + [-0.055, -0.02]
-    return np.append(push_from(tool, cube, contact, np.array([1.0, 0.0]), 0.012, 0.4), CLOSE)
+    contact = cube[:2] + [0.024, -0.06]
+    return np.append(push_from(tool, cube, contact, np.array([0.0, 1.0]), 0.012, 0.4), CLOSE)
 
 
 POLICIES: Mapping[str, object] = {

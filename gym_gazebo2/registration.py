@@ -39,9 +39,13 @@ _PANDA_GYM_TASKS = (
 """Tasks of panda-gym: name in ids, name of the row of ``TASKS``, time limit [steps]."""
 _PANDA_GYM_KWARGS: dict[str, Any] = {
     "control_dt": 0.04,
+    # The inertia makes the drives of the fingers stiff enough to hold 2 kg: they grip a cube of 4 cm with their full 70 N.
     # panda-gym's start pose: the tool looks down, 0.2 m above the table's middle, and the gripper is closed.
     "home": (0.0, 0.41, 0.0, -1.85, 0.0, 2.26, 0.79),
-    "robot_options": {"held": {"panda_finger_joint1": 0.0, "panda_finger_joint2": 0.0}, "gripper": {"home": 0.0}},
+    "robot_options": {
+        "held": {"panda_finger_joint1": 0.0, "panda_finger_joint2": 0.0},
+        "gripper": {"home": 0.0, "rotor_inertia": 2.2},
+    },
     "mount_height": 0.4,  # the arm stands on the table
 }
 
