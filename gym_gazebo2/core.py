@@ -295,13 +295,11 @@ class ArmCore:
 
     def _command(self, arm: ArmState, target: Array) -> ArmState:
         """Advance the backend by one period towards joint targets (n, dof), or with efforts."""
-        if self._control.is_effort:
-            command, step = target, self.backend.step_effort
-        else:
-            step = self.backend.step
-            command = compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel)
         # Backends written for arms alone take no second argument.
-        return step(command) if self._park is None else step(command, self._park)
+        park = () if self._park is None else (self._park,)
+        if self._control.is_effort:
+            return self.backend.step_effort(target, *park)
+        return self.backend.step(compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel), *park)
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
         """Return rewards for other goals than the episode's: ``compute_reward`` of goal environments.

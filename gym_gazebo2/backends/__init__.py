@@ -12,6 +12,7 @@ from gym_gazebo2.backends.restart import OnFailure, RestartingBackend, check_on_
 from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.scene import Scene
 
 __all__ = [
     "BACKENDS",
@@ -116,15 +117,16 @@ def get_factory(backend: str | BackendFactory) -> BackendFactory:
     return factory
 
 
-def make_painter(robot: RobotSpec, width: int, height: int) -> Any:
+def make_painter(robot: RobotSpec, width: int, height: int, scene: Scene | None = None) -> Any:
     """Return a painter: it draws an arm from its joint positions, whichever backend moves the arm.
 
-    ``draw(q, p_goal, camera)`` returns a picture (height, width, 3); ``close()`` frees the OpenGL context.
+    ``draw(q, p_goal, camera, objects)`` returns a picture (height, width, 3); ``close()`` frees the OpenGL context.
 
     Args:
         robot: The arm.
         width: Width of the pictures [px].
         height: Height of the pictures [px].
+        scene: What stands around the arm; None: only the floor.
 
     Raises:
         MissingDependencyError: mujoco is not installed.
@@ -132,4 +134,4 @@ def make_painter(robot: RobotSpec, width: int, height: int) -> Any:
     """
     from gym_gazebo2.backends.mujoco.rendering import Painter
 
-    return Painter(robot, width, height)
+    return Painter(robot, width, height, scene)

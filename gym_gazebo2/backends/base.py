@@ -73,7 +73,9 @@ class Backend(ABC):
         """
         self.robot, self.num_envs, self.scene = robot, read_num_envs(num_envs, self.max_envs), scene
         self.num_objects = 0 if scene is None else scene.num_objects
-        self._objects = SceneObjects(scene, self.num_envs) if scene is not None and self.num_objects else None
+        self._objects = (
+            SceneObjects(scene, self.num_envs, -robot.mount_height) if scene is not None and self.num_objects else None
+        )
         self.control_dt = read_control_dt(control_dt)
         self.control_dt_ns = round(self.control_dt * NANOSECONDS)
         self.is_closed, self._owner = False, Owner()
@@ -201,13 +203,16 @@ class Backend(ABC):
     def _refuse(self, operation: str) -> NoReturn:
         raise UnsupportedError(f"The backend {type(self).__name__} cannot {operation}. The 'mujoco' backend can.")
 
-    def _check_reset(self, mask: NDArray[np.bool_], q: Array, current: Array | None = None) -> tuple[NDArray[np.bool_], Array]:
+    def _check_reset(
+        self, mask: NDArray[np.bool_], q: Array, current: Array | None = None, objects: Placement | None = None
+    ) -> tuple[NDArray[np.bool_], Array]:
         """Return validated arrays, and note that the masked arms were reset.
 
         Args:
             mask: (n,) arms to reset.
             q: (n, dof) or (n, chain_dof) positions [rad].
             current: (n, dof) measured positions, where fingers stay if ``q`` has none [rad]; None refuses that.
+            objects: The objects to put in place. They are checked here, and noted by ``_place``.
         """
         self._check_open()
         mask, q = np.asarray(mask), np.asarray(q, dtype=float)
@@ -217,6 +222,8 @@ class Backend(ABC):
         stay = None if current is None else np.clip(current, self.robot.lower, self.robot.upper)
         q = self._add_fingers("q", q, stay)
         self.check_poses(q[mask])  # rows outside the mask may hold anything, NaN included
+        if self._objects is not None:
+            self._objects.check(mask, objects)
         self._was_reset |= mask
         self._is_ready = bool(self._was_reset.all())
         return mask, q

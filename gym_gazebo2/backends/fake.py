@@ -59,7 +59,7 @@ class FakeBackend(Backend):
 
     def reset(self, mask: NDArray[np.bool_], q: Array, objects: Placement | None = None) -> ArmState:
         """Put the masked arms at ``q``, at rest, and their objects in place."""
-        mask, q = self._check_reset(mask, q, self._q)
+        mask, q = self._check_reset(mask, q, self._q, objects)
         placed = self._place(mask, objects)
         if placed is not None:
             self._pose[mask] = placed.pose[mask]

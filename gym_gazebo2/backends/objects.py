@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 WORLD_SIZE = 20.0
 """An object is lost when a coordinate of it is farther than this from the base [m], after a throw or an endless fall."""
+OVERLAP_TOLERANCE = 1e-3
+"""Objects may be placed this deep inside each other [m]."""
 PARK_POSE = np.array([*PARK_POSITION, 1.0, 0.0, 0.0, 0.0])
 """Reported pose of a parked object: position [m], quaternion wxyz."""
 
@@ -29,21 +31,28 @@ class SceneObjects:
         is_parked: (n, k) bool.
     """
 
-    def __init__(self, scene: Scene, num_envs: int) -> None:
-        """Start without any object placed."""
-        self.scene, shape = scene, (num_envs, scene.num_objects)
+    def __init__(self, scene: Scene, num_envs: int, floor: float) -> None:
+        """Start without any object placed.
+
+        Args:
+            scene: The scene, with at least one object.
+            num_envs: Number of arms n.
+            floor: Height of the floor [m].
+        """
+        self.scene, self._floor, shape = scene, floor, (num_envs, scene.num_objects)
         self.index = np.tile(np.arange(scene.num_objects), (num_envs, 1))
         self.is_parked = np.ones(shape, dtype=bool)
         self._was_placed = np.zeros(num_envs, dtype=bool)
 
-    def place(self, mask: NDArray[np.bool_], objects: Placement | None) -> Placement | None:
-        """Check a placement, and note the members of the masked arms.
+    def check(self, mask: NDArray[np.bool_], objects: Placement | None) -> Placement | None:
+        """Check a placement of the masked arms' objects, and change nothing.
 
         Returns:
             The placement with quaternions of length 1; None if the objects stay where they are.
 
         Raises:
-            InvalidArgumentError: A shape is wrong; a masked row is not finite, names no member of the pool, or names one twice.
+            InvalidArgumentError: A shape is wrong; a masked row is not finite, names no member of the pool, or names one twice;
+                or an object would be inside another one, inside a box, or below the floor.
             UsageError: An arm's objects were never placed.
         """
         if objects is None:
@@ -59,10 +68,17 @@ class SceneObjects:
         norm = np.linalg.norm(pose[..., 3:], axis=-1, keepdims=True)
         if not (np.isfinite(pose[mask]).all() and (norm[mask] > 1e-6).all()):
             raise InvalidArgumentError("objects.pose", pose[mask], "finite positions [m] and quaternions wxyz")
-        self.index[mask], self.is_parked[mask] = index[mask], False
-        self._was_placed |= mask
+        self._check_overlaps(index, pose, np.flatnonzero(mask))
         unit = np.concatenate([pose[..., :3], pose[..., 3:] / np.where(norm > 0.0, norm, 1.0)], axis=-1)
-        return Placement(self.index.copy(), unit)
+        return Placement(index, unit)
+
+    def place(self, mask: NDArray[np.bool_], objects: Placement | None) -> Placement | None:
+        """Check a placement as ``check`` does, and note the members of the masked arms."""
+        placed = self.check(mask, objects)
+        if placed is not None:
+            self.index[mask], self.is_parked[mask] = placed.index[mask], False
+            self._was_placed |= mask
+        return placed
 
     def _check_members(self, index: NDArray[Any]) -> None:
         size = len(self.scene.pool)
@@ -71,6 +87,24 @@ class SceneObjects:
             raise InvalidArgumentError("objects.index", index, f"whole numbers from 0 to {size - 1}, the members of the pool")
         if (ordered[:, 1:] == ordered[:, :-1]).any():
             raise InvalidArgumentError("objects.index", index, "different members of the pool for the objects of an arm")
+
+    def _check_overlaps(self, index: NDArray[np.int64], pose: Array, arms: NDArray[np.int64]) -> None:
+        """Refuse what surely overlaps: a centre in a box or below the floor, or two objects whose inscribed spheres do."""
+        p, radius = pose[arms, :, :3], self.scene.pool.half_size[index[arms]].min(axis=2)
+        found: list[tuple[str, Any]] = [("below the floor", p[..., 2] < self._floor)]
+        for box in self.scene.boxes:
+            found.append((f"inside the box {box.name!r}", (np.abs(p - box.center) < box.half_size).all(axis=2)))
+        for slot in range(1, p.shape[1]):
+            distance = np.linalg.norm(p[:, slot:] - p[:, :-slot], axis=2)
+            near = np.zeros(radius.shape, dtype=bool)
+            near[:, slot:] = distance < radius[:, slot:] + radius[:, :-slot] - OVERLAP_TOLERANCE
+            found.append(("inside another object", near))
+        for place, bad in found:
+            if bad.any():
+                row, slot = np.argwhere(bad)[0]
+                name = self.scene.pool.names[index[arms[row], slot]]
+                sentence = f"Object {name!r} of arm {arms[row]} is placed at {p[row, slot]} m, {place}. Place it elsewhere."
+                raise InvalidArgumentError("objects.pose", p[row, slot], sentence=sentence)
 
     def park(self, park: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Note that objects are taken away, and return those that were not parked before, (n, k) bool.

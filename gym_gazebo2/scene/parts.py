@@ -61,8 +61,7 @@ class ObjectKind:
                 "sizes", (self.smallest, self.largest), "half sizes (x, y, z) [m], 0 < smallest ≤ largest"
             )
         for name in ("density", "friction", *(["mass"] if self.mass is not None else [])):
-            if not 0.0 < getattr(self, name) < np.inf:
-                raise InvalidArgumentError(name, getattr(self, name), "a positive number")
+            _check_positive(name, getattr(self, name))
         if self.count < 1:
             raise InvalidArgumentError("count", self.count, "a whole number of at least 1")
 
@@ -85,6 +84,15 @@ class FixedBox:
     friction: float = 0.5
     color: Vec3 = (0.75, 0.72, 0.68)
 
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InvalidArgumentError: A size or the friction is invalid.
+        """
+        _check_box(self.name, self.center, self.half_size)
+        _check_positive("friction", self.friction)
+
 
 @dataclasses.dataclass(frozen=True)
 class Zone:
@@ -101,3 +109,24 @@ class Zone:
     center: Vec3
     half_size: Vec3
     color: tuple[float, float, float, float] = (0.2, 0.5, 0.8, 0.35)
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InvalidArgumentError: A size is invalid.
+        """
+        _check_box(self.name, self.center, self.half_size)
+
+
+def _check_box(name: str, center: Vec3, half_size: Vec3) -> None:
+    c, h = np.array(center, dtype=float), np.array(half_size, dtype=float)
+    if c.shape != (3,) or h.shape != (3,) or not (np.isfinite(c) & np.isfinite(h) & (h > 0.0)).all():
+        raise InvalidArgumentError(
+            f"box {name!r}", (center, half_size), "a finite centre and positive half sizes (x, y, z) [m]"
+        )
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not 0.0 < value < np.inf:
+        raise InvalidArgumentError(name, value, "a positive number")

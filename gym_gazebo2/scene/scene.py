@@ -38,7 +38,7 @@ class Scene:
         Raises:
             InvalidArgumentError: Two parts have the same name, or there are more objects than members of the pool.
         """
-        names = [part.name for part in (*self.kinds, *self.boxes, *self.zones)]
+        names = [kind.name for kind in self.kinds] + [box.name for box in self.boxes] + [zone.name for zone in self.zones]
         if len(set(names)) != len(names):
             raise InvalidArgumentError("names of the scene", names, "different names")
         count = sum(kind.count for kind in self.kinds)

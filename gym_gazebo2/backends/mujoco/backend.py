@@ -20,7 +20,7 @@ from gym_gazebo2.errors import UnknownNameError, UsageError
 from gym_gazebo2.ownership import tie_to_process
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.scene import Scene
-from gym_gazebo2.state import CONTROL_DT, ArmState, Placement
+from gym_gazebo2.state import CONTROL_DT, ArmState, ObjectState, Placement
 
 __all__ = ["PHYSICS_DT", "MujocoBackend"]
 
@@ -92,8 +92,9 @@ class MujocoBackend(Backend):
         batch = Batch(model, nsim=self.num_envs, nthread=self.num_threads)
         if self.is_tied_to_process:
             tie_to_process(batch)
-        has_objects = self.scene is not None and self._objects is not None
-        return batch, ObjectBodies(batch, model, self.scene, self.robot.dof) if has_objects else None
+        if self.scene is None or self._objects is None:
+            return batch, None
+        return batch, ObjectBodies(batch, model, self.scene, self.robot.dof)
 
     def _bind(self) -> None:
         """Bind the arrays of the batch."""
@@ -129,7 +130,7 @@ class MujocoBackend(Backend):
 
     def reset(self, mask: NDArray[np.bool_], q: Array, objects: Placement | None = None) -> ArmState:
         """Put the masked arms at ``q``, at rest, and their objects in place. Contact in that pose counts as collision."""
-        mask, q = self._check_reset(mask, q, self._q)
+        mask, q = self._check_reset(mask, q, self._q, objects)
         placed = self._place(mask, objects)
         arms = np.flatnonzero(mask)
         if len(arms):
@@ -167,7 +168,7 @@ class MujocoBackend(Backend):
         # Contact sensors are evaluated in the last stage. It computes the drives' forces, too, so they get their set-points.
         self._set_drives(np.zeros_like(self._setpoint))
         self._batch.forward(ids=arms)
-        return self._sensors[arms][:, ::SENSOR_SIZE].any(axis=1)
+        return np.logical_or.reduce(self._sensors[arms][:, ::SENSOR_SIZE] > 0.0, axis=1)
 
     def step(self, q_setpoint: Array, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Advance every arm by one control period of physics."""
@@ -268,7 +269,8 @@ class MujocoBackend(Backend):
         """
         check_camera(name)
         painter = self._get_painter(width, height)
-        return np.stack([painter.draw(q, p, name) for q, p in zip(self._q, self._p_goal, strict=True)])
+        objects = self._get_objects()
+        return np.stack([painter.draw(self._q[i], self._p_goal[i], name, objects, i) for i in range(self.num_envs)])
 
     def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
         """Draw the first arm: "rgb_array" returns a picture (height, width, 3), "human" shows a window.
@@ -278,12 +280,12 @@ class MujocoBackend(Backend):
             RenderError: This machine has no off-screen OpenGL, or no display.
         """
         if mode == "rgb_array":
-            return self._get_painter(width, height).draw(self._q[0], self._p_goal[0], "overview")
+            return self._get_painter(width, height).draw(self._q[0], self._p_goal[0], "overview", self._get_objects())
         if mode != "human":
             raise UnknownNameError("render mode", mode, ("human", "rgb_array"))
         if self._window is None:
-            self._window = Window(self.robot, self.control_dt)
-        self._window.show(self._q[0], self._p_goal[0])
+            self._window = Window(self.robot, self.control_dt, self.scene)
+        self._window.show(self._q[0], self._p_goal[0], self._get_objects())
         return None
 
     def show_goal(self, goal: Array) -> None:
@@ -343,7 +345,7 @@ class MujocoBackend(Backend):
         Args:
             data: (n, steps, sensors · 4): number of contacts, and the largest force [N].
         """
-        self._in_collision = data[:, :, ::SENSOR_SIZE].any(axis=(1, 2))
+        self._in_collision = np.logical_or.reduce(data[:, :, ::SENSOR_SIZE] > 0.0, axis=(1, 2))
         if self._measure_forces:
             self.contact_force = np.linalg.norm(data.reshape(len(data), -1, SENSOR_SIZE)[..., 1:], axis=2).max(axis=1)
         bodies, objects = self._require_objects()
@@ -357,16 +359,17 @@ class MujocoBackend(Backend):
     def _get_painter(self, width: int, height: int) -> Painter:
         self._check_open()
         if (width, height) not in self._painters:
-            self._painters[width, height] = Painter(self.robot, width, height)
+            self._painters[width, height] = Painter(self.robot, width, height, self.scene)
         return self._painters[width, height]
 
     def _make_state(self) -> ArmState:
-        objects = None
-        if self._bodies is not None and self._objects is not None:
-            objects = self._objects.make_state(self._bodies.pose, self._bodies.compute_twist())
-        return ArmState(
-            self._time.copy(), self._q.copy(), self._dq.copy(), self._setpoint.copy(), self._in_collision.copy(), objects
-        )
+        q, dq, objects = self._q.copy(), self._dq.copy(), self._get_objects()
+        return ArmState(self._time.copy(), q, dq, self._setpoint.copy(), self._in_collision.copy(), objects)
+
+    def _get_objects(self) -> ObjectState | None:
+        if self._bodies is None or self._objects is None:
+            return None
+        return self._objects.make_state(self._bodies.pose, self._bodies.compute_twist())
 
 
 def _choose_threads(num_threads: int | None, num_envs: int) -> int:

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.scene import SHAPES, Pool, Scene
 
-__all__ = ["GRAVITY", "SENSOR_SIZE", "ObjectBodies", "add_parts", "add_sensors", "compute_geometry", "damp_objects"]
+__all__ = [
+    "GRAVITY",
+    "SENSOR_SIZE",
+    "ObjectBodies",
+    "add_parts",
+    "add_sensors",
+    "compute_geometry",
+    "damp_objects",
+    "draw_parts",
+]
 
 Array = NDArray[np.float64]
 
@@ -118,6 +127,20 @@ def add_sensors(spec: mujoco.MjSpec, root: str, scene: Scene) -> None:
             name=f"scene/contact {other}", type=mujoco.mjtSensor.mjSENS_CONTACT, intprm=[bits, 2, 1],
             objtype=subtree, objname=root, reftype=kind, refname=other,
         )  # fmt: skip
+
+
+def draw_parts(spec: mujoco.MjSpec, scene: Scene) -> None:
+    """Add the members of the pool, boxes and zones to a visual model. Members are mocap bodies, hidden below the floor."""
+    pool, box = scene.pool, mujoco.mjtGeom.mjGEOM_BOX
+    for i, size in enumerate(compute_geometry(pool)["size"]):
+        # Not at PARK_POSITION: MuJoCo's cameras see nothing nearer than a share of the model's extent.
+        body = spec.worldbody.add_body(name=f"scene/{pool.names[i]}", mocap=True, pos=[0.0, 0.0, -1.0])
+        body.add_geom(type=GEOM_TYPES[SHAPES[pool.shape[i]]], size=size, rgba=[*pool.color[i], 1.0], contype=0, conaffinity=0)
+    colors = [(part, [*part.color, 1.0]) for part in scene.boxes] + [(part, list(part.color)) for part in scene.zones]
+    for part, rgba in colors:
+        spec.worldbody.add_geom(
+            name=f"scene/{part.name}", type=box, pos=part.center, size=part.half_size, rgba=rgba, contype=0, conaffinity=0
+        )
 
 
 def damp_objects(model: mujoco.MjModel, dof: int) -> None:

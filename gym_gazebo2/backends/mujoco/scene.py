@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
 
 from gym_gazebo2.backends.base import OMEGA
-from gym_gazebo2.backends.mujoco.objects import add_parts, add_sensors, damp_objects
+from gym_gazebo2.backends.mujoco.objects import add_parts, add_sensors, damp_objects, draw_parts
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots import RobotSpec
@@ -26,6 +27,8 @@ CONTACT_SOLREF, CONTACT_SOLIMP = (0.02, 5.0), (0.98, 0.99, 0.001, 0.5, 2.0)
 about the depth per second: MuJoCo's damping ratio of 1 throws it out, at 130 rad/s for a UR5. A steady push enters by 5 mm."""
 LIMIT_SOLIMP = (0.99, 0.999, 0.001, 0.5, 2.0)
 """Impedance of joint limits: harder than contacts, so that a contact cannot push a light joint beyond its limit."""
+WRIST_ASIDE, WRIST_BACK, WRIST_AHEAD = 0.075, 0.07, 0.03
+"""Place of a gripper's camera: beside the tool and behind it, and the point before the tool at which it looks [m]."""
 LOOK_ALONG_TOOL = (0.0, 1.0, 0.0, 0.0)
 """A MuJoCo camera looks along its −z; half a turn about x points it along the tool's z (quaternion wxyz)."""
 
@@ -81,13 +84,16 @@ def make_physics_model(
     return model
 
 
-def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjModel:
-    """Return the model to draw. It has the joints of the physics model, so poses can be copied over.
+def make_visual_model(robot: RobotSpec, width: int, height: int, scene: Scene | None = None) -> mujoco.MjModel:
+    """Return the model to draw. It has the arm's joints of the physics model, so poses can be copied over.
+
+    The goal is the first mocap body, and the members of the scene's pool are the next ones.
 
     Args:
         robot: The arm.
         width: Width of the largest picture [px].
         height: Height of the largest picture [px].
+        scene: What stands around the arm; None: only the floor.
 
     Raises:
         RobotError: MuJoCo rejects the URDF.
@@ -103,7 +109,9 @@ def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjMod
     marker.add_geom(
         type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.055, 0, 0], rgba=[0.9, 0.1, 0.15, 0.45], contype=0, conaffinity=0
     )
-    _add_cameras(spec, robot)
+    if scene is not None:
+        draw_parts(spec, scene)
+    _add_cameras(spec, robot, scene)
     return _compile(spec, robot)
 
 
@@ -232,14 +240,37 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     )
 
 
-def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
-    """Add a camera that shows the whole arm, and one beside the tool that looks along it."""
+def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec, scene: Scene | None) -> None:
+    """Add a camera that shows the whole arm, and one beside the tool that looks along it, or between its fingers."""
     # One place suits arms of about a metre. For others it moves away or nearer in proportion.
     size = Kinematics(robot).compute_reach()
     factor = 1.0 if 0.75 < size < 1.5 else size / 1.1
     eye, target = [factor * x for x in (-0.9, -0.9, 0.8)], [factor * x for x in (-0.05, 0.0, 0.38)]
+    if scene is not None:
+        # From the front, since the arm stands between objects and the usual camera.
+        eye, target = [factor * x for x in (1.3, -0.9, 0.8)], [factor * x for x in (0.35, 0.0, 0.15)]
     spec.worldbody.add_camera(name="overview", pos=eye, quat=_look_at(eye, target), fovy=50)
-    spec.body(robot.tool_frame).add_camera(name="wrist", pos=[0.0, 0.07, 0.0], quat=LOOK_ALONG_TOOL, fovy=75)
+    place = {"pos": [0.0, 0.07, 0.0], "quat": LOOK_ALONG_TOOL} if robot.gripper is None else _look_between_fingers(robot)
+    spec.body(robot.tool_frame).add_camera(name="wrist", fovy=75, **place)
+
+
+def _look_between_fingers(robot: RobotSpec) -> dict[str, Any]:
+    """Return position and orientation of a camera in the tool's frame, beside the fingers, that looks at what they grip."""
+    finger = robot.chain_dof
+    # The first finger's axis in the tool's frame. A finger slides along its axis, and swings across it.
+    T = np.linalg.inv(robot.T_tcp_to_last) @ robot.T_joint_to_parent[finger]
+    axis = T[:3, :3] @ robot.axis[finger]
+    tool = np.array([0.0, 0.0, 1.0])
+    side = np.cross(axis, tool) if robot.is_prismatic[finger] else axis - (axis @ tool) * tool
+    if np.linalg.norm(side) < 1e-6:
+        side = np.array([1.0, 0.0, 0.0])
+    side /= np.linalg.norm(side)
+    position = WRIST_ASIDE * side - WRIST_BACK * tool
+    backward = (position - WRIST_AHEAD * tool) / np.linalg.norm(position - WRIST_AHEAD * tool)
+    right = np.cross(side, tool)
+    quat = np.empty(4)
+    mujoco.mju_mat2Quat(quat, np.column_stack([right, np.cross(backward, right), backward]).ravel())
+    return {"pos": position, "quat": quat}
 
 
 def _remove_collisions(spec: mujoco.MjSpec) -> None:
