@@ -95,15 +95,33 @@ class _Difficulty:
         log_std_init: Initial log deviation of a Gaussian policy [1].
         normalize: As in ``Preset``.
         has_images: Whether the observation holds images, so that batches and buffers must be small.
-        has_goals: Whether goals are part of the observation. Networks then get the difference to the goal as an input, and
-            episodes start all over the workspace, so that hindsight sees many goals.
+        extractor: Features extractor for goals in the observation, a row of ``networks.EXTRACTORS``; None: none.
+        start_noise: As in ``Preset``. Where the tool is to reach goals, episodes start all over the workspace, so that hindsight
+            sees many of them.
     """
 
     scale: float = 1.0
     log_std_init: float = -0.5
     normalize: bool = False
     has_images: bool = False
-    has_goals: bool = False
+    extractor: str | None = None
+    start_noise: float = 0.1
+
+
+def _list_panda_gym() -> dict[str, _Difficulty]:
+    """Return the rows of panda-gym's tasks. Their start pose is a part of the task, so it has no noise."""
+    rows = {}
+    for name, scale, extractor in (
+        ("Reach", 0.2, "goal"),
+        ("Push", 1.0, "object_goal"),
+        ("Slide", 2.0, "object_goal"),
+        ("PickAndPlace", 2.0, "object_goal"),
+        ("Stack", 4.0, "object_goal"),
+        ("Flip", 4.0, None),
+    ):
+        for suffix in ("", "Joints", "Dense", "JointsDense"):
+            rows[f"PandaGym{name}{suffix}-v0"] = _Difficulty(scale, extractor=extractor, start_noise=0.0)
+    return rows
 
 
 _IDS: dict[str, _Difficulty] = {
@@ -114,13 +132,14 @@ _IDS: dict[str, _Difficulty] = {
     "MARACamera-v0": _Difficulty(0.02, has_images=True),
     "MARAReal-v0": _Difficulty(1.5),
     "MARARandomTarget-v0": _Difficulty(3.0),
-    "MARAReachGoal-v0": _Difficulty(3.0, has_goals=True),
+    "MARAReachGoal-v0": _Difficulty(3.0, extractor="goal", start_noise=WIDE_START),
     "SCARA-v0": _Difficulty(0.15, log_std_init=-1.0, normalize=True),
     "SCARARandomTarget-v0": _Difficulty(1.0, log_std_init=-1.0, normalize=True),
     "SCARA4-v0": _Difficulty(0.3, log_std_init=-1.0, normalize=True),
     "Reach-v0": _Difficulty(3.0),
-    "ReachGoal-v0": _Difficulty(3.0, has_goals=True),
+    "ReachGoal-v0": _Difficulty(3.0, extractor="goal", start_noise=WIDE_START),
     "PandaReach-v0": _Difficulty(3.0),
+    **_list_panda_gym(),
 }
 
 _TUNED: dict[tuple[str, str], Preset] = {
@@ -158,14 +177,16 @@ def _compose(env_id: str, algo: str) -> Preset:
     values = dict(base.hyperparameters)
     if "log_std_init" in values["policy_kwargs"]:
         values["policy_kwargs"] = {**values["policy_kwargs"], "log_std_init": row.log_std_init}
-    changes: Values = {"steps": int(base.steps * row.scale), "normalize": row.normalize, "hyperparameters": values}
+    changes: Values = {
+        "steps": int(base.steps * row.scale), "normalize": row.normalize, "hyperparameters": values,
+        "start_noise": row.start_noise,
+    }  # fmt: skip
     if row.has_images:
         small = {"n_steps": 100, "batch_size": 100, "buffer_size": 5_000, "learning_starts": 500}
         values |= {name: value for name, value in small.items() if name in values}
         changes |= {"num_envs": 4, "eval_runs": 4}
-    if row.has_goals:
-        values["policy_kwargs"] = {**values["policy_kwargs"], "features_extractor_class": "goal"}
-        changes["start_noise"] = WIDE_START
+    if row.extractor is not None:
+        values["policy_kwargs"] = {**values["policy_kwargs"], "features_extractor_class": row.extractor}
     return dataclasses.replace(base, **changes)
 
 
