@@ -96,8 +96,8 @@ class _Difficulty:
         normalize: As in ``Preset``.
         has_images: Whether the observation holds images, so that batches and buffers must be small.
         extractor: Features extractor for goals in the observation, a row of ``networks.EXTRACTORS``; None: none.
-        start_noise: As in ``Preset``. Where the tool is to reach goals, episodes start all over the workspace, so that hindsight
-            sees many of them.
+        start_noise: As in ``Preset``. Where the tool is to reach goals, episodes start all over the workspace, so that
+            hindsight sees many of them.
     """
 
     scale: float = 1.0

@@ -6,7 +6,7 @@ the variants with joint displacements have none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def carry(tool: Array, width: float, cube: Array, goal: Array, rise: float = 0.0
     aside, height = np.abs(tool[:2] - cube[:2]).max(), abs(tool[2] - cube[2])
     if aside < 0.02 and height < 0.03 and width < 0.043:
         far = np.abs(cube[:2] - goal[:2]).max() > 0.03
-        target = goal + [0.0, 0.0, rise if far else 0.0]
+        target = goal + np.array([0.0, 0.0, rise if far else 0.0])
         if far and cube[2] < target[2] - 0.03:
             target = np.array([*cube[:2], target[2]])
         return np.append(move(cube, target), CLOSE)
@@ -97,7 +97,7 @@ def slide(observation: Array, goal: Array) -> Array:
     tool, disc = observation[:3], observation[6:9]
     if observation[12] > 0.35 and tool[0] > -0.05:  # it is fast enough, or soon out of reach
         return np.array([-0.2, 0.0, 0.0])
-    return push_from(tool, disc, disc[:2] - [0.07, 0.0], np.array([1.0, 0.0]), 0.012, 1.0)
+    return push_from(tool, disc, disc[:2] - np.array([0.07, 0.0]), np.array([1.0, 0.0]), 0.012, 1.0)
 
 
 def pick_and_place(observation: Array, goal: Array) -> Array:
@@ -116,13 +116,13 @@ def stack(observation: Array, goal: Array) -> Array:
 
 
 def flip(observation: Array, goal: Array) -> Array:
-    """Turn the cube about the vertical by pushing a corner along x; other rotations are not tried."""
+    """Turn the cube about the vertical by pushing a side near a corner along y; other rotations are not tried."""
     tool, cube = observation[:3], observation[7:10]
-    contact = cube[:2] + [0.024, -0.06]
+    contact = cube[:2] + np.array([0.024, -0.06])
     return np.append(push_from(tool, cube, contact, np.array([0.0, 1.0]), 0.012, 0.4), CLOSE)
 
 
-POLICIES: Mapping[str, object] = {
+POLICIES: Mapping[str, Callable[[Array, Array], Array]] = {
     "Reach": reach, "Push": push, "Slide": slide, "PickAndPlace": pick_and_place, "Stack": stack, "Flip": flip,
 }  # fmt: skip
 """Name of a task in ids → policy: (observation (size,), desired goal (g,)) → action."""

@@ -154,7 +154,7 @@ class PandaGymTask(Task):
         if len(self.start_heights) < 2:
             return point
         above = np.array(self.start_heights) - self.start_heights[0]
-        return np.concatenate([point + [0.0, 0.0, height] for height in above])
+        return np.concatenate([point + np.array([0.0, 0.0, height]) for height in above])
 
     def with_goal(self, goal: Array) -> PandaGymTask:
         """Return the same task with a fixed goal (g,).
@@ -249,7 +249,7 @@ class FlipTask(PandaGymTask):
 
     def get_goal_pose(self, goal: Array) -> Array:
         """Return the poses (n, 7): the rotation, 6 cm above the middle of the table."""
-        position = np.tile(P_WORLD_IN_BASE + [0.0, 0.0, 0.06], (len(goal), 1))
+        position = np.tile(P_WORLD_IN_BASE + np.array([0.0, 0.0, 0.06]), (len(goal), 1))
         return np.concatenate([position, goal[:, 3:], goal[:, :3]], axis=1)
 
     def compute_achieved(self, state: TaskState) -> Array:

@@ -29,8 +29,8 @@ def _make_cube(name: str = "cube", mass: float = 1.0, color: tuple[float, float,
 
 def _make_scene(*kinds: ObjectKind, length: float = 1.1, center: float = -0.3, friction: float = TABLE_FRICTION) -> Scene:
     """Return a table of a length along x and with a centre x [m], its surface at height zero, and objects."""
-    x, y, z = P_WORLD_IN_BASE + [center, 0.0, -0.2]
-    table = FixedBox("table", (float(x), float(y), float(z)), (length / 2, 0.35, 0.2), friction, (0.95, 0.95, 0.95))
+    position = (float(P_WORLD_IN_BASE[0]) + center, 0.0, -0.2)
+    table = FixedBox("table", position, (length / 2, 0.35, 0.2), friction, (0.95, 0.95, 0.95))
     return Scene(kinds, num_objects=len(kinds), boxes=(table,))
 
 
