@@ -17,7 +17,7 @@ SMALL, LARGE = (0.015,) * 3, (0.03,) * 3
 KINDS = (
     ObjectKind("cube", "box", SMALL, LARGE, count=4, is_cube=True, color=(0.8, 0.1, 0.1)),
     ObjectKind("can", "cylinder", SMALL, LARGE, count=4, color=(0.1, 0.7, 0.1)),
-    ObjectKind("ball", "sphere", SMALL, LARGE, count=4, color=(0.1, 0.1, 0.9)),
+    ObjectKind("ball", "sphere", SMALL, LARGE, count=4, color=(0.9, 0.1, 0.9)),
 )
 ZONE = Zone("bin", (0.35, 0.2, 0.01), (0.05, 0.1, 0.01), (0.9, 0.8, 0.1, 0.9))
 SCENE = Scene(KINDS, 2, (TABLE,), (ZONE,))

@@ -168,8 +168,19 @@ def test_two_objects_take_the_smaller_friction_of_both():
         assert state.objects.pose[0, 1, 1] > 0.018 and abs(state.objects.pose[0, 0, 1]) < 0.002
 
 
+def test_a_stack_stands():
+    kinds = (ObjectKind("cube", "box", (0.02,) * 3, (0.02,) * 3, count=3),)
+    with closing(make(1, Scene(kinds, 3, (TABLE,)))) as backend:
+        placement = place(backend, [0, 1, 2], [[0.6, 0.1]] * 3)
+        placement.pose[0, :, 2] += [0.0, 0.04, 0.08]
+        state = reset(backend, placement)
+        for _ in range(40):
+            state = backend.step(state.q_setpoint)
+        np.testing.assert_allclose(state.objects.pose[..., :3], placement.pose[..., :3], atol=5e-4)
+
+
 def test_arm_and_boxes_collide_and_objects_are_carried_by_them():
-    wall = FixedBox("wall", (0.6, 0.0, 0.5), (0.02, 0.5, 0.5))
+    wall = FixedBox("wall", (0.42, 0.0, 0.5), (0.02, 0.5, 0.5))
     for scene in (Scene((), 0, (wall,)), Scene(SCENE.kinds, 2, (TABLE, wall))):
         with closing(make(1, scene)) as backend:
             placement = place(backend, [0, 1], [[0.5, -0.3], [0.5, 0.3]]) if scene.num_objects else None
@@ -177,7 +188,7 @@ def test_arm_and_boxes_collide_and_objects_are_carried_by_them():
             assert not state.in_collision.any()
             while not state.in_collision.any():
                 goal = state.q_setpoint.copy()
-                goal[:, 1] += 0.05  # towards the wall
+                goal[:, 1] += 0.08  # towards the wall
                 state, periods = backend.step(goal), periods + 1
                 assert periods < 15
             assert periods > 1
@@ -187,14 +198,14 @@ def test_arm_and_boxes_collide_and_objects_are_carried_by_them():
 
 
 def test_collisions_of_the_arm_are_the_same_beside_objects():
-    robot, rng, n = make_panda(), np.random.default_rng(0), 64
+    robot, rng, n = make_panda(), np.random.default_rng(0), 256
     q = rng.uniform(robot.lower, robot.upper, (n, robot.dof))
     with closing(make(n, Scene(SCENE.kinds, 2))) as backend, closing(make(n, None)) as plain:
         placement = place(backend, [0, 1], [[3.0, 0.0], [3.0, 1.0]], height=-0.4)
         states = [backend.reset(np.ones(n, dtype=bool), q, placement), plain.reset(np.ones(n, dtype=bool), q)]
         for _ in range(5):
             np.testing.assert_array_equal(states[0].in_collision, states[1].in_collision)
-            assert 0.05 < states[0].in_collision.mean() < 0.9
+            assert 0.01 < states[0].in_collision.mean() < 0.9
             goal = states[1].q_setpoint
             states = [backend.step(goal), plain.step(goal)]
 
