@@ -206,7 +206,7 @@ def test_images_can_be_trained_on(tmp_path):
     [
         ({"env": "SCRA-v0"}, "Did you mean 'SCARA-v0'"),
         ({"algo": "pppo"}, "Did you mean 'ppo'"),
-        ({"control": "velocity"}, "Available: delta, position"),
+        ({"control": "velocity"}, "Available: delta, measured_joints, measured_tool, position"),
         ({"vec": "threads"}, "Available: batched"),
         ({"steps": 0}, "steps is 0, expected a whole number of at least 1"),
         ({"steps": -5}, "steps is -5"),
