@@ -242,7 +242,7 @@ class ArmCore:
             for name, value in self.task.start(rngs[i]).items():
                 memory[name][i] = value
             if objects is not None:
-                objects.index[i], objects.pose[i] = self.task.place(rngs[i], goal[i])
+                objects.index[i], objects.pose[i] = self._draw_objects(rngs[i], goal[i])
         restarts = self.backend.num_restarts
         arm = self.backend.reset(mask, q) if objects is None else self.backend.reset(mask, q, objects)
         self.goal, self._memory = goal, memory  # only now: a backend that raises leaves the old episode in place
@@ -255,6 +255,16 @@ class ArmCore:
         if mask.all():
             self._known_restarts = self.backend.num_restarts
         return self._start_from(arm, restarts)
+
+    def _draw_objects(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
+        """Return the members (k,) and poses (k, 7) that the task draws for one arm."""
+        index, pose = (np.asarray(value) for value in self.task.place(rng, goal))
+        k = self.backend.num_objects
+        if index.shape != (k,) or pose.shape != (k, 7) or not np.issubdtype(index.dtype, np.integer):
+            name = f"result of {type(self.task).__name__}.place"
+            found = f"{index.dtype} {index.shape} and {pose.dtype} {pose.shape}"
+            raise InvalidArgumentError(name, found, f"members ({k},) and poses ({k}, 7) of the {k} objects")
+        return index, pose
 
     def _make_placement(self) -> Placement | None:
         """Return a placement to fill, with a row for each arm; None without objects."""

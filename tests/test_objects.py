@@ -250,6 +250,9 @@ def test_step_effort_step_and_advance_keep_objects_going():
         state = backend.advance(state.q_setpoint, 10)
         state = backend.advance_effort(np.zeros((1, 9)), 10)
         assert state.objects.is_parked.tolist() == [[True, False]]
+        saved = backend.get_state()
+        assert backend.advance(state.q_setpoint, 3, np.array([[False, True]])).objects.is_parked.all()
+        state = backend.set_state(saved)
         assert state.objects.pose[0, 1, 2] == pytest.approx(SCENE.pool.half_size[9, 2], abs=1e-3)
         assert backend.contact_force[0] == 0.0 and not state.in_collision[0]  # the object on the table is no collision
         other.set_state(backend.get_state())
@@ -388,4 +391,7 @@ def test_a_robot_without_a_gripper_or_a_task_without_place_is_a_clear_error():
     task = WatchTask()
     task.place = super(WatchTask, task).place
     with pytest.raises(NotImplementedError, match="has a scene but no place"):
+        ArmEnv(PANDA, task).reset()
+    task.place = lambda rng, goal: (np.array([0]), np.zeros((1, 7)))
+    with pytest.raises(InvalidArgumentError, match=r"WatchTask.place is 'int64 \(1,\).*members \(2,\) and poses \(2, 7\)"):
         ArmEnv(PANDA, task).reset()

@@ -107,8 +107,8 @@ class Backend(ABC):
 
         Raises:
             InvalidArgumentError: An array has another shape, or a masked row is NaN or outside the limits; an arm has the same
-                member of the pool twice; or the first reset of a scene with objects places none.
-            UsageError: The backend is closed.
+                member of the pool twice; or an object would be inside something.
+            UsageError: The backend is closed, or an arm's objects were never placed.
             BackendError: The simulator failed.
         """
 

@@ -11,7 +11,8 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from gym_gazebo2.backends.base import NANOSECONDS, OMEGA, Backend, count_substeps
-from gym_gazebo2.backends.mujoco.objects import SENSOR_SIZE, ObjectBodies
+from gym_gazebo2.backends.mujoco.objects import ObjectBodies
+from gym_gazebo2.backends.mujoco.parts import SENSOR_SIZE
 from gym_gazebo2.backends.mujoco.rendering import Painter, Window, check_camera
 from gym_gazebo2.backends.mujoco.scene import make_physics_model
 from gym_gazebo2.backends.objects import SceneObjects
@@ -189,12 +190,13 @@ class MujocoBackend(Backend):
         self._time += self.control_dt_ns
         return self._make_state()
 
-    def advance(self, q_setpoint: Array, num_substeps: int) -> ArmState:
+    def advance(self, q_setpoint: Array, num_substeps: int, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Ramp to ``q_setpoint`` over any number of physics steps, for servers whose clients choose the period.
 
         Args:
             q_setpoint: (n, dof) set-points at the end [rad]. The caller must check limits and speed.
             num_substeps: Number of physics steps.
+            park: (n, k) bool, objects to take away before, as in ``step``.
 
         Returns:
             The state of all arms at the end.
@@ -205,17 +207,19 @@ class MujocoBackend(Backend):
         self._check_open()
         seconds = num_substeps * self.model.opt.timestep
         self._use(is_effort=False)
+        self._park(self._take_away(park))
         self._ramp(q_setpoint, num_substeps, seconds)
         self._time += round(seconds * NANOSECONDS)
         return self._make_state()
 
-    def advance_effort(self, effort: Array, num_substeps: int) -> ArmState:
+    def advance_effort(self, effort: Array, num_substeps: int, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Apply efforts (n, dof) over any number of physics steps, as ``advance`` does with set-points.
 
         Raises:
             UsageError: The backend is closed.
         """
         self._check_open()
+        self._park(self._take_away(park))
         self._apply(effort, num_substeps)
         self._time += round(num_substeps * self.model.opt.timestep * NANOSECONDS)
         return self._make_state()

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from gym_gazebo2.backends.base import OMEGA
-from gym_gazebo2.backends.mujoco.objects import add_parts, add_sensors, damp_objects, draw_parts
+from gym_gazebo2.backends.mujoco.parts import add_parts, add_sensors, damp_objects, draw_parts
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots import RobotSpec
