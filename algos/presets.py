@@ -15,6 +15,8 @@ __all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset", "has_pres
 Values = dict[str, Any]
 WIDE_START = 1.0
 """Noise on the start pose with which the tool starts anywhere in its workspace [rad]."""
+OBJECT_WIDTH = 256
+"""Width of the networks' layers for tasks with objects: that of the literature on hindsight replay (arXiv:1802.09464)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,7 @@ class _Difficulty:
         normalize: As in ``Preset``.
         has_images: Whether the observation holds images, so that batches and buffers must be small.
         extractor: Features extractor for goals in the observation, a row of ``networks.EXTRACTORS``; None: none.
+        width: Width of the hidden layers of off-policy algorithms; None: that of ``_OFF_POLICY``.
         start_noise: As in ``Preset``. Where the tool is to reach goals, episodes start all over the workspace, so that
             hindsight sees many of them.
     """
@@ -105,6 +108,7 @@ class _Difficulty:
     normalize: bool = False
     has_images: bool = False
     extractor: str | None = None
+    width: int | None = None
     start_noise: float = 0.1
 
 
@@ -120,7 +124,9 @@ def _list_panda_gym() -> dict[str, _Difficulty]:
         ("Flip", 4.0, None),
     ):
         for suffix in ("", "Joints", "Dense", "JointsDense"):
-            rows[f"PandaGym{name}{suffix}-v0"] = _Difficulty(scale, extractor=extractor, start_noise=0.0)
+            rows[f"PandaGym{name}{suffix}-v0"] = _Difficulty(
+                scale, extractor=extractor, width=None if name == "Reach" else OBJECT_WIDTH, start_noise=0.0
+            )
     return rows
 
 
@@ -185,6 +191,8 @@ def _compose(env_id: str, algo: str) -> Preset:
         small = {"n_steps": 100, "batch_size": 100, "buffer_size": 5_000, "learning_starts": 500}
         values |= {name: value for name, value in small.items() if name in values}
         changes |= {"num_envs": 4, "eval_runs": 4}
+    if row.width is not None and "net_arch" in values["policy_kwargs"]:
+        values["policy_kwargs"] = {**values["policy_kwargs"], "net_arch": [row.width] * 2}
     if row.extractor is not None:
         values["policy_kwargs"] = {**values["policy_kwargs"], "features_extractor_class": row.extractor}
     return dataclasses.replace(base, **changes)

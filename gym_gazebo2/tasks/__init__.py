@@ -6,7 +6,7 @@ from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.tasks.base import Advance, Layout, Measures, Memory, Task, TaskState
 from gym_gazebo2.tasks.measures import Measure
-from gym_gazebo2.tasks.panda_gym_rows import make_panda_gym_tasks
+from gym_gazebo2.tasks.panda_gym import make_panda_gym_tasks
 from gym_gazebo2.tasks.reach import ReachTask, compute_reach_reward
 
 __all__ = [

@@ -11,7 +11,8 @@ import dataclasses
 
 from gym_gazebo2.scene import FixedBox, ObjectKind, Scene
 from gym_gazebo2.tasks.base import Task
-from gym_gazebo2.tasks.panda_gym import P_WORLD_IN_BASE, FlipTask, PandaGymTask
+from gym_gazebo2.tasks.panda_gym.flip import FlipTask
+from gym_gazebo2.tasks.panda_gym.task import P_WORLD_IN_BASE, PandaGymTask
 
 __all__ = ["make_panda_gym_tasks"]
 
