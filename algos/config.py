@@ -290,7 +290,7 @@ def resolve(config: TrainConfig) -> ResolvedConfig:
         filled["shards"] = choose_shards(*split, is_normalized=filled["normalize"] or filled["normalize_reward"])
     for name in KEPT_WITH_RUN:
         value = given.get(name, keywords.defaults.get(name))
-        # A class cannot be written as JSON; the id has it.
+        # A class cannot be written as JSON. The registration of the id holds it.
         filled[name] = value if isinstance(value, str | float | int) else None
     if keywords.accepts("start_noise") and "start_noise" in keywords.defaults:
         filled["start_noise"] = _first(given.get("start_noise"), keywords.own.get("start_noise"), preset.start_noise)
@@ -369,7 +369,7 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
     if "stop_when" not in values and given.get("stop_reward") is not None and given.get("stop_error_mm") is None:
         given["target_error_mm"] = None  # versions before 0.1.0 then reported the time to the reward, and ignored this field
     if given.get("normalize") is False and "start_from" not in values:
-        given["normalize_reward"] = False  # versions without this field wrote true, and normalised neither
+        given["normalize_reward"] = False  # versions without start_from wrote true, and normalised nothing
     for field in dataclasses.fields(ResolvedConfig):
         if field.kw_only and given.get(field.name) is None:
             sentence = f"The configuration has no {field.name}, which every training writes."

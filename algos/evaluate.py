@@ -38,7 +38,8 @@ class EvaluateConfig:
         start_noise: Half-width of the noise on the start pose [rad]; None: the training's.
         backend: Backend to run on; None: the training's.
         model: "model", the one at the end of the training, or "best_model".
-        out: Folder for the result and the report; None: the run's folder. A model file has none, so it is only printed.
+        out: Folder for the result and the report; None: the run's folder. A model file has no run folder: then the
+            result is only printed.
         env: Environment id, only for a file that stable-baselines3's own ``save`` wrote.
         algo: Algorithm of such a file; None: that which its settings show.
         env_kwargs: Any other keyword of the environment, on top of the training's. On the command line its name follows the
@@ -63,7 +64,7 @@ class EvaluateConfig:
             UnknownNameError: There is no such model.
         """
         gather_env_kwargs(self)
-        # RP of ISO 9283 has a standard deviation with n − 1 below the line, so it needs two episodes.
+        # RP of ISO 9283 contains a standard deviation that divides by n − 1, so it needs two episodes.
         for name, least in (("runs", 2), ("seed", 0)):
             object.__setattr__(self, name, read_whole(name, getattr(self, name), least))
         if self.model not in MODELS:

@@ -129,7 +129,7 @@ def measure_speed(args: Arguments) -> Figures:
 def time_free_running(robot: RobotSpec) -> float:
     """Return the time of a control period of physics in a gzserver that reports once per simulated second [s].
 
-    The arm moves slowly all the while, on one command: an arm at rest costs Gazebo a quarter less than the lock-step's.
+    The arm moves slowly all the while, on one command: an arm at rest costs Gazebo a quarter less than a moving one.
     """
     stamps: list[tuple[int, float]] = []
     with take_domain() as domain, start_robot(robot, domain, real_time_factor=0.0, control_dt=1.0) as server:
@@ -236,7 +236,7 @@ def measure_stamps(args: Arguments) -> Figures:
 def measure_placements(args: Arguments) -> Figures:
     """Place an arm in random motion at random poses, every third time near ±π, and measure the next step.
 
-    A pose inside the floor or the arm itself is placed as exactly, and the arm comes out of it no faster than it may turn.
+    A pose inside the floor or the arm itself is placed exactly, too. The arm leaves it no faster than its velocity limits.
     """
     robot, rng = make_robot("mara"), np.random.default_rng(0)
     errors, speeds, touching = [], [], []

@@ -258,8 +258,8 @@ class ArmCore:
 
     def _draw_objects(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
         """Return the members (k,) and poses (k, 7) that the task draws for one arm."""
-        index, pose = (np.asarray(value) for value in self.task.place(rng, goal))
-        k = self.backend.num_objects
+        members, poses = self.task.place(rng, goal)
+        index, pose, k = np.asarray(members), np.asarray(poses), self.backend.num_objects
         if index.shape != (k,) or pose.shape != (k, 7) or not np.issubdtype(index.dtype, np.integer):
             name = f"result of {type(self.task).__name__}.place"
             found = f"{index.dtype} {index.shape} and {pose.dtype} {pose.shape}"
@@ -448,7 +448,7 @@ class ArmCore:
         """Return a start pose (dof,) [rad]. Without noise nothing is drawn, so the generator stays where it is."""
         if self.start_noise == 0.0:
             return self.robot.home
-        # Fingers start where they are at home: a task decides whether the gripper is open.
+        # The noise does not move the fingers. They start at their home positions, that is, open.
         noise = np.zeros(self.robot.dof)
         noise[: self.robot.chain_dof] = rng.uniform(-self.start_noise, self.start_noise, self.robot.chain_dof)
         return np.clip(self.robot.home + noise * self.robot.scale, self.robot.lower, self.robot.upper)

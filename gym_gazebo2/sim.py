@@ -37,7 +37,7 @@ class SimConfig:
     """Serve a simulated robot over ROS 2, until Ctrl-C.
 
     Attributes:
-        robot: Robot of the table, or the path of a URDF or xacro file, or of the folder robot of a run.
+        robot: Name of a robot, such as mara; or the path of a URDF or xacro file; or of the folder "robot" in a run.
         provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver.
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.

@@ -208,7 +208,7 @@ def test_an_arm_that_stands_in_the_floor(capsys, tmp_path):
     status, result = examine(capsys, tmp_path / "arm.urdf")
     finding = get_finding(result, "workspace")
     assert status == 0 and finding["state"] == "poor" and "--mount-height METRES" in finding["remedy"]
-    assert "in the floor, which they then ignore: shoulder_link" in finding["found"]
+    assert "their contacts with it are ignored: shoulder_link" in finding["found"]
     _, result = examine(capsys, tmp_path / "arm.urdf", "--mount-height", "1.5")
     assert get_finding(result, "workspace")["state"] == "ok"
 

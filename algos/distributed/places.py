@@ -63,7 +63,7 @@ class WorkerStatus:
         num_tasks: Tasks whose results were used.
         num_bytes: Size of these results [byte].
         restarts: Workers that were lost in this place.
-        last_loss: Why the last one was; empty if none was.
+        last_loss: Why the last worker in this place was lost; empty if none was lost.
         recent_speed: Environment steps per second of work in its last tasks; None before the first.
     """
 

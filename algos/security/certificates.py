@@ -18,7 +18,7 @@ __all__ = ["Identity", "check_address_of_machine", "get_expiry", "issue", "make_
 AUTHORITY_DAYS, MACHINE_DAYS = 3650, 365
 """How long certificates are valid [d]."""
 CLOCK_SKEW = datetime.timedelta(hours=1)
-"""Certificates begin so much earlier: the clocks of machines differ."""
+"""Certificates are valid from this long before they are signed, because the clocks of machines differ."""
 LOOPBACK = "127.0.0.1"
 """Ray's processes of one machine also call each other by this address."""
 

@@ -105,7 +105,7 @@ def load_start(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm) -> 
     try:
         model.policy.load_state_dict(weights)
         normalizer = model.get_vec_normalize_env()
-        if normalizer is not None and statistics:  # without: rewards are to be normalised, from the beginning
+        if normalizer is not None and statistics:  # else only rewards are normalised, from zero
             set_statistics(normalizer, statistics)
     except (RuntimeError, KeyError, ValueError) as error:
         sentence = f"{config.start_from} does not fit {config.env} with {config.algo}: {error}."

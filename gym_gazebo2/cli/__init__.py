@@ -32,7 +32,7 @@ class Row:
         path: "module:class" of its ``Command``.
         text: What it does, in a line.
         hint: Printed when a signal ends it; without one, the message of the KeyboardInterrupt.
-        is_server: It serves until a signal ends it, so that end is a success: status 0. ``ros2 launch`` reports any other
+        is_server: It serves until a signal ends it. Such an end is a success, with status 0: ``ros2 launch`` reports any other
             status as a process that has died.
     """
 

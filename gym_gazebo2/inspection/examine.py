@@ -126,17 +126,19 @@ def _check_room(arm: RobotSpec, facts: RobotFacts) -> Finding:
     """Goals are drawn from poses that are free of collision, so there must be enough of them."""
     sample_free_poses(arm, POSES)
     found = f"reaches {facts.reach:.2f} m, {facts.free_share:.0%} of random poses are free of collision"
-    # A pair that touches at home or in every pose does not count as a collision. With the floor, the height is wrong.
+    # A pair that touches at home or in every pose does not count as a collision. If one is the floor, the height is wrong.
     if sunk := [pair.link2 for pair in arm.excluded_pairs if pair.link1 == FLOOR]:
         remedy = f"Give the height of the base above the floor: {OPTIONS['mount_height']}"
-        return Finding("workspace", "poor", f"{found}; in the floor, which they then ignore: {', '.join(sunk)}", remedy)
+        ignored = f"these links touch the floor at home, so their contacts with it are ignored: {', '.join(sunk)}"
+        return Finding("workspace", "poor", f"{found}; {ignored}", remedy)
     return Finding("workspace", "ok", found)
 
 
 def _check_drives(facts: RobotFacts) -> Finding:
     """The effort limits allow the natural frequency of the drives at the control speed."""
     weakest = min(facts.joints, key=lambda joint: joint.natural_frequency)
-    found = f"the limits allow {weakest.natural_frequency:.0f} rad/s or more, the drives have 40 rad/s ({weakest.name})"
+    allowed = f"its limits allow a natural frequency of {weakest.natural_frequency:.0f} rad/s"
+    found = f"{weakest.name} is the weakest: {allowed}, 40 rad/s are needed"
     if not is_slow(weakest):
         return Finding("drives", "ok", found)
     slow = ", ".join(joint.name for joint in facts.joints if is_slow(joint))

@@ -29,7 +29,7 @@ def read_command(message: Any, robot: RobotSpec, setpoint: Array) -> Array:
     Args:
         message: The command.
         robot: The arm.
-        setpoint: (dof,) current set-point: the fingers' stays if the command names the other joints alone [rad].
+        setpoint: (dof,) current set-point [rad]. The fingers keep theirs if the command names only the other joints.
 
     Raises:
         RefusedError: It has another number of points, or its joints or positions are invalid.
@@ -62,7 +62,7 @@ def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot:
         names: Joint names, in any order.
         values: Their positions [rad].
         robot: The arm.
-        current: (dof,) positions; the fingers' are taken if the message names the other joints alone [rad].
+        current: (dof,) positions [rad]. The fingers keep theirs if the message names only the other joints.
 
     Raises:
         RefusedError: A joint is unknown, missing or named twice, or a position is NaN or outside the limits.

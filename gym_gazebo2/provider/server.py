@@ -222,7 +222,7 @@ class _Provider:
                 LOG.warning("Ignored %s (logged once).", error)
 
     def _show(self) -> None:
-        """Draw the arm; in real time only when a picture is due, because drawing waits until then."""
+        """Draw the arm. In real time, draw only when a picture is due: drawing earlier would block, and delay the physics."""
         now = time.monotonic()
         if self._gui and (self._lock_step or now >= self._next_picture):
             self._next_picture = now + PICTURE_DT

@@ -87,7 +87,10 @@ def expand_urdf(
         # The package's own URDFs need no fusing, and sums of inertias would change the last bits of their results.
         improper = [] if is_built_in(row) else fuse_links(root, kept, path)
         if improper:
-            assumptions.append(f"Links whose inertia is improper count as points: {', '.join(improper)}.")
+            names = ", ".join(improper)
+            assumptions.append(
+                f"The inertia of these links is not that of a body, so they are treated as point masses: {names}."
+            )
         path = _write(root, _convert_meshes(root, packages))
     return Expanded(path, continuous, tuple(assumptions))
 

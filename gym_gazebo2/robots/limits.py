@@ -22,7 +22,7 @@ def complete_limits(joints: Sequence[ET.Element], row: RobotRow, path: Path) -> 
     """Give every driven joint all four limits, in place, and remove its friction.
 
     Where the URDF has no velocity or effort limit, or a limit of zero, the row's is used. A limit that the row gives by joint
-    name always is.
+    name always replaces the URDF's.
 
     Args:
         joints: The joints that the environment drives.

@@ -65,7 +65,7 @@ class Advance:
 
 
 class Task(ABC):
-    """Base class of tasks. Read ``ReachTask`` first; docs/custom_task.md shows two more.
+    """Base class of tasks. Read ``ReachTask`` first. docs/custom_task.md and docs/custom_robot.md have one more example each.
 
     A subclass must define three functions: the observation, its bounds and the reward. All functions are pure and batched:
     they take n arms at once and change nothing. Goals are arrays (n, g); the task chooses g, 0 for a task without goals.
@@ -159,9 +159,9 @@ class Task(ABC):
         return Advance(state.memory, measures, reward, np.zeros(len(reward), dtype=bool))
 
     def bind(self, kinematics: Kinematics) -> Task:
-        """Return the task for one arm. The environment calls it once, before everything else.
+        """Return the task, prepared for a robot. The environment calls it once, before everything else.
 
-        The default returns the task itself: most tasks are the same for every arm.
+        The default returns the task itself: most tasks do not depend on the robot.
         """
         return self
 

@@ -60,9 +60,10 @@ LIMIT_TOLERANCE = 0.1
 SMOOTH_CHANGE = 0.2
 """Largest change of an action's component per period in the fidelity check."""
 FINGER_TOLERANCE = 0.04
-"""Largest difference between the openings of fingers, and to the commanded one, −1 closed to 1 open: 2 % of the stroke."""
+"""Largest difference between the openings of two fingers, and between an opening and its command. Openings go from −1
+(closed) to 1 (open), so this is 2 % of the stroke."""
 SETTLING = 8
-"""Control periods in which a drive settles, in units of 1/ω: 16."""
+"""Control periods in which a drive settles: 8 periods of 0.05 s are 16 time constants 1/ω, with ω = 40 rad/s."""
 EFFORT_TOLERANCE = 0.05
 """Largest difference to the speed at which the damping balances an effort, as a share of the control speed."""
 ARMS, PERIODS = 3, 20
@@ -166,7 +167,7 @@ def check_setpoint(factory: Factory, arms: int = ARMS) -> None:
 
 
 def check_reset(factory: Factory, arms: int = ARMS) -> None:
-    """A reset puts the masked arms at any pose, out of any motion: exactly there, at rest, at time zero. Others stay as is."""
+    """A reset puts masked arms exactly at a pose, at rest, at time zero, whatever they did before. Others do not change."""
     rng = np.random.default_rng(0)
     with open_backend(factory, arms) as backend:
         robot, state = backend.robot, reset_home(backend)

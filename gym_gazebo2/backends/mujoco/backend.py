@@ -103,7 +103,8 @@ class MujocoBackend(Backend):
         # simulation, and the next step overwrites all of them. Everything that leaves this class is therefore a copy.
         dof = self.robot.dof  # behind the arm's joints come the free joints of objects
         self._q, self._dq = self._batch.bind("qpos")[:, :dof], self._batch.bind("qvel")[:, :dof]
-        self._num_contacts, self._sensors = self._batch.bind("ncon"), self._batch.bind("sensordata")
+        # Every bound output is copied after every call, so only the one that a reset reads is bound.
+        self._contacts = self._batch.bind("ncon" if self._bodies is None else "sensordata")
         self._warmstart = self._batch.bind("qacc_warmstart")
         # The drives integrate their activation from the control; see scene._add_drive for the meaning of both. In torque
         # control there is no activation, and the control is the effort.
@@ -165,11 +166,11 @@ class MujocoBackend(Backend):
         """Return which of some arms are in collision in their new poses, (m,)."""
         if self._bodies is None:
             self._batch.forward(ids=arms, stage=mujoco.mjtStage.mjSTAGE_POS)
-            return self._num_contacts[arms].reshape(-1) > 0
+            return self._contacts[arms].reshape(-1) > 0
         # Contact sensors are evaluated in the last stage. It computes the drives' forces, too, so they get their set-points.
         self._set_drives(np.zeros_like(self._setpoint))
         self._batch.forward(ids=arms)
-        return np.logical_or.reduce(self._sensors[arms][:, ::SENSOR_SIZE] > 0.0, axis=1)
+        return np.logical_or.reduce(self._contacts[arms][:, ::SENSOR_SIZE] > 0.0, axis=1)
 
     def step(self, q_setpoint: Array, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Advance every arm by one control period of physics."""

@@ -24,7 +24,8 @@ CAMERAS = ("overview", "wrist")
 """Names of the cameras of every robot."""
 CONTACT_SOLREF, CONTACT_SOLIMP = (0.02, 5.0), (0.98, 0.99, 0.001, 0.5, 2.0)
 """Time constant [s] and damping ratio of contacts, and their impedance. An arm that was placed inside the floor moves out by
-about the depth per second: MuJoCo's damping ratio of 1 throws it out, at 130 rad/s for a UR5. A steady push enters by 5 mm."""
+about the depth per second: MuJoCo's damping ratio of 1 throws it out, at 130 rad/s for a UR5. An arm that pushes steadily sinks
+in by 5 mm."""
 LIMIT_SOLIMP = (0.99, 0.999, 0.001, 0.5, 2.0)
 """Impedance of joint limits: harder than contacts, so that a contact cannot push a light joint beyond its limit."""
 WRIST_ASIDE, WRIST_BACK, WRIST_AHEAD = 0.075, 0.07, 0.03
