@@ -62,7 +62,8 @@ def carry(tool: Array, width: float, cube: Array, goal: Array, rise: float = 0.0
         rise: Height above the goal at which it is brought there [m].
     """
     aside, height = np.abs(tool[:2] - cube[:2]).max(), abs(tool[2] - cube[2])
-    if aside < 0.02 and height < 0.03 and width < 0.043:
+    is_lifted = cube[2] > 0.022 and max(aside, height) < 0.012 and width < 0.06  # held by its corners
+    if is_lifted or (aside < 0.02 and height < 0.03 and width < 0.043):
         far = np.abs(cube[:2] - goal[:2]).max() > 0.03
         target = goal + np.array([0.0, 0.0, rise if far else 0.0])
         if far and cube[2] < target[2] - 0.03:
