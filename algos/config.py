@@ -35,7 +35,7 @@ from gym_gazebo2.backends import BACKENDS, get_factory
 from gym_gazebo2.checks import read_number, read_positive, read_whole
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.robots import is_stored
+from gym_gazebo2.robots import fetch_urdf, is_fetched, is_stored
 
 __all__ = ["ResolvedConfig", "TrainConfig", "from_json", "read_config_file", "resolve"]
 
@@ -49,7 +49,8 @@ class TrainConfig:
 
     Attributes:
         env: Environment id that Gymnasium knows, or MODULE:ID for one that a module of yours registers.
-        robot: Robot in place of the id's own: a name such as "panda", or the path of a .urdf or .xacro file.
+        robot: Robot in place of the id's own: a name such as "panda", the path of a .urdf or .xacro file, or
+            "ros:/robot_description" for the topic or parameter of a running ROS 2.
         tool_frame: Link whose origin is the tool centre point; None: the robot's own.
         algo: Algorithm, such as ppo, trpo, acktr, sac or dqn.
         steps: Environment steps, summed over all environments.
@@ -402,9 +403,14 @@ def _read_path(name: str, value: Any) -> str:
 
 
 def _read_robot(name: str, value: Any) -> str:
-    """Return the name of a robot, or the absolute path of its file: a run may be evaluated from another folder."""
+    """Return the name of a robot, or the absolute path of its file: a run may be evaluated from another folder.
+
+    A robot of a running ROS 2 becomes the copy of its file in the cache: every process of the training gets the same one.
+    """
     if not isinstance(value, str):
         raise InvalidArgumentError(name, value, "the name of a robot, or the path of a .urdf or .xacro file")
+    if is_fetched(value):
+        return str(fetch_urdf(value))
     return str(Path(value).absolute()) if Path(value).is_file() else value
 
 

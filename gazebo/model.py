@@ -106,4 +106,5 @@ def _add_drive(row: ET.Element, robot: RobotSpec, index: int, name: str) -> None
         "rotor_inertia": robot.rotor_inertia,
         "home": robot.home,
     }
-    fill(row, name=name, **{key: repr(float(values[index])) for key, values in columns.items()})
+    fill(row, name=name, finger=format_bool(index >= robot.chain_dof))  # the fingers come last
+    fill(row, **{key: repr(float(values[index])) for key, values in columns.items()})

@@ -6,6 +6,7 @@ They are defined here once, for ``ArmEnv``, ``ArmVectorEnv`` and the commands al
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,10 +19,12 @@ from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.robots import ROBOTS, GripperRow, RobotRow, RobotSpec, find_row, is_stored, load_robot, make_robot
 from gym_gazebo2.state import CONTROL_DT
 
-__all__ = ["ROBOT_KEYWORDS", "EnvOptions", "make_env_robot", "make_options"]
+__all__ = ["ROBOT_KEYWORDS", "EnvOptions", "make_env_robot", "make_options", "read_robot_keywords"]
 
 ROBOT_KEYWORDS = ("tool_frame", "home", "mount_height")
 """Keywords that change a field of the robot's row, besides those in ``robot_options``."""
+PATHS = ("package_dirs", "srdf")
+"""Fields of the robot's row that hold paths."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,6 +141,28 @@ def _change_gripper(row: GripperRow, changes: Mapping[str, Any]) -> GripperRow:
     return dataclasses.replace(row, **changes)
 
 
+def read_robot_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords for ``make_env_robot`` of a command that makes a robot alone, with absolute paths.
+
+    Raises:
+        UnknownNameError: A keyword does not concern the robot.
+    """
+    for name in keywords:
+        if name not in (known := (*ROBOT_KEYWORDS, "robot_options")):
+            raise UnknownNameError("keyword of the robot", name, known)
+    options = keywords.get("robot_options")
+    if not isinstance(options, Mapping):
+        return dict(keywords)
+    return {**keywords, "robot_options": {key: _make_absolute(v) if key in PATHS else v for key, v in options.items()}}
+
+
+def _make_absolute(value: Any) -> Any:
+    """Return a path, or the paths of a list, without dependence on the working directory; "" stands for none."""
+    if isinstance(value, list | tuple):
+        return [_make_absolute(item) for item in value]
+    return os.path.abspath(value) if isinstance(value, str) and value else value  # noqa: PTH100
+
+
 def _freeze(name: str, value: Any) -> Any:
     """Return a value from JSON or NumPy in the form of a row, which must be hashable: tuples for lists and arrays."""
     if name == "home":
@@ -145,6 +170,12 @@ def _freeze(name: str, value: Any) -> Any:
             return tuple(float(position) for position in value)
         except (TypeError, ValueError) as error:
             raise InvalidArgumentError("home", value, "a list of joint positions [rad or m]") from error
+    if name == "gripper" and isinstance(value, Mapping):
+        fields = [field.name for field in dataclasses.fields(GripperRow)]
+        for field in value:
+            if field not in fields:
+                raise UnknownNameError("field of robot_options.gripper", field, fields)
+        return GripperRow(**{field: _freeze(field, item) for field, item in value.items()})
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -7,27 +7,27 @@ import dataclasses
 import json
 import os
 import select
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
-
-import tyro
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
 
 from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.gazebo.client import GazeboClient
 from gym_gazebo2.gazebo.serve import start_robot
-from gym_gazebo2.options import make_env_robot
+from gym_gazebo2.options import make_env_robot, read_robot_keywords
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import DISCOVERY, LOCALHOST, make_default, make_local, read_domain
 from gym_gazebo2.signals import raise_on_signals
 
-__all__ = ["PROVIDERS", "SimConfig", "describe", "parse", "simulate"]
+__all__ = ["PROVIDERS", "SimConfig", "describe", "simulate"]
 
-MODE = tyro.conf.create_mutex_group(required=False)
-"""At most one of --lock-step and --real-time."""
-ROBOT_FIELDS = ("tool_frame", "mount_height")
-"""Fields of the robot's row that a configuration can change."""
+WITH_FIELDS = ("tool_frame", "mount_height")
+"""Keywords that configurations have fields for, as short forms of ``env_kwargs``."""
+OTHER_ID = "Reach-v0"
+"""The id that takes any robot."""
 EXIT_TIMEOUT_S = 5.0
 """Longest wait for the exit status of a gzserver that has closed its pipe [s]."""
 
@@ -37,7 +37,7 @@ class SimConfig:
     """Serve a simulated robot over ROS 2, until Ctrl-C.
 
     Attributes:
-        robot: Name of a robot, such as mara; or the path of a URDF or xacro file; or of the folder "robot" in a run.
+        robot: Name, such as mara; path of a URDF or xacro file, or of the folder "robot" in a run; or ros:/robot_description.
         provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver.
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
@@ -52,12 +52,14 @@ class SimConfig:
         gripper: Drive the robot's gripper, as tasks that use it need. Otherwise its fingers are held.
         tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven. Default: the robot's.
         mount_height: Height of the base above the floor [m]. Default: the robot's.
+        env_kwargs: Any other keyword of the environment that changes the robot, ``home`` and ``robot_options``. Its name
+            follows the point, as in --env.home [0,-1.5,1.5] or --env.robot_options.held.wheel_joint 0.5.
         robot_only: Replace a real robot (mujoco in real time only): commands and joint states, no placement, no reset.
     """
 
-    robot: tyro.conf.Positional[str] = "mara"
+    robot: str = "mara"
     provider: Literal["mujoco", "gazebo"] = "mujoco"
-    real_time: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False
+    real_time: bool = False
     factor: float = 1.0
     gui: bool = False
     namespace: str | None = None
@@ -70,28 +72,12 @@ class SimConfig:
     gripper: bool = False
     tool_frame: str | None = None
     mount_height: float | None = None
+    env_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
     robot_only: bool = False
 
 
 def _print(text: str) -> None:
     print(text, flush=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments(SimConfig):
-    """Serve a simulated robot over ROS 2, until Ctrl-C.
-
-    Attributes:
-        lock_step: Let time stand still between commands. This is the default.
-    """
-
-    lock_step: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False
-
-
-def parse(args: Sequence[str]) -> SimConfig:
-    """Return the configuration of a command line; invalid arguments end the program with status 2 and a message."""
-    given = tyro.cli(Arguments, args=args, prog="gym-gazebo2 sim")
-    return SimConfig(**{field.name: getattr(given, field.name) for field in dataclasses.fields(SimConfig)})
 
 
 def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
@@ -106,7 +92,7 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
     Raises:
         KeyboardInterrupt: SIGINT ended it; after SIGTERM or SIGHUP it is the subclass ``Interrupted``.
         InvalidArgumentError: A value is invalid.
-        UnknownNameError: There is no such robot or provider.
+        UnknownNameError: There is no such robot, provider, or keyword of the robot.
         RobotError: The URDF does not describe a serial arm.
         GazeboError: Gazebo is missing, or its plug-in cannot be built.
         BackendError: The gzserver does not start, or dies; the message quotes its log.
@@ -138,29 +124,39 @@ def describe(robot: RobotSpec, config: SimConfig) -> str:
     lines = [f"{robot.name}, {config.provider}, {mode}. ROS domain {config.domain}, discovery {reach}."]
     lines += [f"  {row.name:52} {row.kind:32} {row.meaning}" for row in topics.list_info(config.robot_only)]
     lines += ["", "Connect from another terminal:", f"  export ROS_DOMAIN_ID={config.domain} {discovery}"]
-    lines += [f"  env = gymnasium.make({_make_arguments(robot, config)})", "", "Ctrl-C ends it."]
+    env_id, keywords = _find_client(robot, config)
+    given = "".join(f", {name}={json.dumps(value) if isinstance(value, str) else value}" for name, value in keywords.items())
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in keywords.items()}
+    words = [word for name, text in texts.items() for word in (f"--env.{name}", text)]
+    lines += [f'  env = gymnasium.make("{env_id}"{given})', "or, to see it move at random:"]
+    lines += [f"  gym-gazebo2 play {shlex.join([env_id, *words])}", "", "Ctrl-C ends it."]
     return "\n".join(lines)
 
 
 def _make_robot(config: SimConfig) -> RobotSpec:
-    """Return the robot, with the fields of its row that the configuration changes."""
-    return make_env_robot(config.robot, {field: getattr(config, field) for field in ROBOT_FIELDS}, config.gripper)
+    """Return the robot that environments make from the same keywords."""
+    return make_env_robot(config.robot, _gather_keywords(config), config.gripper)
 
 
-def _make_arguments(robot: RobotSpec, config: SimConfig) -> str:
-    """Return the arguments with which ``gymnasium.make`` connects."""
+def _gather_keywords(config: SimConfig) -> dict[str, Any]:
+    """Return the keywords of the environment that change the robot, as they are printed, too."""
+    given = {name: value for name in WITH_FIELDS if (value := getattr(config, name)) is not None}
+    return read_robot_keywords({**config.env_kwargs, **given})
+
+
+def _find_client(robot: RobotSpec, config: SimConfig) -> tuple[str, dict[str, Any]]:
+    """Return the id of an environment that connects, and its keywords."""
     ids = [env_id for env_id, row in ENVIRONMENTS.items() if row.robot == config.robot]
-    arguments = [f'"{ids[0] if ids else "…"}"', 'backend="ros2"']
+    keywords: dict[str, Any] = {"backend": "ros2"}
     if not ids:
-        arguments.insert(1, f'robot="{config.robot}"')
-    arguments += [f"{field}={getattr(config, field)!r}" for field in ROBOT_FIELDS if getattr(config, field) is not None]
+        is_path = Path(config.robot).exists()
+        keywords = {"robot": str(Path(config.robot).absolute()) if is_path else config.robot, **keywords}
+    keywords |= _gather_keywords(config)
     if config.control_dt != SimConfig.control_dt:
-        arguments.append(f"control_dt={config.control_dt}")
+        keywords["control_dt"] = config.control_dt
     options: dict[str, Any] = {} if config.namespace in (None, robot.name) else {"namespace": config.namespace}
     options |= _get_robot_names(config)
-    if options:
-        arguments.append(f"backend_options={json.dumps(options)}")
-    return ", ".join(arguments)
+    return ids[0] if ids else OTHER_ID, keywords | ({"backend_options": options} if options else {})
 
 
 def _get_robot_names(config: SimConfig) -> dict[str, Any]:

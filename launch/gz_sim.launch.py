@@ -48,7 +48,8 @@ def generate_launch_description() -> LaunchDescription:
                                     LaunchConfiguration("namespace"),
                                     " --folder ",
                                     LaunchConfiguration("folder"),
-                                ]
+                                ],
+                                on_stderr="warn",  # a line about what was assumed is no failure
                             ),
                             value_type=str,
                         ),

@@ -4,6 +4,7 @@ ros2 launch gym_gazebo2 sim.launch.py
 ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gazebo gui:=false
 ros2 launch gym_gazebo2 sim.launch.py robot:=scara lock_step:=false factor:=0.5 namespace:=left
 ros2 launch gym_gazebo2 sim.launch.py robot:=scara controller:=scaled_joint_trajectory_controller joint_prefix:=left_
+ros2 launch gym_gazebo2 sim.launch.py robot:=/path/arm.urdf tool_frame:=tool0 env:='home=[0,-1.5,1.5,0,0,0]'
 ros2 launch gym_gazebo2 sim.launch.py --show-args
 """
 
@@ -39,8 +40,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("gui", default_value="false", choices=BOOLEAN, description="Whether a window shows the arm."),
             DeclareLaunchArgument(
                 "namespace",
-                default_value=LaunchConfiguration("robot"),
-                description="ROS namespace; by default the robot's name.",
+                default_value="None",
+                description="ROS namespace; None: the robot's name; '' is the root namespace.",
             ),
             DeclareLaunchArgument(
                 "gripper",
@@ -53,6 +54,11 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument(
                 "mount_height", default_value="None", description="Height of the base above the floor [m]; None: the robot's."
+            ),
+            DeclareLaunchArgument(
+                "env",
+                default_value="",
+                description="Other keywords of the environment that change the robot: 'home=[0,-1.5,1.5] robot_options.…=…'.",
             ),
             DeclareLaunchArgument(
                 "controller",
@@ -104,6 +110,8 @@ def generate_launch_description() -> LaunchDescription:
                     LaunchConfiguration("tool_frame"),
                     "--mount-height",
                     LaunchConfiguration("mount_height"),
+                    "--env",
+                    LaunchConfiguration("env"),
                     "--controller",
                     LaunchConfiguration("controller"),
                     "--joint-prefix",

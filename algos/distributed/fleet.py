@@ -25,6 +25,7 @@ from gym_gazebo2.algos.distributed.room import RoomWatch
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.distributed.shards import CollectTask, Fragment, Weights
 from gym_gazebo2.algos.distributed.worker import Worker
+from gym_gazebo2.algos.runs.robot import pack_own_robot
 from gym_gazebo2.algos.settings.provenance import collect_versions
 from gym_gazebo2.errors import BackendError, GymGazebo2Error, WorkerError
 
@@ -61,6 +62,8 @@ class Fleet:
         options = {"num_cpus": worker_cpus, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
         self._make_actor = self._ray.remote(**options)(Worker)
         self._arguments, self._size, self._limits = dataclasses.asdict(config), size, limits
+        robot = pack_own_robot(config)
+        self._robot = None if robot is None else self._ray.put(robot)  # once per machine, however many workers it has
         self._room = RoomWatch(config.missing_workers, worker_cpus, limits)
         self._durations: deque[float] = deque(maxlen=50)
         self._failed_starts, self._node, self._versions = 0, self._ray.get_runtime_context().get_node_id(), collect_versions()
@@ -125,7 +128,7 @@ class Fleet:
 
     def _start(self, place: Place) -> None:
         place.actor = self._make_actor.remote(place.status.index)
-        place.ref = place.actor.prepare.remote(self._arguments, self._size)
+        place.ref = place.actor.prepare.remote(self._arguments, self._size, self._robot)
         place.job, place.status.state, place.state_id = Job(Batch(), None, time.monotonic()), "starting", ""
 
     def _assign(self, batch: Batch) -> None:

@@ -19,6 +19,7 @@ from gym_gazebo2.algos.distributed.shards import Shard, Weights
 from gym_gazebo2.algos.settings.provenance import collect_versions
 from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.errors import UsageError
+from gym_gazebo2.robots import PackedRobot, unpack_robot
 from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
 from gym_gazebo2.signals import ENDING
 
@@ -40,12 +41,13 @@ class Worker:
         self._index = index
         self._shard: Shard | None = None
 
-    def prepare(self, arguments: Mapping[str, Any], size: int) -> dict[str, Any]:
+    def prepare(self, arguments: Mapping[str, Any], size: int, robot: PackedRobot | None = None) -> dict[str, Any]:
         """Make environments and policy.
 
         Args:
             arguments: The training's configuration, as in ``config.json``.
             size: Arms of a shard.
+            robot: The robot's files, which this machine may not have; None for a built-in one.
 
         Returns:
             Process id, name of the machine, Ray's id of it, and versions.
@@ -54,6 +56,8 @@ class Worker:
             UnknownEnvError: The environment id is not known on this machine.
             BackendError: The simulator does not start.
             WorkerError: The disk of this machine is full.
+            RobotError: The robot's files are damaged.
+            WriteError: The cache of this machine cannot be written.
         """
         check_disk(os.environ.get(FOLDER, tempfile.gettempdir()))
         # The learner handles these signals, and needs its workers to finish the iteration. Ray ends them with the learner.
@@ -61,7 +65,7 @@ class Worker:
         for signum in (signal.SIGINT, signal.SIGHUP):
             signal.signal(signum, lambda signum, frame: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-        config = from_json(arguments)
+        config = from_json({**arguments, "stored_robot": None if robot is None else str(unpack_robot(robot))})
         torch.set_num_threads(config.torch_threads)  # Ray sets OMP_NUM_THREADS, and bits are equal for equal numbers only
         if config.vec == "pinned":
             work_in_batches()

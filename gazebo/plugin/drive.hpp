@@ -13,6 +13,7 @@ struct Joint {
   std::string name;
   double lower, upper, velocity_limit, effort_limit, drive_inertia, rotor_inertia, home;
   bool is_prismatic{false};
+  bool is_finger{false};                             // a command that names the other joints alone leaves it where it is
   double q{0}, dq{0};                                // measured; written by the simulator's adapter
   double setpoint{0}, ramp_start{0}, ramp_end{0};    // written by the ramp
   double effort{0};                                  // torque of the drive in the next physics step

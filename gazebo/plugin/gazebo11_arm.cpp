@@ -40,6 +40,7 @@ Gazebo11Arm::Gazebo11Arm(physics::WorldPtr world, sdf::ElementPtr sdf) : world_(
     auto hinge = model_->GetJoint(joint.name);
     if (!hinge) throw std::runtime_error("the model '" + name + "' has no joint '" + joint.name + "'");
     joint.is_prismatic = hinge->HasType(physics::Base::SLIDER_JOINT);
+    joint.is_finger = row->HasElement("finger") && row->Get<bool>("finger");
     axes_.emplace_back(joint, hinge, ode->GetWorldId());
     joints.push_back(joint);
   }

@@ -9,11 +9,16 @@ namespace gym_gazebo2 {
 
 void ReadJoints(const std::string& kind, const rosidl_runtime_c__String__Sequence& names,
                 const rosidl_runtime_c__double__Sequence& values, const std::vector<Joint>& joints, std::vector<double>& q) {
-  if (names.size != joints.size() || values.size != joints.size()) {
+  const size_t num_fingers = std::count_if(joints.begin(), joints.end(), [](const Joint& j) { return j.is_finger; });
+  const bool is_arm_alone = num_fingers && names.size == joints.size() - num_fingers;
+  if ((names.size != joints.size() && !is_arm_alone) || values.size != names.size) {
     throw RefusedError("a " + kind + " of " + std::to_string(names.size) + " names and " + std::to_string(values.size) +
-                       " positions, expected " + std::to_string(joints.size()) + " of each");
+                       " positions, expected " + std::to_string(joints.size()) + " of each" +
+                       (num_fingers ? ", or " + std::to_string(joints.size() - num_fingers) + " without the fingers" : ""));
   }
-  std::fill(q.begin(), q.end(), NAN);  // NaN marks joints that were not named yet
+  for (size_t i = 0; i < joints.size(); ++i) {
+    if (!(is_arm_alone && joints[i].is_finger)) q[i] = NAN;  // NaN marks joints that were not named yet
+  }
   for (size_t k = 0; k < names.size; ++k) {
     const std::string_view name(names.data[k].data, names.data[k].size);
     const auto joint = std::find_if(joints.begin(), joints.end(), [&](const Joint& j) { return j.name == name; });
@@ -24,11 +29,15 @@ void ReadJoints(const std::string& kind, const rosidl_runtime_c__String__Sequenc
     if (!(value >= joint->lower - tolerance && value <= joint->upper + tolerance)) {
       throw RefusedError("a " + kind + ": '" + joint->name + "' is NaN or outside its limits");
     }
-    q[joint - joints.begin()] = value;
+    double& place = q[joint - joints.begin()];
+    if (!std::isnan(place) && !(is_arm_alone && joint->is_finger)) {
+      throw RefusedError("a " + kind + " that names a joint twice");
+    }
+    place = value;
   }
-  // As many names as joints, and none unknown: if one joint is missing, another one came twice.
-  if (std::any_of(q.begin(), q.end(), [](double value) { return std::isnan(value); })) {
-    throw RefusedError("a " + kind + " that names a joint twice");
+  // None is unknown and none is doubled, so one that is missing means that a finger was named in its place.
+  for (size_t i = 0; i < joints.size(); ++i) {
+    if (std::isnan(q[i])) throw RefusedError("a " + kind + " without the joint '" + joints[i].name + "'");
   }
 }
 

@@ -23,7 +23,9 @@ struct RefusedError : std::runtime_error {
 };
 
 /// Reads positions by joint name into q[i], in the order of `joints` [rad or m]. `kind` names the message: "command".
-/// Throws RefusedError if a joint is unknown, missing or doubled, or a position is NaN or outside the limits.
+/// On entry q holds the present positions: those of the fingers stay if the message names the other joints alone.
+/// Throws RefusedError if a joint is unknown, missing or doubled, or a position is NaN or outside the limits. The
+/// contents of q are then undefined.
 void ReadJoints(const std::string& kind, const rosidl_runtime_c__String__Sequence& names,
                 const rosidl_runtime_c__double__Sequence& values, const std::vector<Joint>& joints, std::vector<double>& q);
 

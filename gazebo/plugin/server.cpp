@@ -69,6 +69,7 @@ void Server::Command() {
   const auto& message = ros_.command.value;
   if (message.points.size != 1) throw RefusedError("a command without exactly one point");
   const auto& point = message.points.data[0];
+  for (size_t i = 0; i < q_.size(); ++i) q_[i] = simulator_.joints[i].setpoint;
   ReadJoints("command", message.joint_names, point.positions, simulator_.joints, q_);
   const int64_t steps = CountSteps(point.time_from_start, settings_.physics_dt, settings_.lock_step);
   const int too_fast = ramp_.FindTooFast(simulator_.joints, q_, steps);
@@ -81,6 +82,10 @@ void Server::Command() {
 
 void Server::Place() {
   const auto& message = ros_.place.value;
+  for (size_t i = 0; i < q_.size(); ++i) {
+    const auto& joint = simulator_.joints[i];
+    q_[i] = std::clamp(joint.q, joint.lower, joint.upper);
+  }
   ReadJoints("placement", message.name, message.position, simulator_.joints, q_);
   Accept(message.header.frame_id);
   simulator_.Place(q_);
@@ -145,8 +150,13 @@ std::string Server::Describe() const {
   json << std::setprecision(17) << R"({"kind": )" << QuoteJson(settings_.kind) << R"(, "version": )"
        << QuoteJson(settings_.version) << R"(, "lock_step": )" << (settings_.lock_step ? "true" : "false")
        << R"(, "physics_dt": )" << 1e-9 * settings_.physics_dt << R"(, "joints": [)";
-  for (size_t i = 0; i < simulator_.joints.size(); ++i) json << (i ? ", " : "") << QuoteJson(simulator_.joints[i].name);
-  json << "]}";
+  std::string names, fingers;
+  for (const auto& joint : simulator_.joints) {
+    names += (names.empty() ? "" : ", ") + QuoteJson(joint.name);
+    if (joint.is_finger) fingers += (fingers.empty() ? "" : ", ") + QuoteJson(joint.name);
+  }
+  // Set-points only: torque control is not implemented here.
+  json << names << R"(], "fingers": [)" << fingers << R"(], "takes_effort": false})";
   return json.str();
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.doctor import Finding
-from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError, RobotError
+from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError, RobotError, UnknownNameError
 from gym_gazebo2.inspection.facts import RobotFacts, collect_facts, is_slow
 from gym_gazebo2.options import make_env_robot
 from gym_gazebo2.robots import RobotSpec, sample_free_poses
@@ -173,6 +173,8 @@ def _make_broken(name: str, error: GymGazebo2Error) -> Finding:
     if isinstance(error, MissingDependencyError):
         return Finding(name, "broken", f"{error.package} is not installed", f"pip install 'gym_gazebo2[{error.extra}]'")
     found, remedy = _split(str(error))
+    if isinstance(error, UnknownNameError):  # its remedy is a list of names, not of options
+        return Finding(name, "broken", found, remedy.removesuffix("."))
     for field, option in OPTIONS.items():
         remedy = re.sub(rf"\b{field}\b(=…)?", option, remedy)
     return Finding(name, "broken", found, remedy.removesuffix("."))

@@ -235,5 +235,5 @@ class _Provider:
         description = {"kind": "mujoco", "version": __version__, "lock_step": self._lock_step, "physics_dt": physics_dt}
         robot = self.arm.robot
         # The fingers come last in the robot's joints.
-        fingers = {} if robot.gripper is None else {"fingers": self._names[robot.chain_dof :]}
-        return json.dumps(description | {"joints": self._names, **fingers, "takes_effort": True})
+        fingers = self._names[robot.chain_dof :]
+        return json.dumps(description | {"joints": self._names, "fingers": fingers, "takes_effort": True})

@@ -103,6 +103,6 @@ def _complete(joint: ET.Element, key: str, values: Mapping[str, float], is_named
     elif not has_own:
         given = "no" if limit.get(key) is None else f"a {key} limit of 0, which is no"
         raise RobotError(
-            f"Joint {name!r} of {str(path)!r} has {given} {key} limit. Give it in the row: {key}_limit=…, for all joints or by "
-            "joint name."
+            f"Joint {name!r} of {str(path)!r} has {given} {key} limit. Give it in the row or in robot_options: {key}_limit=…, "
+            "for all joints or by joint name."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,8 +47,8 @@ def make_robot(robot: str | RobotRow | RobotSpec, gripper: bool = False) -> Robo
 
     Args:
         robot: Name of a row of ``ROBOTS``; path of a .urdf or .xacro file, or of the folder ``robot`` of a run; name of a
-            module of the package ``robot_descriptions``, such as "ur5e_description"; a row; or a specification, which is
-            returned as it is.
+            module of the package ``robot_descriptions``, such as "ur5e_description"; "ros:/robot_description" for the topic or
+            parameter of a running ROS 2; a row; or a specification, which is returned as it is.
         gripper: Whether the environment drives the fingers. Else they are held, and the specification does not list them.
 
     Raises:
@@ -131,7 +132,8 @@ class _File:
 
 def _read_file(row: RobotRow) -> _File:
     path = find_urdf(row.urdf)
-    packages = Packages(path, tuple(Path(folder).absolute() for folder in row.package_dirs))
+    # abspath also removes "..", without which no file would seem to lie inside its folder.
+    packages = Packages(path, tuple(Path(os.path.abspath(folder)) for folder in row.package_dirs))  # noqa: PTH100
     root = read_source(path, packages, dict(row.xacro_args))
     # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
     # LinAlgError or in an arm that explodes in the simulator.

@@ -85,7 +85,7 @@ class MujocoBackend(Backend):
         # With objects, sensors tell collisions apart from contacts of objects.
         self._recorded = ("sensordata",) if self._bodies else ("ncon", "sensordata") if measure_forces else ("ncon",)
         self.contact_force = np.zeros(self.num_envs)
-        self._p_goal = np.tile(_BELOW_THE_FLOOR, (self.num_envs, 1))
+        self._p_goal = np.tile(_BELOW_THE_FLOOR - [0.0, 0.0, robot.mount_height], (self.num_envs, 1))
         self._painters: dict[tuple[int, int], Painter] = {}
         self._window: Window | None = None
 

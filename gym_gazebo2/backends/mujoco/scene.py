@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from gym_gazebo2.backends.base import OMEGA
+from gym_gazebo2.backends.mujoco.framing import FIELD_OF_VIEW_DEG, OVERVIEW, look_at, place_overview
 from gym_gazebo2.backends.mujoco.parts import add_parts, add_sensors, damp_objects, draw_parts
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.kinematics import Kinematics
@@ -20,7 +21,7 @@ from gym_gazebo2.scene import Scene
 
 __all__ = ["CAMERAS", "make_physics_model", "make_visual_model"]
 
-CAMERAS = ("overview", "wrist")
+CAMERAS = (OVERVIEW, "wrist")
 """Names of the cameras of every robot."""
 CONTACT_SOLREF, CONTACT_SOLIMP = (0.02, 5.0), (0.98, 0.99, 0.001, 0.5, 2.0)
 """Time constant [s] and damping ratio of contacts, and their impedance. An arm that was placed inside the floor moves out by
@@ -106,14 +107,17 @@ def make_visual_model(robot: RobotSpec, width: int, height: int, scene: Scene | 
     _add_floor(spec, robot.mount_height)
     _add_surroundings(spec)
     # A mocap body is moved by setting its position; contype and conaffinity 0 keep it out of collisions.
-    marker = spec.worldbody.add_body(name="goal", mocap=True, pos=[0.0, 0.0, -1.0])
+    marker = spec.worldbody.add_body(name="goal", mocap=True, pos=[0.0, 0.0, -1.0 - robot.mount_height])
     marker.add_geom(
         type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.055, 0, 0], rgba=[0.9, 0.1, 0.15, 0.45], contype=0, conaffinity=0
     )
     if scene is not None:
         draw_parts(spec, scene)
     _add_cameras(spec, robot, scene)
-    return _compile(spec, robot)
+    model = _compile(spec, robot)
+    if scene is None:
+        place_overview(model, robot)
+    return model
 
 
 def _load(robot: RobotSpec, visual: bool = False) -> mujoco.MjSpec:
@@ -243,14 +247,13 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
 
 def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec, scene: Scene | None) -> None:
     """Add a camera that shows the whole arm, and one beside the tool that looks along it, or between its fingers."""
-    # One place suits arms of about a metre. For others it moves away or nearer in proportion.
-    size = Kinematics(robot).compute_reach()
-    factor = 1.0 if 0.75 < size < 1.5 else size / 1.1
-    eye, target = [factor * x for x in (-0.9, -0.9, 0.8)], [factor * x for x in (-0.05, 0.0, 0.38)]
+    overview = spec.worldbody.add_camera(name=OVERVIEW, fovy=FIELD_OF_VIEW_DEG)  # place_overview puts it in place
     if scene is not None:
-        # From the front, since the arm stands between objects and the usual camera.
-        eye, target = [factor * x for x in (1.3, -0.9, 0.8)], [factor * x for x in (0.35, 0.0, 0.15)]
-    spec.worldbody.add_camera(name="overview", pos=eye, quat=_look_at(eye, target), fovy=50)
+        # From the front, since the arm stands between objects and the usual camera. One place suits arms of about a metre.
+        size = Kinematics(robot).compute_reach()
+        factor = 1.0 if 0.75 < size < 1.5 else size / 1.1
+        eye, target = factor * np.array([1.3, -0.9, 0.8]), factor * np.array([0.35, 0.0, 0.15])
+        overview.pos[:], overview.quat[:] = eye, look_at(eye, target)
     place = {"pos": [0.0, 0.07, 0.0], "quat": LOOK_ALONG_TOOL} if robot.gripper is None else _look_between_fingers(robot)
     spec.body(robot.tool_frame).add_camera(name="wrist", fovy=75, **place)
 
@@ -282,17 +285,6 @@ def _remove_collisions(spec: mujoco.MjSpec) -> None:
             spec.delete(geom)
     for mesh in spec.meshes:
         mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # a visual mesh may be open, and then has no volume
-
-
-def _look_at(position: list[float], target: list[float]) -> np.ndarray:
-    """Return the quaternion wxyz of a level camera at ``position`` that looks at ``target``, both (3,) [m]."""
-    # A MuJoCo camera looks along its −z axis; x points to the right, y up.
-    backward = np.subtract(position, target) / np.linalg.norm(np.subtract(position, target))
-    right = np.cross([0.0, 0.0, 1.0], backward)
-    right /= np.linalg.norm(right)
-    quat = np.empty(4)
-    mujoco.mju_mat2Quat(quat, np.column_stack([right, np.cross(backward, right), backward]).ravel())
-    return quat
 
 
 def list_collision_pairs(model: mujoco.MjModel) -> list[tuple[str, str]]:
