@@ -81,6 +81,7 @@ class TrainConfig:
         activation: Activation of hidden layers, such as "tanh" or "relu".
         normalize: Normalise observations by running statistics; and rewards, unless normalize_reward says otherwise.
         normalize_reward: Normalise rewards, with or without observations; None: as for observations.
+        reward_scale: Factor of the rewards that the algorithm gets, so that the values it estimates are of order 1.
         torch_threads: Threads of the network's arithmetic. Small networks are fastest with 1.
         eval_every: Steps between two evaluations; None: a twentieth of the steps.
         eval_runs: Episodes per evaluation during training.
@@ -132,6 +133,7 @@ class TrainConfig:
     activation: str | None = None
     normalize: bool | None = None
     normalize_reward: bool | None = None
+    reward_scale: float | None = None
     torch_threads: int = 1
     eval_every: int | None = None
     eval_runs: int | None = None
@@ -230,6 +232,7 @@ class ResolvedConfig(TrainConfig):
     eval_every: int = dataclasses.field(kw_only=True)
     normalize: bool = dataclasses.field(kw_only=True)
     normalize_reward: bool = dataclasses.field(kw_only=True)
+    reward_scale: float = dataclasses.field(kw_only=True)
     stored_robot: str | None = None
 
     @property
@@ -380,6 +383,7 @@ def from_json(values: Mapping[str, Any]) -> ResolvedConfig:
 
 OLDER: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "normalize_reward": lambda values: values.get("normalize"),
+    "reward_scale": lambda values: 1.0,
     # Versions before 0.1.0 wrote these fields only if the user gave a value, and else used the values here.
     "vec": lambda values: "batched",
     "backend": lambda values: "mujoco",
@@ -387,7 +391,7 @@ OLDER: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "control_dt": lambda values: 0.05,
 }
 """Field that files of older versions lack → its value, from the fields that they have."""
-FROM_PRESET = ("steps", "num_envs", "eval_runs", "normalize")
+FROM_PRESET = ("steps", "num_envs", "eval_runs", "normalize", "reward_scale")
 """Fields that the preset fills."""
 KEPT_WITH_RUN = ("backend", "control", "control_dt")
 """Keywords of the environment that a run stores even where the id's own were used: a deployment needs them."""
@@ -442,7 +446,9 @@ COUNTS = (
 )
 READERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(COUNTS, read_whole),
-    **dict.fromkeys(("control_dt", "target_error_mm", "stop_error_mm", "checkpoint_seconds", "worker_cpus"), read_positive),
+    **dict.fromkeys(
+        ("control_dt", "reward_scale", "target_error_mm", "stop_error_mm", "checkpoint_seconds", "worker_cpus"), read_positive
+    ),
     "start_noise": lambda name, value: read_number(name, value, "a finite half-width of at least 0 rad", lambda x: x >= 0),
     "stop_reward": lambda name, value: read_number(name, value, "a finite number"),
     **dict.fromkeys(("out", "zoo", "invite", "start_from"), _read_path),

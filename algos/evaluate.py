@@ -8,9 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.evaluation.metrics import summarize
-from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env, run_episodes
+from gym_gazebo2.algos.evaluation.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.any_model import is_model_file, open_model
 from gym_gazebo2.algos.runs.folder import RunFolder
@@ -104,6 +106,8 @@ class Evaluation:
         success_interval: 95 % confidence interval of the success rate (Wilson 1927); None without a success rate.
         mean_length: Mean number of steps of an episode.
         env_kwargs: Keywords of the environment that differ from the training's, besides backend and start_noise.
+        examples: Seeds of the first episode that succeeded ("success") and of the first that failed ("failure"), which reports
+            show; empty where the task places the tool, or success is not reported.
     """
 
     env: str
@@ -130,6 +134,7 @@ class Evaluation:
     success_interval: list[float] | None = None
     mean_length: float | None = None
     env_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    examples: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def evaluate(
@@ -184,12 +189,21 @@ def evaluate(
         env_kwargs={name: value for name, value in changes.items() if name not in ("backend", "start_noise")},
         **{name: training[name] for name in TRAINING},
         time_to_target_s=None if target is None else target[0],
+        examples=_find_examples(episodes, config.seed),
     )
     content = to_json(dataclasses.asdict(result))
     for output, advice in outputs.items():
         with add_advice(advice):
             write_atomically(output, content)
     return result
+
+
+def _find_examples(episodes: Episodes, seed: int) -> dict[str, int]:
+    """Return the seeds of the first success and of the first failure."""
+    if episodes.offset is not None or np.isnan(episodes.is_success).any():
+        return {}
+    rows = {"success": episodes.is_success == 1.0, "failure": episodes.is_success == 0.0}
+    return {name: seed + int(np.argmax(found)) for name, found in rows.items() if found.any()}
 
 
 def _check_origin(run: RunFolder, file: ModelFile) -> None:

@@ -29,12 +29,12 @@ from gym_gazebo2.tasks import Advance, Task, TaskState, make_task
 __all__ = ["BYTES_PER_ARM", "IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome", "Start"]
 
 Array = NDArray[np.float64]
-Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
+Observation = NDArray[np.float32] | NDArray[np.uint8] | dict[str, NDArray[Any]]
 
 IMAGE_SIZE = 96
 """Width and height of the camera's image in observations [px]."""
-CAMERA = "wrist"
-"""Camera of tasks with the layout "camera"."""
+CAMERAS = {"camera": "wrist", "image": "overview"}
+"""Layout of the observation → the camera whose image is part of it, or all of it."""
 RESET_OPTIONS = ("q", "goal")
 """Keys of ``reset(options=…)``, besides the vector environment's ``reset_mask``."""
 NANOSECOND = 1e-9
@@ -102,13 +102,15 @@ class ArmCore:
             UnknownNameError: A table has no row of a given name.
             RobotError: The robot cannot be loaded, or has no gripper where the task uses one.
         """
-        self.task = make_task(task)
+        self.task = make_task(task).with_options(options.task_options or {})
         self.options, self.robot = options, make_env_robot(robot, options, self.task.uses_gripper)
         self._has_continuous = bool(self.robot.is_continuous.any())
         self.kinematics = Kinematics(self.robot)
         if options.goal_box is not None:
             self.task = self.task.with_goal_box(options.goal_box)
         self.task = self.task.bind(self.kinematics)
+        start_pose = self.task.compute_start_pose(self.kinematics) if options.home is None else None
+        self._start_pose = self.robot.home if start_pose is None else start_pose
         if options.goal is not None:
             self.task = self.task.with_goal(_to_array("goal", options.goal))
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
@@ -409,12 +411,16 @@ class ArmCore:
 
         It can lie outside after a violent contact, or with a goal from ``reset(options=…)`` that is out of the task's range.
         """
+        layout = self.task.layout
+        image = self.backend.camera(CAMERAS[layout], IMAGE_SIZE, IMAGE_SIZE) if layout in CAMERAS else None
+        if image is not None and layout == "image":
+            return image
         flat = self.task.compute_observation(self._wrap(state), self.goal).astype(np.float32)
         flat = np.minimum(np.maximum(flat, self._low), self._high)  # np.clip does the same, slower on small arrays
-        if self.task.layout == "vector":
+        if layout == "vector":
             return flat
-        if self.task.layout == "camera":
-            return {"image": self.backend.camera(CAMERA, IMAGE_SIZE, IMAGE_SIZE), "proprioception": flat}
+        if image is not None:
+            return {"image": image, "proprioception": flat}
         achieved = self.task.compute_achieved(state).astype(np.float32)
         desired = np.minimum(np.maximum(self.task.compute_desired(self.goal), self._goal_low), self._goal_high)
         return {"observation": flat, "achieved_goal": achieved, "desired_goal": desired.astype(np.float32)}
@@ -425,9 +431,9 @@ class ArmCore:
         flat = spaces.Box(self._low, self._high, dtype=np.float32)
         if self.task.layout == "vector":
             return flat
-        if self.task.layout == "camera":
+        if self.task.layout in CAMERAS:
             image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
-            return spaces.Dict({"image": image, "proprioception": flat})
+            return image if self.task.layout == "image" else spaces.Dict({"image": image, "proprioception": flat})
         self._goal_low, self._goal_high = self.task.compute_goal_bounds(self.kinematics)
         goal = spaces.Box(self._goal_low.astype(np.float32), self._goal_high.astype(np.float32), dtype=np.float32)
         return spaces.Dict({"observation": flat, "achieved_goal": goal, "desired_goal": goal})
@@ -447,11 +453,11 @@ class ArmCore:
     def _sample_start(self, rng: np.random.Generator) -> Array:
         """Return a start pose (dof,) [rad]. Without noise nothing is drawn, so the generator stays where it is."""
         if self.start_noise == 0.0:
-            return self.robot.home
+            return self._start_pose
         # The noise does not move the fingers. They start at their home positions, that is, open.
         noise = np.zeros(self.robot.dof)
         noise[: self.robot.chain_dof] = rng.uniform(-self.start_noise, self.start_noise, self.robot.chain_dof)
-        return np.clip(self.robot.home + noise * self.robot.scale, self.robot.lower, self.robot.upper)
+        return np.clip(self._start_pose + noise * self.robot.scale, self.robot.lower, self.robot.upper)
 
     def _read_poses(self, value: ArrayLike) -> Array:
         q, robot = _to_array("options['q']", value), self.robot

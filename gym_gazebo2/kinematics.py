@@ -40,11 +40,13 @@ class TcpState:
         position: (n, 3) position in the base frame [m].
         rotation: (n, 3, 3) rotation matrix from tcp to base.
         velocity: (n, 3) linear velocity in the base frame, J(q)·dq [m/s].
+        angular_velocity: (n, 3) angular velocity along the base's axes [rad/s].
     """
 
     position: Array
     rotation: Array
     velocity: Array
+    angular_velocity: Array
 
 
 class Kinematics:
@@ -126,7 +128,7 @@ class Kinematics:
         velocity = sums.reshape(-1, 9) @ LEVI_CIVITA
         if slide is not None:
             velocity = velocity + slide
-        return TcpState(T_tcp[:, :3, 3], T_tcp[:, :3, :3], velocity)
+        return TcpState(T_tcp[:, :3, 3], T_tcp[:, :3, :3], velocity, np.add.reduce(spins, axis=0))
 
     def compute_reach(self) -> float:
         """Return a radius around the base's origin that the tool cannot leave [m]: the sum of the links' lengths."""

@@ -18,6 +18,7 @@ from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.robots import ROBOTS, GripperRow, RobotRow, RobotSpec, find_row, is_stored, load_robot, make_robot
 from gym_gazebo2.state import CONTROL_DT
+from gym_gazebo2.tasks import Task
 
 __all__ = ["ROBOT_KEYWORDS", "EnvOptions", "make_env_robot", "make_options", "read_robot_keywords"]
 
@@ -46,6 +47,7 @@ class EnvOptions:
         robot_options: Further fields of the robot's row (``RobotRow``), such as ``velocity_limit`` or ``package_dirs``;
             "gripper" may be a dictionary of the fields of ``GripperRow`` that change.
         backend_options: Further keywords of the backend, such as ``physics_dt`` or ``on_failure``.
+        task_options: Fields of the task that its ``OPTIONS`` name. ``gym.make`` also takes each of them as a keyword.
     """
 
     backend: str | BackendFactory = "mujoco"
@@ -59,6 +61,7 @@ class EnvOptions:
     mount_height: float | None = None
     robot_options: Mapping[str, Any] | None = None
     backend_options: Mapping[str, Any] | None = None
+    task_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check the values that the backend and the task do not check themselves.
@@ -76,20 +79,34 @@ class EnvOptions:
         object.__setattr__(self, "start_noise", noise)
         object.__setattr__(self, "robot_options", _check_mapping("robot_options", self.robot_options, "fields of RobotRow"))
         object.__setattr__(self, "backend_options", _check_backend_options(self.backend_options))
+        object.__setattr__(self, "task_options", _check_mapping("task_options", self.task_options, "the task's options"))
 
 
-def make_options(keywords: Mapping[str, Any]) -> EnvOptions:
+def make_options(keywords: Mapping[str, Any], task: Task | None = None) -> EnvOptions:
     """Return the options of a dictionary of keywords.
+
+    Args:
+        keywords: Fields of ``EnvOptions``, and options of the task.
+        task: The task, whose ``OPTIONS`` are keywords, too; None: only fields of ``EnvOptions``.
 
     Raises:
         UnknownNameError: There is no such keyword, or no such row of a table.
-        InvalidArgumentError: A value is invalid.
+        InvalidArgumentError: A value is invalid, or an option of the task is given twice.
     """
     names = [field.name for field in dataclasses.fields(EnvOptions)]
+    own = () if task is None else task.OPTIONS
     for name in keywords:
-        if name not in names:
-            raise UnknownNameError("keyword of the environment", name, [*names, "render_mode"])
-    return EnvOptions(**keywords)
+        if name not in names and name not in own:
+            raise UnknownNameError("keyword of the environment", name, [*names, *own, "render_mode"])
+    of_task = {name: value for name, value in keywords.items() if name not in names}
+    options = EnvOptions(**{name: value for name, value in keywords.items() if name in names})
+    if not of_task:
+        return options
+    both = dict(options.task_options or {})
+    if repeated := sorted(both.keys() & of_task.keys()):
+        sentence = f"{', '.join(repeated)} is given as a keyword and in task_options. Give it once."
+        raise InvalidArgumentError("task_options", both, sentence=sentence)
+    return dataclasses.replace(options, task_options={**both, **of_task})
 
 
 def make_env_robot(

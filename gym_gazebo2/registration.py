@@ -39,9 +39,9 @@ _PANDA_GYM_TASKS = (
 """Tasks of panda-gym: name in ids, name of the row of ``TASKS``, time limit [steps]."""
 _PANDA_GYM_KWARGS: dict[str, Any] = {
     "control_dt": 0.04,
-    # The inertia makes the drives of the fingers stiff enough to hold 2 kg: they grip a cube of 4 cm with their full 70 N.
     # panda-gym's start pose: the tool looks down, 0.2 m above the table's middle, and the gripper is closed.
     "home": (0.0, 0.41, 0.0, -1.85, 0.0, 2.26, 0.79),
+    # The inertia makes the drives of the fingers stiff enough to hold 2 kg: they grip a cube of 4 cm with their full 70 N.
     "robot_options": {
         "held": {"panda_finger_joint1": 0.0, "panda_finger_joint2": 0.0},
         "gripper": {"home": 0.0, "rotor_inertia": 2.2},
@@ -62,6 +62,9 @@ def _list_panda_gym() -> dict[str, EnvRow]:
     return rows
 
 
+_ON_TABLE = {"control": "tool", "mount_height": 0.4}
+"""Keywords of robots on a table: the floor is where objects fall to."""
+
 ENVIRONMENTS: dict[str, EnvRow] = {
     "MARA-v0": EnvRow("mara", "mara_reach"),
     "MARAOrient-v0": EnvRow("mara", "mara_reach_orient"),
@@ -79,6 +82,9 @@ ENVIRONMENTS: dict[str, EnvRow] = {
     "ReachGoal-v0": EnvRow("ur5e", "reach_goal"),
     "PandaReach-v0": EnvRow("panda", "reach"),
     **_list_panda_gym(),
+    "PandaSort-v0": EnvRow("panda", "sort", _ON_TABLE),
+    "PandaSortCamera-v0": EnvRow("panda", "sort_camera", _ON_TABLE),
+    "PandaToss-v0": EnvRow("panda", "toss", {**_ON_TABLE, "control": "tool_pitch"}, max_episode_steps=60),
 }
 
 

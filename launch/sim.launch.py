@@ -5,6 +5,7 @@ ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gazebo gui:=false
 ros2 launch gym_gazebo2 sim.launch.py robot:=scara lock_step:=false factor:=0.5 namespace:=left
 ros2 launch gym_gazebo2 sim.launch.py robot:=scara controller:=scaled_joint_trajectory_controller joint_prefix:=left_
 ros2 launch gym_gazebo2 sim.launch.py robot:=/path/arm.urdf tool_frame:=tool0 env:='home=[0,-1.5,1.5,0,0,0]'
+ros2 launch gym_gazebo2 sim.launch.py scene:=sort env:='num_objects=2 blocker=0.05'
 ros2 launch gym_gazebo2 sim.launch.py --show-args
 """
 
@@ -20,7 +21,9 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                "robot", default_value="mara", description="Robot of the table, or the path of a URDF or xacro file."
+                "robot",
+                default_value="None",
+                description="Robot of the table, or the path of a URDF or xacro file; None: mara, or the scene's robot.",
             ),
             DeclareLaunchArgument(
                 "provider",
@@ -48,6 +51,11 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="false",
                 choices=BOOLEAN,
                 description="Whether the fingers are driven, as tasks that use them need; else they are held.",
+            ),
+            DeclareLaunchArgument(
+                "scene",
+                default_value="None",
+                description="Task whose objects and boxes are around the arm, such as sort; its options go into env.",
             ),
             DeclareLaunchArgument(
                 "tool_frame", default_value="None", description="Link whose origin is the tool centre point; None: the robot's."
@@ -106,6 +114,8 @@ def generate_launch_description() -> LaunchDescription:
                     "--namespace",
                     LaunchConfiguration("namespace"),
                     PythonExpression(["'--gripper' if '", LaunchConfiguration("gripper"), "' == 'true' else '--no-gripper'"]),
+                    "--scene",
+                    LaunchConfiguration("scene"),
                     "--tool-frame",
                     LaunchConfiguration("tool_frame"),
                     "--mount-height",

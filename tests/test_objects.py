@@ -11,12 +11,12 @@ import pytest
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.fake import FakeBackend
-from gym_gazebo2.backends.mujoco.objects import GRAVITY
 from gym_gazebo2.backends.objects import PARK_POSE
 from gym_gazebo2.env import ArmEnv
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.scene import FixedBox, ObjectKind, Scene
+from gym_gazebo2.scene.physics import GRAVITY
 from gym_gazebo2.testing import CHECKS, OBJECT_CHECKS
 from gym_gazebo2.vector_env import ArmVectorEnv
 

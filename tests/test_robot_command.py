@@ -161,7 +161,7 @@ FAULTS = {
         ["--package-dir", "elsewhere"],
     ),
     "xacro": (write_xacro, ("file", "xacro cannot expand", "--xacro-arg NAME=VALUE"), ["--xacro-arg", "effort=150"]),
-    "low": (write_low, ("workspace", "random poses of 'arm' are free", "--mount-height METRES"), ["--mount-height", "1.5"]),
+    "low": (write_low, ("file", "of 'arm' are in the floor", "--mount-height METRES"), ["--mount-height", "1.5"]),
 }
 
 
@@ -224,11 +224,11 @@ def test_a_drive_that_is_too_weak_is_reported(capsys):
 def test_an_arm_that_stands_in_the_floor(capsys, tmp_path):
     (tmp_path / "arm.urdf").write_text(UR5E.replace('xyz="0 0 0.1625"', 'xyz="0 0 -1.2"'))
     status, result = examine(capsys, tmp_path / "arm.urdf")
-    finding = get_finding(result, "workspace")
-    assert status == 0 and finding["state"] == "poor" and "--mount-height METRES" in finding["remedy"]
-    assert "their contacts with it are ignored: shoulder_link" in finding["found"]
-    _, result = examine(capsys, tmp_path / "arm.urdf", "--mount-height", "1.5")
-    assert get_finding(result, "workspace")["state"] == "ok"
+    finding = get_finding(result, "file")
+    assert status == 1 and finding["state"] == "broken" and "--mount-height METRES" in finding["remedy"]
+    assert "Links of 'arm' are in the floor" in finding["found"] and "'shoulder_link'" in finding["found"]
+    status, result = examine(capsys, tmp_path / "arm.urdf", "--mount-height", "1.5")
+    assert status == 0 and get_finding(result, "workspace")["state"] == "ok"
 
 
 def test_the_physics_step_counts(capsys):

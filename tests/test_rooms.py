@@ -35,6 +35,7 @@ LAYERS = (
     "backends.gazebo",
     "backends testing provider doctor",
     "options",
+    "sim_scene",
     "core inspection sim",
     "env",
     "vector_env",
@@ -49,7 +50,7 @@ LAYERS = (
     "algos.distributed algos.evaluate algos.rollout",
     "algos.training",
     "algos.train algos.play algos.report",
-    "algos.sweep",
+    "algos.sweep algos.curriculum",
     "algos",
     "cli urdf launch",
 )

@@ -78,8 +78,11 @@ def find_env_keywords(env_id: str) -> EnvKeywords:
     parameters = inspect.signature(creator).parameters.values()
     defaults = {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
     is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    if isinstance(creator, type) and issubclass(creator, ArmEnv):  # its **keywords are the fields of EnvOptions
+    if isinstance(creator, type) and issubclass(creator, ArmEnv):  # its **keywords: fields of EnvOptions, options of the task
         defaults |= {field.name: field.default for field in dataclasses.fields(EnvOptions)}
+        if "task" in spec.kwargs:
+            task = make_task(spec.kwargs["task"])
+            defaults |= {name: getattr(task, name) for name in task.OPTIONS}
         is_open = False
     return EnvKeywords({**defaults, **spec.kwargs}, dict(spec.kwargs), is_open)
 

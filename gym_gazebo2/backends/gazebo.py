@@ -19,6 +19,7 @@ from gym_gazebo2.gazebo.client import GazeboClient
 from gym_gazebo2.real_time import RealTime
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import local_discovery
+from gym_gazebo2.scene import Scene
 
 __all__ = ["GazeboBackend"]
 
@@ -45,6 +46,7 @@ class GazeboBackend(Ros2Backend):
         timeout: float = 20.0,
         log: str | None = None,
         gui: bool = False,
+        scene: Scene | None = None,
     ) -> None:
         """Start the server and connect to it. The plug-in is built on first use, which takes about half a minute.
 
@@ -56,6 +58,7 @@ class GazeboBackend(Ros2Backend):
             timeout: Deadline of every wait [s].
             log: File for the server's output; None keeps the output in a temporary folder until the server ends.
             gui: Open Gazebo's window; render mode "human" then keeps to real time. A physics step takes longer with it.
+            scene: What stands around the arm; None: only the floor.
 
         Raises:
             InvalidArgumentError: A number is out of range.
@@ -68,7 +71,7 @@ class GazeboBackend(Ros2Backend):
             check_display("without the window: backend_options={'gui': False}, gym-gazebo2 play --record FILE")
         num_envs, control_dt = read_num_envs(num_envs, self.max_envs), read_control_dt(control_dt)
         count_substeps(control_dt, physics_dt)
-        world = {"control_dt": control_dt, "physics_dt": physics_dt, "gazebo_topics": gui}
+        world = {"control_dt": control_dt, "physics_dt": physics_dt, "gazebo_topics": gui, "scene": scene}
         self.client: GazeboClient | None = None
         # What is started here is ended in the opposite order: at once if a later part fails, else by close().
         with contextlib.ExitStack() as resources:
@@ -78,7 +81,7 @@ class GazeboBackend(Ros2Backend):
                 self.server = start_robot(robot, domain.id, Path(log) if log else None, **world)
             resources.callback(self.server.close)
             self.server.wait_ready()
-            super().__init__(robot, num_envs, control_dt, domain_id=domain.id, timeout=timeout, lock_step=True)
+            super().__init__(robot, num_envs, control_dt, domain_id=domain.id, timeout=timeout, lock_step=True, scene=scene)
             # The finaliser, and not the method close: a stack with a bound method would keep a dropped backend alive.
             resources.callback(self._leave)
             self._check_version()

@@ -33,7 +33,7 @@ class Arguments(SimConfig):
         lock_step: Let time stand still between commands. This is the default.
     """
 
-    robot: tyro.conf.Positional[str] = "mara"
+    robot: tyro.conf.Positional[str | None] = None
     real_time: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False
     env_kwargs: RobotKeywords = dataclasses.field(default_factory=dict)
     lock_step: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False

@@ -16,7 +16,6 @@ from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError, RobotErr
 from gym_gazebo2.inspection.facts import RobotFacts, collect_facts, is_slow
 from gym_gazebo2.options import make_env_robot
 from gym_gazebo2.robots import RobotSpec, sample_free_poses
-from gym_gazebo2.robots.spec import FLOOR
 from gym_gazebo2.tasks.workspace import POSES
 from gym_gazebo2.testing import FAKE_TOLERANCE, measure_fidelity
 
@@ -126,11 +125,6 @@ def _check_room(arm: RobotSpec, facts: RobotFacts) -> Finding:
     """Goals are drawn from poses that are free of collision, so there must be enough of them."""
     sample_free_poses(arm, POSES)
     found = f"reaches {facts.reach:.2f} m, {facts.free_share:.0%} of random poses are free of collision"
-    # A pair that touches at home or in every pose does not count as a collision. If one is the floor, the height is wrong.
-    if sunk := [pair.link2 for pair in arm.excluded_pairs if pair.link1 == FLOOR]:
-        remedy = f"Give the height of the base above the floor: {OPTIONS['mount_height']}"
-        ignored = f"these links touch the floor at home, so their contacts with it are ignored: {', '.join(sunk)}"
-        return Finding("workspace", "poor", f"{found}; {ignored}", remedy)
     return Finding("workspace", "ok", found)
 
 

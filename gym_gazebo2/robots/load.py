@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.checks import read_number
 from gym_gazebo2.errors import InvalidArgumentError, RobotError
 from gym_gazebo2.robots.check import check_inertias, check_joints, check_masses, check_rotors, check_tree
-from gym_gazebo2.robots.collisions import CollisionModel, list_neighbours
+from gym_gazebo2.robots.collisions import AT_HOME, CollisionModel, list_neighbours
 from gym_gazebo2.robots.drive import choose_rotors, choose_speed
 from gym_gazebo2.robots.elements import check_elements
 from gym_gazebo2.robots.expand import HELD, Expanded, expand_urdf
@@ -28,7 +28,7 @@ from gym_gazebo2.robots.inertia import compute_mean_coupling, compute_mean_inert
 from gym_gazebo2.robots.packages import Packages
 from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_row, find_urdf, is_built_in
 from gym_gazebo2.robots.source import read_source
-from gym_gazebo2.robots.spec import ExcludedPair, RobotSpec
+from gym_gazebo2.robots.spec import FLOOR, ExcludedPair, RobotSpec
 from gym_gazebo2.robots.srdf import NO_SRDF, Srdf, find_srdf, read_srdf
 from gym_gazebo2.robots.stored import is_stored, load_stored
 from gym_gazebo2.robots.urdf import choose_tool_frame, find_chain, find_joint, fold_fixed_joints, parse_urdf, read_rotors
@@ -225,15 +225,39 @@ def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, sr
     ]
     # Links of one rigid body never touch, so they are no pair.
     spec = _exclude(spec, [pair for pair in pairs if bodies[pair.link1] != bodies[pair.link2]])
-    spec = _exclude(spec, CollisionModel(spec, urdf).list_always_touching())
+    spec = _exclude(spec, _refuse_floor(spec, CollisionModel(spec, urdf).list_always_touching(), bodies))
     model = CollisionModel(spec, urdf)
     if row.home is not None:
-        home, assumption = _check_home(row.home, spec), []
+        spec = dataclasses.replace(spec, home=_check_home(row.home, spec))
     else:
-        home, source = choose_home(spec, model, srdf.list_homes(spec.joint_names))
-        assumption = [source]
-    spec = dataclasses.replace(spec, home=home, assumptions=(*spec.assumptions, *assumption))
-    return _exclude(spec, model.list_touching_at(home))
+        home, assumptions = choose_home(spec, model, srdf.list_homes(spec.joint_names))
+        spec = dataclasses.replace(spec, home=home, assumptions=(*spec.assumptions, *assumptions))
+    return _exclude(spec, _refuse_floor(spec, model.list_touching_at(spec.home), bodies))
+
+
+def _refuse_floor(spec: RobotSpec, pairs: list[ExcludedPair], bodies: Mapping[str, int]) -> list[ExcludedPair]:
+    """Return the pairs as they are if no link but the base is in the floor.
+
+    Two links may touch by design. A link in the floor shows that the base is too low. If that did not count as a collision, a
+    policy could move the arm through the floor. The base link may stand on the floor: it never moves. So may a carriage, which
+    only slides along a rail.
+
+    Args:
+        spec: The arm.
+        pairs: Links that touch each other or ``FLOOR``, which comes first in a pair.
+        bodies: Link → index of the last joint that moves it, −1 for the base.
+
+    Raises:
+        RobotError: Another link is in the floor.
+    """
+    at_floor = [pair for pair in pairs if pair.link1 == FLOOR]
+    if sunk := [pair for pair in at_floor if not spec.is_prismatic[: bodies[pair.link2] + 1].all()]:
+        links, reason = ", ".join(repr(pair.link2) for pair in sunk), sunk[0].reason
+        raise RobotError(
+            f"Links of {spec.name!r} are in the floor ({reason}), with the base {spec.mount_height:g} m above it: {links}. "
+            f"Give the height of the base above the floor as mount_height{'' if reason != AT_HOME else ', or another home'}."
+        )
+    return pairs
 
 
 def _exclude(spec: RobotSpec, pairs: Sequence[ExcludedPair]) -> RobotSpec:

@@ -185,10 +185,7 @@ def find_row(robot: str | RobotRow) -> tuple[str, RobotRow]:
         urdf, package_dirs, xacro_args = find_description(robot)
         return robot, RobotRow(urdf, package_dirs=package_dirs, xacro_args=xacro_args)
     raise UnknownNameError(
-        "robot",
-        robot,
-        ROBOTS,
-        "A path must end with .urdf or .xacro; ros:/robot_description takes the robot of a running ROS 2.",
+        "robot", robot, ROBOTS, "A path must end with .urdf or .xacro; ros:/robot_description asks a running ROS 2."
     )
 
 

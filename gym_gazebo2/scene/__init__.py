@@ -7,8 +7,20 @@ different members.
 
 from __future__ import annotations
 
+from gym_gazebo2.scene.describe import describe_scene, find_difference
 from gym_gazebo2.scene.parts import SHAPES, FixedBox, ObjectKind, Shape, Zone
 from gym_gazebo2.scene.pool import Pool, make_pool
 from gym_gazebo2.scene.scene import Scene
 
-__all__ = ["SHAPES", "FixedBox", "ObjectKind", "Pool", "Scene", "Shape", "Zone", "make_pool"]
+__all__ = [
+    "SHAPES",
+    "FixedBox",
+    "ObjectKind",
+    "Pool",
+    "Scene",
+    "Shape",
+    "Zone",
+    "describe_scene",
+    "find_difference",
+    "make_pool",
+]

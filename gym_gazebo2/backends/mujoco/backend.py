@@ -225,6 +225,28 @@ class MujocoBackend(Backend):
         self._time += round(num_substeps * self.model.opt.timestep * NANOSECONDS)
         return self._make_state()
 
+    def arrange_objects(self, objects: Placement | None, park: NDArray[np.bool_]) -> ArmState:
+        """Place objects, or take some away, between two steps, for servers. The arms are left as they are.
+
+        Args:
+            objects: Objects to put in place, at rest; None: they stay as they are.
+            park: (n, k) bool, objects to take away.
+
+        Returns:
+            The state of all arms and objects.
+
+        Raises:
+            InvalidArgumentError: The placement is invalid.
+            UsageError: The backend is closed, or has no scene with objects.
+        """
+        self._check_open()
+        bodies, _ = self._require_objects()
+        if objects is not None:
+            everyone = np.ones(self.num_envs, dtype=bool)
+            self._put_objects(np.arange(self.num_envs), bodies.get_motion(), self._place(everyone, objects))
+        self._park(self._take_away(park))
+        return self._make_state()
+
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Return copies of the arrays that determine the motion from here on."""
         # The constraint solver starts from the accelerations of the last step (warm start). Without them, a restored

@@ -13,22 +13,13 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from gym_gazebo2.backends.mujoco.parts import (
-    LINK_FRICTION,
-    ROLLING,
-    TORSION,
-    compute_geometry,
-    get_object_name,
-    get_park_position,
-)
+from gym_gazebo2.backends.mujoco.parts import ROLLING, compute_geometry, get_object_name, get_park_position
 from gym_gazebo2.scene import Scene
+from gym_gazebo2.scene.physics import GRAVITY, LINK_FRICTION, TORSION
 
-__all__ = ["GRAVITY", "ObjectBodies"]
+__all__ = ["ObjectBodies"]
 
 Array = NDArray[np.float64]
-
-GRAVITY = 9.81
-"""Acceleration of free fall [m/s²]."""
 
 
 class ObjectBodies:

@@ -9,18 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.scene import SHAPES, Pool, Scene
+from gym_gazebo2.scene.physics import SPIN_DAMPING
 
 __all__ = [
-    "LINK_FRICTION", "ROLLING", "SENSOR_SIZE", "TORSION", "add_parts", "add_sensors", "compute_geometry", "damp_objects",
-    "draw_parts", "get_object_name", "get_park_position",
+    "ROLLING", "SENSOR_SIZE", "add_parts", "add_sensors", "compute_geometry", "damp_objects", "draw_parts", "get_object_name",
+    "get_park_position",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
 
-LINK_FRICTION = 1.0
-"""Coefficient of sliding friction of arm links. A contact takes the smaller one of its two bodies."""
-TORSION, ROLLING = 0.005, 1e-4
-"""Coefficients of torsional and rolling friction [m]."""
+ROLLING = 1e-4
+"""Coefficient of rolling friction [m]. MuJoCo's own; contacts of dimension 4 do not use it."""
 OBJECT_SOLREF = (0.01, 1.0)
 """Time constant [s] and damping ratio of an object's contacts: twice the physics step is the firmest that is stable."""
 OBJECT_SOLIMP = (0.9, 0.99, 0.002, 0.5, 2.0)
@@ -32,8 +31,6 @@ ITERATIONS = 30
 CONDIM = 4
 """Dimension of an object's contacts: normal force, two directions of sliding, and torsion. Without torsion, two fingers hold a
 box as a hinge does."""
-SPIN_DAMPING = 1e-4
-"""Damping of an object's rotation [N·m·s/rad]. It stands for rolling resistance: without it a sphere rolls for ever."""
 PARK_HEIGHT, PARK_SPACING = 100.0, 5.0
 """Height at which parked objects wait, without weight, and the distance between them [m]. Nothing else is up there, and a floor
 would be in the way below."""
