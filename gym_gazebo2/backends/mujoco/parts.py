@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.scene import SHAPES, Pool, Scene
-from gym_gazebo2.scene.physics import SPIN_DAMPING
+from gym_gazebo2.scene.physics import LINK_FRICTION, SPIN_DAMPING, TORSION
 
 __all__ = [
     "ROLLING", "SENSOR_SIZE", "add_parts", "add_sensors", "compute_geometry", "damp_objects", "draw_parts", "get_object_name",
