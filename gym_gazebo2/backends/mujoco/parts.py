@@ -112,9 +112,9 @@ def add_sensors(spec: mujoco.MjSpec, root: str, scene: Scene) -> None:
     field, subtree, body = mujoco.mjtConDataField, mujoco.mjtObj.mjOBJ_XBODY, mujoco.mjtObj.mjOBJ_BODY
     bits = (1 << int(field.mjCONDATA_FOUND)) | (1 << int(field.mjCONDATA_FORCE))
     others = [(subtree, root), (body, "world"), *([(body, BOX)] if scene.boxes else [])]
-    for kind, other in others:
+    for i, (kind, other) in enumerate(others):
         spec.add_sensor(
-            name=f"scene/contact {other}", type=mujoco.mjtSensor.mjSENS_CONTACT, intprm=[bits, 2, 1],
+            name=f"scene/contact {i}", type=mujoco.mjtSensor.mjSENS_CONTACT, intprm=[bits, 2, 1],
             objtype=subtree, objname=root, reftype=kind, refname=other,
         )  # fmt: skip
 
