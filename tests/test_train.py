@@ -191,7 +191,7 @@ def test_every_id_has_a_preset_that_trains(tmp_path):
             continue
         steps = 200 if env_id != "MARA-v0" else 400
         run = train(TrainConfig(env=env_id, num_envs=2, steps=steps, out=str(tmp_path / env_id), progress=False, eval_runs=2,
-                                backend="mujoco", hyperparameters={"batch_size": 100}))  # fmt: skip
+                                backend="mujoco", hyperparameters={"n_steps": 50, "batch_size": 50}))  # fmt: skip
         assert run.model.is_file()
 
 
@@ -351,7 +351,13 @@ def test_a_configuration_of_an_older_version_lacks_a_field(run, tmp_path, name):
     assert config == read_model_file(part / "model.zip").config
     default = next(field.default for field in dataclasses.fields(TrainConfig) if field.name == name)
     first_version = {"vec": "batched", "backend": "mujoco", "control": "delta", "control_dt": 0.05}
-    plain = {"hyperparameters": {}, "env_kwargs": {}, "normalize_reward": config.normalize, **first_version}
+    plain = {
+        "hyperparameters": {},
+        "env_kwargs": {},
+        "normalize_reward": config.normalize,
+        "reward_scale": 1.0,
+        **first_version,
+    }
     assert getattr(config, name) == plain.get(name, default)
 
 
