@@ -15,7 +15,7 @@ from gym_gazebo2.gazebo.links import RobotModel
 from gym_gazebo2.gazebo.sdf import add, fill, format_bool, format_numbers
 from gym_gazebo2.robots import RobotSpec
 
-__all__ = ["make_world"]
+__all__ = ["add_drives", "add_surroundings", "make_world"]
 
 CAMERA_POSE = "1.2 -1.2 0.9 0 0.31 2.36"
 """Camera of gzclient's window, directed at the arm: x y z [m], roll pitch yaw [rad]."""
@@ -53,14 +53,13 @@ def make_world(
     world = add(root, "world", name="gym_gazebo2")
     _add_physics(world, physics_dt, real_time_factor)
     model = RobotModel(robot)
-    _add_surroundings(world, robot.mount_height, bool(model.ignoring_floor))
+    add_surroundings(world, robot.mount_height, bool(model.ignoring_floor))
     fill(add(add(world, "gui"), "camera", name="user_camera"), pose=CAMERA_POSE)
     add_arm(add(world, "model", name=robot.name), robot, model)
     served = add(world, "plugin", name="gym_gazebo2", filename=str(plugin))
     fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))
     fill(served, lock_step=format_bool(real_time_factor is None), gazebo_topics=format_bool(gazebo_topics))
-    for index, name in enumerate(robot.joint_names):
-        _add_drive(add(served, "joint"), robot, index, name)
+    add_drives(served, robot)
     for link1, link2 in model.excluded:
         fill(add(served, "excluded"), link1=make_name(link1), link2=make_name(link2))
     ET.indent(root)
@@ -80,7 +79,7 @@ def _add_physics(world: ET.Element, physics_dt: float, real_time_factor: float |
     fill(add(ode, "constraints"), cfm="0", erp="0.2")
 
 
-def _add_surroundings(world: ET.Element, mount_height: float, is_ignored: bool) -> None:
+def add_surroundings(world: ET.Element, mount_height: float, is_ignored: bool) -> None:
     """Add the light, and the floor below the base by ``mount_height`` [m]. ``is_ignored`` says whether some links ignore it."""
     light = add(world, "light", name="sun", type="directional")
     fill(light, pose="0 0 10 0 0 0", diffuse="0.8 0.8 0.8 1", specular="0.2 0.2 0.2 1", direction="-0.5 0.1 -0.9")
@@ -94,6 +93,12 @@ def _add_surroundings(world: ET.Element, mount_height: float, is_ignored: bool) 
         fill(add(add(shape, "geometry"), "plane"), normal="0 0 1", size="20 20")
         if is_ignored and kind == "collision":
             fill(add(add(shape, "surface"), "contact"), collide_bitmask=str(FLOOR_BIT))
+
+
+def add_drives(plugin: ET.Element, robot: RobotSpec) -> None:
+    """Add the constants of every driven joint to the plug-in's element."""
+    for index, name in enumerate(robot.joint_names):
+        _add_drive(add(plugin, "joint"), robot, index, name)
 
 
 def _add_drive(row: ET.Element, robot: RobotSpec, index: int, name: str) -> None:

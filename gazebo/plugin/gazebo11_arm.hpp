@@ -18,7 +18,7 @@ class Gazebo11Arm : public Simulator {
 
   void Read() override;
   void Apply(double dt) override;
-  void Place(const std::vector<double>& q) override;
+  bool Place(const std::vector<double>& q) override;
   void ResetModels() override;
   double ContactForce() const override;
   void Warn(const std::string& text) const override;

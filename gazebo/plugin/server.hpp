@@ -17,8 +17,9 @@ namespace gym_gazebo2 {
 ///
 /// In lock-step a period runs through these states:
 ///
-///   waiting   BeginStep() blocks in the physics thread until a message comes. A placement is answered at once and the
-///             server keeps waiting. An accepted command starts a ramp.
+///   waiting   BeginStep() blocks in the physics thread until a message comes. An accepted command starts a ramp. A
+///             placement is answered at once and the server keeps waiting, where the simulator can place at once.
+///   placing   Where it cannot, BeginStep() lets one physics step pass without effort, and its EndStep() answers.
 ///   ramping   BeginStep() no longer blocks. Each physics step takes the set-points one step along the ramp.
 ///   end       The EndStep() of the ramp's last step publishes the answer; the next BeginStep() waits again.
 ///
@@ -56,6 +57,8 @@ class Server {
   void Place();
   void ResetWorld();
   void PlaceHome();
+  void StartPlacement(bool is_answered);
+  void EndPlacement();
   void Publish();
   bool IsRepeated(const rosidl_runtime_c__String& token);
   void Accept(const rosidl_runtime_c__String& token);
@@ -69,6 +72,8 @@ class Server {
   int64_t now_{0};                    // simulated time at the end of the last physics step [ns]
   int64_t num_steps_{0};              // physics steps so far
   double contact_force_{0};           // largest since the last published state [N]
+  bool is_placing_{false};            // a placement waits for the end of a physics step
+  bool is_answered_{false};           // whether the newest placement is answered: a client asked for it
   std::vector<double> q_;             // positions of the message that is read, by joint [rad or m]
   std::string token_;                 // of the newest accepted message
   TokenMemory old_tokens_;

@@ -1,10 +1,11 @@
-"""Gazebo 11 as a backend: the client of the ROS 2 contract, with a gzserver of its own that it starts, watches and ends."""
+"""Gazebo as a backend: the client of the ROS 2 contract, with a server of its own that it starts, watches and ends."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +21,19 @@ from gym_gazebo2.real_time import RealTime
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import local_discovery
 
-__all__ = ["GazeboBackend"]
+__all__ = ["GazeboBackend", "GzSimBackend"]
 
 
 class GazeboBackend(Ros2Backend):
-    """One arm in a gzserver of its own, in exact lock-step, in a ROS domain that no other program on this machine uses.
+    """One arm in a server of Gazebo 11, in exact lock-step, in a ROS domain that no other program on this machine uses.
 
     Attributes:
-        server: The gzserver.
+        simulator: Row of ``gym_gazebo2.gazebo.serve.SIMULATORS``.
+        server: The server.
         client: Gazebo's window; None without one.
     """
 
+    simulator: ClassVar[str] = "gazebo"
     is_local = True
     is_shared = False  # every instance starts a server of its own
     is_restartable = True
@@ -68,7 +71,7 @@ class GazeboBackend(Ros2Backend):
             check_display("without the window: backend_options={'gui': False}, gym-gazebo2 play --record FILE")
         num_envs, control_dt = read_num_envs(num_envs, self.max_envs), read_control_dt(control_dt)
         count_substeps(control_dt, physics_dt)
-        world = {"control_dt": control_dt, "physics_dt": physics_dt, "gazebo_topics": gui}
+        world = {"simulator": self.simulator, "control_dt": control_dt, "physics_dt": physics_dt, "gazebo_topics": gui}
         self.client: GazeboClient | None = None
         # What is started here is ended in the opposite order: at once if a later part fails, else by close().
         with contextlib.ExitStack() as resources:
@@ -98,11 +101,11 @@ class GazeboBackend(Ros2Backend):
 
     def _check_version(self) -> None:
         """Raise a BackendError if another plug-in than the one built here serves the world."""
-        found, expected = self.link.provider, compute_key(self.server.gazebo, find_ros())
+        found, expected = self.link.provider, compute_key(self.server.simulator, find_ros())
         if found is None or found.version != expected:
             raise BackendError(
-                f"The plug-in in gzserver is {found}, expected version {expected!r}. "
-                "Remove other gym_gazebo2 plug-ins from GAZEBO_PLUGIN_PATH."
+                f"The plug-in in {self.server.simulator.server_name} is {found}, expected version {expected!r}. "
+                "Remove other gym_gazebo2 plug-ins from GAZEBO_PLUGIN_PATH and GZ_SIM_SYSTEM_PLUGIN_PATH."
             )
 
     def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
@@ -120,3 +123,9 @@ class GazeboBackend(Ros2Backend):
         if self.client.is_open:
             self._real_time.wait()
         return None
+
+
+class GzSimBackend(GazeboBackend):
+    """One arm in a server of gz-sim, today's Gazebo; everything else is as with Gazebo 11."""
+
+    simulator = "gz_sim"

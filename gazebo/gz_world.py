@@ -1,0 +1,124 @@
+"""Write the gz-sim world of one robot: the model of Gazebo 11's world with what DART needs to be different, and the plug-in."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from gym_gazebo2.backends.base import count_substeps
+from gym_gazebo2.checks import read_factor
+from gym_gazebo2.gazebo.arm_sdf import add_arm, make_name
+from gym_gazebo2.gazebo.collide_bits import find_masks
+from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.gz_sim import SYSTEMS
+from gym_gazebo2.gazebo.links import RobotModel
+from gym_gazebo2.gazebo.model import add_drives, add_surroundings
+from gym_gazebo2.gazebo.sdf import add, fill, format_bool
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.robots.spec import FLOOR
+
+__all__ = ["make_gz_world"]
+
+PLUGIN_CLASS = "gym_gazebo2::GzSimPlugin"
+PHYSICS_SYSTEM = "gz-sim-physics-system"
+
+
+def make_gz_world(
+    robot: RobotSpec,
+    plugin: Path,
+    *,
+    namespace: str | None = None,
+    control_dt: float = 0.05,
+    physics_dt: float = 0.001,
+    real_time_factor: float | None = None,
+    gazebo_topics: bool = False,
+) -> str:
+    """Return the world as SDF text.
+
+    Args:
+        robot: The arm.
+        plugin: Path of the plug-in's library.
+        namespace: ROS namespace; None is the robot's name.
+        control_dt: Control period [s], a whole number of physics steps; in real time also the period of states.
+        physics_dt: Physics step [s].
+        real_time_factor: None for lock-step; else the speed of simulated time: 1 is real time, 0 is as fast as possible.
+        gazebo_topics: Whether gz-sim's own topics are served, for its window. A physics step takes longer with them.
+
+    Raises:
+        InvalidArgumentError: The period is not a whole number of physics steps.
+        GazeboError: The plug-in does not exist, or the excluded pairs of links cannot be written.
+    """
+    if not plugin.is_file():
+        raise GazeboError(f"The plug-in {plugin} does not exist. Build it with build_plugin().")
+    count_substeps(control_dt, physics_dt)
+    root = ET.Element("sdf", version="1.9")
+    world = add(root, "world", name="gym_gazebo2")
+    physics = add(world, "physics", name="physics", type="ignored")
+    # gz-sim holds simulated time back to this multiple of real time; 0 is no limit. In lock-step the plug-in paces it.
+    factor = 0.0 if real_time_factor is None else read_factor("real_time_factor", real_time_factor)
+    fill(physics, max_step_size=repr(physics_dt), real_time_factor=repr(factor))
+    # Gravity acts on nothing in this world: a real drive compensates it. Before gz-physics 7.4, links cannot be freed from it
+    # one by one.
+    fill(world, gravity="0 0 0")
+    for filename, name in SYSTEMS.items():
+        if gazebo_topics or filename == PHYSICS_SYSTEM:
+            add(world, "plugin", filename=filename, name=name)
+    model = RobotModel(robot)
+    add_surroundings(world, robot.mount_height, is_ignored=False)
+    arm = add(world, "model", name=robot.name)
+    add_arm(arm, robot, model)
+    _bolt_down(arm, model)
+    _add_rotors(arm, robot, physics_dt)
+    _set_masks(world, arm, robot, model)
+    served = add(world, "plugin", name=PLUGIN_CLASS, filename=str(plugin))
+    fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))
+    fill(served, physics_dt=repr(physics_dt), lock_step=format_bool(real_time_factor is None))
+    add_drives(served, robot)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _bolt_down(arm: ET.Element, model: RobotModel) -> None:
+    """Fix links to the ground by joints: DART does not read ``<kinematic>``."""
+    for link in arm.findall("link"):
+        link.remove(next(iter(link.findall("kinematic"))))
+    for fixed in model.links:
+        if fixed.is_fixed:
+            name = make_name(fixed.name)
+            fill(add(arm, "joint", name=f"ground_{name}", type="fixed"), parent="world", child=name)
+
+
+def _add_rotors(arm: ET.Element, robot: RobotSpec, physics_dt: float) -> None:
+    """Give each driven joint its rotor's inertia A, which DART does not have, as the damping A / physics_dt.
+
+    DART takes damping d at the end of the step: it solves (M + d·h)·a = τ − d·v − c for the acceleration a, with the step h,
+    the joint's speed v at its beginning and the torque τ. The plug-in adds d·v to τ, and (M + A)·a = τ − c is left.
+    """
+    for name, inertia in zip(robot.joint_names, robot.rotor_inertia, strict=True):
+        axis = arm.find(f"joint[@name='{name}']/axis")
+        if axis is not None:
+            fill(add(axis, "dynamics"), damping=repr(float(inertia) / physics_dt))
+
+
+def _set_masks(world: ET.Element, arm: ET.Element, robot: RobotSpec, model: RobotModel) -> None:
+    """Let exactly the pairs of links collide that are not excluded. Links that are fixed to the ground ignore the floor."""
+    links = {make_name(link.name): link for link in model.links if link.collisions}
+    excluded = {frozenset(map(make_name, pair)) for pair in model.excluded}
+    excluded |= {frozenset((FLOOR, name)) for name, link in links.items() if link.is_fixed or link.name in model.ignoring_floor}
+    jointed = {frozenset((make_name(parent), make_name(child))) for _, parent, child in model.joints}
+    masks = find_masks([*links, FLOOR], excluded, jointed)
+    for link in arm.findall("link[collision]"):
+        _set_mask(link, masks[link.get("name", "")])
+    for link in world.findall("model[@name='floor']/link"):
+        _set_mask(link, masks[FLOOR])
+
+
+def _set_mask(link: ET.Element, mask: int) -> None:
+    for collision in link.findall("collision"):
+        surface = collision.find("surface")
+        surface = add(collision, "surface") if surface is None else surface
+        contact = surface.find("contact")
+        contact = add(surface, "contact") if contact is None else contact
+        for old in contact.findall("collide_bitmask"):
+            contact.remove(old)
+        fill(contact, collide_bitmask=str(mask))
