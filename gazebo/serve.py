@@ -39,12 +39,12 @@ class Simulator:
 
 SIMULATORS = {
     "gazebo": Simulator(
-        lambda: find_gazebo(),
+        find_gazebo,
         "Gazebo 11 is not installed. Install it, without root, with: gym-gazebo2 install-gazebo",
         make_world,
     ),
     "gz_sim": Simulator(
-        lambda: find_gz_sim(),
+        find_gz_sim,
         f"gz-sim (Harmonic, Ionic or Jetty) is not installed, or not on the PATH. Install it with: {INSTALL_GZ_SIM}",
         make_gz_world,
     ),

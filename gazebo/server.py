@@ -84,8 +84,8 @@ class GazeboServer:
                 undo.pop_all()
         except OSError as error:
             raise BackendError(
-                f"{simulator.server_name} cannot be started: {error}. Check that {simulator.program} is executable, and that the "
-                "log and the temporary folder (TMPDIR) are writable and have space."
+                f"{simulator.server_name} cannot be started: {error}. Check that {simulator.program} is executable, and that "
+                "the log and the temporary folder (TMPDIR) are writable and have space."
             ) from error
         self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, self._owner)
 

@@ -1,4 +1,4 @@
-"""``gym-gazebo2 sim``: serve a simulated robot over ROS 2, from MuJoCo or from Gazebo, until Ctrl-C."""
+"""``gym-gazebo2 sim``: serve a simulated robot over ROS 2, from MuJoCo, Gazebo 11 or gz-sim, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MODE = tyro.conf.create_mutex_group(required=False)
 ROBOT_FIELDS = ("tool_frame", "mount_height")
 """Fields of the robot's row that a configuration can change."""
 EXIT_TIMEOUT_S = 5.0
-"""Longest wait for the exit status of a gzserver that has closed its pipe [s]."""
+"""Longest wait for the exit status of a server that has closed its pipe [s]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SimConfig:
 
     Attributes:
         robot: Robot of the table, or the path of a URDF or xacro file, or of the folder robot of a run.
-        provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver.
+        provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver; "gz_sim" is today's Gazebo.
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
         gui: Show the arm in a window.
@@ -56,7 +56,7 @@ class SimConfig:
     """
 
     robot: tyro.conf.Positional[str] = "mara"
-    provider: Literal["mujoco", "gazebo"] = "mujoco"
+    provider: Literal["mujoco", "gazebo", "gz_sim"] = "mujoco"
     real_time: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False
     factor: float = 1.0
     gui: bool = False
@@ -109,7 +109,7 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         UnknownNameError: There is no such robot or provider.
         RobotError: The URDF does not describe a serial arm.
         GazeboError: Gazebo is missing, or its plug-in cannot be built.
-        BackendError: The gzserver does not start, or dies; the message quotes its log.
+        BackendError: The server does not start, or dies; the message quotes its log.
         RenderError: A window is requested and there is no display.
     """
     if config.provider not in PROVIDERS:
@@ -208,7 +208,8 @@ def _serve_gazebo(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], No
     options: dict[str, Any] = {} if config.physics_dt is None else {"physics_dt": config.physics_dt}
     options |= {"namespace": config.namespace, "control_dt": config.control_dt, "gazebo_topics": config.gui}
     factor = config.factor if config.real_time else None
-    with start_robot(robot, int(config.domain or 0), real_time_factor=factor, **options) as server:
+    options |= {"simulator": config.provider, "real_time_factor": factor}
+    with start_robot(robot, int(config.domain or 0), **options) as server:
         server.wait_ready()
         with contextlib.closing(GazeboClient(server)) if config.gui else contextlib.nullcontext():
             on_ready()
@@ -220,5 +221,6 @@ def _serve_gazebo(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], No
 PROVIDERS: dict[str, Callable[[RobotSpec, SimConfig, Callable[[], None]], None]] = {
     "mujoco": _serve_mujoco,
     "gazebo": _serve_gazebo,
+    "gz_sim": _serve_gazebo,
 }
 """Name of a provider → function that serves until it is interrupted; it calls its third argument once clients can connect."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from gym_gazebo2.gazebo.build import build_plugin, find_plugin
 from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.ros import Domain, find_ros
+from gym_gazebo2.ros import find_ros
 
-from .gazebo_client import LOCAL, Client
+from .gazebo_client import start_world
 
 PLUGIN = Path(__file__).with_name("plugin")
 
@@ -46,6 +45,7 @@ class Servo:
 def make_servo_world(
     robot: RobotSpec,
     *,
+    namespace: str | None = None,
     real_time_factor: float | None = None,
     control_dt: float = 0.05,
     physics_dt: float = 0.001,
@@ -53,7 +53,7 @@ def make_servo_world(
     wall: float | None = None,
 ) -> str:
     """Return the servo's world; ``wall`` is a position of the first joint [rad]."""
-    rows = [f"namespace /{robot.name}", f"lock_step {int(real_time_factor is None)}", f"physics_dt {physics_dt!r}"]
+    rows = [f"namespace /{namespace or robot.name}", f"lock_step {int(real_time_factor is None)}", f"physics_dt {physics_dt!r}"]
     rows += [f"report_every {round(control_dt / physics_dt)}", f"places_at_once {int(places_at_once)}"]
     rows += [f"factor {real_time_factor or 0.0}", *([] if wall is None else [f"wall {wall!r}"])]
     fields = ("lower", "upper", "velocity_limit", "effort_limit", "drive_inertia", "rotor_inertia", "home")
@@ -62,25 +62,8 @@ def make_servo_world(
     return "\n".join(rows) + "\n"
 
 
-def start_servo(robot: RobotSpec, domain: int, **options: object) -> GazeboServer:
+def start_servo(robot: RobotSpec, domain: int, **options: Any) -> GazeboServer:
     """Start a servo, and wait until it is ready."""
-    servo, ros = Servo(), find_ros()
-    build_plugin(servo, ros)
-    world = make_servo_world(robot, **options)  # type: ignore[arg-type]
-    server = GazeboServer(servo, world, {**ros.make_environment(), **LOCAL, "ROS_DOMAIN_ID": str(domain)})
-    server.wait_ready()
-    return server
-
-
-@contextlib.contextmanager
-def serve_servo(robot: RobotSpec, **options: object) -> Iterator[tuple[GazeboServer, Client]]:
-    """Serve a robot in a domain of its own, with a connected client."""
-    domain = Domain()
-    with contextlib.closing(start_servo(robot, domain.id, **options)) as server:
-        client = Client(domain.id, robot.name, robot.joint_names)
-        try:
-            client.connect()
-            yield server, client
-        finally:
-            client.close()
-            domain.release()
+    servo = Servo()
+    build_plugin(servo, find_ros())
+    return start_world(servo, make_servo_world(robot, **options), domain)

@@ -32,7 +32,7 @@ from gym_gazebo2.robots import make_robot
 from gym_gazebo2.ros.discovery import DOMAINS, Domain, check_domain
 
 from .gazebo_client import Client, start_server
-from .processes import run_process
+from .processes import is_running, run_process, wait_gone
 
 ROBOT = make_robot("scara")
 START = """
@@ -64,21 +64,6 @@ def domain() -> Iterator[int]:
     taken = Domain()
     yield taken.id
     taken.release()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait_gone(pid: int, timeout: float) -> bool:
-    with contextlib.suppress(ProcessLookupError):
-        handle = os.pidfd_open(pid)
-        select.select([handle], [], [], timeout)
-        os.close(handle)
-    return not is_running(pid)
 
 
 def test_ends_when_closed_and_twice_is_fine(domain: int) -> None:
