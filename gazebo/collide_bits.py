@@ -26,12 +26,13 @@ def find_masks(names: Sequence[str], excluded: Collection[Pair], free: Collectio
     Args:
         names: Names of the links, and of the floor.
         excluded: Pairs that must not collide.
-        free: Pairs for which it does not matter, because the engine itself never collides them.
+        free: Pairs for which it does not matter, because the engine itself never collides them, or nobody looks. They may
+            be among the excluded ones.
 
     Raises:
         GazeboError: More than 16 groups are needed.
     """
-    never, ignored = set(excluded), set(free)
+    never, ignored = set(excluded) - set(free), set(free)
     pairs = [frozenset((a, b)) for i, a in enumerate(names) for b in names[i + 1 :]]
     uncovered = [pair for pair in pairs if pair not in never and pair not in ignored]
     groups: list[list[str]] = []
@@ -39,8 +40,8 @@ def find_masks(names: Sequence[str], excluded: Collection[Pair], free: Collectio
         group = _grow(sorted(uncovered[0], key=names.index), names, uncovered, never)
         groups.append(group)
         uncovered = [pair for pair in uncovered if not pair <= set(group)]
-    # A link that collides with no other link of the arm gets a bit of its own: it must still collide with other models.
-    groups += [[name] for name in names if not any(name in group for group in groups)]
+    # Links that collide with no other link of the arm get bits, too: they must still collide with other models.
+    groups += _gather([name for name in names if not any(name in group for group in groups)], never)
     if len(groups) > NUM_BITS:
         raise GazeboError(
             f"The excluded pairs of links need {len(groups)} bits, and gz-sim has {NUM_BITS}. Exclude other pairs of links, or "
@@ -58,3 +59,14 @@ def _grow(group: list[str], names: Sequence[str], uncovered: Sequence[Pair], exc
         if best is None or gains[best] == 0:
             return group
         group.append(best)
+
+
+def _gather(names: Sequence[str], excluded: Collection[Pair]) -> list[list[str]]:
+    """Put each name into the first group that it does not exclude."""
+    groups: list[list[str]] = []
+    for name in names:
+        fitting = [group for group in groups if not any(frozenset((name, other)) in excluded for other in group)]
+        if not fitting:
+            groups.append([])
+        (fitting or groups[-1:])[0].append(name)
+    return groups

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 from gym_gazebo2.backends.base import count_substeps
 from gym_gazebo2.checks import read_factor
 from gym_gazebo2.gazebo.arm_sdf import add_arm, make_name
-from gym_gazebo2.gazebo.collide_bits import find_masks
+from gym_gazebo2.gazebo.collide_bits import Pair, find_masks
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.gz_sim import SYSTEMS
 from gym_gazebo2.gazebo.links import RobotModel
 from gym_gazebo2.gazebo.model import add_drives, add_surroundings
+from gym_gazebo2.gazebo.rigid_bodies import MergedModel, merge_rigid
 from gym_gazebo2.gazebo.sdf import add, fill, format_bool
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.robots.spec import FLOOR
@@ -64,12 +67,13 @@ def make_gz_world(
         if gazebo_topics or filename == PHYSICS_SYSTEM:
             add(world, "plugin", filename=filename, name=name)
     model = RobotModel(robot)
+    merged = merge_rigid(model)
     add_surroundings(world, robot.mount_height, is_ignored=False)
     arm = add(world, "model", name=robot.name)
-    add_arm(arm, robot, model)
-    _bolt_down(arm, model)
+    add_arm(arm, robot, merged)
+    _bolt_down(arm, merged)
     _add_rotors(arm, robot, physics_dt)
-    _set_masks(world, arm, robot, model)
+    _set_masks(world, arm, model, merged)
     served = add(world, "plugin", name=PLUGIN_CLASS, filename=str(plugin))
     fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))
     fill(served, physics_dt=repr(physics_dt), lock_step=format_bool(real_time_factor is None))
@@ -78,7 +82,7 @@ def make_gz_world(
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
 
 
-def _bolt_down(arm: ET.Element, model: RobotModel) -> None:
+def _bolt_down(arm: ET.Element, model: MergedModel) -> None:
     """Fix links to the ground by joints: DART does not read ``<kinematic>``."""
     for link in arm.findall("link"):
         link.remove(next(iter(link.findall("kinematic"))))
@@ -100,25 +104,36 @@ def _add_rotors(arm: ET.Element, robot: RobotSpec, physics_dt: float) -> None:
             fill(add(axis, "dynamics"), damping=repr(float(inertia) / physics_dt))
 
 
-def _set_masks(world: ET.Element, arm: ET.Element, robot: RobotSpec, model: RobotModel) -> None:
-    """Let exactly the pairs of links collide that are not excluded. Links that are fixed to the ground ignore the floor."""
-    links = {make_name(link.name): link for link in model.links if link.collisions}
-    excluded = {frozenset(map(make_name, pair)) for pair in model.excluded}
-    excluded |= {frozenset((FLOOR, name)) for name, link in links.items() if link.is_fixed or link.name in model.ignoring_floor}
-    jointed = {frozenset((make_name(parent), make_name(child))) for _, parent, child in model.joints}
-    masks = find_masks([*links, FLOOR], excluded, jointed)
-    for link in arm.findall("link[collision]"):
-        _set_mask(link, masks[link.get("name", "")])
-    for link in world.findall("model[@name='floor']/link"):
-        _set_mask(link, masks[FLOOR])
+def _set_masks(world: ET.Element, arm: ET.Element, model: RobotModel, merged: MergedModel) -> None:
+    """Let exactly the pairs of links collide that are not excluded."""
+    fixed = {link.name for link in model.links if link.is_fixed}
+    masks = find_masks(
+        [*merged.body_of, FLOOR],
+        {frozenset(pair) for pair in model.excluded} | {frozenset((FLOOR, name)) for name in model.ignoring_floor},
+        set(_list_ignored(merged.body_of, fixed, merged.jointed)),
+    )
+    for body, owners in merged.owners.items():
+        for shape, owner in zip(arm.findall(f"link[@name='{make_name(body)}']/collision"), owners, strict=True):
+            _set_mask(shape, masks[owner])
+    for shape in world.findall("model[@name='floor']/link/collision"):
+        _set_mask(shape, masks[FLOOR])
 
 
-def _set_mask(link: ET.Element, mask: int) -> None:
-    for collision in link.findall("collision"):
-        surface = collision.find("surface")
-        surface = add(collision, "surface") if surface is None else surface
-        contact = surface.find("contact")
-        contact = add(surface, "contact") if contact is None else contact
-        for old in contact.findall("collide_bitmask"):
-            contact.remove(old)
-        fill(contact, collide_bitmask=str(mask))
+def _list_ignored(body_of: dict[str, str], fixed: set[str], jointed: set[Pair]) -> Iterator[Pair]:
+    """Yield the pairs for which masks do not matter.
+
+    DART never collides shapes of one body, or of two bodies that a joint connects. Two shapes that are fixed to the ground do
+    not push each other, and the plug-in does not report them.
+    """
+    for one, other in itertools.combinations([*body_of, FLOOR], 2):
+        bodies = frozenset((body_of.get(one, one), body_of.get(other, other)))
+        if len(bodies) == 1 or bodies in jointed or {one, other} <= fixed | {FLOOR}:
+            yield frozenset((one, other))
+
+
+def _set_mask(shape: ET.Element, mask: int) -> None:
+    surface = shape.find("surface")
+    surface = add(shape, "surface") if surface is None else surface
+    contact = surface.find("contact")
+    contact = add(surface, "contact") if contact is None else contact
+    fill(contact, collide_bitmask=str(mask))

@@ -19,7 +19,7 @@ from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import make_default
 from gym_gazebo2.ros.installation import find_ros
 
-__all__ = ["SIMULATORS", "Simulator", "start_robot"]
+__all__ = ["SIMULATORS", "Simulator", "find_simulator", "start_robot"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +52,19 @@ SIMULATORS = {
 """The simulators that the plug-in is built for, by the name of their backend and provider."""
 
 
+def find_simulator(simulator: str) -> Installation:
+    """Return the installation of a row of ``SIMULATORS``.
+
+    Raises:
+        GazeboError: It is not installed; the message has the command that installs it.
+    """
+    row = SIMULATORS[simulator]
+    installation = row.find()
+    if installation is None:
+        raise GazeboError(row.missing)
+    return installation
+
+
 def start_robot(
     robot: RobotSpec, domain_id: int, log: Path | None = None, *, simulator: str = "gazebo", **world: Any
 ) -> GazeboServer:
@@ -72,9 +85,6 @@ def start_robot(
         RosError: ROS 2 is missing.
         BackendError: The server cannot be started.
     """
-    row = SIMULATORS[simulator]
-    installation, ros = row.find(), find_ros()
-    if installation is None:
-        raise GazeboError(row.missing)
-    text = row.make_world(robot, build_plugin(installation, ros), **world)
+    installation, ros = find_simulator(simulator), find_ros()
+    text = SIMULATORS[simulator].make_world(robot, build_plugin(installation, ros), **world)
     return GazeboServer(installation, text, {**ros.make_environment(), **make_default(), "ROS_DOMAIN_ID": str(domain_id)}, log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +71,12 @@ class GazeboBackend(Ros2Backend):
             check_display("without the window: backend_options={'gui': False}, gym-gazebo2 play --record FILE")
         num_envs, control_dt = read_num_envs(num_envs, self.max_envs), read_control_dt(control_dt)
         count_substeps(control_dt, physics_dt)
-        world = {"simulator": self.simulator, "control_dt": control_dt, "physics_dt": physics_dt, "gazebo_topics": gui}
+        world: dict[str, Any] = {
+            "simulator": self.simulator,
+            "control_dt": control_dt,
+            "physics_dt": physics_dt,
+            "gazebo_topics": gui,
+        }
         self.client: GazeboClient | None = None
         # What is started here is ended in the opposite order: at once if a later part fails, else by close().
         with contextlib.ExitStack() as resources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -15,6 +15,7 @@ from gym_gazebo2.cli.command import Command
 from gym_gazebo2.cli.inline import INLINE
 from gym_gazebo2.gazebo import install_gazebo
 from gym_gazebo2.gazebo.gz_sim import write_gz_sim
+from gym_gazebo2.gazebo.serve import find_simulator
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.sim import SimConfig, parse, simulate
 
@@ -45,16 +46,20 @@ class Sim(Command):
 class InstallGazebo(Command):
     """Find the system's Gazebo 11, or install it into the user's cache, without root (x86-64 Linux).
 
+    With ``--simulator gz_sim`` it finds today's Gazebo, or prints the commands that install it: they need root or conda.
+
     Attributes:
-        mirror: Debian mirror to fetch from; None takes those of the system's apt configuration.
+        simulator: "gazebo" is Gazebo 11, "gz_sim" is today's Gazebo.
+        mirror: Debian mirror to fetch Gazebo 11 from; None takes those of the system's apt configuration.
     """
 
+    simulator: Literal["gazebo", "gz_sim"] = "gazebo"
     mirror: str | None = None
 
     def run(self) -> None:
-        """Install, and say where it is."""
-        gazebo = install_gazebo(self.mirror)
-        Console(soft_wrap=True).print(f"Gazebo {gazebo.version}: {gazebo.gzserver}", highlight=False)
+        """Find or install, and print where it is."""
+        found = install_gazebo(self.mirror) if self.simulator == "gazebo" else find_simulator(self.simulator)
+        Console(soft_wrap=True).print(f"Gazebo {found.version}: {found.program}", highlight=False)
 
 
 @dataclasses.dataclass(frozen=True)
