@@ -72,6 +72,7 @@ class GzSim(Command):
         namespace: ROS namespace; None is the robot's name.
         control_dt: Control period of the client [s].
         physics_dt: Physics step [s].
+        real_time_factor: Speed of simulated time: 1 is real time, 0 is as fast as possible. It also limits steps in lock-step.
     """
 
     robot: tyro.conf.Positional[str] = "mara"
@@ -79,7 +80,9 @@ class GzSim(Command):
     namespace: str | None = None
     control_dt: float = 0.05
     physics_dt: float = 0.001
+    real_time_factor: float = 0.0
 
     def run(self) -> None:
         """Write, and print."""
-        print(write_gz_sim(make_robot(self.robot), self.folder, self.namespace, self.control_dt, self.physics_dt))
+        times = (self.control_dt, self.physics_dt, self.real_time_factor)
+        print(write_gz_sim(make_robot(self.robot), self.folder, self.namespace, *times))
