@@ -54,8 +54,10 @@ def make_gz_world(
     if not plugin.is_file():
         raise GazeboError(f"The plug-in {plugin} does not exist. Build it with build_plugin().")
     count_substeps(control_dt, physics_dt)
-    root = ET.Element("sdf", version="1.9")
+    root = ET.Element("sdf", {"version": "1.9", "xmlns:gz": "http://gazebosim.org/schema"})
     world = add(root, "world", name="gym_gazebo2")
+    # From Ionic on, gz-sim would load its default systems besides those of this world.
+    fill(add(world, "gz:policies"), include_server_config_plugins="false")
     physics = add(world, "physics", name="physics", type="ignored")
     # gz-sim holds simulated time back to this multiple of real time; 0 is no limit. In lock-step the plug-in paces it.
     factor = 0.0 if real_time_factor is None else read_factor("real_time_factor", real_time_factor)
