@@ -61,6 +61,7 @@ void GzSimArm::Bind() {
 
 void GzSimArm::BindJoints(sim::Entity model) {
   entities_.clear();
+  rotor_speeds_.assign(joints.size(), 0.0);
   for (auto& joint : joints) {
     const auto entity = sim::Model(model).JointByName(ecm_, joint.name);
     if (entity == sim::kNullEntity) {
@@ -103,18 +104,26 @@ void GzSimArm::FindFreeModels(sim::Entity arm) {
 }
 
 void GzSimArm::Read() {
+  const bool is_touching = ContactForce() > 0;
   for (size_t i = 0; i < joints.size(); ++i) {
     joints[i].q = ecm_.Component<components::JointPosition>(entities_[i])->Data().at(0);
     joints[i].dq = ecm_.Component<components::JointVelocity>(entities_[i])->Data().at(0);
+    // DART's contacts push links without their rotors. If a contact moves a light link, its heavy rotor would get the speed for
+    // nothing, and then throw the arm with the momentum of both (40 times a joint's speed limit was measured). So a contact may
+    // stop a rotor, but not speed it up: its speed stays between zero and what the drive's effort gives it.
+    const double driven = rotor_speeds_[i] + dt_ * joints[i].effort / joints[i].drive_inertia;
+    rotor_speeds_[i] =
+        is_touching ? std::clamp(joints[i].dq, std::min(0.0, driven), std::max(0.0, driven)) : joints[i].dq;
   }
 }
 
 void GzSimArm::Apply(double dt) {
+  dt_ = dt;
   for (size_t i = 0; i < joints.size(); ++i) {
-    // The world's SDF gives the joint its rotor's inertia A as the damping A/dt, which DART takes at the end of the step. Its
-    // part at the beginning of the step is added here, and only A times the acceleration is left.
+    // The world's SDF gives the joint its rotor's inertia A as the damping A/dt, which DART takes at the end of the step. The
+    // rotor's momentum at the beginning of the step is added here, and only A times the acceleration is left.
     const double damping = joints[i].rotor_inertia / dt;
-    ecm_.Component<components::JointForceCmd>(entities_[i])->Data()[0] = joints[i].effort + damping * joints[i].dq;
+    ecm_.Component<components::JointForceCmd>(entities_[i])->Data()[0] = joints[i].effort + damping * rotor_speeds_[i];
   }
 }
 
@@ -124,7 +133,7 @@ bool GzSimArm::Place(const std::vector<double>& q) {
     ecm_.SetComponentData<components::JointPositionReset>(entities_[i], {q[i]});
     ecm_.SetComponentData<components::JointVelocityReset>(entities_[i], {0.0});
     joints[i].q = joints[i].setpoint = joints[i].ramp_start = joints[i].ramp_end = q[i];
-    joints[i].dq = joints[i].effort = 0;
+    joints[i].dq = joints[i].effort = rotor_speeds_[i] = 0;
   }
   return false;  // the physics system carries it out in its next step
 }

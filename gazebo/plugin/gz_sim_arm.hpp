@@ -43,7 +43,9 @@ class GzSimArm : public Simulator {
   std::vector<gz::sim::Entity> entities_;    // entities_[i] belongs to joints[i]
   std::vector<gz::sim::Entity> collisions_;  // of the arm's moving links
   std::vector<FreeModel> free_models_;
-  std::vector<double> placed_;  // q of the newest placement
+  std::vector<double> placed_;        // q of the newest placement
+  std::vector<double> rotor_speeds_;  // [rad/s or m/s], by joint; differ from dq only in contact
+  double dt_{0};                      // physics step [s]
 };
 
 }  // namespace gym_gazebo2
