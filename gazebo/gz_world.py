@@ -24,6 +24,8 @@ __all__ = ["make_gz_world"]
 
 PLUGIN_CLASS = "gym_gazebo2::GzSimPlugin"
 PHYSICS_SYSTEM = "gz-sim-physics-system"
+BEYOND_LIMIT = 0.1
+"""How far beyond its limits DART stops a joint [rad, or strokes]. Closer, the soft stop of the drive acts alone."""
 
 
 def make_gz_world(
@@ -74,7 +76,7 @@ def make_gz_world(
     arm = add(world, "model", name=robot.name)
     add_arm(arm, robot, merged)
     _bolt_down(arm, merged)
-    _add_rotors(arm, robot, physics_dt)
+    _add_axes(arm, robot, physics_dt)
     _set_masks(world, arm, model, merged)
     served = add(world, "plugin", name=PLUGIN_CLASS, filename=str(plugin))
     fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))
@@ -94,16 +96,22 @@ def _bolt_down(arm: ET.Element, model: MergedModel) -> None:
             fill(add(arm, "joint", name=f"ground_{name}", type="fixed"), parent="world", child=name)
 
 
-def _add_rotors(arm: ET.Element, robot: RobotSpec, physics_dt: float) -> None:
-    """Give each driven joint its rotor's inertia A, which DART does not have, as the damping A / physics_dt.
+def _add_axes(arm: ET.Element, robot: RobotSpec, physics_dt: float) -> None:
+    """Give each driven joint its rotor's inertia A, which DART does not have, as the damping A / physics_dt, and its limits.
 
     DART takes damping d at the end of the step: it solves (M + d·h)·a = τ − d·v − c for the acceleration a, with the step h,
     the joint's speed v at its beginning and the torque τ. The plug-in adds d·v to τ, and (M + A)·a = τ − c is left.
+
+    The limits act only in contact: the drive's soft stop ends within ``BEYOND_LIMIT``. A contact could push a light link far
+    beyond it, because it does not feel the rotor.
     """
-    for name, inertia in zip(robot.joint_names, robot.rotor_inertia, strict=True):
+    margin = BEYOND_LIMIT * robot.scale
+    limits = {"lower": robot.lower - margin, "upper": robot.upper + margin}
+    for index, name in enumerate(robot.joint_names):
         axis = arm.find(f"joint[@name='{name}']/axis")
         if axis is not None:
-            fill(add(axis, "dynamics"), damping=repr(float(inertia) / physics_dt))
+            fill(add(axis, "limit"), **{key: repr(float(values[index])) for key, values in limits.items()})
+            fill(add(axis, "dynamics"), damping=repr(float(robot.rotor_inertia[index]) / physics_dt))
 
 
 def _set_masks(world: ET.Element, arm: ET.Element, model: RobotModel, merged: MergedModel) -> None:

@@ -15,7 +15,7 @@ from gym_gazebo2.gazebo.build import try_build
 from gym_gazebo2.gazebo.collide_bits import NUM_BITS, find_masks
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.gz_locate import GzSim, find_gz_sim
-from gym_gazebo2.gazebo.gz_world import make_gz_world
+from gym_gazebo2.gazebo.gz_world import BEYOND_LIMIT, make_gz_world
 from gym_gazebo2.gazebo.links import RobotModel
 from gym_gazebo2.gazebo.rigid_bodies import merge_rigid
 from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, make_robot
@@ -146,6 +146,18 @@ def test_damping_is_the_rotors_inertia_over_the_step(arm: RobotSpec, plugin: Pat
     model = find_model(read_world(arm, plugin, physics_dt=physics_dt), arm.name)
     damping = [float(model.findtext(f"joint[@name='{name}']/axis/dynamics/damping") or "nan") for name in arm.joint_names]
     np.testing.assert_allclose(np.array(damping) * physics_dt, arm.rotor_inertia, rtol=1e-12)
+
+
+def test_joints_end_beyond_the_soft_stops(arm: RobotSpec, plugin: Path) -> None:
+    model = find_model(read_world(arm, plugin), arm.name)
+    limits = np.array(
+        [
+            [float(model.findtext(f"joint[@name='{name}']/axis/limit/{key}") or "nan") for key in ("lower", "upper")]
+            for name in arm.joint_names
+        ]
+    )
+    np.testing.assert_allclose((limits[:, 1] - arm.upper) / arm.scale, BEYOND_LIMIT, rtol=1e-9)
+    np.testing.assert_allclose((arm.lower - limits[:, 0]) / arm.scale, BEYOND_LIMIT, rtol=1e-9)
 
 
 def test_modes(plugin: Path) -> None:
