@@ -41,7 +41,7 @@ test: system $(STAMP)  ## Run every test, Gazebo and ROS 2 ones included
 
 test-gz-sim: $(STAMP)  ## Run the tests of Gazebo 11 on gz-sim, where it is installed
 	$(BIN)/gym-gazebo2 install-gazebo --simulator gz_sim
-	GYM_GAZEBO2_SIMULATOR=gz_sim $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not gazebo11' $(or $(TESTS),$(GAZEBO_TESTS))
+	GYM_GAZEBO2_SIMULATOR=gz_sim $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not gazebo11' $(or $(TESTS),$(GAZEBO_TESTS) tests/test_gz_control.py)
 
 cluster-test: $(STAMP)  ## Test a cluster of several machines, made of network namespaces (Linux, root)
 	@ip netns list >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] || { echo 'Network namespaces need root and iproute2. Use: sudo make cluster-test'; exit 1; }
