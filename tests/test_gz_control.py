@@ -59,9 +59,8 @@ def test_a_pause_is_an_error_until_it_ends(backend: Any) -> None:
 
 
 def test_only_the_written_systems_are_loaded(backend: Any) -> None:
+    """gz-sim's default systems would cost a third of a physics step. Where they are not installed, its log complains."""
     command = [str(backend.server.simulator.program), "topic", "-l"]
-    topics = subprocess.run(
-        command, env=backend.server.environment, capture_output=True, text=True, timeout=30, check=True
-    ).stdout
-    assert "/world/gym_gazebo2/clock" in topics
-    assert "/scene/info" not in topics and "/dynamic_pose" not in topics, "the scene broadcaster costs a third of a step"
+    listed = subprocess.run(command, env=backend.server.environment, capture_output=True, text=True, timeout=30, check=True)
+    assert "/world/gym_gazebo2/clock" in listed.stdout and "/world/gym_gazebo2/scene/info" not in listed.stdout
+    assert "Failed to load" not in backend.server.log.read_text()
