@@ -243,7 +243,7 @@ class ACKTR(GuardedAlgorithm):
         if self.critic == "kfac":
             self.critic_optimizer = self._make_kfac(critic)
         else:
-            # In the order of the policy: a set has none, and Adam's saved state is by position.
+            # Sort the parameters as the policy does. A set has no order, and Adam saves its state by position.
             ordered = [p for p in self.policy.parameters() if p in critic]
             self.critic_optimizer = adam_class(ordered, lr=self.lr_schedule(1), **adam_settings)  # type: ignore[call-arg]
 

@@ -7,7 +7,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.evaluation.rollout import make_eval_env
 from gym_gazebo2.algos.table import wrap_actions
-from gym_gazebo2.algos.vec_env import make_vec_env, normalize
+from gym_gazebo2.algos.vec_env import ScaledRewards, make_vec_env, normalize
 
 __all__ = ["make_evaluation_env", "make_training_env", "wrap_training_env"]
 
@@ -19,8 +19,10 @@ def make_training_env(config: ResolvedConfig) -> VecEnv:
 
 
 def wrap_training_env(config: ResolvedConfig, env: VecEnv) -> VecEnv:
-    """Return environments with actions that the algorithm can choose, and with normalisation where it is asked for."""
+    """Return environments with actions that the algorithm can choose, scaled rewards, and normalisation where asked for."""
     env = wrap_actions(config.algo, env)
+    if config.reward_scale != 1.0:
+        env = ScaledRewards(env, config.reward_scale)
     if not config.is_normalized:
         return env
     return normalize(

@@ -8,9 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gym_gazebo2.algos.choices import MODELS
 from gym_gazebo2.algos.evaluation.metrics import summarize
-from gym_gazebo2.algos.evaluation.rollout import ModelPolicy, get_episode_steps, make_eval_env, run_episodes
+from gym_gazebo2.algos.evaluation.rollout import Episodes, ModelPolicy, get_episode_steps, make_eval_env, run_episodes
 from gym_gazebo2.algos.measures import get_measures
 from gym_gazebo2.algos.runs.any_model import is_model_file, open_model
 from gym_gazebo2.algos.runs.folder import RunFolder
@@ -38,7 +40,8 @@ class EvaluateConfig:
         start_noise: Half-width of the noise on the start pose [rad]; None: the training's.
         backend: Backend to run on; None: the training's.
         model: "model", the one at the end of the training, or "best_model".
-        out: Folder for the result and the report; None: the run's folder. A model file has none, so it is only printed.
+        out: Folder for the result and the report; None: the run's folder. A model file has no run folder: then the
+            result is only printed.
         env: Environment id, only for a file that stable-baselines3's own ``save`` wrote.
         algo: Algorithm of such a file; None: that which its settings show.
         env_kwargs: Any other keyword of the environment, on top of the training's. On the command line its name follows the
@@ -63,7 +66,7 @@ class EvaluateConfig:
             UnknownNameError: There is no such model.
         """
         gather_env_kwargs(self)
-        # RP of ISO 9283 has a standard deviation with n − 1 below the line, so it needs two episodes.
+        # RP of ISO 9283 contains a standard deviation that divides by n − 1, so it needs two episodes.
         for name, least in (("runs", 2), ("seed", 0)):
             object.__setattr__(self, name, read_whole(name, getattr(self, name), least))
         if self.model not in MODELS:
@@ -103,6 +106,8 @@ class Evaluation:
         success_interval: 95 % confidence interval of the success rate (Wilson 1927); None without a success rate.
         mean_length: Mean number of steps of an episode.
         env_kwargs: Keywords of the environment that differ from the training's, besides backend and start_noise.
+        examples: Seeds of the first episode that succeeded ("success") and of the first that failed ("failure"), which reports
+            show; empty where the task places the tool, or success is not reported.
     """
 
     env: str
@@ -129,6 +134,7 @@ class Evaluation:
     success_interval: list[float] | None = None
     mean_length: float | None = None
     env_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    examples: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def evaluate(
@@ -183,12 +189,21 @@ def evaluate(
         env_kwargs={name: value for name, value in changes.items() if name not in ("backend", "start_noise")},
         **{name: training[name] for name in TRAINING},
         time_to_target_s=None if target is None else target[0],
+        examples=_find_examples(episodes, config.seed),
     )
     content = to_json(dataclasses.asdict(result))
     for output, advice in outputs.items():
         with add_advice(advice):
             write_atomically(output, content)
     return result
+
+
+def _find_examples(episodes: Episodes, seed: int) -> dict[str, int]:
+    """Return the seeds of the first success and of the first failure."""
+    if episodes.offset is not None or np.isnan(episodes.is_success).any():
+        return {}
+    rows = {"success": episodes.is_success == 1.0, "failure": episodes.is_success == 0.0}
+    return {name: seed + int(np.argmax(found)) for name, found in rows.items() if found.any()}
 
 
 def _check_origin(run: RunFolder, file: ModelFile) -> None:

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from gym_gazebo2.algos.choices import MissingWorkers
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig, resolve
 from gym_gazebo2.algos.distributed.rollouts import distribute
-from gym_gazebo2.algos.distributed.training import change_workers, open_training_env
+from gym_gazebo2.algos.distributed.training import call_on_hold, change_workers, open_training_env
 from gym_gazebo2.algos.environments import make_evaluation_env
 from gym_gazebo2.algos.evaluation.rollout import get_episode_steps
 from gym_gazebo2.algos.measures import get_measures
@@ -167,6 +167,7 @@ def _learn(
             stack.enter_context(interrupt.noting_signals())
             stack.enter_context(callback.explain_divergence())
             model.set_logger(logger)
+            call_on_hold(model.get_env(), callback.end_if_requested)
             # With reset_num_timesteps=False, SB3 adds the steps already done to the number given.
             remaining = config.steps - model.num_timesteps
             model.learn(remaining, callback, _choose_log_interval(config), reset_num_timesteps=resumed is None)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gym_gazebo2.algos.choices import Actions, Vectorization
@@ -131,6 +131,29 @@ def normalize(env: VecEnv, **options: Any) -> VecNormalize:
     if isinstance(space, spaces.Dict):
         options["norm_obs_keys"] = [name for name, part in space.items() if not (is_image_space(part) or name in GOAL_POINTS)]
     return VecNormalize(env, **options)
+
+
+class ScaledRewards(VecEnvWrapper):
+    """Multiplies rewards by a factor, for the algorithm alone: logs and evaluations show the environment's own rewards."""
+
+    def __init__(self, env: VecEnv, scale: float) -> None:
+        """Wrap environments.
+
+        Args:
+            env: The environments.
+            scale: The factor.
+        """
+        super().__init__(env)
+        self.scale = scale
+
+    def reset(self) -> VecEnvObs:
+        """Start an episode of every arm."""
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Advance every arm by one control period."""
+        observation, rewards, dones, infos = self.venv.step_wait()
+        return observation, self.scale * rewards, dones, infos
 
 
 def get_observation_moments(normalizer: VecNormalize) -> dict[str, RunningMeanStd]:

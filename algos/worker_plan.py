@@ -12,7 +12,7 @@ ARMS_PER_UNIT = 4
 order. That changes the value head's output by 3e-9."""
 DEFAULT_SHARDS = 4
 """Shards of a training with normalisation, whose result depends on their number: a training with 1, 2 or 4 workers then has the
-same result. Each more costs a little (an iteration of 16 arms takes 57 % of the time of one of 32)."""
+same result. Each additional shard costs a little: two iterations of 16 arms take 114 % of the time of one of 32 arms."""
 
 
 def check_can_distribute(algo: str, vec: str) -> None:

@@ -29,6 +29,8 @@ FIRST_ALGORITHMS = ("ppo", "trpo", "acktr")
 TRAININGS = {"SCARA-v0": 6000, "MARA-v0": 6000}
 """Environment id → steps of a training: a few updates of each algorithm."""
 
+BACKENDS = ("mujoco", "fake")
+
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -39,11 +41,13 @@ class Arguments:
     Attributes:
         other: Root of the other checkout.
         algo: Algorithms to train.
+        ids: Environment ids to compare; empty: all of this checkout.
         write: Write this checkout's results to this file (npz) and compare nothing.
     """
 
     other: tyro.conf.Positional[Path]
     algo: tuple[str, ...] = FIRST_ALGORITHMS
+    ids: tuple[str, ...] = ()
     write: Path | None = None
 
 
@@ -51,22 +55,23 @@ def main() -> None:
     """Compare, or write this checkout's results."""
     arguments = tyro.cli(Arguments)
     if arguments.write is not None:
-        np.savez(arguments.write, **collect(arguments.algo))
+        np.savez(arguments.write, **collect(arguments.algo, arguments.ids))
         return
     here = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = (
-            run_in(root, Path(folder) / f"{i}.npz", arguments.algo) for i, root in enumerate((here, arguments.other))
-        )
+        theirs = run_in(arguments.other, Path(folder) / "theirs.npz", "--algo", *arguments.algo)
+        # Ids that the other checkout does not have cannot be compared.
+        known = sorted({name.split("/")[0] for name in theirs if name.split("/")[1] in BACKENDS})
+        ours = run_in(here, Path(folder) / "ours.npz", "--algo", *arguments.algo, "--ids", *known)
     differences = list(find_differences(ours, theirs))
     print(*differences, sep="\n", end="\n" if differences else "")
     print(f"{len(ours)} arrays compared, {len(differences)} differ: {here} and {arguments.other}")
     sys.exit(1 if differences else 0)
 
 
-def run_in(root: Path, target: Path, algo: tuple[str, ...]) -> Arrays:
+def run_in(root: Path, target: Path, *options: str) -> Arrays:
     """Return the results of a checkout, computed in a process that imports the package from there."""
-    command = [sys.executable, str(Path(__file__).resolve()), str(root), "--write", str(target), "--algo", *algo]
+    command = [sys.executable, str(Path(__file__).resolve()), str(root), "--write", str(target), *options]
     subprocess.run(command, check=True, cwd=target.parent, env={**os.environ, "PYTHONPATH": str(root.resolve())}, timeout=3600)
     with np.load(target) as arrays:
         return dict(arrays)
@@ -81,13 +86,13 @@ def find_differences(ours: Arrays, theirs: Arrays) -> Iterator[str]:
             yield f"{name}: differs"
 
 
-def collect(algorithms: tuple[str, ...]) -> Arrays:
-    """Return everything that is compared, by name."""
+def collect(algorithms: tuple[str, ...], ids: tuple[str, ...]) -> Arrays:
+    """Return everything that is compared, by name: "id/backend/…" and "id/algorithm/…"."""
     from gym_gazebo2.registration import ENVIRONMENTS
 
     arrays: Arrays = {}
-    for env_id in sorted(ENVIRONMENTS):
-        for backend in ("mujoco", "fake"):
+    for env_id in ids or sorted(ENVIRONMENTS):
+        for backend in BACKENDS:
             if "Camera" in env_id and backend == "fake":
                 continue  # draws nothing
             for control in ("delta", "position"):

@@ -1,12 +1,15 @@
 """Measure what workers cost and what they bring.
 
 ``python -m benchmarks.distributed`` prints the times of iterations; ``--json FILE`` also writes them. An iteration is a rollout
-and an update. Variants take turns of a few iterations, so that a busy machine slows all of them; the median counts.
+and an update. Variants that are compared take turns of three iterations. Medians and quartiles over the turns are printed.
 
 - Overhead: one worker against the same shards in this process, MARA-v0 with its preset.
 - Slow simulator: 1, 2, 4, 8 workers on an arm whose steps sleep for 1 ms. Workers reserve a fraction of a CPU.
 - Embedded physics: two workers against plain training, whose batch already steps in threads.
-- ``--gazebo``: 1 and 2 workers, each with a Gazebo of its own, SCARA-v0; also pinned to one processor each.
+- ``--gazebo``: 1 and 2 workers, each with a Gazebo of its own, SCARA-v0; also without a processor of its own for each.
+
+``--faults`` measures how long a worker that is killed or hangs delays an iteration, and nothing else. ``--wide-area`` measures
+a learner that is 50 ms and 100 Mbit/s away from its workers, and nothing else.
 
 The cost model T(n) = a + b / n is fitted to the times, and extrapolated to 64 workers. Its table goes into docs/distributed.md,
 which says for each figure whether it was measured.
@@ -19,30 +22,24 @@ import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 import tyro
-from stable_baselines3.common.logger import Logger
 
+from benchmarks import faults, wide_area
 from benchmarks.pages import DISTRIBUTED, replace_block
 from benchmarks.scaling import fit_scaling
+from benchmarks.turns import Times, describe_ratios, open_model, time_in_turns
 from gym_gazebo2.algos import TrainConfig
 from gym_gazebo2.algos.choices import Vectorization
-from gym_gazebo2.algos.config import ResolvedConfig, resolve
-from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
-from gym_gazebo2.algos.distributed.fleet import Fleet
-from gym_gazebo2.algos.distributed.rollouts import distribute
-from gym_gazebo2.algos.distributed.session import RaySession, count_processors
-from gym_gazebo2.algos.distributed.shards import LocalShards
-from gym_gazebo2.algos.environments import make_training_env, wrap_training_env
-from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.config import resolve
+from gym_gazebo2.algos.distributed.session import RaySession
+from gym_gazebo2.scheduling import count_processors
 
 WORKERS = (1, 2, 4, 8)
-TURN = 5
-"""Iterations of a model that count, before it is another one's turn."""
+STARTS = 3
+"""Times that Gazebo is started anew: where the scheduler puts its threads changes between starts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,87 +47,61 @@ class Arguments:
     """Measure the speed of workers.
 
     Attributes:
-        iterations: Iterations of each variant that count, in turns of 5.
+        iterations: Iterations of each variant that count, in turns of 3.
         gazebo: Also measure workers with Gazebo.
+        faults: Measure the delay by lost workers instead.
+        wide_area: Measure a learner that is far from its workers instead. This needs Linux and root.
         json: Also write the figures to this file.
         page: Document to write the cost model into.
     """
 
-    iterations: int = 30
+    iterations: int = 36
     gazebo: bool = False
+    faults: bool = False
+    wide_area: bool = False
     json: str | None = None
     page: str = str(DISTRIBUTED)
 
 
-@contextlib.contextmanager
-def open_model(config: ResolvedConfig, where: str, shards: int = 1, workers: int = 1, cpus: float = 1.0) -> Iterator[Any]:
-    """Yield a model whose arms are stepped "plain", in shards in this process ("local"), or by workers ("ray")."""
-    size = config.num_envs // shards
-    if where == "plain":
-        env = make_training_env(config)
-    else:
-        fleet = Fleet(config, size, workers, cpus) if where == "ray" else LocalShards(config, size)
-        if isinstance(fleet, Fleet):
-            fleet.wait_ready()
-        env = wrap_training_env(config, ShardedVecEnv(fleet, config.num_envs, shards, find_spaces(config)))
-    with contextlib.closing(env):
-        adapt = (lambda cls: cls) if where == "plain" else distribute
-        model = make_model(config.algo, env, config.hyperparameters, config.seed, adapt)
-        model.set_logger(Logger(None, []))
-        yield model
-
-
-def time_in_turns(models: dict[str, Any], iterations: int) -> dict[str, float]:
-    """Return the median time of an iteration of each model [s].
-
-    Models take turns after some iterations. The first of each turn does not count: its processor was idle, or its caches
-    belonged to another model, as never in a training.
-    """
-    times: dict[str, list[float]] = {name: [] for name in models}
-    for turn in range(-(-iterations // TURN)):
-        for name, model in models.items():
-            for count in range(1 + TURN):
-                started = time.perf_counter()
-                model.learn(model.n_steps * model.n_envs, reset_num_timesteps=turn == count == 0)
-                if count > 0:
-                    times[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def measure_overhead(iterations: int) -> dict[str, float]:
-    """Return the time of an iteration with the shards in this process, and with one worker."""
+def measure_overhead(iterations: int) -> Times:
+    """Return the times with the shards in this process, and with one worker."""
     config = resolve(TrainConfig(env="MARA-v0"))
     with open_model(config, "local") as local, open_model(config, "ray") as ray:
         return time_in_turns({"this process": local, "one worker": ray}, iterations)
 
 
-def measure_slow(iterations: int) -> dict[str, float]:
-    """Return the time of an iteration of 1,600 steps of 1 ms with each number of workers."""
+def measure_slow(iterations: int) -> Times:
+    """Return the times of iterations of 1,600 steps of 1 ms with each number of workers."""
     hyperparameters = {"n_steps": 50, "batch_size": 800, "n_epochs": 2}
     config = resolve(TrainConfig(env="benchmarks.slow_arm:SlowSCARA-v0", num_envs=32, hyperparameters=hyperparameters))
-    figures = {}
-    for workers in WORKERS:  # not in turns: fifteen workers at once would share the processors while they wait for tasks
-        with open_model(config, "ray", 8, workers, count_processors() / max(WORKERS)) as model:
-            figures |= time_in_turns({f"{workers} workers": model}, iterations)
+    cpus = count_processors() / max(WORKERS)
+    figures: Times = {}
+    for workers in WORKERS:  # not in turns: fifteen workers at once have no room
+        with open_model(config, "ray", 8, workers, cpus) as model:
+            figures |= time_in_turns({f"{workers} workers": model}, iterations // 3)
     return figures
 
 
-def measure_gazebo(iterations: int, vec: Vectorization = "dummy") -> dict[str, float]:
-    """Return the time of an iteration of 400 steps with one and two workers, each with a Gazebo of its own.
+def measure_gazebo(iterations: int, vec: Vectorization | None = None) -> Times:
+    """Return the times of iterations of 400 steps with one and two workers, each with a Gazebo of its own.
 
-    There is one epoch, because the update is the same for any number of workers.
+    There is one epoch, because the update is the same for any number of workers. The numbers of workers take turns, and each
+    time Gazebo is started anew: workers that keep to a processor leave none for others.
     """
-    figures = {}
-    for workers in (1, 2):
+    times: Times = {"1 workers": [], "2 workers": []}
+    for workers in (1, 2) * STARTS:
         own = {"n_steps": 400 // workers, "batch_size": 400, "n_epochs": 1}
-        config = resolve(TrainConfig(env="SCARA-v0", backend="gazebo", num_envs=workers, vec=vec, hyperparameters=own))
+        config = resolve(
+            TrainConfig(env="SCARA-v0", backend="gazebo", num_envs=workers, workers=workers, vec=vec, hyperparameters=own)
+        )
         with open_model(config, "ray", workers, workers) as model:
-            figures |= time_in_turns({f"{workers} workers": model}, iterations)
-    return figures
+            found = time_in_turns({"": model}, iterations // (2 * STARTS))[""]
+            times[f"{workers} workers"].append(statistics.median(found))
+    return times
 
 
-def measure_embedded(iterations: int) -> dict[str, float]:
-    """Return the time of an iteration of plain training, and with two workers."""
+def measure_embedded(iterations: int) -> Times:
+    """Return the times of plain training, and with two workers."""
     config = resolve(TrainConfig(env="MARA-v0"))
     with open_model(config, "plain") as plain, open_model(config, "ray", 2, 2) as ray:
         return time_in_turns({"plain": plain, "2 workers": ray}, iterations)
@@ -167,33 +138,54 @@ def make_model_table(figures: dict[str, dict[str, float]]) -> str:
     )
 
 
-def main() -> None:
-    """Measure, print, and write the cost model."""
-    args = tyro.cli(Arguments)
-    torch.set_num_threads(1)  # the default of a training, and what the workers set
+def print_times(title: str, rows: Times) -> None:
+    """Print the median time of each variant, and its speed as a multiple of the first one's."""
+    print(title)
+    first = next(iter(rows.values()))
+    for name, times in rows.items():
+        middle, low, high = describe_ratios(first, times)
+        print(f"  {name:14} {1e3 * statistics.median(times):9,.1f} ms  {middle:5.2f}  ({low:.2f} to {high:.2f})", flush=True)
+
+
+def measure(args: Arguments) -> None:
+    """Measure iterations, print, and write the cost model."""
     started = time.perf_counter()
     with contextlib.closing(RaySession(num_cpus=count_processors())):
         start_s = time.perf_counter() - started
-        figures = {
-            "overhead of one worker": measure_overhead(args.iterations),
-            "steps of 1 ms": measure_slow(args.iterations),
-            "embedded physics": measure_embedded(args.iterations),
-        }
-        if args.gazebo:
-            figures["Gazebo"] = measure_gazebo(args.iterations)
-            figures["Gazebo, pinned to a processor each"] = measure_gazebo(args.iterations, "pinned")
-    print(f"Ray started in {start_s:.1f} s. Median time of an iteration, and speed as a multiple of the first row:")
-    for title, rows in figures.items():
-        print(title)
-        first = next(iter(rows.values()))
-        for name, seconds in rows.items():
-            print(f"  {name:14} {1e3 * seconds:9,.1f} ms  {first / seconds:5.2f}")
-    one, two = figures["overhead of one worker"]["one worker"], figures["embedded physics"]["2 workers"]
-    table = make_model_table({**figures, "embedded workers": {"1 workers": one, "2 workers": two}})
+        print(f"Ray started in {start_s:.1f} s.")
+        print("Median time of an iteration, and how many times as fast as the first row (quartiles over the turns):")
+        figures: dict[str, Times] = {}
+        for title, measure_rows in {
+            "overhead of one worker": measure_overhead,
+            "embedded physics": measure_embedded,
+            "steps of 1 ms": measure_slow,
+            **({"Gazebo": measure_gazebo, "Gazebo, --vec dummy": _measure_unpinned} if args.gazebo else {}),
+        }.items():
+            figures[title] = measure_rows(args.iterations)
+            print_times(title, figures[title])
+    medians = {title: {name: statistics.median(times) for name, times in rows.items()} for title, rows in figures.items()}
+    one, two = medians["overhead of one worker"]["one worker"], medians["embedded physics"]["2 workers"]
+    table = make_model_table({**medians, "embedded workers": {"1 workers": one, "2 workers": two}})
     print(table)
     replace_block(Path(args.page), "python -m benchmarks.distributed", table)
     if args.json:
         Path(args.json).write_text(json.dumps({"start_s": start_s, "iteration_s": figures}, indent=2) + "\n")
+
+
+def _measure_unpinned(iterations: int) -> Times:
+    return measure_gazebo(iterations, "dummy")
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    args = tyro.cli(Arguments)
+    torch.set_num_threads(1)  # the default of a training, and what the workers set
+    if args.faults:
+        faults.measure(Path(args.page))
+    elif args.wide_area:
+        wide_area.measure(Path(args.page), args.iterations)
+    else:
+        measure(args)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,10 @@ from gym_gazebo2.backends import Backend, make_backend
 from gym_gazebo2.gazebo import Domain, start_robot
 from gym_gazebo2.robots import RobotSpec, make_robot
 from gym_gazebo2.ros import Duration, Graph, Topics, to_ns
+from gym_gazebo2.scene import Scene
 from gym_gazebo2.setpoint import compute_setpoint
+from gym_gazebo2.state import Placement
+from gym_gazebo2.tasks import make_task
 from gym_gazebo2.testing import drive_smoothly
 
 PHYSICS_DT, CONTROL_DT = 0.001, 0.05
@@ -162,7 +165,7 @@ def measure_speed(args: Arguments) -> Figures:
 def time_free_running(robot: RobotSpec, simulator: str) -> Timing:
     """Return the times of a control period of physics in a server that reports once per simulated second.
 
-    The arm moves slowly all the while, on one command: an arm at rest costs Gazebo a quarter less than the lock-step's.
+    The arm moves slowly all the while, on one command: an arm at rest costs Gazebo a quarter less than a moving one.
     """
     stamps: list[tuple[int, float]] = []
     with (
@@ -283,7 +286,7 @@ def measure_stamps(args: Arguments) -> Figures:
 def measure_placements(args: Arguments) -> Figures:
     """Place an arm in random motion at random poses, every third time near ±π, and measure the next step.
 
-    A pose inside the floor or the arm itself is placed as exactly, and the arm comes out of it no faster than it may turn.
+    A pose inside the floor or the arm itself is placed exactly, too. The arm leaves it no faster than its velocity limits.
     """
     robot, rng = make_robot("mara"), np.random.default_rng(0)
     errors, speeds, touching = [], [], []
@@ -403,12 +406,52 @@ def measure_transfer(args: Arguments) -> Figures:
     }
 
 
+def measure_objects(args: Arguments) -> Figures:
+    """Measure the processor time of gzserver per physics step with the scene of PandaSort-v0: parked and lying objects."""
+    robot, name = make_robot("panda", gripper=True), "objects: {} [us of processor time per physics step]"
+    figures = {name.format("no scene"): time_objects(robot, None)[0]}
+    for count in (1, 2, 5):
+        scene = make_task("sort").with_options({"num_objects": count}).scene
+        figures[name.format(f"{count} on the table")], figures[name.format("pool parked")] = time_objects(robot, scene)
+    return figures
+
+
+def time_objects(robot: RobotSpec, scene: Scene | None, steps: int = 100) -> tuple[float, float]:
+    """Return the processor time of a physics step with objects that lie on the table, and with all of them parked [µs]."""
+    with contextlib.closing(make_backend("gazebo", robot, scene=scene)) as backend:
+        placement = None if scene is None else lay_out(scene)
+        state, times = backend.reset(ONE, robot.home[None], placement), list[float]()
+        process = psutil.Process(backend.server.process.pid)
+        for park in (None, None if scene is None else np.ones((1, scene.num_objects), dtype=bool)):
+            for _ in range(10):
+                state = backend.step(state.q_setpoint, park)
+            before = process.cpu_times()
+            for _ in range(steps):
+                state = backend.step(state.q_setpoint)
+            after = process.cpu_times()
+            spent = after.user + after.system - before.user - before.system
+            times.append(1e6 * spent / (steps * round(CONTROL_DT / PHYSICS_DT)))
+    return times[0], times[1]
+
+
+def lay_out(scene: Scene) -> Placement:
+    """Return a placement of objects in a row on the table, a kind after the other."""
+    first = np.unique(scene.pool.kind, return_index=True)[1]
+    slots = np.arange(scene.num_objects)
+    index = first[slots % len(first)] + slots // len(first)
+    pose = np.zeros((1, scene.num_objects, 7))
+    pose[0, :, 0], pose[0, :, 1], pose[0, :, 3] = 0.55, -0.2 + 0.1 * slots, 1.0
+    pose[0, :, 2] = scene.pool.half_size[index, 2]
+    return Placement(index[None], pose)
+
+
 PARTS: dict[str, Callable[[Arguments], Figures]] = {
     "speed": measure_speed,
     "fidelity": measure_fidelity,
     "stamps": measure_stamps,
     "placements": measure_placements,
     "ends": measure_ends,
+    "objects": measure_objects,
     "parallel": measure_parallel,
     "learning": measure_learning,
     "transfer": measure_transfer,

@@ -142,8 +142,8 @@ def main() -> None:
         bare, followed = compare(arguments, Path(name))
         for label, kind in (("processor", "cpu_s"), ("wall", "wall_s")):
             best = [min(getattr(cost, kind) for cost in costs) for costs in (bare, followed)]
-            told = f"{best[0]:.2f} s bare, {best[1]:.2f} s followed, best of {arguments.rounds}; goal: at most {GOAL:.0%}"
-            print(f"overhead of following, {label} time: {best[1] / best[0] - 1:+.1%} ({told})")
+            told = f"{best[0]:.2f} s without it, {best[1]:.2f} s with it, best of {arguments.rounds}; goal: at most {GOAL:.0%}"
+            print(f"overhead of the runner, {label} time: {best[1] / best[0] - 1:+.1%} ({told})")
         seconds, size = time_report(RunFolder(Path(name) / "0"))
     print(
         f"report of {LONG_STEPS:,} steps, without film: {seconds:.1f} s, {size:.2f} MB (goal: {REPORT_S:g} s, {PAGE_MB:g} MB)"

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
-    parser.add_argument("--first-seed", type=int, default=0, help="other ones than the figures are stated of, to be fair")
+    parser.add_argument("--first-seed", type=int, default=0, help="first seed; not one of the published figures")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--budget", type=float, default=float("inf"), help="start no run after so many seconds")
     args = parser.parse_args()

@@ -166,7 +166,7 @@ def read_pip_config() -> dict[str, str]:
 def write_pip_config(values: dict[str, str], folder: Path) -> list[tuple[Path, str]]:
     """Write a pip configuration for a build, and return the folders to mount: here, and there.
 
-    Files that an option names are copied beside it. Folders that it names are mounted below it.
+    A file that an option names is copied into the folder of the configuration. A folder that an option names is mounted.
 
     Args:
         values: Options of pip.

@@ -49,7 +49,7 @@ def deploy(deployment: Deployment) -> None:
     file = read_model_file(RunFolder.open(deployment.run).model)
     names = ("namespace", "controller", "joint_prefix", "reset_speed", "stale_after")
     options = {name: getattr(deployment, name) for name in names}
-    kwargs = {**file.config.make_kwargs, "backend": "ros2", "start_noise": 0.0, "backend_options": options}
+    kwargs = {**file.config.make_kwargs, "backend": "ros2", "start_noise": 0.0, "randomize": None, "backend_options": options}
     policy = ModelPolicy(file.build())
     with contextlib.closing(file.wrap(make_eval_env(file.config.env, 1, **kwargs))) as env:
         print("Going home...", flush=True)

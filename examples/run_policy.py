@@ -46,7 +46,7 @@ def main() -> None:
     if not is_bare(path):
         file = read_model_file(path)
         model = file.build()
-        env = file.wrap(make_vec_env(file.config.env, **{**file.config.make_kwargs, **kwargs}))
+        env = file.wrap(make_vec_env(file.config.env, **file.config.change_kwargs(kwargs)))
     else:
         model = get_algorithm(args.algo).load_class().load(path, device="cpu")
         env = wrap_actions(args.algo, make_vec_env(args.env, **kwargs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +11,14 @@ import numpy as np
 
 from gym_gazebo2.gazebo.links import Inertial, ModelLink, RobotModel
 from gym_gazebo2.gazebo.rigid_bodies import MergedModel
+from gym_gazebo2.gazebo.scene_sdf import ARM_BIT, FLOOR_BIT, add_object_surface
 from gym_gazebo2.gazebo.sdf import add, fill, format_bool, format_numbers, format_pose
 from gym_gazebo2.robots import RobotSpec
 
 if TYPE_CHECKING:
     import yourdfpy
 
-__all__ = ["FLOOR_BIT", "FRAME_MASS", "add_arm", "make_name"]
+__all__ = ["FRAME_MASS", "add_arm", "make_name"]
 
 GREY = "0.7 0.7 0.7 1"
 CONTACT_STIFFNESS, CONTACT_DAMPING = "5e3", "2e4"
@@ -26,17 +28,27 @@ FRAME_MASS, FRAME_INERTIA = "1e-3", 1e-6
 MESH_CONTACTS = "1"
 """Number of contacts between a mesh and another shape. With 1, Gazebo keeps the deepest. With more, it keeps the first ones
 that it finds. Those are often the same vertex of several triangles, and equal contacts make the direct solver fail at times."""
-EVERYTHING, FLOOR_BIT = 0xFFFF, 0x0001
-"""Bits of SDF's collide_bitmask: two shapes collide if they have a bit in common. By default, a shape has all of them."""
+EVERYTHING = 0xFFFF
+"""The bits of SDF's collide_bitmask that a shape has by default: two shapes collide if they have a bit in common."""
+ARM_CONTACTS = "4"
+"""Largest number of contacts between a shape of the arm and another one, where the world allows more for objects."""
 JOINT_TYPES = {"continuous": "revolute"}
 """Types of URDF's joints that have another name in SDF."""
 
 
-def add_arm(element: ET.Element, robot: RobotSpec, model: RobotModel | MergedModel) -> None:
-    """Add every link and joint. Links that are fixed to the ground are kinematic: they stay where they are."""
+def add_arm(element: ET.Element, robot: RobotSpec, model: RobotModel | MergedModel, has_objects: bool = False) -> None:
+    """Add every link and joint. Links that are fixed to the ground are kinematic: they stay where they are.
+
+    Args:
+        element: The model.
+        robot: The arm.
+        model: Its links and joints.
+        has_objects: Whether the scene has movable objects. Each shape is then there twice: soft for floor, boxes and other
+            links, and firm for objects.
+    """
     fill(element, self_collide="true", allow_auto_disable="false")
     for link in model.links:
-        _add_link(add(element, "link", name=make_name(link.name)), link, robot, link.name in model.ignoring_floor)
+        _add_link(add(element, "link", name=make_name(link.name)), link, robot, link.name in model.ignoring_floor, has_objects)
     for joint, parent, child in model.joints:
         row = add(element, "joint", name=joint.name, type=JOINT_TYPES.get(joint.type, joint.type))
         fill(row, parent=make_name(parent), child=make_name(child))
@@ -49,7 +61,7 @@ def make_name(link: str) -> str:
     return f"{link}_link" if link == "world" else link
 
 
-def _add_link(element: ET.Element, link: ModelLink, robot: RobotSpec, ignores_floor: bool) -> None:
+def _add_link(element: ET.Element, link: ModelLink, robot: RobotSpec, ignores_floor: bool, has_objects: bool) -> None:
     fill(element, pose=format_pose(link.T_in_base), gravity="false", self_collide="true")
     fill(element, kinematic=format_bool(link.is_fixed))
     _add_inertial(element, link.inertial)
@@ -62,8 +74,16 @@ def _add_link(element: ET.Element, link: ModelLink, robot: RobotSpec, ignores_fl
         shown = add(element, "visual", name=f"visual{index}")
         _add_shape(shown, None if visual.origin is None and np.array_equal(T, np.eye(4)) else T, visual.geometry, robot)
         _add_colour(shown, visual)
+    bits = ARM_BIT | FLOOR_BIT if has_objects else EVERYTHING
     for collision in element.findall("collision"):
-        _add_surface(collision, ignores_floor)
+        if has_objects:
+            firm = copy.deepcopy(collision)
+            firm.set("name", f"{collision.get('name')}_firm")
+            element.append(firm)
+            add_object_surface(firm)
+            if collision.find("max_contacts") is None:
+                fill(collision, max_contacts=ARM_CONTACTS)
+        _add_surface(collision, bits & ~FLOOR_BIT if ignores_floor else bits)
 
 
 def _add_inertial(link: ET.Element, inertial: Inertial | None) -> None:
@@ -104,7 +124,7 @@ def _add_colour(element: ET.Element, visual: yourdfpy.Visual) -> None:
     fill(add(element, "material"), ambient=rgba, diffuse=rgba)
 
 
-def _add_surface(collision: ET.Element, ignores_floor: bool) -> None:
+def _add_surface(collision: ET.Element, bits: int) -> None:
     """Set the contact parameters of a shape: no friction, soft, and strongly damped.
 
     A soft contact keeps the direct solver exact even if the arm is jammed between obstacles. The damping is for an arm that was
@@ -114,6 +134,6 @@ def _add_surface(collision: ET.Element, ignores_floor: bool) -> None:
     surface = add(collision, "surface")
     fill(add(add(surface, "friction"), "ode"), mu="0", mu2="0")
     contact = add(surface, "contact")
-    if ignores_floor:
-        fill(contact, collide_bitmask=str(EVERYTHING ^ FLOOR_BIT))
+    if bits != EVERYTHING:
+        fill(contact, collide_bitmask=str(bits))
     fill(add(contact, "ode"), kp=CONTACT_STIFFNESS, kd=CONTACT_DAMPING)

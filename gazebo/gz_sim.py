@@ -12,6 +12,7 @@ from pathlib import Path
 from gym_gazebo2.backends.base import count_substeps
 from gym_gazebo2.checks import read_factor
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.robots import make_description as make_robot_description
 from gym_gazebo2.robots.spec import FLOOR
 
 __all__ = ["WORLD", "make_controllers", "make_description", "make_lab", "write_gz_sim"]
@@ -35,13 +36,11 @@ def make_description(robot: RobotSpec, controllers: Path, namespace: str | None 
         controllers: Path of the file with the text of ``make_controllers``.
         namespace: ROS namespace; None is the robot's name.
     """
-    root = ET.parse(robot.urdf).getroot()
+    root = make_robot_description(robot)
     for link in _list_bodies(root):
         ET.SubElement(ET.SubElement(root, "gazebo", reference=link), "gravity").text = "false"
     if not _is_touching_by_design(root, robot):
         ET.SubElement(ET.SubElement(root, "gazebo"), "self_collide").text = "true"
-    for mesh in root.iter("mesh"):
-        mesh.set("filename", (Path(robot.urdf).parent / mesh.get("filename", "")).as_uri())
     if robot.base_link != "world":  # some makers have bolted the arm to the world already
         ET.SubElement(root, "link", name="world")
         bolt = ET.SubElement(root, "joint", name="bolted_to_world", type="fixed")

@@ -72,7 +72,7 @@ def make_gz_world(
             add(world, "plugin", filename=filename, name=name)
     model = RobotModel(robot)
     merged = merge_rigid(model)
-    add_surroundings(world, robot.mount_height, is_ignored=False)
+    add_surroundings(world, robot.mount_height)
     arm = add(world, "model", name=robot.name)
     add_arm(arm, robot, merged)
     _bolt_down(arm, merged)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.errors import UnsupportedError
 from gym_gazebo2.gazebo.build import build_plugin
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.gz_locate import INSTALL_GZ_SIM, find_gz_sim
@@ -18,6 +19,7 @@ from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import make_default
 from gym_gazebo2.ros.installation import find_ros
+from gym_gazebo2.scene import Scene
 
 __all__ = ["SIMULATORS", "Simulator", "find_simulator", "start_robot"]
 
@@ -30,11 +32,13 @@ class Simulator:
         find: Returns the installation, or None.
         missing: Error message where there is no installation.
         make_world: Returns the world of a robot, given the plug-in's path.
+        has_scenes: Whether its worlds hold a scene around the robot.
     """
 
     find: Callable[[], Installation | None]
     missing: str
     make_world: Callable[..., str]
+    has_scenes: bool
 
 
 SIMULATORS = {
@@ -42,11 +46,13 @@ SIMULATORS = {
         find_gazebo,
         "Gazebo 11 is not installed. Install it, without root, with: gym-gazebo2 install-gazebo",
         make_world,
+        has_scenes=True,
     ),
     "gz_sim": Simulator(
         find_gz_sim,
         f"gz-sim (Harmonic, Ionic or Jetty) is not installed, or not on the PATH. Install it with: {INSTALL_GZ_SIM}",
         make_gz_world,
+        has_scenes=False,
     ),
 }
 """The simulators that the plug-in is built for, by the name of their backend and provider."""
@@ -66,7 +72,13 @@ def find_simulator(simulator: str) -> Installation:
 
 
 def start_robot(
-    robot: RobotSpec, domain_id: int, log: Path | None = None, *, simulator: str = "gazebo", **world: Any
+    robot: RobotSpec,
+    domain_id: int,
+    log: Path | None = None,
+    *,
+    simulator: str = "gazebo",
+    scene: Scene | None = None,
+    **world: Any,
 ) -> GazeboServer:
     """Start a server; it may not be ready yet. The plug-in is built on first use, which takes about half a minute.
 
@@ -77,14 +89,21 @@ def start_robot(
         domain_id: ROS domain.
         log: File for the server's output; None keeps the output in a temporary folder until the server ends.
         simulator: Key of ``SIMULATORS``.
+        scene: What stands around the arm; None: only the floor.
         **world: Further arguments of ``make_world`` or ``make_gz_world``.
 
     Raises:
         InvalidArgumentError: A number is out of range.
+        UnsupportedError: A scene is given, and the simulator has none.
         GazeboError: The simulator is missing, or the plug-in cannot be built.
         RosError: ROS 2 is missing.
         BackendError: The server cannot be started.
     """
+    row = SIMULATORS[simulator]
+    if scene is not None:
+        if not row.has_scenes:
+            raise UnsupportedError(f"{simulator} has no scenes: objects and boxes around the arm. Use mujoco or gazebo.")
+        world["scene"] = scene
     installation, ros = find_simulator(simulator), find_ros()
-    text = SIMULATORS[simulator].make_world(robot, build_plugin(installation, ros), **world)
+    text = row.make_world(robot, build_plugin(installation, ros), **world)
     return GazeboServer(installation, text, {**ros.make_environment(), **make_default(), "ROS_DOMAIN_ID": str(domain_id)}, log)

@@ -34,6 +34,7 @@ _EXPORTS = {
     "Control": "controls",
     "register_control": "controls",
     "EnvOptions": "options",
+    "Randomize": "randomize",
     "ArmEnv": "env",
     "ArmVectorEnv": "vector_env",
     "Kinematics": "kinematics",

@@ -15,7 +15,10 @@ __all__ = [
     "MAX_OLD_TOKENS",
     "MAX_REFUSALS",
     "NANOSECONDS",
+    "OBJECTS_MARK",
+    "OBJECTS_TOPIC",
     "OMEGA",
+    "PLACE_OBJECTS_TOPIC",
     "PLACE_TOPIC",
     "PROVIDER_TOPIC",
     "RESET_WORLD_SERVICE",
@@ -56,10 +59,17 @@ MAX_OLD_TOKENS = 4096
 MAX_REFUSALS = 100
 """How many different refusals a server logs, so that a broken client cannot fill its memory or its log."""
 
+OBJECTS_MARK = "+objects"
+"""End of the token of a command or placement that is carried out together with a placement of objects.
+
+The two messages come on two topics, so either may come first. The first one then waits for the other one."""
+
 COMMAND_TOPIC = "joint_trajectory_controller/joint_trajectory"
 STATE_TOPIC = "joint_states"
 CONTACTS_TOPIC = "contacts"
 PLACE_TOPIC = "place"
+OBJECTS_TOPIC = "objects"
+PLACE_OBJECTS_TOPIC = "place_objects"
 PROVIDER_TOPIC = "provider"
 """Topics below the robot's namespace."""
 

@@ -25,6 +25,7 @@ from gym_gazebo2.state import ArmState
 __all__ = [
     "CONTROLS",
     "TOOL_SPEED",
+    "TURN_SPEED",
     "Control",
     "compute_command",
     "compute_delta_target",
@@ -38,6 +39,8 @@ __all__ = [
 Array = NDArray[np.float64]
 ComputeTarget = Callable[[Array, ArmState, TcpState, Kinematics, Array], Array]
 
+TURN_SPEED = 2.0
+"""Speed at which a tool turns at an action of 1 [rad/s]: 0.1 rad in a control period of 0.05 s."""
 TOOL_SPEED = 0.6
 """Speed of the tool along each axis at an action of 1 [m/s]: 30 mm in a control period of 0.05 s."""
 
@@ -83,6 +86,28 @@ def compute_tool_target(action: Array, arm: ArmState, tcp: TcpState, kinematics:
     return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * control_dt * action, travel)
 
 
+def _make_turning_target(turns: tuple[str, ...]) -> ComputeTarget:
+    """Return a function like ``compute_tool_target`` whose action goes on with turns of the tool.
+
+    Args:
+        turns: "yaw", about the base's z axis, and "pitch", about the tool's own y axis: a gripper that looks down and opens
+            along y swings forward and back.
+    """
+
+    def compute_turning_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+        control_dt = travel[0] / kinematics.robot.control_speed[0]
+        step = TURN_SPEED * control_dt * action[:, 3:]
+        turn = np.zeros((len(action), 3))
+        for i, name in enumerate(turns):
+            if name == "yaw":
+                turn[:, 2] += step[:, i]
+            else:
+                turn += step[:, i, None] * tcp.rotation[:, :, 1]
+        return compute_tool_step(kinematics, arm.q_setpoint, TOOL_SPEED * control_dt * action[:, :3], travel, turn=turn)
+
+    return compute_turning_target
+
+
 def compute_torque(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
     """Return joint efforts: a share of the effort limits. The joints are damped (``RobotSpec.effort_damping``)."""
     return action * kinematics.robot.effort_limit
@@ -92,6 +117,17 @@ CONTROLS: dict[str, Control] = {
     "delta": Control("Moves each joint's set-point, at most at the joint's control speed.", compute_delta_target),
     "position": Control("Sets each joint's target: −1 is its lower limit, 1 its upper limit.", compute_position_target),
     "tool": Control("Moves the tool along the base's axes and holds its orientation.", compute_tool_target, lambda robot: 3),
+    "tool_yaw": Control(
+        "As tool; the tool also turns about the base's z axis.", _make_turning_target(("yaw",)), lambda robot: 4
+    ),
+    "tool_pitch": Control(
+        "As tool; the tool also turns about its own y axis.", _make_turning_target(("pitch",)), lambda robot: 4
+    ),
+    "tool_yaw_pitch": Control(
+        "As tool; the tool also turns about the base's z axis and about its own y axis.",
+        _make_turning_target(("yaw", "pitch")),
+        lambda robot: 5,
+    ),
     "torque": Control(
         "Sets each joint's torque, as a share of its effort limit; joints are damped.", compute_torque, is_effort=True
     ),

@@ -15,34 +15,35 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from gym_gazebo2.backends import Backend, make_backend
+from gym_gazebo2.backends import Backend, get_factory, make_backend
 from gym_gazebo2.controls import compute_command, get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError, UsageError
 from gym_gazebo2.kinematics import Kinematics, TcpState
 from gym_gazebo2.memory import check_memory
 from gym_gazebo2.options import EnvOptions, make_env_robot
+from gym_gazebo2.randomize import Randomizer, check_engine, read_randomize
 from gym_gazebo2.robots import RobotRow, RobotSpec
 from gym_gazebo2.setpoint import compute_setpoint
-from gym_gazebo2.state import ArmState
-from gym_gazebo2.tasks import Advance, Memory, Task, TaskState, make_task
+from gym_gazebo2.state import ArmState, Placement
+from gym_gazebo2.tasks import Advance, Task, TaskState, make_task
 
 __all__ = ["BYTES_PER_ARM", "IMAGE_SIZE", "RESET_OPTIONS", "ArmCore", "Observation", "Outcome", "Start"]
 
 Array = NDArray[np.float64]
-Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
+Observation = NDArray[np.float32] | NDArray[np.uint8] | dict[str, NDArray[Any]]
 
 IMAGE_SIZE = 96
 """Width and height of the camera's image in observations [px]."""
-CAMERA = "wrist"
-"""Camera of tasks with the layout "camera"."""
+CAMERAS = {"camera": "wrist", "image": "overview"}
+"""Layout of the observation → the camera whose image is part of it, or all of it."""
 RESET_OPTIONS = ("q", "goal")
 """Keys of ``reset(options=…)``, besides the vector environment's ``reset_mask``."""
 NANOSECOND = 1e-9
 """One nanosecond [s]."""
 BYTES_PER_ARM = 6_000
 """Memory of one arm of a batch [bytes]: 5.7 kB measured with 20 000 arms of MARA-v0, engine and infos included."""
-MEMORY_PREFIX, BACKEND_PREFIX = "memory.", "backend."
-"""Prefixes of the names of a task's and a backend's arrays in a saved state."""
+MEMORY_PREFIX, BACKEND_PREFIX, RANDOMIZE_PREFIX = "memory.", "backend.", "randomize."
+"""Prefixes of the names of the arrays of the task's memory, the backend and the randomizer in a saved state."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class ArmCore:
         state: The newest state of the arms, after a step or a reset; None before the first reset.
         ended: State and goals at the end of the last step; None before the first step. A reset does not change it: where an
             episode ends and the next begins in the same step, evaluations read the last state of the old one here.
+        randomizer: Draws what varies between episodes; None without the keyword ``randomize``.
     """
 
     def __init__(self, robot: str | RobotRow | RobotSpec, task: str | Task, options: EnvOptions, *, num_envs: int = 1) -> None:
@@ -101,14 +103,17 @@ class ArmCore:
             InvalidArgumentError: A value is invalid.
             UnknownNameError: A table has no row of a given name.
             RobotError: The robot cannot be loaded, or has no gripper where the task uses one.
+            UnsupportedError: The backend cannot change what ``randomize`` asks for.
         """
-        self.task = make_task(task)
+        self.task = make_task(task).with_options(options.task_options or {})
         self.options, self.robot = options, make_env_robot(robot, options, self.task.uses_gripper)
         self._has_continuous = bool(self.robot.is_continuous.any())
         self.kinematics = Kinematics(self.robot)
         if options.goal_box is not None:
             self.task = self.task.with_goal_box(options.goal_box)
         self.task = self.task.bind(self.kinematics)
+        start_pose = self.task.compute_start_pose(self.kinematics) if options.home is None else None
+        self._start_pose = self.robot.home if start_pose is None else start_pose
         if options.goal is not None:
             self.task = self.task.with_goal(_to_array("goal", options.goal))
             self._warn_if_out_of_reach(self.task.sample_goal(np.random.default_rng(0)))
@@ -121,13 +126,15 @@ class ArmCore:
         # Placeholders until the first reset, for the goals and for the task's memory (arrays with a row per arm). They come
         # from other generators, because the environment's own must not draw before the user seeds them.
         self.goal = np.tile(self.task.sample_goal(np.random.default_rng(0)), (self.num_envs, 1))
-        self._memory: Memory = self._start_memory([np.random.default_rng(0)] * self.num_envs)
+        self._memory: dict[str, NDArray[Any]] = self._start_memory([np.random.default_rng(0)] * self.num_envs)
         self._known_restarts = self.backend.num_restarts
         self.state: TaskState | None = None
         self.ended: tuple[TaskState, Array] | None = None
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
         self._no_action = np.zeros((self.num_envs, *self.action_space.shape))
+        self._park: NDArray[np.bool_] | None = None  # objects that the task takes away before the next period
         self._no_reward, self._not_terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
+        self.randomizer = self._make_randomizer()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle holds: everything but the engine, and the engine's state in its place.
@@ -162,8 +169,26 @@ class ArmCore:
             self._show_goal()
 
     def _make_backend(self, num_envs: int) -> Backend:
-        options, more = self.options, self.options.backend_options or {}
-        return make_backend(options.backend, self.robot, num_envs=num_envs, control_dt=options.control_dt, **more)
+        options, more = self.options, dict(self.options.backend_options or {})
+        if self.task.scene is not None:
+            more["scene"] = self.task.scene
+        randomize = read_randomize(options.randomize)
+        # Before a simulator is started; and afterwards for factories, which show only by what they make.
+        check_engine(randomize, self.task.scene, get_factory(options.backend))
+        backend = make_backend(options.backend, self.robot, num_envs=num_envs, control_dt=options.control_dt, **more)
+        try:
+            check_engine(randomize, self.task.scene, backend)
+        except UnsupportedError:
+            backend.close()
+            raise
+        return backend
+
+    def _make_randomizer(self) -> Randomizer | None:
+        randomize = read_randomize(self.options.randomize)
+        if randomize is None:
+            return None
+        size = 0 if self.task.layout == "image" else len(self._low)
+        return Randomizer(randomize, self.task.scene, self.num_envs, self.action_space.shape[0], size)
 
     @property
     def control(self) -> str:
@@ -230,22 +255,55 @@ class ArmCore:
         """
         goal, q = self.goal.copy(), np.tile(self.robot.home, (self.num_envs, 1))
         memory = {name: value.copy() for name, value in self._memory.items()}
+        objects = self._make_placement()
+        draws = {} if self.randomizer is None else self.randomizer.copy_draws()
         for i in np.flatnonzero(mask).tolist():
-            # The order of the draws is fixed: goal, start pose, the task's memory. Another order would make another episode
-            # of the same seed, and a run that is resumed from a checkpoint would no longer be bit-equal.
+            # The order of the draws is fixed: goal, start pose, the task's memory, objects, randomize. Another order would make
+            # another episode of the same seed, and a run that is resumed from a checkpoint would no longer be bit-equal.
             goal[i] = self.task.sample_goal(rngs[i]) if start.goal is None else start.goal[i]
             q[i] = self._sample_start(rngs[i]) if start.q is None else start.q[i]
             for name, value in self.task.start(rngs[i]).items():
                 memory[name][i] = value
+            if objects is not None:
+                objects.index[i], objects.pose[i] = self._draw_objects(rngs[i], goal[i])
+            if self.randomizer is not None:
+                self.randomizer.draw(rngs[i], draws, i, objects)
+        if objects is not None and self.randomizer is not None:
+            objects = dataclasses.replace(objects, factors=self.randomizer.get_factors(draws))
         restarts = self.backend.num_restarts
-        arm = self.backend.reset(mask, q)
+        arm = self.backend.reset(mask, q) if objects is None else self.backend.reset(mask, q, objects)
         self.goal, self._memory = goal, memory  # only now: a backend that raises leaves the old episode in place
+        if self.randomizer is not None:
+            self.randomizer.draws = draws
+        if self._park is not None:
+            self._park = self._park & ~mask[:, None]
         self._show_goal()
+        self._begin(arm, mask)
         # A restart during a partial reset also ended the episodes of the other arms. Their next step must report it, so
         # the count that this step compares with is not updated here.
         if mask.all():
             self._known_restarts = self.backend.num_restarts
         return self._start_from(arm, restarts)
+
+    def _draw_objects(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
+        """Return the members (k,) and poses (k, 7) that the task draws for one arm."""
+        members, poses = self.task.place(rng, goal)
+        index, pose, k = np.asarray(members), np.asarray(poses), self.backend.num_objects
+        if index.shape != (k,) or pose.shape != (k, 7) or not np.issubdtype(index.dtype, np.integer):
+            name = f"result of {type(self.task).__name__}.place"
+            found = f"{index.dtype} {index.shape} and {pose.dtype} {pose.shape}"
+            raise InvalidArgumentError(name, found, f"members ({k},) and poses ({k}, 7) of the {k} objects")
+        return index, pose
+
+    def _make_placement(self) -> Placement | None:
+        """Return a placement to fill, with a row for each arm; None without objects."""
+        n, k = self.num_envs, self.backend.num_objects
+        return Placement(np.zeros((n, k), dtype=np.int64), np.zeros((n, k, 7))) if k else None
+
+    def _begin(self, arm: ArmState, mask: NDArray[np.bool_]) -> None:
+        """Let the task complete the memory of the masked arms, whose start is known now."""
+        for name, value in self.task.begin(self._observe_arm(arm, self._no_action), self.goal).items():
+            self._memory[name][mask] = value[mask]
 
     def step(self, action: ArrayLike) -> Outcome:
         """Advance every arm by one control period.
@@ -264,21 +322,35 @@ class ArmCore:
         # Action → joint targets (one row of CONTROLS) → limited set-points (one function for all rows) → backend → task.
         before = self.require_state()
         action = self._check_action(action)
-        target = compute_command(self._control, action, before.arm, before.tcp, self.kinematics, self._travel)
+        target = self._compute_target(before, action)
         arm, restarts = self._command(before.arm, target), self._known_restarts
+        if self.randomizer is not None:
+            self.randomizer.note(action)
         self._known_restarts = self.backend.num_restarts
         state = self._observe_arm(arm, action)
         after = self.task.advance(state, self.goal)
-        self._memory = after.memory
+        self._memory, self._park = dict(after.memory), after.park
         self.state = state._replace(memory=after.memory)
         self.ended = self.state, self.goal
         return self._make_outcome(after, restarts)
 
+    def _compute_target(self, state: TaskState, action: Array) -> Array:
+        """Return joint targets (n, dof), or efforts, from the actions that arrive now."""
+        action, waits = (action, None) if self.randomizer is None else self.randomizer.delay(action)
+        target = compute_command(self._control, action, state.arm, state.tcp, self.kinematics, self._travel)
+        if waits is None:
+            return target
+        # Until the first action arrives the arm stays where it is; an action of 0 would move it in position control.
+        stay = np.zeros_like(target) if self._control.is_effort else state.arm.q_setpoint
+        return np.where(waits[:, None], stay, target)
+
     def _command(self, arm: ArmState, target: Array) -> ArmState:
         """Advance the backend by one period towards joint targets (n, dof), or with efforts."""
+        # Backends written for arms alone take no second argument.
+        park = () if self._park is None else (self._park,)
         if self._control.is_effort:
-            return self.backend.step_effort(target)
-        return self.backend.step(compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel))
+            return self.backend.step_effort(target, *park)
+        return self.backend.step(compute_setpoint(arm.q_setpoint, target, arm.q, self.robot, self._travel), *park)
 
     def compute_goal_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
         """Return rewards for other goals than the episode's: ``compute_reward`` of goal environments.
@@ -305,15 +377,24 @@ class ArmCore:
         """
         memory = {MEMORY_PREFIX + name: value.copy() for name, value in self._memory.items()}
         backend = {BACKEND_PREFIX + name: value for name, value in self.backend.get_state().items()}
-        return {"goal": self.goal.copy(), **memory, **backend}
+        park = {} if self._park is None else {"park": self._park.copy()}
+        drawn = {} if self.randomizer is None else self.randomizer.copy_draws()
+        return {
+            "goal": self.goal.copy(), **park, **memory, **{RANDOMIZE_PREFIX + name: value for name, value in drawn.items()},
+            **backend,
+        }  # fmt: skip
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> Outcome:
         """Continue from a state that ``get_state`` returned.
 
         Raises:
             UnsupportedError: The backend cannot restore a state.
+            InvalidArgumentError: The state was saved with another ``randomize``.
         """
+        if self.randomizer is not None:
+            self.randomizer.set_state(_take(state, RANDOMIZE_PREFIX))
         self.goal, self._memory = np.array(state["goal"]), _take(state, MEMORY_PREFIX)
+        self._park = np.array(state["park"]) if "park" in state else None
         self._show_goal()
         return self._start_from(self.backend.set_state(_take(state, BACKEND_PREFIX)))
 
@@ -376,12 +457,18 @@ class ArmCore:
 
         It can lie outside after a violent contact, or with a goal from ``reset(options=…)`` that is out of the task's range.
         """
+        layout = self.task.layout
+        image = self.backend.camera(CAMERAS[layout], IMAGE_SIZE, IMAGE_SIZE) if layout in CAMERAS else None
+        if image is not None and layout == "image":
+            return image
         flat = self.task.compute_observation(self._wrap(state), self.goal).astype(np.float32)
+        if self.randomizer is not None:
+            flat = self.randomizer.add_noise(flat)
         flat = np.minimum(np.maximum(flat, self._low), self._high)  # np.clip does the same, slower on small arrays
-        if self.task.layout == "vector":
+        if layout == "vector":
             return flat
-        if self.task.layout == "camera":
-            return {"image": self.backend.camera(CAMERA, IMAGE_SIZE, IMAGE_SIZE), "proprioception": flat}
+        if image is not None:
+            return {"image": image, "proprioception": flat}
         achieved = self.task.compute_achieved(state).astype(np.float32)
         desired = np.minimum(np.maximum(self.task.compute_desired(self.goal), self._goal_low), self._goal_high)
         return {"observation": flat, "achieved_goal": achieved, "desired_goal": desired.astype(np.float32)}
@@ -392,9 +479,9 @@ class ArmCore:
         flat = spaces.Box(self._low, self._high, dtype=np.float32)
         if self.task.layout == "vector":
             return flat
-        if self.task.layout == "camera":
+        if self.task.layout in CAMERAS:
             image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
-            return spaces.Dict({"image": image, "proprioception": flat})
+            return image if self.task.layout == "image" else spaces.Dict({"image": image, "proprioception": flat})
         self._goal_low, self._goal_high = self.task.compute_goal_bounds(self.kinematics)
         goal = spaces.Box(self._goal_low.astype(np.float32), self._goal_high.astype(np.float32), dtype=np.float32)
         return spaces.Dict({"observation": flat, "achieved_goal": goal, "desired_goal": goal})
@@ -414,11 +501,11 @@ class ArmCore:
     def _sample_start(self, rng: np.random.Generator) -> Array:
         """Return a start pose (dof,) [rad]. Without noise nothing is drawn, so the generator stays where it is."""
         if self.start_noise == 0.0:
-            return self.robot.home
-        # Fingers start where they are at home: a task decides whether the gripper is open.
+            return self._start_pose
+        # The noise does not move the fingers. They start at their home positions, that is, open.
         noise = np.zeros(self.robot.dof)
         noise[: self.robot.chain_dof] = rng.uniform(-self.start_noise, self.start_noise, self.robot.chain_dof)
-        return np.clip(self.robot.home + noise * self.robot.scale, self.robot.lower, self.robot.upper)
+        return np.clip(self._start_pose + noise * self.robot.scale, self.robot.lower, self.robot.upper)
 
     def _read_poses(self, value: ArrayLike) -> Array:
         q, robot = _to_array("options['q']", value), self.robot

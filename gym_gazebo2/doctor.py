@@ -352,7 +352,8 @@ def _run(name: str) -> Finding:
         state: State = "missing" if name == "physics" else "optional"
         return Finding(name, state, f"{error.package} is not installed", f"pip install 'gym_gazebo2[{error.extra}]'")
     except MiddlewareError as error:
-        return Finding(name, "broken", str(error), "unset RMW_IMPLEMENTATION")
+        found, _, remedy = str(error).rpartition(", or: ")
+        return Finding(name, "broken", found, remedy)
     except GymGazebo2Error as error:
         return Finding(name, "broken", str(error), CHECKS[name].remedy or _find_remedy(str(error)))
 

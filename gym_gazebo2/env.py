@@ -15,7 +15,7 @@ from gym_gazebo2.display import has_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.options import make_options
 from gym_gazebo2.robots import RobotRow, RobotSpec
-from gym_gazebo2.tasks import Task
+from gym_gazebo2.tasks import Task, make_task
 
 __all__ = ["RENDER_MODES", "RENDER_SIZE", "ArmEnv", "check_render_mode", "make_metadata"]
 
@@ -45,7 +45,7 @@ class ArmEnv(gymnasium.Env[Any, Any]):
             robot: Name of a row of ``ROBOTS``, path of a URDF or xacro file, a row, or a specification.
             task: Name of a row of ``TASKS``, or a task.
             render_mode: None, "rgb_array" or "human".
-            **keywords: The fields of ``EnvOptions``.
+            **keywords: The fields of ``EnvOptions``, and the options of the task.
 
         Raises:
             InvalidArgumentError: A value is invalid.
@@ -53,7 +53,8 @@ class ArmEnv(gymnasium.Env[Any, Any]):
             RobotError: The robot's URDF does not describe a serial arm.
         """
         check_render_mode(render_mode)
-        self.core = ArmCore(robot, task, make_options(keywords))
+        task = make_task(task)
+        self.core = ArmCore(robot, task, make_options(keywords, task))
         self.observation_space, self.action_space = self.core.observation_space, self.core.action_space
         self.render_mode = render_mode
         self.metadata = make_metadata(type(self).metadata, self.core.control_dt)

@@ -120,7 +120,7 @@ class RosError(GymGazebo2Error, RuntimeError):
 
 
 class MiddlewareError(RosError):
-    """RMW_IMPLEMENTATION names a middleware of ROS 2 that is not installed."""
+    """A variable of the shell names a middleware of ROS 2 that is not installed, or settings of it that cannot be read."""
 
 
 class RenderError(GymGazebo2Error, RuntimeError):

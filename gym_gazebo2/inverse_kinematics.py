@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.errors import InvalidArgumentError
-from gym_gazebo2.kinematics import Kinematics, compute_rotation_vector
+from gym_gazebo2.kinematics import Kinematics, compute_rotation, compute_rotation_vector
 
 __all__ = ["DAMPING", "TILT_TOLERANCE", "compute_joint_step", "compute_tool_step"]
 
@@ -94,9 +94,14 @@ def compute_joint_step(
 
 
 def compute_tool_step(
-    kinematics: Kinematics, q: Array, displacement: Array, travel: Array, q_rest: ArrayLike | None = None
+    kinematics: Kinematics,
+    q: Array,
+    displacement: Array,
+    travel: Array,
+    q_rest: ArrayLike | None = None,
+    turn: Array | None = None,
 ) -> Array:
-    """Return joint positions that move the tools along straight displacements, with their orientation held.
+    """Return joint positions that move the tools along straight displacements, with their orientation held or turned.
 
     No joint moves farther than its travel, or out of its limits. Where the whole displacement would need more, the tool makes
     a part of it. The orientation has priority over the position: it changes by at most ``TILT_TOLERANCE``. At the border of
@@ -111,6 +116,8 @@ def compute_tool_step(
         displacement: (n, 3) displacement of the tool in the base frame [m].
         travel: (dof,) largest motion of each joint [rad].
         q_rest: (dof,) or (n, dof) posture of arms with more joints than the tool needs [rad]; None: the home pose.
+        turn: (n, 3) rotation vectors (axis · angle) of the tools in the base frame [rad]; None: the orientation is held. Where
+            only a part of the way is made, it is the same part of both.
 
     Returns:
         (n, dof) new joint positions [rad].
@@ -118,14 +125,15 @@ def compute_tool_step(
     robot = kinematics.robot
     rest = robot.home if q_rest is None else np.asarray(q_rest, dtype=float)
     posture = np.clip(POSTURE_GAIN * (rest - q), -POSTURE_SHARE * travel, POSTURE_SHARE * travel)
-    wanted = np.concatenate([displacement, np.zeros_like(displacement)], axis=1)
+    wanted = np.concatenate([displacement, np.zeros_like(displacement) if turn is None else turn], axis=1)
     step = compute_joint_step(kinematics, q, wanted, posture)
     # One factor for all joints of an arm keeps the direction of the tool; clipping each joint singly would turn and tilt it.
     share = HEADROOM / np.maximum(np.max(np.abs(step) / travel, axis=1, keepdims=True), HEADROOM)
     moved, left = q.copy(), np.arange(len(q))
     for part in ATTEMPTS:
         p = part * share[left]
-        moved[left], tilted = _attempt(kinematics, q[left], p * step[left], p * displacement[left], travel)
+        turned = None if turn is None else p * turn[left]
+        moved[left], tilted = _attempt(kinematics, q[left], p * step[left], p * displacement[left], travel, turned)
         left = left[tilted]
         if not len(left):
             return moved
@@ -134,13 +142,15 @@ def compute_tool_step(
 
 
 def _attempt(
-    kinematics: Kinematics, q: Array, step: Array, displacement: Array, travel: Array
+    kinematics: Kinematics, q: Array, step: Array, displacement: Array, travel: Array, turn: Array | None
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Return poses (n, dof) after a step and its corrections, and which of them tilt the tool too far (n,)."""
     robot = kinematics.robot
     low, high = np.maximum(robot.lower, q - travel), np.minimum(robot.upper, q + travel)
     goal = kinematics.compute_tcp_pose(q)
     goal[:, :3, 3] += displacement
+    if turn is not None:
+        goal[:, :3, :3] = compute_rotation(turn) @ goal[:, :3, :3]
     moved = np.clip(q + step, low, high)
     error = _compute_error(kinematics, moved, goal)
     # Position and orientation are corrected together first. Where the arm cannot do both, as beyond its reach, the orientation

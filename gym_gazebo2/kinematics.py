@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.robots.motion import LEVI_CIVITA, JointMotion
 
-__all__ = ["Kinematics", "TcpState", "compute_rotation_vector"]
+__all__ = ["Kinematics", "TcpState", "compute_rotation", "compute_rotation_vector"]
 
 Array = NDArray[np.float64]
 
@@ -40,11 +40,13 @@ class TcpState:
         position: (n, 3) position in the base frame [m].
         rotation: (n, 3, 3) rotation matrix from tcp to base.
         velocity: (n, 3) linear velocity in the base frame, J(q)·dq [m/s].
+        angular_velocity: (n, 3) angular velocity along the base's axes [rad/s].
     """
 
     position: Array
     rotation: Array
     velocity: Array
+    angular_velocity: Array
 
 
 class Kinematics:
@@ -126,7 +128,7 @@ class Kinematics:
         velocity = sums.reshape(-1, 9) @ LEVI_CIVITA
         if slide is not None:
             velocity = velocity + slide
-        return TcpState(T_tcp[:, :3, 3], T_tcp[:, :3, :3], velocity)
+        return TcpState(T_tcp[:, :3, 3], T_tcp[:, :3, :3], velocity, np.add.reduce(spins, axis=0))
 
     def compute_reach(self) -> float:
         """Return a radius around the base's origin that the tool cannot leave [m]: the sum of the links' lengths."""
@@ -198,3 +200,15 @@ def compute_rotation_vector(R: Array) -> Array:
     norm = np.linalg.norm(sine, axis=1)
     angle = np.arctan2(norm, 0.5 * (np.trace(R, axis1=1, axis2=2) - 1.0))
     return sine * (angle / np.maximum(norm, 1e-12))[:, None]
+
+
+def compute_rotation(vector: Array) -> Array:
+    """Return the rotation matrices (n, 3, 3) of rotation vectors (n, 3) [rad]: the inverse of ``compute_rotation_vector``."""
+    angle = np.linalg.norm(vector, axis=1)[:, None, None]
+    K = np.zeros((len(vector), 3, 3))
+    K[:, [2, 0, 1], [1, 2, 0]] = vector
+    K -= K.swapaxes(1, 2)
+    # Rodrigues' formula. np.sinc(x) is sin(πx)/(πx), which is also right at zero.
+    first, second = np.sinc(angle / np.pi), 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2
+    R: Array = np.eye(3) + first * K + second * (K @ K)
+    return R

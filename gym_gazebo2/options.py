@@ -6,6 +6,7 @@ They are defined here once, for ``ArmEnv``, ``ArmVectorEnv`` and the commands al
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,13 +16,17 @@ from gym_gazebo2.backends import BackendFactory
 from gym_gazebo2.checks import read_number
 from gym_gazebo2.controls import get_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, find_row, is_stored, load_robot, make_robot
+from gym_gazebo2.randomize import Randomize, read_randomize
+from gym_gazebo2.robots import ROBOTS, GripperRow, RobotRow, RobotSpec, find_row, is_stored, load_robot, make_robot
 from gym_gazebo2.state import CONTROL_DT
+from gym_gazebo2.tasks import Task
 
-__all__ = ["ROBOT_KEYWORDS", "EnvOptions", "make_env_robot", "make_options"]
+__all__ = ["ROBOT_KEYWORDS", "EnvOptions", "make_env_robot", "make_options", "read_robot_keywords"]
 
 ROBOT_KEYWORDS = ("tool_frame", "home", "mount_height")
 """Keywords that change a field of the robot's row, besides those in ``robot_options``."""
+PATHS = ("package_dirs", "srdf")
+"""Fields of the robot's row that hold paths."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,8 @@ class EnvOptions:
         mount_height: Height of the base above the floor [m]; None: the robot's own.
         robot_options: Further fields of the robot's row (``RobotRow``), such as ``velocity_limit`` or ``package_dirs``.
         backend_options: Further keywords of the backend, such as ``physics_dt`` or ``on_failure``.
+        randomize: What each episode draws from ranges: a ``Randomize``, or a dictionary of its fields. None: nothing.
+        task_options: Fields of the task that its ``OPTIONS`` name. ``gym.make`` also takes each of them as a keyword.
     """
 
     backend: str | BackendFactory = "mujoco"
@@ -55,14 +62,16 @@ class EnvOptions:
     mount_height: float | None = None
     robot_options: Mapping[str, Any] | None = None
     backend_options: Mapping[str, Any] | None = None
+    randomize: Randomize | Mapping[str, Any] | None = None
+    task_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check the values that the backend and the task do not check themselves.
 
         Raises:
-            UnknownNameError: ``CONTROLS`` has no such row.
-            InvalidArgumentError: ``start_noise``, ``robot_options`` or ``backend_options`` has an invalid value; or
-                ``goal`` and ``goal_box`` are both given.
+            UnknownNameError: ``CONTROLS`` has no such row, or ``Randomize`` no such field.
+            InvalidArgumentError: ``start_noise``, ``robot_options``, ``backend_options`` or ``randomize`` has an invalid value;
+                or ``goal`` and ``goal_box`` are both given.
         """
         get_control(self.control)
         if self.goal is not None and self.goal_box is not None:
@@ -72,20 +81,35 @@ class EnvOptions:
         object.__setattr__(self, "start_noise", noise)
         object.__setattr__(self, "robot_options", _check_mapping("robot_options", self.robot_options, "fields of RobotRow"))
         object.__setattr__(self, "backend_options", _check_backend_options(self.backend_options))
+        object.__setattr__(self, "randomize", read_randomize(self.randomize))
+        object.__setattr__(self, "task_options", _check_mapping("task_options", self.task_options, "the task's options"))
 
 
-def make_options(keywords: Mapping[str, Any]) -> EnvOptions:
+def make_options(keywords: Mapping[str, Any], task: Task | None = None) -> EnvOptions:
     """Return the options of a dictionary of keywords.
+
+    Args:
+        keywords: Fields of ``EnvOptions``, and options of the task.
+        task: The task, whose ``OPTIONS`` are keywords, too; None: only fields of ``EnvOptions``.
 
     Raises:
         UnknownNameError: There is no such keyword, or no such row of a table.
-        InvalidArgumentError: A value is invalid.
+        InvalidArgumentError: A value is invalid, or an option of the task is given twice.
     """
     names = [field.name for field in dataclasses.fields(EnvOptions)]
+    own = () if task is None else task.OPTIONS
     for name in keywords:
-        if name not in names:
-            raise UnknownNameError("keyword of the environment", name, [*names, "render_mode"])
-    return EnvOptions(**keywords)
+        if name not in names and name not in own:
+            raise UnknownNameError("keyword of the environment", name, [*names, *own, "render_mode"])
+    of_task = {name: value for name, value in keywords.items() if name not in names}
+    options = EnvOptions(**{name: value for name, value in keywords.items() if name in names})
+    if not of_task:
+        return options
+    both = dict(options.task_options or {})
+    if repeated := sorted(both.keys() & of_task.keys()):
+        sentence = f"{', '.join(repeated)} is given as a keyword and in task_options. Give it once."
+        raise InvalidArgumentError("task_options", both, sentence=sentence)
+    return dataclasses.replace(options, task_options={**both, **of_task})
 
 
 def make_env_robot(
@@ -122,6 +146,28 @@ def make_env_robot(
     return load_robot(name, dataclasses.replace(row, **{key: _freeze(key, value) for key, value in changes.items()}), gripper)
 
 
+def read_robot_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords for ``make_env_robot`` of a command that makes a robot alone, with absolute paths.
+
+    Raises:
+        UnknownNameError: A keyword does not concern the robot.
+    """
+    for name in keywords:
+        if name not in (known := (*ROBOT_KEYWORDS, "robot_options")):
+            raise UnknownNameError("keyword of the robot", name, known)
+    options = keywords.get("robot_options")
+    if not isinstance(options, Mapping):
+        return dict(keywords)
+    return {**keywords, "robot_options": {key: _make_absolute(v) if key in PATHS else v for key, v in options.items()}}
+
+
+def _make_absolute(value: Any) -> Any:
+    """Return a path, or the paths of a list, without dependence on the working directory; "" stands for none."""
+    if isinstance(value, list | tuple):
+        return [_make_absolute(item) for item in value]
+    return os.path.abspath(value) if isinstance(value, str) and value else value  # noqa: PTH100
+
+
 def _freeze(name: str, value: Any) -> Any:
     """Return a value from JSON or NumPy in the form of a row, which must be hashable: tuples for lists and arrays."""
     if name == "home":
@@ -129,6 +175,12 @@ def _freeze(name: str, value: Any) -> Any:
             return tuple(float(position) for position in value)
         except (TypeError, ValueError) as error:
             raise InvalidArgumentError("home", value, "a list of joint positions [rad or m]") from error
+    if name == "gripper" and isinstance(value, Mapping):
+        fields = [field.name for field in dataclasses.fields(GripperRow)]
+        for field in value:
+            if field not in fields:
+                raise UnknownNameError("field of robot_options.gripper", field, fields)
+        return GripperRow(**{field: _freeze(field, item) for field, item in value.items()})
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -32,6 +32,9 @@ class EnvRow:
     max_episode_steps: int = MAX_EPISODE_STEPS
 
 
+_ON_TABLE = {"control": "tool", "mount_height": 0.4}
+"""Keywords of robots on a table: the floor is where objects fall to."""
+
 ENVIRONMENTS: dict[str, EnvRow] = {
     "MARA-v0": EnvRow("mara", "mara_reach"),
     "MARAOrient-v0": EnvRow("mara", "mara_reach_orient"),
@@ -48,6 +51,9 @@ ENVIRONMENTS: dict[str, EnvRow] = {
     "Reach-v0": EnvRow("ur5e", "reach"),
     "ReachGoal-v0": EnvRow("ur5e", "reach_goal"),
     "PandaReach-v0": EnvRow("panda", "reach"),
+    "PandaSort-v0": EnvRow("panda", "sort", _ON_TABLE),
+    "PandaSortCamera-v0": EnvRow("panda", "sort_camera", _ON_TABLE),
+    "PandaToss-v0": EnvRow("panda", "toss", {**_ON_TABLE, "control": "tool_pitch"}, max_episode_steps=60),
 }
 
 

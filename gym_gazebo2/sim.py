@@ -7,27 +7,32 @@ import dataclasses
 import json
 import os
 import select
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
-
-import tyro
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
 
 from gym_gazebo2.display import check_display
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.gazebo.client import GazeboClient
 from gym_gazebo2.gazebo.serve import start_robot
-from gym_gazebo2.options import make_env_robot
+from gym_gazebo2.options import make_env_robot, read_robot_keywords
 from gym_gazebo2.registration import ENVIRONMENTS
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import DISCOVERY, LOCALHOST, make_default, make_local, read_domain
+from gym_gazebo2.scene import Scene
 from gym_gazebo2.signals import raise_on_signals
+from gym_gazebo2.sim_scene import find_environment, get_defaults, make_scene, split_keywords
+from gym_gazebo2.tasks import make_task
 
-__all__ = ["PROVIDERS", "SimConfig", "describe", "parse", "simulate"]
+__all__ = ["PROVIDERS", "SimConfig", "describe", "simulate"]
 
-MODE = tyro.conf.create_mutex_group(required=False)
-"""At most one of --lock-step and --real-time."""
-ROBOT_FIELDS = ("tool_frame", "mount_height")
-"""Fields of the robot's row that a configuration can change."""
+WITH_FIELDS = ("tool_frame", "mount_height")
+"""Keywords that configurations have fields for, as short forms of ``env_kwargs``."""
+DEFAULT_ROBOT = "mara"
+"""The robot that is served if none is named."""
+OTHER_ID = "Reach-v0"
+"""The id that takes any robot."""
 EXIT_TIMEOUT_S = 5.0
 """Longest wait for the exit status of a server that has closed its pipe [s]."""
 
@@ -37,7 +42,8 @@ class SimConfig:
     """Serve a simulated robot over ROS 2, until Ctrl-C.
 
     Attributes:
-        robot: Robot of the table, or the path of a URDF or xacro file, or of the folder robot of a run.
+        robot: Name, such as mara; path of a URDF or xacro file, or of the folder "robot" in a run; or ros:/robot_description.
+            Default: mara, or the robot of the scene's environment.
         provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver; "gz_sim" is today's Gazebo.
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
@@ -49,15 +55,19 @@ class SimConfig:
         domain: ROS domain. Default: ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of joint states [s].
         physics_dt: Physics step [s]. Default: the provider's.
+        scene: Name of a task with a scene, such as sort: its objects, boxes and zones are around the arm (not with gz_sim).
+            The task's options are given like keywords, as in --env.num_objects 2. The gripper is driven if the task uses it.
         gripper: Drive the robot's gripper, as tasks that use it need. Otherwise its fingers are held.
         tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven. Default: the robot's.
         mount_height: Height of the base above the floor [m]. Default: the robot's.
+        env_kwargs: Any other keyword of the environment that changes the robot, ``home`` and ``robot_options``. Its name
+            follows the point, as in --env.home [0,-1.5,1.5] or --env.robot_options.held.wheel_joint 0.5.
         robot_only: Replace a real robot (mujoco in real time only): commands and joint states, no placement, no reset.
     """
 
-    robot: tyro.conf.Positional[str] = "mara"
+    robot: str | None = None
     provider: Literal["mujoco", "gazebo", "gz_sim"] = "mujoco"
-    real_time: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False
+    real_time: bool = False
     factor: float = 1.0
     gui: bool = False
     namespace: str | None = None
@@ -67,31 +77,16 @@ class SimConfig:
     domain: int | None = None
     control_dt: float = 0.05
     physics_dt: float | None = None
+    scene: str | None = None
     gripper: bool = False
     tool_frame: str | None = None
     mount_height: float | None = None
+    env_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
     robot_only: bool = False
 
 
 def _print(text: str) -> None:
     print(text, flush=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments(SimConfig):
-    """Serve a simulated robot over ROS 2, until Ctrl-C.
-
-    Attributes:
-        lock_step: Let time stand still between commands. This is the default.
-    """
-
-    lock_step: Annotated[bool, MODE, tyro.conf.FlagCreatePairsOff] = False
-
-
-def parse(args: Sequence[str]) -> SimConfig:
-    """Return the configuration of a command line; invalid arguments end the program with status 2 and a message."""
-    given = tyro.cli(Arguments, args=args, prog="gym-gazebo2 sim")
-    return SimConfig(**{field.name: getattr(given, field.name) for field in dataclasses.fields(SimConfig)})
 
 
 def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
@@ -106,8 +101,9 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
     Raises:
         KeyboardInterrupt: SIGINT ended it; after SIGTERM or SIGHUP it is the subclass ``Interrupted``.
         InvalidArgumentError: A value is invalid.
-        UnknownNameError: There is no such robot or provider.
+        UnknownNameError: There is no such robot, provider, or keyword of the robot or the scene's task.
         RobotError: The URDF does not describe a serial arm.
+        UnsupportedError: A scene is given, and the provider has none.
         GazeboError: Gazebo is missing, or its plug-in cannot be built.
         BackendError: The server does not start, or dies; the message quotes its log.
         RenderError: A window is requested and there is no display.
@@ -118,6 +114,7 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         raise InvalidArgumentError("factor", config.factor, "1 without --real-time: in lock-step, commands advance time")
     if config.gui:
         check_display("without --gui")
+    config = _complete(config)
     robot = _make_robot(config)
     config = dataclasses.replace(config, domain=read_domain() if config.domain is None else config.domain)
     os.environ.update(make_default())
@@ -129,6 +126,7 @@ def describe(robot: RobotSpec, config: SimConfig) -> str:
     """Return a text that lists the topics and how to connect."""
     from gym_gazebo2.ros.topics import Topics
 
+    config = _complete(config)
     namespace = robot.name if config.namespace is None else config.namespace
     topics = Topics(namespace, config.controller, _read_remap(config.remap))
     reach = os.environ.get(DISCOVERY, LOCALHOST)
@@ -136,31 +134,82 @@ def describe(robot: RobotSpec, config: SimConfig) -> str:
     discovery = " ".join(f"{name}={value}" for name, value in own.items())
     mode = f"in real time, {config.factor:g} ×" if config.real_time else "in lock-step: each command is one step"
     lines = [f"{robot.name}, {config.provider}, {mode}. ROS domain {config.domain}, discovery {reach}."]
-    lines += [f"  {row.name:52} {row.kind:32} {row.meaning}" for row in topics.list_info(config.robot_only)]
+    lines += [
+        f"  {row.name:52} {row.kind:32} {row.meaning}"
+        for row in topics.list_info(config.robot_only, _has_objects(robot, config))
+    ]
     lines += ["", "Connect from another terminal:", f"  export ROS_DOMAIN_ID={config.domain} {discovery}"]
-    lines += [f"  env = gymnasium.make({_make_arguments(robot, config)})", "", "Ctrl-C ends it."]
+    env_id, keywords = _find_client(robot, config)
+    given = "".join(f", {name}={json.dumps(value) if isinstance(value, str) else value}" for name, value in keywords.items())
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in keywords.items()}
+    words = [word for name, text in texts.items() for word in (f"--env.{name}", text)]
+    lines += [f'  env = gymnasium.make("{env_id}"{given})', "or, to see it move at random:"]
+    lines += [f"  gym-gazebo2 play {shlex.join([env_id, *words])}", "", "Ctrl-C ends it."]
     return "\n".join(lines)
 
 
 def _make_robot(config: SimConfig) -> RobotSpec:
-    """Return the robot, with the fields of its row that the configuration changes."""
-    return make_env_robot(config.robot, {field: getattr(config, field) for field in ROBOT_FIELDS}, config.gripper)
+    """Return the robot that environments make from the same keywords."""
+    return make_env_robot(_get_robot(config), _gather_keywords(config), config.gripper)
 
 
-def _make_arguments(robot: RobotSpec, config: SimConfig) -> str:
-    """Return the arguments with which ``gymnasium.make`` connects."""
-    ids = [env_id for env_id, row in ENVIRONMENTS.items() if row.robot == config.robot]
-    arguments = [f'"{ids[0] if ids else "…"}"', 'backend="ros2"']
-    if not ids:
-        arguments.insert(1, f'robot="{config.robot}"')
-    arguments += [f"{field}={getattr(config, field)!r}" for field in ROBOT_FIELDS if getattr(config, field) is not None]
+def _complete(config: SimConfig) -> SimConfig:
+    """Return a configuration in which the robot is named, and whose gripper is driven where the scene's task uses it."""
+    if config.scene is None:
+        return dataclasses.replace(config, robot=config.robot or DEFAULT_ROBOT)
+    if config.robot_only:
+        raise InvalidArgumentError("scene", config.scene, "none with --robot-only: a robot does not place objects")
+    env_id = find_environment(config.scene)
+    uses_gripper = make_task(ENVIRONMENTS[env_id].task).uses_gripper
+    robot = config.robot or get_defaults(env_id)[0]
+    return dataclasses.replace(config, robot=robot, gripper=config.gripper or uses_gripper)
+
+
+def _get_robot(config: SimConfig) -> str:
+    return config.robot or DEFAULT_ROBOT
+
+
+def _make_scene(robot: RobotSpec, config: SimConfig) -> Scene | None:
+    """Return the scene of the configuration; None without one."""
+    if config.scene is None:
+        return None
+    env_id = find_environment(config.scene)
+    return make_scene(env_id, robot, split_keywords(env_id, config.env_kwargs)[0])
+
+
+def _has_objects(robot: RobotSpec, config: SimConfig) -> bool:
+    scene = _make_scene(robot, config)
+    return scene is not None and scene.num_objects > 0
+
+
+def _gather_keywords(config: SimConfig) -> dict[str, Any]:
+    """Return the keywords of the environment that change the robot, as they are printed, too."""
+    given = {name: value for name in WITH_FIELDS if (value := getattr(config, name)) is not None}
+    keywords, defaults = dict(config.env_kwargs), dict[str, Any]()
+    if config.scene is not None:
+        env_id = find_environment(config.scene)
+        keywords, defaults = split_keywords(env_id, keywords)[1], get_defaults(env_id)[1]
+    return read_robot_keywords({**defaults, **keywords, **given})
+
+
+def _find_client(robot: RobotSpec, config: SimConfig) -> tuple[str, dict[str, Any]]:
+    """Return the id of an environment that connects, and its keywords."""
+    name, keywords = _get_robot(config), dict[str, Any]()
+    ids = [env_id for env_id, row in ENVIRONMENTS.items() if row.robot == name]
+    if config.scene is not None:
+        ids = [find_environment(config.scene)]
+    if not ids or (config.scene is not None and ENVIRONMENTS[ids[0]].robot != name):
+        keywords["robot"] = str(Path(name).absolute()) if Path(name).exists() else name
+    keywords |= {"backend": "ros2", **_gather_keywords(config)}
+    if config.scene is not None:
+        same = get_defaults(ids[0])[1]
+        keywords = {key: value for key, value in keywords.items() if key not in same or same[key] != value}
+        keywords |= split_keywords(ids[0], config.env_kwargs)[0]
     if config.control_dt != SimConfig.control_dt:
-        arguments.append(f"control_dt={config.control_dt}")
+        keywords["control_dt"] = config.control_dt
     options: dict[str, Any] = {} if config.namespace in (None, robot.name) else {"namespace": config.namespace}
     options |= _get_robot_names(config)
-    if options:
-        arguments.append(f"backend_options={json.dumps(options)}")
-    return ", ".join(arguments)
+    return ids[0] if ids else OTHER_ID, keywords | ({"backend_options": options} if options else {})
 
 
 def _get_robot_names(config: SimConfig) -> dict[str, Any]:
@@ -193,6 +242,7 @@ def _serve_mujoco(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], No
         factor=config.factor if config.real_time else None,
         robot_only=config.robot_only,
         gui=config.gui,
+        scene=_make_scene(robot, config),
         on_ready=lambda graph: on_ready(),
         **_get_robot_names(config),
         **given,
@@ -207,6 +257,7 @@ def _serve_gazebo(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], No
         raise InvalidArgumentError(name, value, "the usual one with Gazebo: only the provider mujoco can change it")
     options: dict[str, Any] = {} if config.physics_dt is None else {"physics_dt": config.physics_dt}
     options |= {"namespace": config.namespace, "control_dt": config.control_dt, "gazebo_topics": config.gui}
+    options["scene"] = _make_scene(robot, config)
     factor = config.factor if config.real_time else None
     options |= {"simulator": config.provider, "real_time_factor": factor}
     with start_robot(robot, int(config.domain or 0), **options) as server:

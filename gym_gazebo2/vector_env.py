@@ -17,7 +17,7 @@ from gym_gazebo2.env import RENDER_SIZE, ArmEnv, check_render_mode, make_metadat
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UsageError
 from gym_gazebo2.options import make_options
 from gym_gazebo2.robots import RobotRow, RobotSpec
-from gym_gazebo2.tasks import Task
+from gym_gazebo2.tasks import Task, make_task
 
 __all__ = ["ArmVectorEnv", "make_generators", "select"]
 
@@ -56,7 +56,7 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             max_episode_steps: Steps after which an episode is truncated; None: no limit.
             autoreset_mode: SAME_STEP; NEXT_STEP; or DISABLED with ``reset(options={"reset_mask": …})``.
             render_mode: None, "rgb_array" or "human"; both draw the first arm.
-            **keywords: The fields of ``EnvOptions``.
+            **keywords: The fields of ``EnvOptions``, and the options of the task.
 
         Raises:
             InvalidArgumentError: A value is invalid.
@@ -64,7 +64,8 @@ class ArmVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             RobotError: The robot's URDF does not describe a serial arm.
         """
         check_render_mode(render_mode)
-        self.core = ArmCore(robot, task, make_options(keywords), num_envs=num_envs)
+        task = make_task(task)
+        self.core = ArmCore(robot, task, make_options(keywords, task), num_envs=num_envs)
         self.num_envs = self.core.num_envs
         self.max_episode_steps = _check_limit(max_episode_steps)
         self.single_observation_space, self.single_action_space = self.core.observation_space, self.core.action_space

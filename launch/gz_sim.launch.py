@@ -56,7 +56,8 @@ def generate_launch_description() -> LaunchDescription:
                                     LaunchConfiguration("folder"),
                                     " --real-time-factor ",
                                     LaunchConfiguration("real_time_factor"),
-                                ]
+                                ],
+                                on_stderr="warn",  # a line about what was assumed is no failure
                             ),
                             value_type=str,
                         ),

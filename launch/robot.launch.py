@@ -1,7 +1,8 @@
 """Show a robot: its description, its joint states as the robot or a provider publishes them, and RViz where it is installed.
 
 ros2 launch gym_gazebo2 robot.launch.py
-ros2 launch gym_gazebo2 robot.launch.py robot:=scara base_link:=scara_base_link rviz:=false
+ros2 launch gym_gazebo2 robot.launch.py robot:=scara rviz:=false
+ros2 launch gym_gazebo2 robot.launch.py robot:=/path/arm.urdf env:='tool_frame=tool0' joint_prefix:=left_
 ros2 launch gym_gazebo2 robot.launch.py namespace:='' joint_states:=/arm/joint_states
 ros2 launch gym_gazebo2 robot.launch.py stand_in:=true     # without a robot: MuJoCo in its place
 ros2 launch gym_gazebo2 robot.launch.py use_sim_time:=true # beside sim.launch.py
@@ -24,10 +25,26 @@ def generate_launch_description() -> LaunchDescription:
     """Return the arguments, the robot's description and frames, its stand-in and its picture."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("robot", default_value="mara", description="Robot: mara, scara or scara4."),
+            DeclareLaunchArgument(
+                "robot", default_value="mara", description="Robot of the table, or the path of a URDF or xacro file."
+            ),
+            DeclareLaunchArgument(
+                "env",
+                default_value="",
+                description="Keywords of the environment that change the robot: 'tool_frame=tool0 home=[0,-1.5,1.5] …'.",
+            ),
             DeclareLaunchArgument(
                 "namespace",
-                default_value=LaunchConfiguration("robot"),
+                default_value=Command(
+                    [
+                        "gym-gazebo2 describe '",
+                        LaunchConfiguration("robot"),
+                        "' --only name --env '",
+                        LaunchConfiguration("env"),
+                        "'",
+                    ],
+                    on_stderr="warn",
+                ),
                 description="ROS namespace; by default the robot's name.",
             ),
             DeclareLaunchArgument(
@@ -46,7 +63,18 @@ def generate_launch_description() -> LaunchDescription:
                 description="Whether RViz shows the robot; by default where it is installed.",
             ),
             DeclareLaunchArgument(
-                "base_link", default_value="base_robot", description="RViz's fixed frame; scara_base_link for the scaras."
+                "base_link",
+                default_value=Command(
+                    [
+                        "gym-gazebo2 describe '",
+                        LaunchConfiguration("robot"),
+                        "' --only base_link --env '",
+                        LaunchConfiguration("env"),
+                        "'",
+                    ],
+                    on_stderr="warn",
+                ),
+                description="RViz's fixed frame; by default the robot's root link.",
             ),
             DeclareLaunchArgument(
                 "controller",
@@ -54,7 +82,9 @@ def generate_launch_description() -> LaunchDescription:
                 description="Name of the controller whose commands the stand-in takes.",
             ),
             DeclareLaunchArgument(
-                "joint_prefix", default_value="", description="Prefix of the joints' names in the stand-in's messages."
+                "joint_prefix",
+                default_value="",
+                description="Prefix of the joints' names in joint states and in the description.",
             ),
             DeclareLaunchArgument(
                 "joint_states", default_value="joint_states", description="Name of the topic of joint states."
@@ -75,6 +105,8 @@ def generate_launch_description() -> LaunchDescription:
                     LaunchConfiguration("controller"),
                     "--joint-prefix",
                     LaunchConfiguration("joint_prefix"),
+                    "--env",
+                    LaunchConfiguration("env"),
                     "--remap",
                     ["joint_states:=", LaunchConfiguration("joint_states")],
                 ],
@@ -89,7 +121,18 @@ def generate_launch_description() -> LaunchDescription:
                     {
                         "use_sim_time": LaunchConfiguration("use_sim_time"),
                         "robot_description": ParameterValue(
-                            Command(["cat '", ThisLaunchFileDir(), "/../urdf/", LaunchConfiguration("robot"), ".urdf'"]),
+                            Command(
+                                [
+                                    "gym-gazebo2 describe '",
+                                    LaunchConfiguration("robot"),
+                                    "' --joint-prefix '",
+                                    LaunchConfiguration("joint_prefix"),
+                                    "' --env '",
+                                    LaunchConfiguration("env"),
+                                    "'",
+                                ],
+                                on_stderr="warn",
+                            ),
                             value_type=str,
                         ),
                     }

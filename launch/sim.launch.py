@@ -5,6 +5,8 @@ ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gazebo gui:=false
 ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gz_sim
 ros2 launch gym_gazebo2 sim.launch.py robot:=scara lock_step:=false factor:=0.5 namespace:=left
 ros2 launch gym_gazebo2 sim.launch.py robot:=scara controller:=scaled_joint_trajectory_controller joint_prefix:=left_
+ros2 launch gym_gazebo2 sim.launch.py robot:=/path/arm.urdf tool_frame:=tool0 env:='home=[0,-1.5,1.5,0,0,0]'
+ros2 launch gym_gazebo2 sim.launch.py scene:=sort env:='num_objects=2 blocker=0.05'
 ros2 launch gym_gazebo2 sim.launch.py --show-args
 """
 
@@ -20,7 +22,9 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                "robot", default_value="mara", description="Robot of the table, or the path of a URDF or xacro file."
+                "robot",
+                default_value="None",
+                description="Robot of the table, or the path of a URDF or xacro file; None: mara, or the scene's robot.",
             ),
             DeclareLaunchArgument(
                 "provider",
@@ -40,8 +44,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("gui", default_value="false", choices=BOOLEAN, description="Whether a window shows the arm."),
             DeclareLaunchArgument(
                 "namespace",
-                default_value=LaunchConfiguration("robot"),
-                description="ROS namespace; by default the robot's name.",
+                default_value="None",
+                description="ROS namespace; None: the robot's name; '' is the root namespace.",
             ),
             DeclareLaunchArgument(
                 "gripper",
@@ -50,10 +54,20 @@ def generate_launch_description() -> LaunchDescription:
                 description="Whether the fingers are driven, as tasks that use them need; else they are held.",
             ),
             DeclareLaunchArgument(
+                "scene",
+                default_value="None",
+                description="Task whose objects and boxes are around the arm, such as sort; its options go into env.",
+            ),
+            DeclareLaunchArgument(
                 "tool_frame", default_value="None", description="Link whose origin is the tool centre point; None: the robot's."
             ),
             DeclareLaunchArgument(
                 "mount_height", default_value="None", description="Height of the base above the floor [m]; None: the robot's."
+            ),
+            DeclareLaunchArgument(
+                "env",
+                default_value="",
+                description="Other keywords of the environment that change the robot: 'home=[0,-1.5,1.5] robot_options.…=…'.",
             ),
             DeclareLaunchArgument(
                 "controller",
@@ -101,10 +115,14 @@ def generate_launch_description() -> LaunchDescription:
                     "--namespace",
                     LaunchConfiguration("namespace"),
                     PythonExpression(["'--gripper' if '", LaunchConfiguration("gripper"), "' == 'true' else '--no-gripper'"]),
+                    "--scene",
+                    LaunchConfiguration("scene"),
                     "--tool-frame",
                     LaunchConfiguration("tool_frame"),
                     "--mount-height",
                     LaunchConfiguration("mount_height"),
+                    "--env",
+                    LaunchConfiguration("env"),
                     "--controller",
                     LaunchConfiguration("controller"),
                     "--joint-prefix",

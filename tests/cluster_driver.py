@@ -25,7 +25,7 @@ SHARDS, ITERATIONS = 4, 12
 
 def make_config():
     """With normalisation, so that the bits depend on the shards and their order."""
-    return configure(env="MARA-v0", normalize=True, missing_workers="go-on")
+    return dataclasses.replace(configure(env="MARA-v0", normalize=True), missing_workers="go-on")
 
 
 class Steps(BaseCallback):

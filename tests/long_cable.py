@@ -1,12 +1,13 @@
-"""A network cable with a delay, for kernels without netem: two TAP devices, and a process that carries frames between them.
+"""A network cable with a delay and a rate, for kernels without netem: two TAP devices, and a process that carries frames.
 
-Usage as a program: long_cable.py NAMESPACE DEVICE NAMESPACE DEVICE SECONDS; it prints a line when the devices exist.
+Usage as a program: long_cable.py NAMESPACE DEVICE NAMESPACE DEVICE SECONDS BITS_PER_S; it prints a line when the devices exist.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import fcntl
 import os
 import select
@@ -25,10 +26,23 @@ CLONE_NEWNET = 0x40000000
 FRAME_BYTES = 65536
 
 
+@dataclasses.dataclass(frozen=True)
+class Cable:
+    """What a cable does to frames, in each direction.
+
+    Attributes:
+        delay_s: Time that each takes [s].
+        bits_per_s: Frames wait for those before them to be sent at this rate [bit/s].
+    """
+
+    delay_s: float
+    bits_per_s: float = float("inf")
+
+
 @contextlib.contextmanager
-def lay_long_cable(first: tuple[str, str], second: tuple[str, str], delay: float) -> Iterator[None]:
-    """Make two devices, each as (namespace, name), and carry frames between them with a delay [s] in each direction."""
-    command = [sys.executable, __file__, *first, *second, str(delay)]
+def lay_long_cable(first: tuple[str, str], second: tuple[str, str], cable: Cable) -> Iterator[None]:
+    """Make two devices, each as (namespace, name), and carry frames between them."""
+    command = [sys.executable, __file__, *first, *second, str(cable.delay_s), str(cable.bits_per_s)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -50,24 +64,40 @@ def open_tap(namespace: str, device: str) -> int:
     return descriptor
 
 
-def carry(first: int, second: int, delay: float) -> None:
+class Direction:
+    """Frames on their way to one end."""
+
+    def __init__(self, target: int, cable: Cable) -> None:
+        self.target, self.cable, self.sent = target, cable, 0.0
+        self.queue: deque[tuple[float, bytes]] = deque()
+
+    def take(self, frame: bytes) -> None:
+        self.sent = max(self.sent, time.monotonic()) + 8 * len(frame) / self.cable.bits_per_s
+        self.queue.append((self.sent + self.cable.delay_s, frame))
+
+    def deliver(self) -> None:
+        while self.queue and self.queue[0][0] <= time.monotonic():
+            with contextlib.suppress(OSError):  # that end is down: a pulled cable loses frames
+                os.write(self.target, self.queue.popleft()[1])
+
+
+def carry(first: int, second: int, cable: Cable) -> None:
     """Carry frames both ways until the parent's end closes standard input."""
-    other, queue = {first: second, second: first}, deque[tuple[float, int, bytes]]()
+    directions = {first: Direction(second, cable), second: Direction(first, cable)}
     while True:
-        wait = max(0.0, queue[0][0] - time.monotonic()) if queue else None
+        due = [direction.queue[0][0] for direction in directions.values() if direction.queue]
+        wait = max(0.0, min(due) - time.monotonic()) if due else None
         ready = select.select([first, second, 0], [], [], wait)[0]
         if 0 in ready:
             return
         for source in ready:
-            queue.append((time.monotonic() + delay, other[source], os.read(source, FRAME_BYTES)))
-        while queue and queue[0][0] <= time.monotonic():
-            _, target, frame = queue.popleft()
-            with contextlib.suppress(OSError):  # that end is down: a pulled cable loses frames
-                os.write(target, frame)
+            directions[source].take(os.read(source, FRAME_BYTES))
+        for direction in directions.values():
+            direction.deliver()
 
 
 if __name__ == "__main__":
-    *ends, seconds = sys.argv[1:]
+    *ends, seconds, bits_per_s = sys.argv[1:]
     taps = [open_tap(*ends[2:]), open_tap(*ends[:2])]  # this process stays in the first namespace, that of the bridge
     print("ready", flush=True)
-    carry(*taps, float(seconds))
+    carry(*taps, Cable(float(seconds), float(bits_per_s)))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from gym_gazebo2.ros import Domain
 
@@ -40,20 +41,21 @@ class Sim:
 
 
 @contextlib.contextmanager
-def run_sim(*args: str, domain: int | None = None, before: Sequence[str] = ()) -> Iterator[Sim]:
+def run_sim(*args: str, domain: int | None = None, before: Sequence[str] = (), cwd: Path | None = None) -> Iterator[Sim]:
     """Run ``gym-gazebo2 sim``, and end it.
 
     Args:
         *args: Its arguments.
         domain: ROS domain; None takes a free one.
         before: Command that starts it, such as ``IN_BACKGROUND``.
+        cwd: Its working directory.
     """
     os.environ.update(LOCAL)  # the client in this process
     own = None if domain is not None else Domain()
     number = str(domain if own is None else own.id)
     command = [*before, sys.executable, "-m", "gym_gazebo2.cli", "sim", *args, "--domain", number]
     try:
-        with run_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with run_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd) as process:
             sim = Sim(process, int(number))
             try:
                 yield sim

@@ -178,7 +178,7 @@ def test_another_version_is_refused_with_both(head, invite, name):
 
 @contextmanager
 def start(node, invite, policy, num_workers=2, **limits):
-    config = configure(normalize=True, missing_workers=policy)
+    config = dataclasses.replace(configure(normalize=True), missing_workers=policy)
     size = config.num_envs // SHARDS
     with (
         closing(RaySession(node.address, invite=invite)),
@@ -221,6 +221,21 @@ def test_more_workers_than_the_cluster_has_cpus_are_reported_at_once(head, invit
     assert process.returncode == 2
     assert "3 workers with 1 CPU each do not fit: the cluster has 1." in errors
     assert "--missing-workers wait" in errors
+
+
+def test_a_signal_ends_the_wait_for_machines(head, invite, home):
+    """Without waiting for the iteration, which cannot begin."""
+    out = home / "run"
+    words = ["--env", "SCARA-v0", "--num-envs", "16", "--out", str(out), "--address", head[0].address, "--invite", str(invite)]
+    command = [sys.executable, "-m", "gym_gazebo2.cli", "train", "--workers", "2", "--missing-workers", "wait", *words]
+    with run_process(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert "1 of 2 workers have no machine" in read_until(process, process.stderr, "Waiting for machines to join.", 120)
+        while not (out / "progress.csv").exists():  # the training has begun, so it handles signals
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+        assert f"gym-gazebo2 resume {out}" in process.stderr.read()
 
 
 @contextmanager

@@ -1,29 +1,26 @@
 """A cluster of several machines in network namespaces, with token and TLS: joined, used, cut, refused and ended."""
 
 import contextlib
-import dataclasses
 import json
-import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+import zipfile
 
+import numpy as np
 import pytest
 
 from gym_gazebo2.algos import TrainConfig, train
 from gym_gazebo2.algos.distributed.history import read_sessions
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.security.certificates import issue, make_authority
-from gym_gazebo2.algos.security.credentials import write_invite
-from gym_gazebo2.algos.security.head_folder import HeadFolder
 
 from .cluster_driver import ITERATIONS, SHARDS, make_config
-from .conftest import ROOT
+from .cluster_machines import READY, Cluster
+from .long_cable import Cable
 from .namespaces import find_obstacle, make_network
-from .processes import IN_BACKGROUND, read_until, run_process
+from .packets import capture
+from .processes import read_until
 from .shards import assert_equal, describe, learn
 from .test_workers import assert_same_run
 
@@ -31,81 +28,19 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning:ray.*", "ignore::DeprecationWarning"),
     pytest.mark.skipif(bool(obstacle := find_obstacle()), reason=obstacle),
 ]
-PORT = 6379
 DELAY_S = 0.025
 """Of the driver's cable, each way [s]: 50 ms to the cluster and back."""
 TINY = {"env": "MARA-v0", "num_envs": 16, "max_episode_steps": 10, "steps": 1_600, "eval_every": 800, "eval_runs": 2,
         "hyperparameters": {"n_steps": 10, "batch_size": 80, "n_epochs": 1, "policy_kwargs": {"net_arch": [8]}},
         "normalize": False, "checkpoint_seconds": 1e-9, "progress": "quiet"}  # fmt: skip
-READY = 120.0
-"""Longest wait for a line of a machine [s]."""
-
-
-class Cluster:
-    """A head without CPUs for workers, machines to join it, and a distant machine for drivers.
-
-    Each machine has a home of its own, so that it knows nothing of the others' credentials.
-    """
-
-    def __init__(self, folder, machines, stack):
-        self.folder, self.stack = folder, stack
-        self.head, *self.nodes, self.distant = machines
-        self.address = f"{self.head.address}:{PORT}"
-        self.secrets = HeadFolder(folder / "head" / "state" / "gym_gazebo2" / "cluster")
-        self.processes = {}
-
-    def describe(self, machine):
-        """Options of a process on a machine."""
-        home = self.folder / ("head" if machine is self.head else machine.name)
-        home.mkdir(exist_ok=True)
-        hidden = ("RAY_", "XDG_STATE")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-        environment = {**kept, "HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "PYTHONPATH": str(ROOT)}
-        return {"env": environment, "cwd": ROOT, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-
-    def run(self, machine, *words):
-        """Start a command on a machine, and return its process."""
-        command = machine.wrap([*IN_BACKGROUND, sys.executable, *map(str, words)])
-        return self.stack.enter_context(run_process(command, stderr=subprocess.PIPE, **self.describe(machine)))
-
-    def start(self, machine, wanted, *words):
-        """Start a command of a cluster on a machine."""
-        process = self.processes[machine.name] = self.run(machine, "-m", "gym_gazebo2.cli", "cluster", *words)
-        return lambda: wanted in read_until(process, process.stdout, wanted, READY) or pytest.fail(process.stderr.read())
-
-    def join(self, machine):
-        return self.start(machine, "belongs to", "join", self.address, "--cpus", "1", "--invite", self.invite(machine))
-
-    def invite(self, machine, **changes):
-        """Write an invite for a machine, and return its path."""
-        path = self.folder / f"{machine.name}-{'-'.join(changes)}.json"
-        write_invite(path, dataclasses.replace(self.secrets.invite(machine.address), **changes))
-        return path
-
-    def end(self, machine, signum):
-        """Send a signal to a command, and return its exit status; nothing is left on its machine."""
-        process = self.processes.pop(machine.name)
-        started = time.monotonic()
-        # "ip netns exec" and "env" have become the command itself.
-        process.send_signal(signum)
-        status = process.wait(10)
-        self.check_empty(machine, 10 - (time.monotonic() - started))
-        return status
-
-    def check_empty(self, machine, seconds=10):
-        """Check that no process is left on a machine after some time."""
-        deadline = time.monotonic() + seconds
-        while (left := machine.list_processes()) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not left, [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left]
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     with contextlib.ExitStack() as stack:
-        machines = stack.enter_context(make_network(5, {4: DELAY_S}))
+        machines = stack.enter_context(make_network(5, {4: Cable(DELAY_S)}))
         cluster = Cluster(tmp_path_factory.mktemp("cluster"), machines, stack)
-        cluster.start(cluster.head, "The cluster is ready", "head", "--address", cluster.head.address, "--cpus", "0")()
+        cluster.start_head()
         for wait in [cluster.join(node) for node in cluster.nodes[:2]]:
             wait()
         yield cluster
@@ -158,13 +93,43 @@ def test_who_has_no_valid_invite_is_refused_within_15_s(cluster):
     process.wait(10)
 
 
+READABLE = b"whoever listens can read this"
+
+
+def send(cluster, content):
+    """Send bytes from the distant machine to another one, without encryption."""
+    listen = "import socket; s = socket.create_server(('', 5001)); print('ready', flush=True); print(s.accept()[0].recv(99))"
+    server = cluster.run(cluster.nodes[0], "-c", listen)
+    assert "ready" in read_until(server, server.stdout, "ready")
+    say = f"import socket, sys; socket.create_connection((sys.argv[1], 5001)).sendall({content})"
+    cluster.run(cluster.distant, "-c", say, cluster.nodes[0].address)
+    assert content.decode() in read_until(server, server.stdout, "\n")
+
+
+def assert_nothing_is_readable(packets, cluster, out):
+    """Check that captured packets hold neither the token, nor names of classes, observations or weights of a training."""
+    assert packets.count(READABLE) == 1
+    assert len(packets) > 1e6
+    token = cluster.secrets.read().token
+    newest = max((out / "checkpoints").glob("[!.]*.zip"))
+    with zipfile.ZipFile(newest) as file:
+        arrays = dict(np.load(file.open("model.npz")))
+    rows = [array[0].tobytes() for name, array in arrays.items() if name.startswith("_last_obs")]
+    secrets = [token.encode(), bytes.fromhex(token), b"gym_gazebo2", b"CollectTask", *rows]
+    assert len(rows) == 1 and len(rows[0]) == 24 * 4
+    assert not [secret for secret in secrets if secret in packets]
+
+
 def test_two_machines_train_to_the_bits_of_plain_training(cluster, tmp_path):
     plain, out, file = train(TrainConfig(**TINY, out=str(tmp_path / "plain"))), tmp_path / "run", tmp_path / "tiny.json"
     file.write_text(json.dumps(TINY))
     options = ["--workers", 2, "--address", cluster.address, "--invite", cluster.invite(cluster.distant)]
-    process = cluster.run(cluster.distant, "-m", "gym_gazebo2.cli", "train", "--config", file, "--out", out, *options)
-    _, errors = process.communicate(timeout=READY)
+    with capture(cluster.distant.port, packets := tmp_path / "packets"):
+        process = cluster.run(cluster.distant, "-m", "gym_gazebo2.cli", "train", "--config", file, "--out", out, *options)
+        _, errors = process.communicate(timeout=READY)
+        send(cluster, READABLE)
     assert process.returncode == 0, errors
+    assert_nothing_is_readable(packets.read_bytes(), cluster, out)
     assert_same_run(plain, RunFolder(out))
     (session,) = read_sessions(RunFolder(out))
     assert [worker["steps"] > 0 for worker in session["workers"]] == [True, True]
@@ -222,3 +187,19 @@ def test_the_cable_of_the_driver_is_long(cluster):
     call = f"import socket, sys, time; {connect}"
     caller = cluster.run(cluster.distant, "-c", call, cluster.nodes[1].address)
     assert float(read_until(caller, caller.stdout, ".")) >= 2 * DELAY_S
+
+
+def test_machines_with_ipv6_addresses_make_a_cluster(tmp_path):
+    with contextlib.ExitStack() as stack:
+        machines = stack.enter_context(make_network(2))
+        for machine in machines:
+            machine.address = machine.address_6
+        cluster = Cluster(tmp_path, machines, stack)
+        cluster.start_head()
+        cluster.join(node := machines[1])()
+        words = ["--address", cluster.address, "--invite", cluster.invite(node)]
+        shown, errors = cluster.run(node, "-m", "gym_gazebo2.cli", "cluster", "status", *words).communicate(timeout=READY)
+        assert cluster.address == "[fd00:213:77::1]:6379" and cluster.address in shown, errors
+        assert machines[0].address in shown and node.address in shown
+        assert cluster.end(node, signal.SIGTERM) == 0
+        assert cluster.end(cluster.head, signal.SIGTERM) == 0

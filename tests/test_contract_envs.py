@@ -12,9 +12,12 @@ from gymnasium.utils.env_checker import check_env as check_gymnasium
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
 from gym_gazebo2.registration import ENVIRONMENTS
+from gym_gazebo2.tasks import make_task
 
 IDS = sorted(ENVIRONMENTS)
 FAST = [env_id for env_id in IDS if "Camera" not in env_id]
+WITH_OBJECTS = [env_id for env_id in IDS if make_task(ENVIRONMENTS[env_id].task).scene is not None]
+REACHING = [env_id for env_id in IDS if env_id not in WITH_OBJECTS]
 RANDOM = [env_id for env_id in IDS if "Random" in env_id or "Reach" in env_id]
 SIZES = {
     "MARA-v0": 24,
@@ -28,7 +31,11 @@ SIZES = {
     "SCARA4-v0": 10,
     "Reach-v0": 18,
     "PandaReach-v0": 20,
+    "PandaSort-v0": 38,
+    "PandaToss-v0": 38,
 }
+LIMITS = {"PandaToss-v0": 60}
+"""Steps of an episode, where they are not 100."""
 CONSTANT = {
     "SCARA-v0": [5, 8],  # the arm is planar: height and vertical speed of the tool
     "SCARARandomTarget-v0": [5, 8],
@@ -94,10 +101,16 @@ def test_observations_are_finite_inside_their_space_and_every_element_changes(en
     seen = [flatten(observation)]
     for _ in range(10 if "Camera" in env_id else 100):
         observation, reward, terminated, _, info = env.step(env.action_space.sample())
-        assert env.observation_space.contains(observation) and np.isfinite(reward) and not terminated
-        assert set(info) >= {"time", "is_success", "position_error", "orientation_error", "in_collision"}
+        assert env.observation_space.contains(observation) and np.isfinite(reward)
+        assert set(info) >= {"time", "is_success", "in_collision", *env.unwrapped.core.task.MEASURES}
         seen.append(flatten(observation))
+        assert env_id in WITH_OBJECTS or not terminated
+        if terminated:  # an arm at random may push all objects from the table
+            break
     ranges = np.ptp(np.array(seen), axis=0)
+    if env_id in WITH_OBJECTS:  # objects may lie still, and have one shape and size for an episode
+        assert np.sum(ranges >= 1e-3) > 10
+        return
     if "Camera" in env_id:  # within 10 steps the camera sees little more than floor: some pixels change by a few levels
         image, ranges = np.split(ranges, [observation["image"].size])
         assert np.sum(image >= 3) > 1_000
@@ -109,7 +122,7 @@ def test_sizes(env_id, size, make):
     assert make(env_id).observation_space.shape == (size,)
 
 
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("env_id", REACHING)
 def test_actions_have_one_component_per_joint(env_id, make):
     env = make(env_id)
     space = env.action_space
@@ -179,8 +192,8 @@ def test_spec_survives_pickle_and_json(env_id, make):
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_episodes_have_100_steps_by_the_registry_alone(env_id, make):
-    assert make(env_id).spec.max_episode_steps == 100
+def test_episodes_have_a_limit_by_the_registry_alone(env_id, make):
+    assert make(env_id).spec.max_episode_steps == LIMITS.get(env_id, 100)
     if env_id in FAST:
         env = make(env_id, max_episode_steps=7)
         env.reset(seed=0)
@@ -191,4 +204,5 @@ def test_episodes_have_100_steps_by_the_registry_alone(env_id, make):
 def test_every_id_runs_on_the_fake_backend_and_with_absolute_goals(env_id, make):
     observations, _ = run(make(env_id, backend="fake", control="position"), seed=0)
     assert np.all(np.isfinite(observations))
-    assert np.flatnonzero(np.ptp(observations, axis=0) < 1e-3).tolist() == CONSTANT.get(env_id, [])
+    if env_id in REACHING:
+        assert np.flatnonzero(np.ptp(observations, axis=0) < 1e-3).tolist() == CONSTANT.get(env_id, [])

@@ -4,7 +4,7 @@ import pytest
 
 from gym_gazebo2 import CONTROLS, Control, register_control
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
-from gym_gazebo2.kinematics import Kinematics
+from gym_gazebo2.kinematics import Kinematics, compute_rotation, compute_rotation_vector
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.state import ArmState
 
@@ -53,6 +53,42 @@ def test_a_new_meaning_of_actions_is_one_row():
         assert np.all(env.unwrapped.core.arm.q_setpoint <= TRAVEL + 1e-12)
     finally:
         del CONTROLS["test_common"]
+
+
+@pytest.mark.parametrize(("name", "axes"), [("tool_yaw", ["z"]), ("tool_pitch", ["y"]), ("tool_yaw_pitch", ["z", "y"])])
+def test_a_tool_turns_about_the_axes_that_its_control_names(name, axes):
+    panda = make_robot("panda")
+    kinematics, travel = Kinematics(panda), 0.05 * panda.control_speed
+    rng = np.random.default_rng(0)
+    q = panda.home + rng.uniform(-0.1, 0.1, (16, 7))
+    before = kinematics.compute_tcp_state(q, 0 * q)
+    arm = ArmState(np.zeros(16, dtype=np.int64), q, 0 * q, q, np.zeros(16, dtype=bool))
+    action = rng.uniform(-1, 1, (16, 3 + len(axes)))
+    action[:, :3] *= 0.1  # short ways, which the joints can make whole
+    action[:, 3:] *= 0.3
+    after = kinematics.compute_tcp_state(CONTROLS[name].compute_target(action, arm, before, kinematics, travel), 0 * q)
+    np.testing.assert_allclose(after.position - before.position, 0.03 * action[:, :3], atol=5e-5)
+    turn = sum(
+        0.1 * action[:, 3 + i, None] * (np.array([0.0, 0.0, 1.0]) if axis == "z" else before.rotation[:, :, 1])
+        for i, axis in enumerate(axes)
+    )
+    found = compute_rotation_vector(after.rotation @ before.rotation.swapaxes(1, 2))
+    np.testing.assert_allclose(found, turn, atol=5e-5)
+    assert np.abs(turn).max() > 0.01
+
+
+def test_a_turn_of_zero_holds_the_orientation():
+    q = np.random.default_rng(1).uniform(-1, 1, (32, 6))
+    action = np.random.default_rng(2).uniform(-1, 1, (32, 3))
+    held = compute_target("tool", action, q)
+    turned = compute_target("tool_yaw_pitch", np.concatenate([action, np.zeros((32, 2))], axis=1), q)
+    np.testing.assert_allclose(turned, held, atol=1e-9)
+
+
+def test_rotation_vectors_and_matrices_are_inverse():
+    vectors = np.random.default_rng(0).uniform(-1.5, 1.5, (100, 3))
+    vectors[0] = 0.0
+    np.testing.assert_allclose(compute_rotation_vector(compute_rotation(vectors)), vectors, atol=1e-12)
 
 
 def test_a_taken_name_is_refused():

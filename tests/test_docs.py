@@ -61,7 +61,7 @@ COMMANDS = [
 @pytest.mark.parametrize(("path", "line"), COMMANDS, ids=lambda x: getattr(x, "stem", None))
 def test_commands_take_the_options_that_are_shown(path, line, tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    for example in ("hold:MARAHold-v0", "my_arm:TwoLink-v0"):  # modules of the reader, and a run of the reader
+    for example in ("hold:MARAHold-v0", "my_arm:TwoLink-v0", "push:Push-v0"):  # modules of the reader, and a run of the reader
         line = line.replace(example, "MARA-v0")
     line = line.replace("runs/mine/config.json", str(tmp_path / "config.json"))
     name, words = split_command(shlex.split(line)[1:])

@@ -124,7 +124,8 @@ def test_environment_with_a_gripper(control, backend_name):
     """One component more; arm i of a batch moves as a single environment; a saved state continues bit-equally."""
     single = ArmEnv(ROW, Squeeze(), backend=backend_name, control=control, start_noise=0.1)
     batch = ArmVectorEnv(ROW, Squeeze(), num_envs=3, backend=backend_name, control=control, start_noise=0.1)
-    assert single.action_space.shape == (4,) and batch.action_space.shape == (3, 4)
+    size = {"tool_yaw": 5, "tool_pitch": 5, "tool_yaw_pitch": 6}.get(control, 4)
+    assert single.action_space.shape == (size,) and batch.action_space.shape == (3, size)
     assert single.observation_space.shape == (11,)
     alone, _ = single.reset(seed=6)
     together, _ = batch.reset(seed=5)
@@ -132,7 +133,7 @@ def test_environment_with_a_gripper(control, backend_name):
     np.testing.assert_array_equal(together[:, 3:5], np.float32(0.04))  # start noise leaves the open fingers alone
     assert np.ptp(together[:, :3], axis=0).min() > 0.0
     rng = np.random.default_rng(0)
-    actions = rng.uniform(-1, 1, (30, 3, 4)).astype(np.float32)
+    actions = rng.uniform(-1, 1, (30, 3, size)).astype(np.float32)
     for k, action in enumerate(actions):
         if k == 10:
             saved, first = single.core.get_state(), []

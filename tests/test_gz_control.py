@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from gym_gazebo2.backends import make_backend
-from gym_gazebo2.errors import BackendError
+from gym_gazebo2.errors import BackendError, UnsupportedError
 from gym_gazebo2.robots import make_robot
 
 ONE = np.ones(1, dtype=bool)
@@ -56,6 +57,24 @@ def test_a_pause_is_an_error_until_it_ends(backend: Any) -> None:
         backend.step(backend.robot.home[None])
     control(backend, "pause: false")
     check_steps(backend)
+
+
+def test_torque_control_is_refused() -> None:
+    with closing(gym.make("SCARA-v0", backend="gz_sim", control="torque")) as env:
+        env.reset(seed=0)
+        with pytest.raises(UnsupportedError, match="gz_sim has no torque control. Use the backend mujoco or gazebo"):
+            env.step(env.action_space.sample())
+
+
+def test_fingers_that_are_driven_are_told() -> None:
+    robot = make_robot("panda", gripper=True)
+    with closing(make_backend("gz_sim", robot)) as made:
+        state = made.reset(ONE, robot.home[None])
+        assert made.link.provider.fingers == robot.joint_names[robot.chain_dof :] and made.link.provider.fingers
+        # Without the fingers' set-points, they stay where they are while the arm moves.
+        state = made.step(state.q_setpoint[:, : robot.chain_dof] + 0.01)
+        np.testing.assert_array_equal(state.q_setpoint[0, robot.chain_dof :], robot.home[robot.chain_dof :])
+        np.testing.assert_allclose(state.q[0, robot.chain_dof :], robot.home[robot.chain_dof :], atol=1e-4)
 
 
 def test_only_the_written_systems_are_loaded(backend: Any) -> None:

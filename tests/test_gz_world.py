@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gym_gazebo2.backends import make_backend
 from gym_gazebo2.cli import main
-from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.errors import InvalidArgumentError, UnsupportedError
 from gym_gazebo2.gazebo.build import try_build
 from gym_gazebo2.gazebo.collide_bits import NUM_BITS, find_masks
 from gym_gazebo2.gazebo.errors import GazeboError
@@ -19,6 +20,7 @@ from gym_gazebo2.gazebo.gz_world import BEYOND_LIMIT, make_gz_world
 from gym_gazebo2.gazebo.links import RobotModel
 from gym_gazebo2.gazebo.rigid_bodies import merge_rigid
 from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, make_robot
+from gym_gazebo2.scene import Scene
 
 from .arms import ARMS, make_row
 from .conftest import ROOT
@@ -219,6 +221,14 @@ def test_no_gz_sim_names_the_commands(
     assert main(["install-gazebo", "--simulator", "gz_sim"]) == 1
     error = capsys.readouterr().err
     assert "not installed" in error and "apt-get install gz-jetty" in error and "conda-forge" in error
+
+
+def test_scenes_are_refused_before_anything_is_built(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
+    with pytest.raises(UnsupportedError, match=r"gz_sim has no scenes.*Use mujoco or gazebo"):
+        make_backend("gz_sim", make_robot("scara"), scene=Scene((), 0))
+    assert main(["sim", "--scene", "sort", "--provider", "gz_sim"]) != 0
+    assert "gz_sim has no scenes: objects and boxes around the arm. Use mujoco or gazebo." in capsys.readouterr().err
 
 
 def test_missing_headers_name_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

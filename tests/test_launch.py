@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from gym_gazebo2.backends import make_backend
 from gym_gazebo2.cli import COMMANDS
-from gym_gazebo2.sim import Arguments, SimConfig, parse
+from gym_gazebo2.cli.simulating import Arguments, parse
+from gym_gazebo2.options import make_env_robot
+from gym_gazebo2.sim import SimConfig
 
+from .arms import make_row
 from .conftest import ROOT
 
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -51,9 +59,34 @@ def evaluate(node: ast.expr, values: dict[str, str]) -> str:
             return values[evaluate(node.args[0], values)]
         case ast.Call(func=ast.Name(id="PythonExpression")):
             return str(eval(evaluate(node.args[0], values)))
+        case ast.Call(func=ast.Name(id="Command")):
+            return run_command(evaluate(node.args[0], values))
         case ast.Call(func=ast.Name(id="EnvironmentVariable")):
             return evaluate(get_keywords(node)["default_value"], values)
     raise NotImplementedError(ast.dump(node))
+
+
+@functools.cache
+def run_command(command: str) -> str:
+    """Return what a command prints, as the launch substitution does. Output on standard error makes that one fail."""
+    program, *args = shlex.split(command)
+    assert program == "gym-gazebo2"
+    words = [sys.executable, "-m", "gym_gazebo2.cli", *args]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout  # unchanged: the end of a line would become a part of a namespace
+
+
+def read_description(**given: str) -> ET.Element:
+    """Return the robot's description that robot.launch.py hands to robot_state_publisher, for some arguments."""
+    path = ROOT / "launch" / "robot.launch.py"
+    values: dict[str, str] = {}
+    for name, keywords in read_arguments(path).items():
+        default = keywords["default_value"]
+        # RViz may be installed or not; the state publisher does not depend on it.
+        values[name] = given.get(name) or ("" if isinstance(default, ast.IfExp) else evaluate(default, values))
+    [text] = [call for call in get_calls(ast.parse(path.read_text()), "ParameterValue")]
+    return ET.fromstring(evaluate(text.args[0], values))
 
 
 def read_choices(path: Path) -> dict[str, list[str]]:
@@ -109,26 +142,56 @@ def test_runs_the_tested_command(path: Path) -> None:
     for values, (program, name, *args) in list_commands(path):
         assert program == "gym-gazebo2" and name in COMMANDS
         config = parse(args)
-        assert (config.robot, config.namespace) == (values["robot"], values["namespace"])
+        assert (str(config.robot), str(config.namespace)) == (values["robot"], values["namespace"])
 
 
 def test_sim_arguments_are_those_of_the_command() -> None:
     path = ROOT / "launch" / "sim.launch.py"
-    fields = {field.name for field in dataclasses.fields(Arguments)} - {"real_time"}
-    assert set(read_arguments(path)) == fields
+    fields = {field.name for field in dataclasses.fields(Arguments)} - {"real_time", "env_kwargs"}
+    assert set(read_arguments(path)) == fields | {"env"}
     for values, (_, _, *args) in list_commands(path):
         config = parse(args)
         expected = SimConfig(
-            robot="mara",
+            robot=None,
             provider=values["provider"],  # type: ignore[arg-type]
             real_time=values["lock_step"] == "false",
             gui=values["gui"] == "true",
-            namespace="mara",
+            namespace=None,
             domain=None,
             gripper=values["gripper"] == "true",
             robot_only=values["robot_only"] == "true",
         )
         assert config == expected, "a default of the launch file is not the command's"
+
+
+ARM = make_row("so101")
+SHOWN = {
+    "another robot of the table": ("scara4", "", ""),
+    "joints with a prefix": ("panda", "left_", ""),
+    "a maker's file": (ARM.urdf, "", f"tool_frame={ARM.tool_frame} mount_height=0.2"),
+    "a maker's file, with a prefix": (ARM.urdf, "left_", f"tool_frame={ARM.tool_frame}"),
+}
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_the_description_fits_the_joint_states(case: str) -> None:
+    """The description has the joints of the states, and every mesh. It is the arm that sim serves."""
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
+    from .sim_process import run_sim
+
+    robot, prefix, env = SHOWN[case]
+    root = read_description(robot=robot, joint_prefix=prefix, env=env)
+    moving = {joint.get("name") for joint in root.findall("joint") if joint.get("type") != "fixed"}
+    assert moving and all(Path(unquote(urlsplit(mesh.get("filename", "")).path)).is_file() for mesh in root.iter("mesh"))
+    with run_sim(robot, "--joint-prefix", prefix, "--env", env) as sim:
+        spec = make_env_robot(robot, parse(["--env", env]).env_kwargs)
+        assert f"/{run_command(f'gym-gazebo2 describe {robot!r} --only name')}/joint_states" in sim.shown
+        with contextlib.closing(make_backend("ros2", spec, domain_id=sim.domain, joint_prefix=prefix)) as backend:
+            assert set(backend.link.provider.joints) == moving
+    bodies = {link.get("name") for link in root.findall("link")}
+    assert {spec.base_link, spec.tool_frame} <= bodies and run_command(
+        f"gym-gazebo2 describe {robot!r} --only base_link --env {env!r}"
+    ) == spec.base_link
 
 
 def test_package_xml_names_what_the_code_imports() -> None:
@@ -160,7 +223,6 @@ def test_colcon_builds_and_installs_the_package(options: tuple[str, ...], tmp_pa
         f"{name}.urdf" for name in ("mara", "scara", "scara4", "panda", "ur5e")
     }
     assert (prefix / "share/ament_index/resource_index/packages/gym_gazebo2").is_file()
-    assert (share / "launch" / ".." / "urdf" / "mara.urdf").is_file(), "robot.launch.py looks there"
     code = (
         "import gym_gazebo2 as g; from gym_gazebo2 import cli, sim, algos, gazebo; print(g.__file__, g.make_robot('mara').urdf)"
     )

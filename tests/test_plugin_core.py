@@ -100,6 +100,7 @@ def test_provider_says_what_it_is(client: Client, mara: RobotSpec, provider: Pro
     told = client.provider
     assert (told["kind"], told["lock_step"], told["physics_dt"]) == (provider.kind, True, 0.001)
     assert tuple(told["joints"]) == mara.joint_names and len(told["version"]) == 16
+    assert told["fingers"] == [] and told["takes_effort"] == (provider.kind == "gazebo") and "scene" not in told
 
 
 def test_stamps_are_exact(client: Client, mara: RobotSpec) -> None:
@@ -167,6 +168,23 @@ def test_joints_go_by_name(client: Client, mara: RobotSpec) -> None:
     state = client.ask(client.commands, command)
     assert np.allclose(get_q(state), np.linspace(0.01, 0.06, mara.dof), atol=0.02)
     assert tuple(state.name) == mara.joint_names
+
+
+def test_efforts_are_ignored_where_the_simulator_does_not_take_them(
+    client: Client, served: tuple[GazeboServer, Client], mara: RobotSpec, provider: Provider
+) -> None:
+    start = client.place(mara.home)
+    message = client.make_command(mara.home)
+    point = message.points[0]
+    point.positions, point.effort = [], [0.0] * mara.dof
+    if client.provider["takes_effort"]:
+        assert to_ns(client.ask(client.commands, message).header.stamp) == to_ns(start.header.stamp) + PERIOD
+        return
+    reason = "ignored a command of efforts, which this simulator does not take"
+    client.states.clear()
+    client.commands.publish(message)
+    assert client.spin_until_found(lambda: reason in served[0].quote_log(100))
+    assert not client.states
 
 
 def wrong_messages(client: Client, robot: RobotSpec) -> dict[str, JointTrajectory]:

@@ -177,7 +177,7 @@ def test_factor_is_how_fast_time_runs(mara: RobotSpec) -> None:
 
 def test_stands_in_for_the_robot(mara: RobotSpec) -> None:
     with run_sim("mara", "--real-time", "--robot-only", "--namespace", "left/arm") as sim:
-        assert "place" not in sim.shown and 'backend_options={"namespace": "left/arm"}' in sim.shown
+        assert "place" not in sim.shown and "backend_options={'namespace': 'left/arm'}" in sim.shown
         client = Client(sim.domain, "left/arm", mara.joint_names)
         assert client.spin_until(lambda: len(client.states) > 10)
         assert client.spin_until_found(client.commands.get_subscription_count)

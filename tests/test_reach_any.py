@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gym_gazebo2 import RobotRow
+from gym_gazebo2.algos import train
 from gym_gazebo2.algos.config import TrainConfig, resolve
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.cli.training import Train
@@ -18,9 +19,9 @@ from gym_gazebo2.robots.sample import MARGIN
 from gym_gazebo2.state import CONTROL_DT
 from gym_gazebo2.tasks import TASKS, ReachTask
 from gym_gazebo2.tasks.observations import LARGEST_STEP, LONGEST_WAY, STEP_DAMPING
-from gym_gazebo2.tasks.workspace import FLOOR_DISTANCE, POSES, Workspace
+from gym_gazebo2.tasks.workspace import FLOOR_DISTANCE, POSES
 
-from .arms import make_arm
+from .arms import make_arm, make_row
 
 BOX = ((0.2, -0.4, 0.1), (0.6, 0.4, 0.5))
 
@@ -182,9 +183,8 @@ def test_an_arm_without_room_asks_for_a_pedestal(tmp_path):
     """A shoulder in the floor: whatever the pose, a link is below."""
     text = find_urdf("scara.urdf").read_text().replace('xyz="-0.285 -0.0313 0.1502"', 'xyz="-0.285 -0.0313 -0.5"')
     (tmp_path / "low.urdf").write_text(text)
-    robot = make_env_robot(str(tmp_path / "low.urdf"), {"tool_frame": "ee_link", "home": [0.0, 0.0, 0.0]})
-    with pytest.raises((RobotError, InvalidArgumentError), match="mount_height|reaches more"):
-        Workspace.make(Kinematics(robot))
+    with pytest.raises(RobotError, match="in the floor.*mount_height"):
+        make_env_robot(str(tmp_path / "low.urdf"), {"tool_frame": "ee_link", "home": [0.0, 0.0, 0.0]})
 
 
 def test_short_options_of_train():
@@ -208,3 +208,25 @@ def test_the_path_of_a_robot_is_kept_whole(tmp_path, monkeypatch):
 def test_a_run_keeps_robot_and_tool_frame():
     config = resolve(TrainConfig(env="Reach-v0", robot="panda", tool_frame="panda_hand"))
     assert config.make_kwargs["robot"] == "panda" and config.make_kwargs["tool_frame"] == "panda_hand"
+
+
+def test_a_short_training_comes_much_nearer(tmp_path):
+    """The SO-101 as its maker ships it, goals in its whole workspace: in 30 updates the tool error falls to less than a third.
+
+    Measured with the seeds 0, 1 and 2: from 375 mm to 32, 27 and 37 mm (RMS), in 15 s of processor time.
+    """
+    row, small = make_row("so101"), {"n_steps": 50, "batch_size": 400}
+    config = TrainConfig(
+        env="Reach-v0",
+        robot=row.urdf,
+        tool_frame=row.tool_frame,
+        steps=48_000,
+        num_envs=32,
+        hyperparameters=small,
+        eval_every=48_000,
+        out=str(tmp_path / "run"),
+        progress="quiet",
+    )
+    before, *_, after = train(config).read_json("curve.json")["evaluations"]
+    assert before["steps"] == 0 and after["steps"] == 48_000
+    assert after["position_error"] < 0.33 * before["position_error"] and after["reward"] > before["reward"] + 50.0

@@ -17,9 +17,11 @@ from PIL import Image
 from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.settings.env_keywords import find_env_robot
 from gym_gazebo2.cli import load_command, main
+from gym_gazebo2.options import make_env_robot
 from gym_gazebo2.robots import find_urdf, load_robot, make_robot, store_robot
 
 from .arms import ARMS, find_robots, make_row
+from .pincer import URDF as PINCER
 from .test_urdf_fuzz import SMALL, mutate
 
 UR5E = find_urdf("ur5e.urdf").read_text()
@@ -94,6 +96,22 @@ def test_what_people_read(capsys):
     assert max(map(len, out.partition("Train it with")[0].splitlines())) <= 80
 
 
+def test_any_keyword_that_changes_the_robot(capsys):
+    """Home, the fingers by name and a limit of one joint. The command that is printed has them, too."""
+    words = ["--env.home", "[0,0.5,1.0]", "--env.robot_options.gripper.joints", "['left_finger']"]
+    words += ["--env.robot_options.gripper.force=20", "--env.robot_options.velocity_limit.yaw", "1.25", "--tool-frame", "tcp"]
+    status, result = examine(capsys, PINCER, *words)
+    joints = {joint["name"]: joint for joint in result["robot"]["joints"]}
+    assert status == 0 and [joint["home"] for joint in joints.values()][:3] == [0.0, 0.5, 1.0]
+    assert joints["yaw"]["velocity_limit"] == 1.25 and joints["left_finger"]["effort_limit"] == 20.0
+    config = resolve(load_command("train").parse(shlex.split(result["command"])[2:], "train").settings)
+    robot = make_env_robot(config.robot, config.make_kwargs, gripper=True)
+    assert robot.home[:3].tolist() == [0.0, 0.5, 1.0] and robot.velocity_limit[0] == 1.25
+    assert set(robot.gripper.force) == {20.0}
+    status, result = examine(capsys, PINCER, "--env.robot_options.gripper.jonts", "[]")
+    assert status == 1 and "no field of robot_options.gripper 'jonts'. Did you mean 'joints'?" in result["findings"][0]["found"]
+
+
 def write_low(tmp_path):
     """An arm whose shoulder is in the floor, which some 99 % of its poses touch."""
     return UR5E.replace('xyz="0 0 0.1625"', 'xyz="0 0 -0.33"')
@@ -143,7 +161,7 @@ FAULTS = {
         ["--package-dir", "elsewhere"],
     ),
     "xacro": (write_xacro, ("file", "xacro cannot expand", "--xacro-arg NAME=VALUE"), ["--xacro-arg", "effort=150"]),
-    "low": (write_low, ("workspace", "random poses of 'arm' are free", "--mount-height METRES"), ["--mount-height", "1.5"]),
+    "low": (write_low, ("file", "of 'arm' are in the floor", "--mount-height METRES"), ["--mount-height", "1.5"]),
 }
 
 
@@ -206,11 +224,11 @@ def test_a_drive_that_is_too_weak_is_reported(capsys):
 def test_an_arm_that_stands_in_the_floor(capsys, tmp_path):
     (tmp_path / "arm.urdf").write_text(UR5E.replace('xyz="0 0 0.1625"', 'xyz="0 0 -1.2"'))
     status, result = examine(capsys, tmp_path / "arm.urdf")
-    finding = get_finding(result, "workspace")
-    assert status == 0 and finding["state"] == "poor" and "--mount-height METRES" in finding["remedy"]
-    assert "in the floor, which they then ignore: shoulder_link" in finding["found"]
-    _, result = examine(capsys, tmp_path / "arm.urdf", "--mount-height", "1.5")
-    assert get_finding(result, "workspace")["state"] == "ok"
+    finding = get_finding(result, "file")
+    assert status == 1 and finding["state"] == "broken" and "--mount-height METRES" in finding["remedy"]
+    assert "Links of 'arm' are in the floor" in finding["found"] and "'shoulder_link'" in finding["found"]
+    status, result = examine(capsys, tmp_path / "arm.urdf", "--mount-height", "1.5")
+    assert status == 0 and get_finding(result, "workspace")["state"] == "ok"
 
 
 def test_the_physics_step_counts(capsys):
@@ -246,8 +264,8 @@ def test_the_robot_of_a_run_can_be_examined(capsys, tmp_path):
 def test_invalid_words(capsys):
     assert main(["robot", "ur5e", "--xacro-arg", "length"]) == 2
     assert "xacro_arg is 'length', expected NAME=VALUE" in capsys.readouterr().err
-    assert main(["robot", "ur6e"]) == 1
-    assert "Did you mean 'ur5e'?" in " ".join(capsys.readouterr().out.split())
+    status, result = examine(capsys, "ur6e")
+    assert status == 1 and "Did you mean 'ur5e'?" in result["findings"][0]["found"]
 
 
 def test_mutated_files_give_findings(capsys, tmp_path):

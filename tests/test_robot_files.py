@@ -80,7 +80,7 @@ def test_a_mesh_is_found(place, tmp_path):
     np.testing.assert_allclose(read_collision(robot.urdf), [0.2, 0.2, 0.1], atol=1e-6)
 
 
-@pytest.mark.parametrize("variable", ["AMENT_PREFIX_PATH", "ROS_PACKAGE_PATH", "package_dirs"])
+@pytest.mark.parametrize("variable", ["AMENT_PREFIX_PATH", "ROS_PACKAGE_PATH", "package_dirs", "package_dirs from here"])
 def test_a_package_is_found_where_ros_looks(variable, tmp_path, monkeypatch):
     folder = tmp_path / "ros" / "share" if variable == "AMENT_PREFIX_PATH" else tmp_path / "ros"
     write_mesh(folder / "parts/part.stl")
@@ -89,6 +89,9 @@ def test_a_package_is_found_where_ros_looks(variable, tmp_path, monkeypatch):
         load_robot("arm", row)
     if variable == "package_dirs":
         row = RobotRow(row.urdf, package_dirs=(str(tmp_path / "ros"),))
+    elif variable == "package_dirs from here":
+        monkeypatch.chdir(tmp_path / "work")
+        row = RobotRow(row.urdf, package_dirs=("../ros",))
     else:
         monkeypatch.setenv(variable, f"/nowhere{os.pathsep}{tmp_path / 'ros'}")
     assert load_robot("arm", row).dof == 1

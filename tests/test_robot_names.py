@@ -17,7 +17,7 @@ from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.ros2.messages import JointReading
 from gym_gazebo2.backends.ros2.state_stream import StateStream
 from gym_gazebo2.doctor import examine
-from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnknownNameError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError, MiddlewareError, UnknownNameError
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.ros import Graph, Topics
 from gym_gazebo2.sim import SimConfig, simulate
@@ -160,6 +160,48 @@ def test_doctor_says_the_same(monkeypatch):
     for finding in examine(("ROS 2", "middleware", "ROS domain")):
         assert finding.state == "broken" and "'rmw_of_nobody_cpp', which is not installed" in finding.found
         assert finding.remedy == "unset RMW_IMPLEMENTATION"
+
+
+PROFILE = """<?xml version="1.0" encoding="UTF-8" ?>
+<dds xmlns="http://www.eprosima.com"><profiles>
+  <participant profile_name="mine" is_default_profile="true"><rtps><{tag}>mine</{tag}></rtps></participant>
+</profiles></dds>
+"""
+FILES = {
+    "missing": (None, "realpath failed|Error opening"),
+    "no XML": ("<profiles><part", "Error opening|Error parsing"),
+    "an unknown element": (PROFILE.format(tag="colour"), "Invalid element found .* Name: colour"),
+}
+
+
+@pytest.fixture(params=["FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"])
+def variable(request):
+    return request.param
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_profiles_that_fast_dds_cannot_read_are_an_error(case, variable, tmp_path, monkeypatch):
+    """Fast DDS itself only logs it, and goes on with other settings."""
+    text, complaint = FILES[case]
+    if text is not None:
+        (tmp_path / "profiles.xml").write_text(text)
+    monkeypatch.setenv(variable, str(tmp_path / "profiles.xml"))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    message = rf"Fast DDS cannot read its profiles \({variable}=.*profiles.xml\): {complaint}.*or: unset {variable}"
+    with pytest.raises(MiddlewareError, match=message):
+        make_backend("ros2", make_robot("scara"), timeout=1.0)
+    [finding] = examine(["middleware"])
+    assert finding.state == "broken" and re.search(complaint, finding.found) and finding.remedy == f"unset {variable}"
+
+
+def test_profiles_that_fast_dds_can_read_are_used(variable, tmp_path, monkeypatch):
+    (tmp_path / "profiles.xml").write_text(PROFILE.format(tag="name"))
+    monkeypatch.setenv(variable, str(tmp_path / "profiles.xml"))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    Graph(0).close()
+    monkeypatch.setenv(variable, str(tmp_path / "missing.xml"))
+    with pytest.raises(MiddlewareError):  # a file that was found before says nothing about another one
+        Graph(0)
 
 
 def test_an_unknown_discovery_range_is_an_error(monkeypatch):

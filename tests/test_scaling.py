@@ -5,8 +5,13 @@ import pytest
 
 from benchmarks.cost import TRAININGS, make_table
 from benchmarks.distributed import make_model_table
+from benchmarks.faults import Delays
+from benchmarks.faults import make_table as make_faults_table
 from benchmarks.pages import replace_block
 from benchmarks.scaling import fit_scaling
+from benchmarks.turns import describe_ratios
+from benchmarks.wide_area import Link
+from benchmarks.wide_area import make_table as make_wide_area_table
 
 
 def test_the_fit_is_exact_for_times_of_the_model():
@@ -50,3 +55,21 @@ def test_a_block_of_a_document_is_replaced(tmp_path):
 def test_the_paper_s_grid_needs_runs_of_both_arms():
     with pytest.raises(SystemExit, match=f"There is no finished run of {next(iter(TRAININGS))} with workers"):
         make_table([], 0.134)
+
+
+def test_a_fault_may_delay_an_iteration_by_10_s_or_3_iterations():
+    short, long = Delays("a", "hung", 0.5, [1.0, 2.0]), Delays("b", "killed", 5.0, [6.0])
+    assert (short.bar_s, long.bar_s) == (10.0, 15.0)
+    rows = make_faults_table([short, long]).splitlines()[2:4]
+    assert rows == ["| hung, a | 0.5 s | 2 s | 10 s |", "| killed, b | 5 s | 6 s | 15 s |"]
+
+
+def test_the_table_of_a_wide_area_network_has_times_bytes_and_bars():
+    table = make_wide_area_table(Link([0.5, 0.6, 9.0], 150.4, 6.0), Link([0.8], 151.0, 6.0))
+    assert "| median iteration | 0.60 s | 0.80 s | 1.00 s |" in table
+    assert "| to the learner, per step | 150 bytes | 151 bytes | 160 bytes |" in table
+
+
+def test_variants_are_compared_turn_by_turn():
+    assert describe_ratios([1.0, 2.0, 4.0], [0.5, 2.0, 1.0]) == (2.0, 1.5, 3.0)
+    assert describe_ratios([1.0], [0.5]) == (2.0, 2.0, 2.0)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
+import shlex
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -17,12 +22,14 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_ga
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.cli import main
+from gym_gazebo2.cli.simulating import parse
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.gazebo.serve import find_simulator
+from gym_gazebo2.options import make_env_robot
 from gym_gazebo2.robots import make_robot
-from gym_gazebo2.sim import SimConfig, describe, parse, simulate
+from gym_gazebo2.sim import SimConfig, describe, simulate
 
-from .arms import make_row
+from .arms import find_robots, make_row
 from .sim_process import run_sim
 from .simulator import SIMULATOR
 
@@ -60,7 +67,8 @@ def test_serves_an_arm_from_its_file(provider: str) -> None:
     robot = make_robot(row)
     arguments = ["--tool-frame", "gripper_frame_link", "--mount-height", "0.2"]
     with run_sim(row.urdf, "--provider", provider, *arguments) as sim:
-        assert f'robot="{row.urdf}", backend="ros2", tool_frame=\'gripper_frame_link\', mount_height=0.2)' in sim.shown
+        given = 'backend="ros2", tool_frame="gripper_frame_link", mount_height=0.2'
+        assert f'gymnasium.make("Reach-v0", robot="{row.urdf}", {given})' in sim.shown
         with contextlib.closing(make_backend("ros2", robot, domain_id=sim.domain)) as backend:
             assert backend.link.provider.joints == robot.joint_names
             state = backend.reset(ONE, robot.home[None])
@@ -68,6 +76,62 @@ def test_serves_an_arm_from_its_file(provider: str) -> None:
             for _ in range(20):
                 state = backend.step(target[None])
             np.testing.assert_allclose(state.q[0], target, atol=1e-3)
+
+
+def test_the_robot_is_that_of_the_environments_also_for_a_command_that_is_copied(tmp_path: Path) -> None:
+    """Home, held joints, limits, xacro arguments and folders of packages, from a file with a relative path."""
+    text = Path(make_row("tiago").urdf).read_text()
+    text = text.replace("</robot>", '<xacro:arg name="wheel" default="unset"/></robot>').replace(
+        "wheel_left_joint", "$(arg wheel)"
+    )
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "my arm.xacro").write_text(text)
+    home = [0.1, 1.0, -0.5, 0.0, 1.0, 0.0, 0.0, 0.0]
+    options = {
+        "xacro_args": {"wheel": "left_wheel"},
+        "held": {"left_wheel": 0.5},
+        "control_speed": 0.3,
+        "package_dirs": [os.path.relpath(find_robots().parents[1], tmp_path / "here")],
+    }
+    words = [word for name, value in options.items() for word in (f"--env.robot_options.{name}", str(value))]
+    words += ["--tool-frame", "arm_tool_link", "--mount-height", "0.2", "--env.home", str(home)]
+    with run_sim("my arm.xacro", *words, cwd=tmp_path / "here") as sim:
+        [python] = [line for line in sim.shown.splitlines() if "gymnasium.make" in line]
+        options["package_dirs"] = [str(find_robots().parents[1])]
+        keywords = {"tool_frame": "arm_tool_link", "mount_height": 0.2, "home": home, "robot_options": options}
+        robot = make_env_robot(str(tmp_path / "here" / "my arm.xacro"), keywords)
+        os.environ["ROS_DOMAIN_ID"] = str(sim.domain)
+        with contextlib.closing(eval(python.partition("=")[2], {"gymnasium": gym})) as env:
+            env.reset(seed=0)
+            mine = env.unwrapped.core.robot
+            assert mine.home.tolist() == home and mine.mount_height == 0.2 and mine.urdf == robot.urdf
+            assert (mine.control_speed[1:] <= 0.3).all() and any("left_wheel at 0.5 rad" in text for text in mine.assumptions)
+            np.testing.assert_allclose(env.unwrapped.core.arm.q[0], home, atol=1e-6)
+        [shell] = [line.strip() for line in sim.shown.splitlines() if line.startswith("  gym-gazebo2 play")]
+        command = f"{shlex.quote(sys.executable)} -m gym_gazebo2.cli {shell.removeprefix('gym-gazebo2 ')}"
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(sim.domain)}
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and "Episode 0: 100 steps" in done.stdout, done.stderr
+
+
+def test_a_keyword_that_is_not_the_robots_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "scara", "--env.goal", "[0,0,0]"]) == 2
+    assert "There is no keyword of the robot 'goal'. Available: home, mount_height, robot_options" in capsys.readouterr().err
+    assert main(["sim", "scara", "--env.robot_options.colour", "red"]) == 2
+    assert "There is no field of robot_options 'colour'" in capsys.readouterr().err
+
+
+def test_keywords_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = {"home": [0.0, -1.5], "robot_options": {"held": {"wheel": 0.5}, "srdf": "a b.srdf"}}
+    held = ["--env.robot-options.held.wheel", "0.5", "--env.robot_options.srdf=a b.srdf"]
+    assert parse(["scara", "--env.home", "[0.0,-1.5]", *held]).env_kwargs == expected
+    assert parse(["--env.home=[0.0,-1.5]", "scara", *held]) == parse(["scara", *held, "--env.home=[0.0,-1.5]"])
+    whole = "home=[0.0,-1.5] robot_options.held.wheel=0.5 'robot_options.srdf=a b.srdf'"
+    assert parse(["scara", "--env", whole]).env_kwargs == expected and parse(["--env", ""]) == SimConfig()
+    for wrong in (["--env.home"], ["--env", "home"], ["--env.a", "1", "--env.a.b", "2"], ["--env.a.b", "2", "--env.a", "1"]):
+        with pytest.raises(SystemExit):
+            parse(wrong)
+        assert re.search("env is 'home=?', expected KEY=VALUE|Cannot set a", capsys.readouterr().err)
 
 
 @pytest.mark.gazebo11
@@ -111,7 +175,7 @@ def test_describes_the_network_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
     text = describe(make_robot("mara"), SimConfig(domain=3, real_time=True, factor=2.0, namespace="left"))
     assert "in real time, 2 ×. ROS domain 3, discovery SUBNET" in text and "/left/joint_states" in text
-    assert 'gymnasium.make("MARA-v0", backend="ros2", backend_options={"namespace": "left"})' in text
+    assert """gymnasium.make("MARA-v0", backend="ros2", backend_options={'namespace': 'left'})""" in text
 
 
 def test_modes_on_the_command_line() -> None:

@@ -109,3 +109,46 @@ def test_a_file_of_stable_baselines3(tmp_path, has_npz):
     assert tuned.config.hyperparameters["policy_kwargs"].items() >= network.items()
     for name, weights in model.policy.state_dict().items():
         assert torch.allclose(tuned.weights[name], weights, atol=1e-6), name
+
+
+SORT = {**TINY, "env": "PandaSort-v0", "backend": "fake", "hyperparameters": {**HYPER, "learning_rate": 1e-12}}
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_policy_for_one_object_acts_the_same_with_more_objects(tmp_path, normalize):
+    one = train(TrainConfig(**SORT, steps=40, normalize=normalize, out=str(tmp_path / "one")))
+    three = train(
+        TrainConfig(**SORT, steps=40, out=str(tmp_path / "three"), start_from=str(one.path), env_kwargs={"num_objects": 3})
+    )
+    first, wide = (read_model_file(run.model).weights for run in (one, three))
+    name = "mlp_extractor.policy_net.0.weight"
+    assert wide[name].shape[1] == first[name].shape[1] + 2 * 24
+    torch.testing.assert_close(wide[name][:, :38], first[name], atol=1e-6, rtol=0)
+    assert wide[name][:, 38:].abs().max() < 1e-6
+    again = train(tune(tmp_path / "again", one.path, **{**SORT, "env_kwargs": {"num_objects": 3, "slots": 1}}))
+    assert read_model_file(again.model).weights[name].shape == first[name].shape
+
+
+def test_off_policy_critics_keep_their_action_inputs(tmp_path):
+    hyper = {
+        "learning_starts": 10,
+        "learning_rate": 1e-12,
+        "policy_kwargs": {"net_arch": [5]},
+        "buffer_size": 100,
+        "batch_size": 4,
+    }
+    base = {**SORT, "algo": "sac", "hyperparameters": hyper, "preset": "default", "start_noise": 0.0}
+    one = train(TrainConfig(**base, steps=40, out=str(tmp_path / "one")))
+    two = train(
+        TrainConfig(**base, steps=40, out=str(tmp_path / "two"), start_from=str(one.path), env_kwargs={"num_objects": 2})
+    )
+    old, new = (read_model_file(run.model).weights["critic.qf0.0.weight"] for run in (one, two))
+    torch.testing.assert_close(new[:, [*range(38), *range(62, 66)]], old, atol=1e-6, rtol=0)
+    assert new[:, 38:62].abs().max() < 1e-6
+
+
+def test_another_observation_does_not_fit(tmp_path):
+    one = train(TrainConfig(**SORT, steps=40, out=str(tmp_path / "one")))
+    with pytest.raises(RunError, match="does not fit PandaSort-v0"):
+        options = {"num_objects": 2, "observation": "source"}
+        train(TrainConfig(**SORT, steps=40, out=str(tmp_path / "two"), start_from=str(one.path), env_kwargs=options))

@@ -201,7 +201,7 @@ def test_bad_input_is_refused_before_anything_starts(address, tmp_path, values, 
         ({"grid": ("workers=1,",)}, "grid is 'workers=1,', expected NAME=VALUE,VALUE"),
         ({"grid": ("workers=8", "num_envs=16")}, "cannot keep 8 workers busy"),
         ({"hyper": ("sgd_stepsize=1e-3",)}, "sgd_stepsize is called learning_rate here. Use --hyper learning_rate=VALUE"),
-        ({"search": ("gamma=float:0.9..0.99",), "grid": ("workers=1,2",)}, "one value each beside a search"),
+        ({"search": ("gamma=float:0.9..0.99",), "grid": ("workers=1,2",)}, "one value for each name, NAME=VALUE, because"),
         ({"worker_cpus": 0.0}, "worker_cpus is 0.0"),
     ],
 )

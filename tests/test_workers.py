@@ -158,6 +158,8 @@ def test_more_workers_than_the_result_allows_are_refused():
         ({"workers": 1, "shards": 3}, "Cannot split 16 environments into 3 shards. Use one of: 1, 2, 4"),
         ({"workers": 4, "shards": 2}, "Use --workers 2, or more --shards"),
         ({"shards": 2}, "needs workers"),
+        ({"address": "10.0.0.1:6379"}, "needs workers"),
+        ({"missing_workers": "wait"}, "needs workers"),
         ({"workers": 2, "worker_cpus": -1.0}, "worker_cpus is -1.0"),
         ({"workers": 2, "algo": "sac", "hyperparameters": {}}, "Cannot train sac with workers.* choose one of: ppo, ppo_kl"),
         ({"workers": 2, "vec": "subproc"}, "each worker is a process already"),

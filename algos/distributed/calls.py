@@ -48,7 +48,8 @@ class Call:
 
     Attributes:
         function: Called there with a folder and the address of the cluster. It and its result can be pickled.
-        folder: Folder here, of whose files the function gets copies, and into which its own are written.
+        folder: Folder on this machine. The function gets copies of its files, and the files that the function makes come back
+            to it.
         cpus: CPUs that it needs.
         has_workers: Whether workers of its own take these CPUs: then the process that waits for them reserves none.
     """
@@ -86,7 +87,7 @@ class Calls:
 
         Args:
             jobs: Most calls at the same time; None: as many as the cluster has CPUs for.
-            note: Called before the set of machines changes on which calls run, with their names and types.
+            note: Called with the names and types of the machines on which calls run, each time before this set changes.
         """
         self._ray, self._jobs, self._note = import_ray(), jobs, note
         self._running: list[_Running] = []

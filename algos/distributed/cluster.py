@@ -150,7 +150,7 @@ def _check_versions(address: str, state: ClusterState) -> None:
     names = {"ray": "Ray", "python": "Python", "gym_gazebo2": "gym_gazebo2"}
     own = describe_package()
     for key, name in names.items():
-        there = state.versions.get(key, own[key])  # a cluster that was started by hand does not tell ours
+        there = state.versions.get(key, own[key])  # a cluster started by hand does not report our version
         if there != own[key]:
             sentence = f"The cluster at {address} has {name} {there}, this machine has {own[key]}."
             raise WorkerError(f"{sentence} Install the same version on both.")

@@ -106,7 +106,7 @@ class ShardedVecEnv(VecEnv):
         return arrays, [generator for state in states for generator in state.generators]
 
     def set_state(self, arrays: Mapping[str, NDArray[Any]], generators: Sequence[Any]) -> None:
-        """Continue from the result of ``get_state``, or of the plain environments'. Names that have no rows are ignored."""
+        """Continue from the result of ``get_state``, with or without workers. Names without rows are ignored."""
         rows = {name: array for name, array in arrays.items() if np.ndim(array) and len(array) == self.num_envs}
         parts = [slice(first, first + self.shard_size) for first in self.starts]
         self._states = [EnvState({k: v[part] for k, v in rows.items()}, list(generators[part]), "") for part in parts]

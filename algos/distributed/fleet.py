@@ -14,17 +14,19 @@ import signal
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.places import DEFAULT_LIMITS, Batch, Job, Limits, Place, WorkerStatus
+from gym_gazebo2.algos.distributed.processors import Share
 from gym_gazebo2.algos.distributed.room import RoomWatch
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.distributed.shards import CollectTask, Fragment, Weights
 from gym_gazebo2.algos.distributed.worker import Worker
+from gym_gazebo2.algos.runs.robot import pack_own_robot
 from gym_gazebo2.algos.settings.provenance import collect_versions
 from gym_gazebo2.errors import BackendError, GymGazebo2Error, WorkerError
 
@@ -34,6 +36,8 @@ POLL_S = 0.5
 """Longest wait for results before deadlines are checked [s]."""
 FETCH_TIMEOUT_S = 60.0
 """Longest wait for a result that is ready [s]: it may come from another machine."""
+INLINE_BYTES = 64 * 2**10
+"""Largest weights that are sent with each task [byte]. Ray sends arguments up to 100 kB with the call."""
 CLOSE_TIMEOUT_S = 10.0
 """Longest wait for workers to close their simulators [s]."""
 
@@ -42,6 +46,9 @@ class Fleet:
     """A number of workers, to whom an iteration's tasks are given.
 
     Training goes on as soon as one worker is ready; the others join when they are.
+
+    Attributes:
+        on_hold: Called again and again while tasks are held back for missing workers, which can take an hour; it may raise.
     """
 
     def __init__(
@@ -61,12 +68,17 @@ class Fleet:
         options = {"num_cpus": worker_cpus, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
         self._make_actor = self._ray.remote(**options)(Worker)
         self._arguments, self._size, self._limits = dataclasses.asdict(config), size, limits
+        robot = pack_own_robot(config)
+        self._robot = None if robot is None else self._ray.put(robot)  # once per machine, however many workers it has
+        self._worker_cpus = worker_cpus
         self._room = RoomWatch(config.missing_workers, worker_cpus, limits)
         self._durations: deque[float] = deque(maxlen=50)
         self._failed_starts, self._node, self._versions = 0, self._ray.get_runtime_context().get_node_id(), collect_versions()
         self._address = self._ray.util.get_node_ip_address()
         self._places: list[Place] = []
+        self.on_hold: Callable[[], None] = lambda: None
         self.add_workers(num_workers)
+        self._room.check(self._places)  # a line about missing machines comes before the first wait for them
 
     @property
     def workers(self) -> list[WorkerStatus]:
@@ -75,9 +87,9 @@ class Fleet:
 
     def add_workers(self, count: int) -> None:
         """Start further workers; they join when they are ready."""
-        for _ in range(count):
-            place = Place(len(self._places))
-            self._places.append(place)
+        added = [Place(len(self._places) + number) for number in range(count)]
+        self._places += added  # all, before one starts: a worker's share of its machine depends on their number
+        for place in added:
             self._start(place)
 
     def perform(self, tasks: Sequence[Any], weights: Weights) -> list[Any]:
@@ -92,13 +104,23 @@ class Fleet:
                 longer than the policy allows.
             BackendError: A simulator fails again and again.
         """
-        batch = Batch(tasks, self._ray.put(dict(weights)))  # once, however many workers fetch it
+        batch = Batch(tasks, self._pack(weights))
         while not batch.is_done:
-            if not self._room.is_holding(self._places):
+            if self._room.is_holding(self._places):
+                self.on_hold()
+            else:
                 self._assign(batch)
             self._receive(batch)
             self._replace_overdue(batch)
         return [batch.results[task.shard] for task in tasks]
+
+    def _pack(self, weights: Weights) -> Any:
+        """Return weights as an argument of all tasks: small ones themselves, large ones as a reference to a single copy.
+
+        A worker fetches what a reference stands for, which is one more round trip.
+        """
+        plain = dict(weights)
+        return plain if sum(value.nbytes for value in plain.values()) <= INLINE_BYTES else self._ray.put(plain)
 
     def wait_ready(self, count: int | None = None) -> None:
         """Wait until workers are ready: so many, or all. Not needed before ``perform``.
@@ -124,8 +146,9 @@ class Fleet:
             self._end(place)
 
     def _start(self, place: Place) -> None:
-        place.actor = self._make_actor.remote(place.status.index)
-        place.ref = place.actor.prepare.remote(self._arguments, self._size)
+        place.actor = self._make_actor.remote()
+        share = Share(len(self._places), self._worker_cpus)
+        place.ref = place.actor.prepare.remote(self._arguments, self._size, share, self._robot)
         place.job, place.status.state, place.state_id = Job(Batch(), None, time.monotonic()), "starting", ""
 
     def _assign(self, batch: Batch) -> None:

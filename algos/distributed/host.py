@@ -29,7 +29,8 @@ YOUNG_S = 60.0
 LOOK_S = 1.0
 """Longest time for which a look waits for the result [s]: a request to end waits as long."""
 FILES_S = 10.0
-"""Shortest time between two looks that send files [s]: as much work is lost with a machine, plus that since a checkpoint."""
+"""Shortest time between two looks that send files [s]. With a machine, the work of this time and that since its last
+checkpoint are lost."""
 FILES_SHARE = 0.02
 """Largest share of the time that reading files may take. Large replay buffers are sent less often."""
 

@@ -15,7 +15,6 @@ __all__ = [
     "SETTINGS",
     "SOCKETS",
     "check_disk",
-    "count_processors",
     "find_free_port",
     "merge_variables",
     "set_variables",
@@ -35,11 +34,6 @@ FOLDER = "GYM_GAZEBO2_NODE_FOLDER"
 """Environment variable of Ray's processes that ``cluster join`` starts: their folder."""
 LEAST_DISK_BYTES = 100 * 2**20
 """Free space that a node needs for logs, and for objects that memory cannot hold [byte]."""
-
-
-def count_processors() -> int:
-    """Return the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_free_port() -> int:

@@ -24,12 +24,13 @@ from gym_gazebo2.algos.distributed.machine import (
     SETTINGS,
     SOCKETS,
     check_disk,
-    count_processors,
     find_free_port,
     merge_variables,
 )
+from gym_gazebo2.algos.security.addresses import split_address
 from gym_gazebo2.algos.security.credentials import Credentials
 from gym_gazebo2.errors import WorkerError
+from gym_gazebo2.scheduling import count_processors
 
 __all__ = ["RayNode", "start_head", "start_node"]
 
@@ -169,8 +170,8 @@ def start_head(
     Raises:
         WorkerError: It does not start.
     """
-    host, _, port = address.rpartition(":")
-    arguments = ["--head", "--node-ip-address", host, "--port", port, "--include-dashboard", "false", "--no-monitor"]
+    host, port = split_address(address)
+    arguments = ["--head", "--node-ip-address", host, "--port", str(port), "--include-dashboard", "false", "--no-monitor"]
     # Ray always opens this port; its default would collide with that of another cluster on this machine.
     arguments += ["--ray-client-server-port", str(find_free_port()), *_count(cpus)]
     return _serving(RayNode(address, credentials, arguments, parent), describe_package())

@@ -20,7 +20,8 @@ class Limits:
         first_task_s: Deadline of a task before the first task is done [s]: until then the usual time is not known.
         task_factor: Deadline of a task, as a multiple of the median time.
         task_floor_s: Least deadline of a task [s]: short tasks can wait long on a busy machine.
-        hedge_factor: An idle worker gets a second copy of a task that takes longer than this multiple of the median.
+        hedge_factor: An idle worker gets a second copy of a task that takes longer than this multiple of the median. The copy
+            takes the median again; so a hung worker delays an iteration by less than 3 times the median.
         hedge_floor_s: Least time after which that happens [s].
         missing_s: Longest time without a machine for a worker, where the training waits for that [s].
         give_up_s: The same where the policy is to give up [s]: a machine that is lost may come back.
@@ -31,7 +32,7 @@ class Limits:
     first_task_s: float = 600.0
     task_factor: float = 10.0
     task_floor_s: float = 30.0
-    hedge_factor: float = 3.0
+    hedge_factor: float = 2.5
     hedge_floor_s: float = 0.5
     missing_s: float = 3600.0
     give_up_s: float = 30.0
@@ -63,7 +64,7 @@ class WorkerStatus:
         num_tasks: Tasks whose results were used.
         num_bytes: Size of these results [byte].
         restarts: Workers that were lost in this place.
-        last_loss: Why the last one was; empty if none was.
+        last_loss: Why the last worker in this place was lost; empty if none was lost.
         recent_speed: Environment steps per second of work in its last tasks; None before the first.
     """
 
@@ -148,7 +149,7 @@ class Batch:
 
     Attributes:
         pending: Tasks that no worker has.
-        weights: Ray's reference to the policy.
+        weights: The policy, or Ray's reference to it.
         results: Shard → result.
         copies: Shard → workers that have its task.
         attempts: Shard → workers that were lost with its task.
@@ -159,7 +160,7 @@ class Batch:
 
         Args:
             tasks: The tasks.
-            weights: Ray's reference to the policy.
+            weights: The policy, or Ray's reference to it.
         """
         self.pending, self.weights = deque(tasks), weights
         self.num_tasks = len(tasks)

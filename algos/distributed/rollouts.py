@@ -123,6 +123,9 @@ def _fill(buffer: RolloutBuffer, fragments: Sequence[Fragment]) -> None:
         axis = 2 if name.startswith(("hidden_states", "cell_states")) else 1  # of the arms: (steps, layers, arms, hidden)
         parts = [fragment.rollout[name] for fragment in fragments]
         np.concatenate(parts, axis=axis, out=array[: len(parts[0])])
+    num_steps = len(fragments[0].rollout["rewards."])
+    # As stable-baselines3 computes them, so they have its bits.
+    np.add(buffer.advantages[:num_steps], buffer.values[:num_steps], out=buffer.returns[:num_steps])
     buffer.pos, buffer.full = buffer.buffer_size, True
 
 

@@ -73,7 +73,7 @@ class RoomWatch:
         state = f"{waiting} of {len(places)} workers have no machine: the cluster has {cpus:g} CPUs"
         limit = limits.give_up_s if self._policy == "give-up" else limits.missing_s if is_stopped else float("inf")
         if now - self._since > limit:
-            raise WorkerError(f"{state}, since {limit:g} s. Let machines join, or resume with fewer --workers.")
+            raise WorkerError(f"For {limit:g} s: {state}. Let machines join, or resume with fewer --workers.")
         if now >= self._next_notice:
             self._next_notice = now + NOTICE_S
             then = "Waiting for machines to join" if is_stopped or self._policy == "give-up" else "Going on with the others"

@@ -16,14 +16,15 @@ from typing import Any
 
 from gym_gazebo2.algos.distributed import watchdog
 from gym_gazebo2.algos.distributed.cluster import ClusterState, check_cluster
-from gym_gazebo2.algos.distributed.machine import SETTINGS, SOCKETS, count_processors, set_variables
+from gym_gazebo2.algos.distributed.machine import SETTINGS, SOCKETS, set_variables
 from gym_gazebo2.algos.distributed.node import start_node
-from gym_gazebo2.algos.security.admission import find_own_address, has_address
+from gym_gazebo2.algos.security.addresses import find_own_address, has_address
 from gym_gazebo2.algos.security.credentials import Credentials
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, WorkerError
+from gym_gazebo2.scheduling import count_processors
 from gym_gazebo2.signals import ENDING
 
-__all__ = ["RaySession", "check_capacity", "count_processors", "import_ray"]
+__all__ = ["RaySession", "check_capacity", "import_ray"]
 
 END_TIMEOUT_S = 15.0
 """Longest wait for the end of a local Ray [s]."""

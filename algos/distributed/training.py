@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from stable_baselines3.common.vec_env import VecEnv
 
 from gym_gazebo2.algos.choices import MissingWorkers
-from gym_gazebo2.algos.config import ResolvedConfig, get_max_envs
+from gym_gazebo2.algos.config import ResolvedConfig, check_needs_workers, get_max_envs
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.fleet import Fleet
-from gym_gazebo2.algos.distributed.session import RaySession, check_capacity, count_processors
+from gym_gazebo2.algos.distributed.session import RaySession, check_capacity
 from gym_gazebo2.algos.environments import make_training_env, wrap_training_env
 from gym_gazebo2.algos.worker_plan import check_can_distribute, choose_shards
+from gym_gazebo2.checks import read_whole
 from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.scheduling import count_processors
 
-__all__ = ["change_workers", "open_training_env"]
+__all__ = ["call_on_hold", "change_workers", "open_training_env"]
 
 WAIT = "Or wait for further machines, as those of an autoscaler, with --missing-workers wait."
 
@@ -50,7 +52,7 @@ def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
     if config.address is None:
         check_capacity(workers, config.worker_cpus, count_processors(), "this machine")
     with contextlib.ExitStack() as stack:
-        num_cpus = max(1.0, workers * config.worker_cpus)
+        num_cpus = max(float(count_processors()), workers * config.worker_cpus)
         session = RaySession(config.address, num_cpus, config.invite, config.insecure)
         stack.callback(session.close)
         if config.missing_workers in (None, "give-up"):
@@ -60,6 +62,18 @@ def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
         env.seed(config.seed)
         stack.callback(env.close)
         yield wrap_training_env(config, env)
+
+
+def call_on_hold(env: VecEnv, function: Callable[[], None]) -> None:
+    """Call a function while the workers of a training wait for machines; nothing where it has no workers.
+
+    Args:
+        env: What ``open_training_env`` yielded.
+        function: May raise, to end the training.
+    """
+    collector = env.unwrapped.collector if isinstance(env.unwrapped, ShardedVecEnv) else None
+    if isinstance(collector, Fleet):
+        collector.on_hold = function
 
 
 def change_workers(
@@ -81,8 +95,11 @@ def change_workers(
         missing_workers: Policy for missing workers; None: as before.
 
     Raises:
-        InvalidArgumentError: More workers than shards, where their number decides on the result.
+        InvalidArgumentError: More workers than shards, where their number decides on the result; or a cluster for a run that
+            has no workers.
     """
+    if workers is not None:
+        read_whole("workers", workers)
     changed = dataclasses.replace(
         config,
         workers=workers or config.workers,
@@ -91,6 +108,7 @@ def change_workers(
         insecure=insecure or config.insecure,
         missing_workers=missing_workers or config.missing_workers,
     )
+    check_needs_workers(changed)
     if workers is None or changed.workers is None:
         return changed
     check_can_distribute(config.algo, config.vec)

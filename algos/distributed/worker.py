@@ -14,12 +14,13 @@ import torch
 
 from gym_gazebo2.algos.config import from_json
 from gym_gazebo2.algos.distributed.machine import FOLDER, check_disk
+from gym_gazebo2.algos.distributed.processors import Share, use_share
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.distributed.shards import Shard, Weights
 from gym_gazebo2.algos.settings.provenance import collect_versions
 from gym_gazebo2.algos.vec_env import has_batched_form
 from gym_gazebo2.errors import UsageError
-from gym_gazebo2.scheduling import keep_to_processor, work_in_batches
+from gym_gazebo2.robots import PackedRobot, unpack_robot
 from gym_gazebo2.signals import ENDING
 
 __all__ = ["Worker"]
@@ -31,21 +32,20 @@ class Worker:
     The constructor does nothing that can fail: Ray reports an exception there only as the death of the actor.
     """
 
-    def __init__(self, index: int) -> None:
-        """Begin without environments.
-
-        Args:
-            index: Number of the worker.
-        """
-        self._index = index
+    def __init__(self) -> None:
+        """Begin without environments."""
         self._shard: Shard | None = None
 
-    def prepare(self, arguments: Mapping[str, Any], size: int) -> dict[str, Any]:
+    def prepare(
+        self, arguments: Mapping[str, Any], size: int, share: Share, robot: PackedRobot | None = None
+    ) -> dict[str, Any]:
         """Make environments and policy.
 
         Args:
             arguments: The training's configuration, as in ``config.json``.
             size: Arms of a shard.
+            share: What it may use of its machine.
+            robot: The robot's files, which this machine may not have; None for a built-in one.
 
         Returns:
             Process id, name of the machine, Ray's id of it, and versions.
@@ -54,6 +54,8 @@ class Worker:
             UnknownEnvError: The environment id is not known on this machine.
             BackendError: The simulator does not start.
             WorkerError: The disk of this machine is full.
+            RobotError: The robot's files are damaged.
+            WriteError: The cache of this machine cannot be written.
         """
         check_disk(os.environ.get(FOLDER, tempfile.gettempdir()))
         # The learner handles these signals, and needs its workers to finish the iteration. Ray ends them with the learner.
@@ -61,11 +63,10 @@ class Worker:
         for signum in (signal.SIGINT, signal.SIGHUP):
             signal.signal(signum, lambda signum, frame: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-        config = from_json(arguments)
+        config = from_json({**arguments, "stored_robot": None if robot is None else str(unpack_robot(robot))})
         torch.set_num_threads(config.torch_threads)  # Ray sets OMP_NUM_THREADS, and bits are equal for equal numbers only
+        use_share(share, is_pinned=config.vec == "pinned")
         if config.vec == "pinned":
-            work_in_batches()
-            keep_to_processor(self._index)
             config = dataclasses.replace(config, vec="batched" if has_batched_form(config.env) else "dummy")
         self._shard = Shard(config, size)
         node = import_ray().get_runtime_context().get_node_id()

@@ -111,7 +111,7 @@ def export(path: str | os.PathLike[str], config: ExportConfig = ExportConfig()) 
 
 def describe(file: ModelFile) -> dict[str, Any]:
     """Return the metadata that a deployment needs besides the network: the meaning of actions, and the joint limits [rad]."""
-    # Found as the training found it: its name alone says neither its file nor its tool frame.
+    # Look up the robot as the training did. Its name alone determines neither its file nor its tool frame.
     robot = find_env_robot(file.config.env, file.config.make_kwargs)
     if robot is None:
         raise UnsupportedError(f"{file.config.env} has no robot of gym_gazebo2. Load {file.path} with stable-baselines3.")

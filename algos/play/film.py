@@ -16,6 +16,8 @@ from gym_gazebo2.algos.runs.writing import check_writable, write_atomically
 from gym_gazebo2.backends import make_painter
 from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, WriteError
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.scene import Scene
+from gym_gazebo2.state import ObjectState
 
 __all__ = ["FILM_FORMATS", "FilmWriter", "check_film"]
 
@@ -100,13 +102,14 @@ def check_film(path: str | os.PathLike[str]) -> Path:
 class FilmWriter:
     """Writes a film with one frame per control period."""
 
-    def __init__(self, path: str | os.PathLike[str], robot: RobotSpec, control_dt: float) -> None:
+    def __init__(self, path: str | os.PathLike[str], robot: RobotSpec, control_dt: float, scene: Scene | None = None) -> None:
         """Prepare the film; the file appears when the film is closed.
 
         Args:
             path: The file; its suffix chooses the format.
             robot: The arm.
             control_dt: Time between two frames [s].
+            scene: What stands around the arm; None: only the floor.
 
         Raises:
             InvalidArgumentError: The suffix is not in ``FILM_FORMATS``.
@@ -117,11 +120,11 @@ class FilmWriter:
         self._path = check_film(path)
         suffix = self._path.suffix.lower()
         self._encoder: _Encoder = FILM_FORMATS[suffix](suffix.removeprefix("."), control_dt)
-        self._painter = make_painter(robot, *SIZE)
+        self._painter = make_painter(robot, *SIZE, scene)
 
-    def add(self, q: NDArray[np.float64], p_goal: NDArray[np.float64] | None) -> None:
-        """Add a picture of a pose (dof,) [rad] and of a goal (3,) [m], or of no goal."""
-        self._encoder.add(self._painter.draw(q, p_goal, "overview"))
+    def add(self, q: NDArray[np.float64], p_goal: NDArray[np.float64] | None, objects: ObjectState | None = None) -> None:
+        """Add a picture of a pose (dof,) [rad], of a goal (3,) [m] or no goal, and of the first arm's objects."""
+        self._encoder.add(self._painter.draw(q, p_goal, "overview", objects))
 
     def close(self) -> None:
         """Write the file; without a frame nothing is written.

@@ -142,7 +142,9 @@ def play(what: str | os.PathLike[str], config: PlayConfig = PlayConfig()) -> lis
         env: Any = stack.enter_context(contextlib.closing(_make_env(env_id, file, config)))
         film = None
         if config.record is not None:
-            film = stack.enter_context(contextlib.closing(FilmWriter(config.record, env.arms.robot, env.arms.control_dt)))
+            film = stack.enter_context(
+                contextlib.closing(FilmWriter(config.record, env.arms.robot, env.arms.control_dt, env.arms.task.scene))
+            )
         measures = get_measures(env_id)
         if kind == "sliders":
             sliders = Sliders(_name_components(env.arms))
@@ -251,7 +253,7 @@ class _Session:
             arms = self.env.unwrapped.arms
             state, goal = arms.ended
             pose = arms.task.get_goal_pose(goal)
-            self.film.add(state.arm.q[0], None if pose is None else pose[0, :3])
+            self.film.add(state.arm.q[0], None if pose is None else pose[0, :3], state.arm.objects)
 
 
 def _apply_keys(sliders: Sliders, keys: list[bytes]) -> str:

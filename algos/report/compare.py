@@ -85,7 +85,7 @@ def make_columns(runs: Iterable[RunData], prices: Prices | None) -> tuple[Column
         Column("mean_reward", "mean reward", "{:.2f}", lambda run: _get(run, "mean_reward"), 1),
     )
     own = [column for column in columns if any(column.read(run) is not None for run in runs)]
-    if measures:  # a shaped reward is a means of training; measures compare tasks in their own units
+    if measures:  # a shaped reward only serves the training; measures have units
         own = [column for column in own if column.name != "mean_reward"]
     return (*own, *COST, *_make_price(prices))
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from gym_gazebo2.algos.report.learning import get_constants, plot_internals, plo
 from gym_gazebo2.algos.report.page import text
 from gym_gazebo2.algos.report.rows import get_paper, get_paper_title
 from gym_gazebo2.algos.report.run_data import RunData, read_run
+from gym_gazebo2.algos.report.strip import make_strip
 from gym_gazebo2.algos.report.video import SIZE, FilmedEpisode, encode_film, film_episode
 from gym_gazebo2.algos.report.workers import make_workers
 from gym_gazebo2.algos.runs.writing import OTHER_FOLDER, add_advice, check_writable, write_atomically
@@ -29,6 +31,9 @@ from gym_gazebo2.errors import MissingDependencyError, RenderError
 from gym_gazebo2.tasks import Measure
 
 __all__ = ["ReportConfig", "write_report"]
+
+EXAMPLES = {"success": "An episode that succeeded", "failure": "An episode that failed"}
+"""Episode of an evaluation → its caption."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +59,8 @@ class ReportConfig:
 def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConfig()) -> list[Path]:
     """Write ``report.html`` into a run's folder, with ``learning_curve.png``, ``arm.png`` and ``arm.webp``.
 
+    Where an evaluation of a task with objects exists, ``success.png`` and ``failure.png`` show one episode each.
+
     The run need not be finished or evaluated: the page shows the results that exist. Without an OpenGL driver the film is left
     out, with a warning that names the package to install.
 
@@ -73,32 +80,44 @@ def write_report(path: str | os.PathLike[str], config: ReportConfig = ReportConf
     data = read_run(path, folder)
     check_writable(folder / "report.html")
     files = {"learning_curve.png": _draw_learning_curve(data)}
-    film = _film(data) if config.video else None
+    films = _film(data) if config.video else {}
+    film = films.get("success", next(iter(films.values()), None))
     if film is not None:
         files |= {"arm.png": encode_png(film.frames[-1]), "arm.webp": encode_film(film)}
+    strips = {name: encode_png(make_strip(episode)) for name, episode in films.items() if name in EXAMPLES}
+    files |= {f"{name}.png": strip for name, strip in strips.items()}
     # The page embeds its pictures, so that it can be sent as one file; the separate files are for README files and slides.
-    files["report.html"] = _make_page(data, config, film, files.get("arm.webp")).encode()
+    files["report.html"] = _make_page(data, config, film, files.get("arm.webp"), strips).encode()
     for name, content in files.items():
         write_atomically(folder / name, content)
     return [folder / name for name in files]
 
 
-def _film(data: RunData) -> FilmedEpisode | None:
-    """Return a film of the arm; None without a model, for environments of other packages, and without OpenGL."""
+def _film(data: RunData) -> dict[str, FilmedEpisode]:
+    """Return films of the arm: of a success and a failure of the evaluation, else of any episode.
+
+    There is none without a model, for environments of other packages, and without OpenGL.
+    """
     if data.model is None or not has_batched_form(data.config.env):
-        return None
+        return {}
+    evaluation = data.evaluation or {}
+    seeds: dict[str, int] = evaluation.get("examples") or {"": 0}
+    changes = {**evaluation["env_kwargs"], "start_noise": evaluation["start_noise"]} if evaluation.get("examples") else None
     try:
-        return film_episode(data.model)
+        return {name: film_episode(data.model, seed, changes) for name, seed in seeds.items()}
     except RenderError as error:
         warnings.warn(f"The report has no picture of the arm. {error}", stacklevel=3)
-        return None
+        return {}
 
 
-def _make_page(data: RunData, config: ReportConfig, film: FilmedEpisode | None, video: bytes | None) -> str:
+def _make_page(
+    data: RunData, config: ReportConfig, film: FilmedEpisode | None, video: bytes | None, strips: Mapping[str, bytes]
+) -> str:
     parts = (
         _make_opening(data, config, film, video),
         _make_learning(data),
         _make_accuracy(data),
+        _make_strips(data, strips),
         _make_internals(data),
         make_workers(data.sessions),
         _make_cost(data, config),
@@ -181,6 +200,20 @@ def _make_accuracy(data: RunData) -> str:
         f'<section><h2>{title}</h2><p class="about">{text(about)}</p>'
         f"{page.make_grid(views, 'small') if views else ''}{table}</section>"
     )
+
+
+def _make_strips(data: RunData, strips: Mapping[str, bytes]) -> str:
+    """Return the pictures of a success and a failure."""
+    if not strips or data.evaluation is None:
+        return ""
+    rows = []
+    for name, strip in strips.items():
+        caption = f"{EXAMPLES[name]}, seed {data.evaluation['examples'][name]}"
+        source = page.make_data_uri(strip, "image/png")
+        rows.append(
+            f'<figure class="strip"><img alt="{text(caption)}" src="{source}"><figcaption>{text(caption)}</figcaption></figure>'
+        )
+    return f"<section><h2>Episodes</h2>{''.join(rows)}</section>"
 
 
 def _make_internals(data: RunData) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ SIZE = (480, 360)
 MOST_FRAMES = 100
 """Longer episodes show every n-th step. More frames would make the page larger and no smoother to the eye."""
 STILL_RAD = 1e-3
-"""Movement of a joint that no picture shows [rad]: less than a pixel at the tool."""
+"""Movement of a joint [rad] or an object [m] that no picture shows: less than a pixel."""
 LAST_FRAME_S = 1.0
 """Time for which the last frame stays before the film repeats [s]."""
 QUALITY = {"quality": 62, "method": 2, "kmax": 40}
@@ -46,27 +47,27 @@ class FilmedEpisode:
     measured: list[str]
 
 
-def film_episode(path: Path, seed: int = 0) -> FilmedEpisode:
+def film_episode(path: Path, seed: int = 0, changes: Mapping[str, Any] | None = None) -> FilmedEpisode:
     """Run one episode of a model in MuJoCo, and draw it.
 
     Args:
         path: The model file of an arm.
         seed: Seed of the episode.
+        changes: Keywords of the environment that differ from the training's.
 
     Raises:
         RunError: The model file is missing or corrupt.
         RenderError: The machine has no off-screen OpenGL.
     """
     file = read_model_file(path)
-    kwargs = file.config.change_kwargs({"backend": "mujoco"})
+    kwargs = file.config.change_kwargs({**(changes or {}), "backend": "mujoco"})
     env = make_eval_env(file.config.env, 1, render_mode="rgb_array", **kwargs)
     with contextlib.closing(file.wrap(env)) as wrapped:
-        return _film(wrapped, env, file, seed)
+        return _film(wrapped, env, file, seed, get_episode_steps(file.config.env, kwargs.get("max_episode_steps")))
 
 
-def _film(wrapped: VecEnv, env: Any, file: ModelFile, seed: int) -> FilmedEpisode:
+def _film(wrapped: VecEnv, env: Any, file: ModelFile, seed: int, num_steps: int) -> FilmedEpisode:
     """Run one episode in a wrapped environment, and draw the environment inside."""
-    num_steps = get_episode_steps(file.config.env, file.config.max_episode_steps)
     stride = -(-num_steps // MOST_FRAMES)  # rounded up
     policy, camera, episode = ModelPolicy(file.build()), _Camera(env), FilmedEpisode([], [], [])
     wrapped.seed(seed)
@@ -86,19 +87,20 @@ def _film(wrapped: VecEnv, env: Any, file: ModelFile, seed: int) -> FilmedEpisod
 
 
 class _Camera:
-    """Draws the arm again only if it has moved: without a graphics card, drawing takes most of a report's time."""
+    """Draws only if the arm or an object has moved: without a graphics card, drawing takes most of a report's time."""
 
     def __init__(self, env: BatchedVecEnv) -> None:
         self._env = env
-        self._q: NDArray[np.float64] | None = None
+        self._pose: NDArray[np.float64] | None = None
         self._picture: Picture
 
     def shoot(self) -> Picture:
         """Return a picture of the first arm."""
-        q = self._env.arms.require_state().arm.q[0]
-        if self._q is None or np.abs(q - self._q).max() > STILL_RAD:
+        arm = self._env.arms.require_state().arm
+        pose = arm.q[0] if arm.objects is None else np.concatenate([arm.q[0], arm.objects.pose[0].ravel()])
+        if self._pose is None or np.abs(pose - self._pose).max() > STILL_RAD:
             [picture] = self._env.get_images()
-            self._q, self._picture = q.copy(), np.asarray(picture)
+            self._pose, self._picture = pose.copy(), np.asarray(picture)
         return self._picture
 
 
@@ -116,6 +118,8 @@ def _make_captioned(frame: Picture, caption: str) -> Any:
     from PIL import ImageDraw, ImageFont  # make_image has found Pillow
 
     canvas, font = ImageDraw.Draw(image, "RGBA"), ImageFont.load_default(15)
+    while ", " in caption and canvas.textlength(caption, font=font) > SIZE[0] - 50:
+        caption = caption.rpartition(", ")[0]  # a task may have many measures; the first ones matter most
     right, bottom = 30 + canvas.textlength(caption, font=font), SIZE[1] - 10
     canvas.rounded_rectangle((10, bottom - 26, right, bottom), radius=6, fill=(20, 22, 26, 170))
     canvas.text((20, bottom - 13), caption, fill=(255, 255, 255, 255), font=font, anchor="lm")

@@ -26,6 +26,6 @@ def get_action_meaning(config: ResolvedConfig) -> dict[str, Any]:
         "control_speed": robot.control_speed.tolist(),
         "joint_names": list(robot.joint_names),
         "robot": robot.name,
-        # Which robot it was is known by its name, and whether its fingers were driven by this.
+        # The name says which robot it was. This entry says whether its fingers were driven.
         **({"gripper": dataclasses.asdict(robot.gripper)} if robot.gripper is not None else {}),
     }

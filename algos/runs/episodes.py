@@ -1,8 +1,7 @@
 """The file ``episodes.csv`` of a run: one row per episode of the training, written when it ends, and read by reports.
 
 Columns: steps, wall_s, reward, length, the task's measures [SI units], success. Versions before 0.1.0 had the column
-    "error_mm" in
-place of the measures. Files of that version can be read, and are converted when their run is resumed.
+"error_mm" in place of the measures. Files of that version can be read, and are converted when their run is resumed.
 """
 
 from __future__ import annotations

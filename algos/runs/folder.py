@@ -122,7 +122,7 @@ class RunFolder:
     def write_config(self, config: ResolvedConfig) -> None:
         """Replace the arguments in ``config.json``. Versions, commit and machine stay those with which the run began.
 
-        The file also carries the folder's lock, so a new file ends the protection of ``hold``: leave it right after this.
+        The lock of ``hold`` is a lock on this file, and a new file ends it. So leave the ``hold`` block right after this call.
 
         Raises:
             RunError: ``config.json`` holds no configuration.

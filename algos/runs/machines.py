@@ -49,7 +49,7 @@ class MachineLog:
 
         Args:
             folder: Folder of the run or of the sweep.
-            held_s: Time since the session's machines are held already [s].
+            held_s: Time for which the session's machines have been held already [s].
 
         Raises:
             RunError: The file of earlier sessions is corrupt.
@@ -111,7 +111,7 @@ def merge_holdings(holdings: Iterable[Holding]) -> list[Holding]:
     merged: list[Holding] = []
     for holding in sorted(holdings, key=lambda one: (one.host, one.since)):
         last = merged[-1] if merged else None
-        # A millisecond: two notes of one session meet, up to the rounding of large numbers.
+        # Tolerance of 1 ms: two successive notes of one session touch, but large numbers are rounded.
         if last is not None and last.host == holding.host and holding.since <= last.until + 1e-3:
             kind = last.type or holding.type
             merged[-1] = Holding(last.host, kind, last.since, max(last.until, holding.until))

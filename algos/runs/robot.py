@@ -6,9 +6,9 @@ from pathlib import Path
 
 from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.settings.env_keywords import find_env_robot, has_own_robot
-from gym_gazebo2.robots import is_stored, store_robot
+from gym_gazebo2.robots import PackedRobot, is_stored, pack_robot, store_robot
 
-__all__ = ["find_stored_robot", "keep_robot"]
+__all__ = ["find_stored_robot", "keep_robot", "pack_own_robot"]
 
 FOLDER = "robot"
 """Name of the folder in the run's folder."""
@@ -30,6 +30,18 @@ def keep_robot(run: Path, config: ResolvedConfig) -> None:
     robot = find_env_robot(config.env, config.make_kwargs)
     if robot is not None:
         store_robot(robot, run / FOLDER)
+
+
+def pack_own_robot(config: ResolvedConfig) -> PackedRobot | None:
+    """Return the files of a training's robot, for machines without them; None if it is built in, or there is none.
+
+    Raises:
+        RobotError: A file of the robot is missing.
+    """
+    if not has_own_robot(config.env, config.make_kwargs):
+        return None
+    robot = find_env_robot(config.env, config.make_kwargs)
+    return None if robot is None else pack_robot(robot)
 
 
 def find_stored_robot(run: Path) -> str | None:

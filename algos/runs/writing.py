@@ -131,7 +131,7 @@ def writing_at_end(write: Callable[[], None]) -> Iterator[None]:
 def check_writable(path: Path) -> None:
     """Check that a file could be written, before the work whose result it shall hold. Nothing is left behind.
 
-    Folders that are missing count as made by the write. A disk that fills up later cannot be foreseen.
+    A missing folder is no error: the write will make it. A disk that fills up later cannot be foreseen.
 
     Args:
         path: The file.

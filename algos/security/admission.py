@@ -3,69 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import ipaddress
 import os
-import socket
 from pathlib import Path
 
+from gym_gazebo2.algos.security.addresses import has_address, is_loopback, split_address
 from gym_gazebo2.algos.security.certificates import get_expiry
 from gym_gazebo2.algos.security.credentials import Credentials, read_environment, read_invite
 from gym_gazebo2.algos.security.head_folder import HeadFolder, find_default_folder
-from gym_gazebo2.errors import InvalidArgumentError, RunError, WorkerError
+from gym_gazebo2.errors import RunError, WorkerError
 
-__all__ = ["find_credentials", "find_own_address", "has_address", "is_loopback", "split_address"]
+__all__ = ["ADVICE", "find_credentials"]
 
 ADVICE = "Make an invite on the head with `gym-gazebo2 cluster invite ADDRESS`, and give it with --invite FILE."
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Return host and port.
-
-    Raises:
-        InvalidArgumentError: It is not "HOST:PORT".
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
-        raise InvalidArgumentError("address", address, "HOST:PORT of a Ray cluster, such as 10.0.0.1:6379")
-    return host.strip("[]"), int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def find_own_address(address: str) -> str:
-    """Return the address of this machine on the way to another one. Nothing is sent.
-
-    Args:
-        address: HOST:PORT of the other one.
-
-    Raises:
-        WorkerError: There is no way.
-    """
-    host, port = split_address(address)
-    try:
-        family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.connect(target)
-            return str(probe.getsockname()[0])
-    except OSError as error:
-        raise WorkerError(f"This machine has no route to {address}: {error}. Check the address.") from error
-
-
-def has_address(host: str) -> bool:
-    """Return whether an address belongs to this machine: only then can a socket be bound to it."""
-    try:
-        family, kind, _, _, target = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.bind(target)
-    except OSError:
-        return False
-    return True
 
 
 def find_credentials(address: str, invite: str | os.PathLike[str] | None = None, insecure: bool = False) -> Credentials:

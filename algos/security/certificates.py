@@ -18,9 +18,9 @@ __all__ = ["Identity", "check_address_of_machine", "get_expiry", "issue", "make_
 AUTHORITY_DAYS, MACHINE_DAYS = 3650, 365
 """How long certificates are valid [d]."""
 CLOCK_SKEW = datetime.timedelta(hours=1)
-"""Certificates begin so much earlier: the clocks of machines differ."""
-LOOPBACK = "127.0.0.1"
-"""Ray's processes of one machine also call each other by this address."""
+"""Certificates are valid from this long before they are signed, because the clocks of machines differ."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Ray's processes of one machine also call each other by these addresses."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def issue(authority: Identity, address: str, days: float = MACHINE_DAYS) -> Iden
         MissingDependencyError: The package ``cryptography`` is not installed.
     """
     x509, _, _ = _import_cryptography()
-    names = [_make_name(name) for name in dict.fromkeys((address, LOOPBACK, "localhost"))]
+    names = [_make_name(name) for name in dict.fromkeys((address, *LOOPBACK))]
     usage = dict.fromkeys(_KEY_USAGES, False) | {"digital_signature": True}
     purposes = [x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH]
     extensions = [

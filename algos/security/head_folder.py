@@ -14,6 +14,7 @@ import secrets
 from pathlib import Path
 
 from gym_gazebo2.algos.runs.writing import convert_os_errors
+from gym_gazebo2.algos.security.addresses import split_address
 from gym_gazebo2.algos.security.certificates import MACHINE_DAYS, Identity, issue, make_authority
 from gym_gazebo2.algos.security.credentials import Credentials, write_private
 from gym_gazebo2.errors import InvalidArgumentError, RunError
@@ -58,7 +59,7 @@ class HeadFolder:
         machine, authority = Identity("", ""), ""
         if has_tls:
             signer = self._read_authority() or self._make_authority()
-            machine, authority = issue(signer, address.rpartition(":")[0].strip("[]")), signer.certificate
+            machine, authority = issue(signer, split_address(address)[0]), signer.certificate
         own = Credentials(address, token, authority, machine.certificate, machine.key, insecure, f"the head's {self.path}")
         self._write("head.json", json.dumps(dataclasses.asdict(own)))
         return own

@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from gym_gazebo2.algos.security.admission import ADVICE, split_address
+from gym_gazebo2.algos.security.addresses import split_address
+from gym_gazebo2.algos.security.admission import ADVICE
 from gym_gazebo2.algos.security.credentials import Credentials
 from gym_gazebo2.errors import RunError, WorkerError
 

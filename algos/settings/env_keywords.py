@@ -35,6 +35,9 @@ WITH_FIELDS = ("robot", "tool_frame", "backend", "control", "control_dt", "start
 """Keywords that configurations have fields for, as short forms of ``env_kwargs``."""
 OF_GYMNASIUM = ("max_episode_steps",)
 """Keywords that ``gymnasium.make`` takes itself, for every id."""
+OF_BACKEND = ("backend_options", "randomize")
+"""Keywords that another backend does not take over. ``randomize`` stands for what differs there: on a robot, its delay would be
+added to the robot's own. Besides, not every engine can vary everything."""
 REFUSED = {
     "num_envs": "--num-envs sets it",
     "render_mode": "the command sets it",
@@ -78,8 +81,11 @@ def find_env_keywords(env_id: str) -> EnvKeywords:
     parameters = inspect.signature(creator).parameters.values()
     defaults = {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
     is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    if isinstance(creator, type) and issubclass(creator, ArmEnv):  # its **keywords are the fields of EnvOptions
+    if isinstance(creator, type) and issubclass(creator, ArmEnv):  # its **keywords: fields of EnvOptions, options of the task
         defaults |= {field.name: field.default for field in dataclasses.fields(EnvOptions)}
+        if "task" in spec.kwargs:
+            task = make_task(spec.kwargs["task"])
+            defaults |= {name: getattr(task, name) for name in task.OPTIONS}
         is_open = False
     return EnvKeywords({**defaults, **spec.kwargs}, dict(spec.kwargs), is_open)
 
@@ -138,10 +144,10 @@ def gather_env_kwargs(config: Any) -> dict[str, Any]:
 def change_env_kwargs(kwargs: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return keywords with changes in place.
 
-    ``backend_options`` belong to a backend: where the changes name another one, it starts without those of the first.
+    Some keywords belong to a backend: where the changes name another one, it starts without those of the first.
     """
     stays = changes.get("backend", kwargs.get("backend")) == kwargs.get("backend")
-    return merge({name: value for name, value in kwargs.items() if stays or name != "backend_options"}, changes)
+    return merge({name: value for name, value in kwargs.items() if stays or name not in OF_BACKEND}, changes)
 
 
 def use_robot(kwargs: Mapping[str, Any], folder: str) -> dict[str, Any]:

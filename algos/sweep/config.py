@@ -75,7 +75,8 @@ class SweepConfig:
             raise InvalidArgumentError("search", sorted(twice), "hyperparameters that are not in the grid as well")
         for name, values in (("hyper", parse_grid(self.hyper)), ("grid", parse_options(self.grid))):
             if self.search and any(len(choices) > 1 for choices in values.values()):
-                raise InvalidArgumentError(name, getattr(self, name), "one value each beside a search: NAME=VALUE")
+                expected = "one value for each name, NAME=VALUE, because --search is given"
+                raise InvalidArgumentError(name, getattr(self, name), expected)
         read_whole("trials", self.trials)
         if self.jobs is not None:
             read_whole("jobs", self.jobs)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import socket
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from gym_gazebo2.algos.distributed.calls import Call, Calls
-from gym_gazebo2.algos.distributed.session import RaySession, check_capacity, count_processors
+from gym_gazebo2.algos.distributed.session import RaySession, check_capacity
 from gym_gazebo2.algos.runs.machines import MachineLog
 from gym_gazebo2.algos.runs.writing import writing_at_end
 from gym_gazebo2.algos.sweep.config import Point, SweepConfig
 from gym_gazebo2.algos.sweep.jobs import call_each
 from gym_gazebo2.algos.sweep.points import run_point, run_point_on_node
 from gym_gazebo2.algos.sweep.search import parse_options
+from gym_gazebo2.scheduling import count_processors
 
 __all__ = ["Executor", "open_executor"]
 
@@ -49,7 +49,7 @@ class LocalExecutor:
             InvalidArgumentError: A training has more workers than this machine has room for.
         """
         _check_room(config, count_processors(), "this machine")
-        self._config, self.slots = config, config.jobs or _count_slots(config, len(os.sched_getaffinity(0)))
+        self._config, self.slots = config, config.jobs or _count_slots(config, count_processors())
         self._machines = machines
 
     def perform(self, points: Sequence[Point]) -> Generator[tuple[Point, Any], None, None]:

@@ -74,8 +74,8 @@ def _search(executor: Executor, config: SweepConfig, env: str, algo: str) -> lis
         return list(list_seeds(config, env, algo, options, {**fixed, **values}, f"trial{number}"))
 
     while (left := config.trials - len(search.get_tried())) > 0:
-        # Trials side by side, where one does not fill the machines. They are told in their order, so a search repeats itself
-        # for equal numbers of slots.
+        # Trials run side by side if one does not fill the machines. Optuna gets their results in the order of the trials, so
+        # a search with the same number of slots repeats itself.
         trials = search.take(min(left, max(1, executor.slots // len(config.seeds))))
         _run_trials(executor, config, search, {number: list_trial(number, values) for number, values in trials})
     tried = search.get_done()

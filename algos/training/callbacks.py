@@ -80,6 +80,7 @@ class RunCallback(BaseCallback):
         super().__init__()
         self.run, self.config, self.state = run, config, state
         self.eval_env, self.num_eval_steps, self._episodes = eval_env, num_eval_steps, episodes
+        self.is_started = False  # before the first episodes began there is nothing to save
         self._interrupt, self._machines, self._held = interrupt, machines, find_machines([])
         self._measures, self._target = get_measures(config.env), config.target_condition
         # Wall time is that of the monotonic clock, plus the time before an interruption: changes of the system's clock, and
@@ -96,6 +97,7 @@ class RunCallback(BaseCallback):
         return self.state.stopped_by is not None
 
     def _on_training_start(self) -> None:
+        self.is_started = True
         self._progress.start()
 
     def _on_step(self) -> bool:
@@ -135,14 +137,22 @@ class RunCallback(BaseCallback):
         # test them, and a diverged policy returns actions of NaN, which the environment refuses (see explain_divergence).
         if isinstance(self.model, OnPolicyAlgorithm):
             self._check_parameters()
-        if self._interrupt.is_requested:
-            self.write_checkpoint()
-            self._interrupt.raise_if_requested()
+        self.end_if_requested()
         if self.num_timesteps >= self.state.next_eval:
             self.evaluate()
             self.state.next_eval = self.num_timesteps + self.config.eval_every
         if time.monotonic() >= self._next_checkpoint:
             self.write_checkpoint()
+
+    def end_if_requested(self) -> None:
+        """Write a checkpoint and end the training where a signal asked for it; only before a rollout.
+
+        Raises:
+            KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came.
+        """
+        if self._interrupt.is_requested and self.is_started:
+            self.write_checkpoint()
+        self._interrupt.raise_if_requested()
 
     def _on_rollout_end(self) -> None:
         """After each rollout: write its episodes, update the progress display, apply rules on the mean reward."""

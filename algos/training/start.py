@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig
@@ -15,6 +16,7 @@ from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.runs.model_file import set_statistics
 from gym_gazebo2.algos.runs.sb3_file import read_policy_kwargs, read_weights
 from gym_gazebo2.algos.runs.writing import write_atomically
+from gym_gazebo2.algos.training.widen import find_model_inputs, widen_statistics, widen_weights
 from gym_gazebo2.errors import InvalidArgumentError, RunError
 
 __all__ = ["adopt_network", "describe_start", "keep_start", "load_start"]
@@ -92,7 +94,8 @@ def keep_start(run: RunFolder, config: ResolvedConfig) -> None:
 def load_start(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm) -> None:
     """Give an untrained model the weights and the statistics that its training starts from, if it starts from any.
 
-    Optimiser, replay buffer and counters begin anew.
+    Optimiser, replay buffer and counters begin anew. Where the observation is longer, but begins as the model's own did, as
+    with more objects, the new inputs have weights of zero.
 
     Raises:
         RunError: The model is missing or corrupt, or it does not fit the environment or the network.
@@ -102,10 +105,14 @@ def load_start(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm) -> 
     copy = run.path / COPY
     path = copy if copy.is_file() else _find_model(config.start_from)  # killed before the copy was made
     weights, statistics = read_weights(path)
+    inputs = find_model_inputs(_read_arguments(path), config.env, config.make_kwargs)
+    if inputs is not None and isinstance(space := model.observation_space, spaces.Box):
+        weights = widen_weights(weights, model.policy.state_dict(), inputs, space)
+        statistics = widen_statistics(statistics, inputs, space)
     try:
         model.policy.load_state_dict(weights)
         normalizer = model.get_vec_normalize_env()
-        if normalizer is not None and statistics:  # without: rewards are to be normalised, from the beginning
+        if normalizer is not None and statistics:  # else only rewards are normalised, from zero
             set_statistics(normalizer, statistics)
     except (RuntimeError, KeyError, ValueError) as error:
         sentence = f"{config.start_from} does not fit {config.env} with {config.algo}: {error}."

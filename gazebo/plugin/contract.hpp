@@ -14,12 +14,15 @@ constexpr double kSpeedTolerance = 1e-6;             // beyond velocity limit ×
 constexpr int64_t kMaxCommandNs = 60'000'000'000;    // longest time_from_start of a command [ns]
 constexpr int kMaxOldTokens = 4096;                  // remembered, so that late copies can be ignored
 constexpr int kMaxRefusals = 100;                    // different refusals that are logged
+constexpr char kObjectsMark[] = "+objects";          // end of a token that waits for /place_objects with the same token
 
 // Topics below the robot's namespace.
 constexpr char kCommandTopic[] = "joint_trajectory_controller/joint_trajectory";
 constexpr char kStateTopic[] = "joint_states";
 constexpr char kContactsTopic[] = "contacts";
 constexpr char kPlaceTopic[] = "place";
+constexpr char kObjectsTopic[] = "objects";
+constexpr char kPlaceObjectsTopic[] = "place_objects";
 constexpr char kProviderTopic[] = "provider";
 
 // Names of the whole ROS domain.

@@ -15,11 +15,12 @@ constexpr double kStopOmega = 150.0;  // natural frequency of the soft stop beyo
 double ComputeEffort(const Joint& j, double ramp_speed) {
   // τ = clip(M̂(ω²(s − q) + 2ω(ṡ − q̇)), ±effort limit): a critically damped servo.
   const double acceleration = kOmega * kOmega * (j.setpoint - j.q) + 2 * kOmega * (ramp_speed - j.dq);
-  double effort = std::clamp(j.drive_inertia * acceleration, -j.effort_limit, j.effort_limit);
-  // The stop is a part of the arm's body, so the drive's effort limit does not apply to it.
+  return std::clamp(j.drive_inertia * acceleration, -j.effort_limit, j.effort_limit) + ComputeStop(j);
+}
+
+double ComputeStop(const Joint& j) {
   const double beyond = j.q - std::clamp(j.q, j.lower, j.upper);
-  if (beyond != 0) effort -= j.drive_inertia * (kStopOmega * kStopOmega * beyond + 2 * kStopOmega * j.dq);
-  return effort;
+  return beyond == 0 ? 0.0 : -j.drive_inertia * (kStopOmega * kStopOmega * beyond + 2 * kStopOmega * j.dq);
 }
 
 double Ramp::Reach(const Joint& joint, int64_t steps) const {
@@ -45,12 +46,24 @@ void Ramp::Start(std::vector<Joint>& joints, const std::vector<double>& goal, in
   }
   steps_ = steps;
   done_ = 0;
+  is_effort_ = false;
+}
+
+void Ramp::StartEffort(int64_t steps) {
+  steps_ = steps;
+  done_ = 0;
+  is_effort_ = true;
 }
 
 void Ramp::Drive(std::vector<Joint>& joints) const {
   // Without a command (steps_ is 0) the set-point stays at the end of the last ramp.
   const double fraction = steps_ ? static_cast<double>(done_) / steps_ : 1.0;
   for (auto& joint : joints) {
+    joint.damping = is_effort_ ? joint.effort_damping : 0.0;
+    if (is_effort_) {
+      joint.effort = joint.applied + ComputeStop(joint);
+      continue;
+    }
     joint.setpoint = joint.ramp_start + fraction * (joint.ramp_end - joint.ramp_start);
     const double speed = IsOver() ? 0.0 : (joint.ramp_end - joint.ramp_start) / (1e-9 * steps_ * physics_dt_);
     joint.effort = ComputeEffort(joint, speed);
@@ -59,6 +72,13 @@ void Ramp::Drive(std::vector<Joint>& joints) const {
 
 void Ramp::Advance(std::vector<Joint>& joints) {
   if (!IsOver()) ++done_;
+  if (is_effort_) {
+    // The drives are off: their set-points follow the joints, so that a command of positions can come next.
+    for (auto& joint : joints) {
+      joint.setpoint = joint.ramp_start = joint.ramp_end = std::clamp(joint.q, joint.lower, joint.upper);
+    }
+    is_effort_ = !IsOver();
+  }
   if (!IsOver()) return;
   for (auto& joint : joints) joint.setpoint = joint.ramp_end;
 }

@@ -12,10 +12,14 @@ namespace gym_gazebo2 {
 struct Joint {
   std::string name;
   double lower, upper, velocity_limit, effort_limit, drive_inertia, rotor_inertia, home;
+  double effort_damping{0};                          // in torque control [N·m·s/rad]
   bool is_prismatic{false};
+  bool is_finger{false};                             // a command that names the other joints alone leaves it where it is
   double q{0}, dq{0};                                // measured; written by the simulator's adapter
   double setpoint{0}, ramp_start{0}, ramp_end{0};    // written by the ramp
   double effort{0};                                  // torque of the drive in the next physics step
+  double applied{0};                                 // torque control: torque of the command
+  double damping{0};                                 // of the joint in the next physics step; zero while the drive is on
 
   /// Tolerances are written in rad; multiplied by this, they are those of the joint. A prismatic joint's is its stroke.
   double Scale() const { return is_prismatic ? upper - lower : 1.0; }
@@ -25,7 +29,10 @@ struct Joint {
 /// the joint's limits.
 double ComputeEffort(const Joint& joint, double ramp_speed);
 
-/// Leads the set-points of all joints in a straight line, over a whole number of physics steps.
+/// Returns the torque of the soft stop beyond the joint's limits. It is a part of the arm's body, not of the drive.
+double ComputeStop(const Joint& joint);
+
+/// Leads the set-points of all joints in a straight line, or applies efforts, over a whole number of physics steps.
 class Ramp {
  public:
   /// `physics_dt` is the physics step [ns].
@@ -37,8 +44,14 @@ class Ramp {
   /// Begins a ramp to `goal`. The caller has checked that no joint is too fast.
   void Start(std::vector<Joint>& joints, const std::vector<double>& goal, int64_t steps);
 
+  /// Begins to apply joint.applied, with the drives off and the joints damped. Afterwards the drives hold the joints.
+  void StartEffort(int64_t steps);
+
   /// Ends the ramp where the joints are, for a placement.
-  void Cancel() { steps_ = done_ = 0; }
+  void Cancel() {
+    steps_ = done_ = 0;
+    is_effort_ = false;
+  }
 
   bool IsOver() const { return done_ == steps_; }
 
@@ -53,6 +66,7 @@ class Ramp {
 
   int64_t physics_dt_;
   int64_t steps_{0}, done_{0};
+  bool is_effort_{false};
 };
 
 }  // namespace gym_gazebo2

@@ -29,7 +29,7 @@ endforeach()
 list(APPEND GAZEBO_INCLUDES "${GAZEBO_PREFIX}/usr/include/gazebo-11/gazebo")
 list(REMOVE_DUPLICATES GAZEBO_INCLUDES)
 
-add_library(gym_gazebo2_plugin SHARED gazebo11_plugin.cpp gazebo11_arm.cpp gazebo11_axis.cpp)
+add_library(gym_gazebo2_plugin SHARED gazebo11_plugin.cpp gazebo11_arm.cpp gazebo11_axis.cpp gazebo11_objects.cpp)
 target_compile_definitions(gym_gazebo2_plugin PRIVATE TBB_SUPPRESS_DEPRECATED_MESSAGES=1)
 target_include_directories(gym_gazebo2_plugin SYSTEM PRIVATE ${GAZEBO_INCLUDES})
 target_link_libraries(gym_gazebo2_plugin PRIVATE gym_gazebo2_core)

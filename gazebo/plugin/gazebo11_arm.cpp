@@ -27,7 +27,7 @@ constexpr double kRounding = 1e-12;  // of a placed joint [rad, or strokes]; 1e-
 
 }  // namespace
 
-Gazebo11Arm::Gazebo11Arm(physics::WorldPtr world, sdf::ElementPtr sdf) : world_(world) {
+Gazebo11Arm::Gazebo11Arm(physics::WorldPtr world, sdf::ElementPtr sdf) : world_(world), objects_(world, sdf, objects) {
   const auto ode = boost::dynamic_pointer_cast<physics::ODEPhysics>(world->Physics());
   if (!ode) throw std::runtime_error("the physics engine is not ODE, expected <physics type='ode'>");
   const auto name = sdf->Get<std::string>("model");
@@ -39,7 +39,9 @@ Gazebo11Arm::Gazebo11Arm(physics::WorldPtr world, sdf::ElementPtr sdf) : world_(
                 number("effort"), number("drive_inertia"), number("rotor_inertia"), number("home")};
     auto hinge = model_->GetJoint(joint.name);
     if (!hinge) throw std::runtime_error("the model '" + name + "' has no joint '" + joint.name + "'");
+    joint.effort_damping = number("effort_damping");
     joint.is_prismatic = hinge->HasType(physics::Base::SLIDER_JOINT);
+    joint.is_finger = row->HasElement("finger") && row->Get<bool>("finger");
     axes_.emplace_back(joint, hinge, ode->GetWorldId());
     joints.push_back(joint);
   }
@@ -85,6 +87,7 @@ void Gazebo11Arm::Read() {
 
 void Gazebo11Arm::Apply(double dt) {
   for (size_t i = 0; i < joints.size(); ++i) axes_[i].Apply(joints[i], dt);
+  objects_.Apply(objects);
 }
 
 bool Gazebo11Arm::Place(const std::vector<double>& q) {
@@ -109,7 +112,10 @@ bool Gazebo11Arm::Place(const std::vector<double>& q) {
   return true;
 }
 
-void Gazebo11Arm::ResetModels() { world_->ResetEntities(physics::Base::MODEL); }
+void Gazebo11Arm::ResetModels() {
+  world_->ResetEntities(physics::Base::MODEL);
+  objects_.Park(objects);
+}
 
 double Gazebo11Arm::ContactForce() const {
   const auto* manager = world_->Physics()->GetContactManager();
@@ -119,6 +125,7 @@ double Gazebo11Arm::ContactForce() const {
     const auto& contact = *contacts[i];
     const auto one = contact.collision1->GetLink(), two = contact.collision2->GetLink();
     if (one->GetModel() != model_ && two->GetModel() != model_) continue;
+    if (objects_.Has(one->GetModel()) || objects_.Has(two->GetModel())) continue;  // fingers may touch them
     // The base stands on the floor, and so may other links that are fixed to the ground.
     if ((one->GetKinematic() && two->IsStatic()) || (two->GetKinematic() && one->IsStatic())) continue;
     Vector3d force;

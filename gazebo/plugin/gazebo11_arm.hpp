@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gazebo11_axis.hpp"
+#include "gazebo11_objects.hpp"
 #include "simulator.hpp"
 
 namespace gym_gazebo2 {
@@ -18,8 +19,11 @@ class Gazebo11Arm : public Simulator {
 
   void Read() override;
   void Apply(double dt) override;
+  bool TakesEffort() const override { return true; }
   bool Place(const std::vector<double>& q) override;
   void ResetModels() override;
+  void ReadObjects() override { objects_.Read(objects); }
+  void MoveObjects(const std::vector<ObjectMove>& moves) override { objects_.Move(moves, objects); }
   double ContactForce() const override;
   void Warn(const std::string& text) const override;
 
@@ -37,6 +41,7 @@ class Gazebo11Arm : public Simulator {
 
   gazebo::physics::WorldPtr world_;
   gazebo::physics::ModelPtr model_;
+  Gazebo11Objects objects_;
   gazebo::physics::LinkPtr base_;  // carries the first joint
   ignition::math::Pose3d base_pose_;
   std::vector<Gazebo11Axis> axes_;  // axes_[i] belongs to joints[i]

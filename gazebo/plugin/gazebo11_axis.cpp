@@ -94,12 +94,27 @@ void Gazebo11Axis::ReadSlide(Joint& joint) const {
 void Gazebo11Axis::Apply(const Joint& joint, double dt) const {
   if (rotor_) {
     const auto set = is_prismatic_ ? dJointSetLMotorParam : dJointSetAMotorParam;
-    set(rotor_, dParamCFM, dt / joint.rotor_inertia);
-    set(rotor_, dParamVel, joint.dq + dt / joint.rotor_inertia * joint.effort);
-  } else if (is_prismatic_) {
-    ApplyForce(joint.effort);
+    if (joint.damping == 0) {
+      set(rotor_, dParamCFM, dt / joint.rotor_inertia);
+      set(rotor_, dParamVel, joint.dq + dt / joint.rotor_inertia * joint.effort);
+      return;
+    }
+    // The damping D acts on the speed v⁺ after the step, so that it is stable however large it is:
+    // τ = τ_effort − A(v⁺ − v⁻)/h − D·v⁺, which is v⁺ + cfm·τ = v with cfm = 1/(A/h + D) and v = cfm·(A/h·v⁻ + τ_effort).
+    const double inertia = joint.rotor_inertia / dt, cfm = 1 / (inertia + joint.damping);
+    set(rotor_, dParamCFM, cfm);
+    set(rotor_, dParamVel, cfm * (inertia * joint.dq + joint.effort));
+    return;
+  }
+  // Without a rotor, the speed after the step is computed with the inertia M̂ that the drive assumes:
+  // v⁺ = v⁻ + (h/M̂)(τ_effort − D·v⁺).
+  const double step = dt / joint.drive_inertia;
+  const double speed = (joint.dq + step * joint.effort) / (1 + step * joint.damping);
+  const double effort = joint.effort - joint.damping * speed;
+  if (is_prismatic_) {
+    ApplyForce(effort);
   } else {
-    ApplyTorque(joint.effort);
+    ApplyTorque(effort);
   }
 }
 

@@ -59,7 +59,8 @@ void Gazebo11Plugin::Load(gazebo::physics::WorldPtr world, sdf::ElementPtr sdf) 
   BlockEndingSignals(true);
   server_ = std::make_unique<Server>(
       *arm_, Server::Settings{"/" + sdf->Get<std::string>("namespace"), "gazebo", GYM_GAZEBO2_VERSION,
-                              sdf->Get<bool>("lock_step"), physics_dt, report_every});
+                              sdf->Get<bool>("lock_step"), physics_dt, report_every,
+                              sdf->Get<std::string>("scene")});
   BlockEndingSignals(false);
   begin_ = gazebo::event::Events::ConnectWorldUpdateBegin([this](const gazebo::common::UpdateInfo&) { OnBegin(); });
   end_ = gazebo::event::Events::ConnectWorldUpdateEnd([this] { OnEnd(); });

@@ -44,8 +44,10 @@ GzSimArm::GzSimArm(sim::EntityComponentManager& ecm, const sdf::Element& sdf)
     : ecm_(ecm), model_name_(sdf.Get<std::string>("model")) {
   for (auto row = sdf.FindElement("joint"); row; row = row->GetNextElement("joint")) {
     const auto number = [&row](const char* key) { return row->Get<double>(key); };
-    joints.push_back({row->Get<std::string>("name"), number("lower"), number("upper"), number("velocity"),
-                      number("effort"), number("drive_inertia"), number("rotor_inertia"), number("home")});
+    Joint joint{row->Get<std::string>("name"), number("lower"), number("upper"), number("velocity"),
+                number("effort"), number("drive_inertia"), number("rotor_inertia"), number("home")};
+    joint.is_finger = row->HasElement("finger") && row->Get<bool>("finger");
+    joints.push_back(joint);
   }
   if (joints.empty()) throw std::runtime_error("the plug-in's SDF names no joint");
   Bind();

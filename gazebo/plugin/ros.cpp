@@ -1,5 +1,7 @@
 #include "ros.hpp"
 
+#include <geometry_msgs/msg/transform.h>
+#include <geometry_msgs/msg/twist.h>
 #include <rcl/error_handling.h>
 #include <rosidl_runtime_c/primitives_sequence_functions.h>
 #include <rosidl_runtime_c/string_functions.h>
@@ -36,7 +38,7 @@ rmw_qos_profile_t Reliable(rmw_qos_durability_policy_t durability) {
 
 }  // namespace
 
-Ros::Ros(const std::string& ns, const std::vector<std::string>& joints) {
+Ros::Ros(const std::string& ns, const std::vector<std::string>& joints, size_t num_objects) : has_objects_(num_objects > 0) {
   auto init = rcl_get_zero_initialized_init_options();
   Check(rcl_init_options_init(&init, rcl_get_default_allocator()), "take its options");
   const auto code = rcl_init(0, nullptr, &init, &context_);
@@ -63,12 +65,21 @@ Ros::Ros(const std::string& ns, const std::vector<std::string>& joints) {
   advertise(provider_pub_, ROSIDL_GET_MSG_TYPE_SUPPORT(std_msgs, msg, String), kProviderTopic, kept);
   subscribe(command_sub_, ROSIDL_GET_MSG_TYPE_SUPPORT(trajectory_msgs, msg, JointTrajectory), kCommandTopic);
   subscribe(place_sub_, ROSIDL_GET_MSG_TYPE_SUPPORT(sensor_msgs, msg, JointState), kPlaceTopic);
+  if (has_objects_) {
+    const auto* type = ROSIDL_GET_MSG_TYPE_SUPPORT(sensor_msgs, msg, MultiDOFJointState);
+    advertise(objects_pub_, type, kObjectsTopic, live);
+    subscribe(place_objects_sub_, type, kPlaceObjectsTopic);
+    auto& o = objects.value;
+    rosidl_runtime_c__String__Sequence__init(&o.joint_names, num_objects);
+    geometry_msgs__msg__Transform__Sequence__init(&o.transforms, num_objects);
+    geometry_msgs__msg__Twist__Sequence__init(&o.twist, num_objects);
+  }
   const auto service_options = rcl_service_get_default_options();
   Check(rcl_service_init(&reset_, &node_, ROSIDL_GET_SRV_TYPE_SUPPORT(std_srvs, srv, Empty), kResetWorldService,
                          &service_options),
         "offer /reset_world");
   Check(rcl_guard_condition_init(&guard_, &context_, rcl_guard_condition_get_default_options()), "make a guard");
-  Check(rcl_wait_set_init(&wait_set_, 2, 1, 0, 0, 1, 0, &context_, rcl_get_default_allocator()), "make a wait set");
+  Check(rcl_wait_set_init(&wait_set_, has_objects_ ? 3 : 2, 1, 0, 0, 1, 0, &context_, rcl_get_default_allocator()), "make a wait set");
 
   auto& s = state.value;
   rosidl_runtime_c__String__Sequence__init(&s.name, joints.size());
@@ -83,9 +94,10 @@ Ros::~Ros() {
   Ignore(rcl_wait_set_fini(&wait_set_));
   Ignore(rcl_guard_condition_fini(&guard_));
   Ignore(rcl_service_fini(&reset_, &node_));
-  Ignore(rcl_subscription_fini(&place_sub_, &node_));
-  Ignore(rcl_subscription_fini(&command_sub_, &node_));
-  for (auto* publisher : {&state_pub_, &contact_pub_, &clock_pub_, &provider_pub_}) {
+  for (auto* subscription : {&place_objects_sub_, &place_sub_, &command_sub_}) {
+    Ignore(rcl_subscription_fini(subscription, &node_));
+  }
+  for (auto* publisher : {&state_pub_, &contact_pub_, &clock_pub_, &provider_pub_, &objects_pub_}) {
     Ignore(rcl_publisher_fini(publisher, &node_));
   }
   Ignore(rcl_node_fini(&node_));
@@ -98,6 +110,9 @@ void Ros::Wait() {
   Check(rcl_wait_set_clear(&wait_set_), "clear its wait set");
   Check(rcl_wait_set_add_subscription(&wait_set_, &command_sub_, nullptr), "wait for commands");
   Check(rcl_wait_set_add_subscription(&wait_set_, &place_sub_, nullptr), "wait for placements");
+  if (has_objects_) {
+    Check(rcl_wait_set_add_subscription(&wait_set_, &place_objects_sub_, nullptr), "wait for placements of objects");
+  }
   Check(rcl_wait_set_add_service(&wait_set_, &reset_, nullptr), "wait for resets");
   Check(rcl_wait_set_add_guard_condition(&wait_set_, &guard_, nullptr), "wait for signals");
   Check(rcl_wait(&wait_set_, -1), "wait");
@@ -111,6 +126,10 @@ bool Ros::TakeCommand() {
 
 bool Ros::TakePlace() { return Took(rcl_take(&place_sub_, &place.value, nullptr, nullptr), "take a placement"); }
 
+bool Ros::TakePlaceObjects() {
+  return has_objects_ && Took(rcl_take(&place_objects_sub_, &place_objects.value, nullptr, nullptr), "take a placement");
+}
+
 bool Ros::TakeReset() { return Took(rcl_take_request(&reset_, &reset_id_, &request_.value), "take a reset"); }
 
 void Ros::AnswerReset() {
@@ -120,9 +139,25 @@ void Ros::AnswerReset() {
   else Check(sent, "answer a reset");
 }
 
+void Ros::FillObjects(const std::vector<Object>& all) {
+  auto& message = objects.value;
+  size_t count = 0;
+  for (const auto& object : all) {
+    if (object.is_parked) continue;
+    Assign(message.joint_names.data[count], object.name);
+    const auto& [x, y, z, qw, qx, qy, qz] = object.pose;
+    message.transforms.data[count] = {{x, y, z}, {qx, qy, qz, qw}};
+    const auto& [vx, vy, vz, wx, wy, wz] = object.twist;
+    message.twist.data[count++] = {{vx, vy, vz}, {wx, wy, wz}};
+  }
+  // The sequences keep their capacity, so nothing is allocated.
+  message.joint_names.size = message.transforms.size = message.twist.size = count;
+}
+
 void Ros::Publish() {
-  // A client waits for the state. So contacts, which belong to the state, go before it, and the clock goes after it.
+  // A client waits for the state. So what belongs to the state goes before it, and the clock goes after it.
   Check(rcl_publish(&contact_pub_, &contact.value, nullptr), "publish contacts");
+  if (has_objects_) Check(rcl_publish(&objects_pub_, &objects.value, nullptr), "publish objects");
   Check(rcl_publish(&state_pub_, &state.value, nullptr), "publish the state");
   Check(rcl_publish(&clock_pub_, &clock.value, nullptr), "publish the clock");
 }

@@ -19,9 +19,10 @@ std::vector<std::string> ListNames(const std::vector<Joint>& joints) {
 }  // namespace
 
 Server::Server(Simulator& simulator, Settings settings)
-    : simulator_(simulator), settings_(std::move(settings)), ros_(settings_.ns, ListNames(simulator.joints)),
-      ramp_(settings_.physics_dt), q_(simulator.joints.size()) {
-  token_.reserve(256);  // nothing allocates while the simulation runs
+    : simulator_(simulator), settings_(std::move(settings)),
+      ros_(settings_.ns, ListNames(simulator.joints), simulator.objects.size()), ramp_(settings_.physics_dt),
+      moves_(simulator.objects.size()), q_(simulator.joints.size()) {
+  for (auto* token : {&token_, &staged_token_}) token->reserve(256);  // nothing allocates while the simulation runs
   ros_.PublishProvider(Describe());
 }
 
@@ -62,14 +63,32 @@ void Server::EndStep(int64_t now) {
 void Server::Serve() {
   // In this order, so that a command which a client sent after a placement is not carried out before it.
   if (ros_.TakeReset()) ResetWorld();
-  try {
-    if (ros_.TakePlace() && !IsRepeated(ros_.place.value.header.frame_id)) Place();
-  } catch (const RefusedError& error) {
-    Refuse(error.what());
+  Try([this] {
+    if (ros_.TakePlaceObjects()) Stage();
+  });
+  const auto& place = ros_.place.value.header.frame_id;
+  place_waits_ = ros_.TakePlace() || place_waits_;
+  if (place_waits_ && IsStaged(place)) {
+    place_waits_ = false;
+    Try([&] {
+      if (!IsRepeated(place)) Place();
+    });
   }
   if (is_placing_) return;  // a command waits in its subscription until the placement is done
+  const auto& command = ros_.command.value.header.frame_id;
+  command_waits_ = ros_.TakeCommand() || command_waits_;
+  if (command_waits_ && IsStaged(command)) {
+    command_waits_ = false;
+    Try([&] {
+      if (!IsRepeated(command)) Command();
+    });
+  }
+}
+
+template <typename Work>
+void Server::Try(const Work& work) {
   try {
-    if (ros_.TakeCommand() && !IsRepeated(ros_.command.value.header.frame_id)) Command();
+    work();
   } catch (const RefusedError& error) {
     Refuse(error.what());
   }
@@ -79,6 +98,8 @@ void Server::Command() {
   const auto& message = ros_.command.value;
   if (message.points.size != 1) throw RefusedError("a command without exactly one point");
   const auto& point = message.points.data[0];
+  if (point.positions.size == 0 && point.effort.size != 0) return Apply(message);
+  for (size_t i = 0; i < q_.size(); ++i) q_[i] = simulator_.joints[i].setpoint;
   ReadJoints("command", message.joint_names, point.positions, simulator_.joints, q_);
   const int64_t steps = CountSteps(point.time_from_start, settings_.physics_dt, settings_.lock_step);
   const int too_fast = ramp_.FindTooFast(simulator_.joints, q_, steps);
@@ -86,14 +107,54 @@ void Server::Command() {
     throw RefusedError("a command that moves '" + simulator_.joints[too_fast].name + "' faster than its velocity limit");
   }
   ramp_.Start(simulator_.joints, q_, steps);
+  MoveObjects(message.header.frame_id);
+  Accept(message.header.frame_id);
+}
+
+void Server::Apply(const trajectory_msgs__msg__JointTrajectory& message) {
+  if (!simulator_.TakesEffort()) throw RefusedError("a command of efforts, which this simulator does not take");
+  const auto& point = message.points.data[0];
+  ReadEfforts(message.joint_names, point.effort, simulator_.joints, q_);
+  ramp_.StartEffort(CountSteps(point.time_from_start, settings_.physics_dt, settings_.lock_step));
+  for (size_t i = 0; i < q_.size(); ++i) simulator_.joints[i].applied = q_[i];
+  MoveObjects(message.header.frame_id);
   Accept(message.header.frame_id);
 }
 
 void Server::Place() {
   const auto& message = ros_.place.value;
+  for (size_t i = 0; i < q_.size(); ++i) {
+    const auto& joint = simulator_.joints[i];
+    q_[i] = std::clamp(joint.q, joint.lower, joint.upper);
+  }
   ReadJoints("placement", message.name, message.position, simulator_.joints, q_);
+  MoveObjects(message.header.frame_id);
   Accept(message.header.frame_id);
   StartPlacement(true);
+}
+
+/// Keeps a placement of objects for the message with the same token. In real time there are no tokens: it is carried out.
+void Server::Stage() {
+  const auto& message = ros_.place_objects.value;
+  is_staged_ = false;
+  staged_token_.clear();
+  ReadObjects(message, simulator_.objects, moves_);
+  if (!settings_.lock_step) return simulator_.MoveObjects(moves_);
+  staged_token_.assign(message.header.frame_id.data, message.header.frame_id.size);
+  is_staged_ = true;
+}
+
+/// Returns whether a message can be carried out: the placement of objects that belongs to it has come, or there is none.
+bool Server::IsStaged(const rosidl_runtime_c__String& token) const {
+  const std::string_view text(token.data, token.size), mark(kObjectsMark);
+  const bool has_mark = text.size() >= mark.size() && text.substr(text.size() - mark.size()) == mark;
+  return !settings_.lock_step || !has_mark || text == staged_token_ || text == token_;
+}
+
+void Server::MoveObjects(const rosidl_runtime_c__String& token) {
+  if (!is_staged_ || std::string_view(token.data, token.size) != staged_token_) return;
+  is_staged_ = false;
+  simulator_.MoveObjects(moves_);
 }
 
 void Server::ResetWorld() {
@@ -129,9 +190,14 @@ void Server::Publish() {
     state.effort.data[i] = simulator_.joints[i].effort;
   }
   Ros::Stamp(state.header.stamp, now_);
+  simulator_.ReadObjects();
+  ros_.FillObjects(simulator_.objects);
   // A placement has the stamp of the step before it, so only the token tells which contact belongs to which state.
-  for (auto* header : {&state.header, &ros_.contact.value.header}) Ros::Assign(header->frame_id, token_);
-  ros_.contact.value.header.stamp = ros_.clock.value.clock = state.header.stamp;
+  for (auto* header : {&state.header, &ros_.contact.value.header, &ros_.objects.value.header}) {
+    Ros::Assign(header->frame_id, token_);
+    header->stamp = state.header.stamp;
+  }
+  ros_.clock.value.clock = state.header.stamp;
   ros_.contact.value.wrench.force.x = contact_force_;
   ros_.Publish();
   contact_force_ = 0;
@@ -165,8 +231,14 @@ std::string Server::Describe() const {
   json << std::setprecision(17) << R"({"kind": )" << QuoteJson(settings_.kind) << R"(, "version": )"
        << QuoteJson(settings_.version) << R"(, "lock_step": )" << (settings_.lock_step ? "true" : "false")
        << R"(, "physics_dt": )" << 1e-9 * settings_.physics_dt << R"(, "joints": [)";
-  for (size_t i = 0; i < simulator_.joints.size(); ++i) json << (i ? ", " : "") << QuoteJson(simulator_.joints[i].name);
-  json << "]}";
+  std::string names, fingers;
+  for (const auto& joint : simulator_.joints) {
+    names += (names.empty() ? "" : ", ") + QuoteJson(joint.name);
+    if (joint.is_finger) fingers += (fingers.empty() ? "" : ", ") + QuoteJson(joint.name);
+  }
+  json << names << R"(], "fingers": [)" << fingers << R"(], "takes_effort": )" << (simulator_.TakesEffort() ? "true" : "false");
+  if (!settings_.scene.empty()) json << R"(, "scene": )" << settings_.scene;
+  json << "}";
   return json.str();
 }
 

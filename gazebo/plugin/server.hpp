@@ -23,6 +23,9 @@ namespace gym_gazebo2 {
 ///   ramping   BeginStep() no longer blocks. Each physics step takes the set-points one step along the ramp.
 ///   end       The EndStep() of the ramp's last step publishes the answer; the next BeginStep() waits again.
 ///
+/// A placement of objects is kept until the placement or the command with the same token comes, and is carried out with it.
+/// The two messages may come in either order: a token that ends with kObjectsMark says that there are two.
+///
 /// So no thread, no polling and no pausing of the simulator is needed, and time stands still to the nanosecond. In real time
 /// BeginStep() never blocks, and EndStep() publishes every `report_every` steps.
 class Server {
@@ -34,6 +37,7 @@ class Server {
     bool lock_step;
     int64_t physics_dt;    // [ns]
     int64_t report_every;  // real time: physics steps between two published states
+    std::string scene{};   // the scene as JSON, for clients to compare with theirs; empty without movable objects
   };
 
   /// Throws std::runtime_error if ROS cannot be used. `simulator` must outlive the server.
@@ -54,7 +58,11 @@ class Server {
  private:
   void Serve();
   void Command();
+  void Apply(const trajectory_msgs__msg__JointTrajectory& message);
   void Place();
+  void Stage();
+  bool IsStaged(const rosidl_runtime_c__String& token) const;
+  void MoveObjects(const rosidl_runtime_c__String& token);
   void ResetWorld();
   void PlaceHome();
   void StartPlacement(bool is_answered);
@@ -63,6 +71,8 @@ class Server {
   bool IsRepeated(const rosidl_runtime_c__String& token);
   void Accept(const rosidl_runtime_c__String& token);
   void Refuse(const std::string& reason);
+  template <typename Work>
+  void Try(const Work& work);
   std::string Describe() const;
 
   Simulator& simulator_;
@@ -74,6 +84,10 @@ class Server {
   double contact_force_{0};           // largest since the last published state [N]
   bool is_placing_{false};            // a placement waits for the end of a physics step
   bool is_answered_{false};           // whether the newest placement is answered: a client asked for it
+  std::vector<ObjectMove> moves_;     // the newest placement of objects
+  std::string staged_token_;          // its token
+  bool is_staged_{false};             // whether it is still to be carried out
+  bool command_waits_{false}, place_waits_{false};  // the message of that name has come, its placement of objects has not
   std::vector<double> q_;             // positions of the message that is read, by joint [rad or m]
   std::string token_;                 // of the newest accepted message
   TokenMemory old_tokens_;

@@ -10,8 +10,9 @@ from typing import Any
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.backends.restart import OnFailure, RestartingBackend, check_on_failure
 from gym_gazebo2.checks import add_row
-from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError, UnsupportedError
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.scene import Scene
 
 __all__ = [
     "BACKENDS",
@@ -64,6 +65,7 @@ def make_backend(
         UnknownNameError: The table has no such row, or ``on_failure`` is neither "raise" nor "restart".
         InvalidArgumentError: The backend has no such keyword, or its value is invalid.
         MissingDependencyError: The backend's package is not installed.
+        UnsupportedError: A scene is given, and the backend has none.
     """
     check_on_failure(on_failure)
     factory = get_factory(backend)
@@ -77,6 +79,9 @@ def _check_options(factory: BackendFactory, robot: RobotSpec, options: dict[str,
     """Raise an InvalidArgumentError that lists the keywords of a factory, if it does not take the given ones."""
     # Comparing with the signature beforehand keeps a TypeError from inside the constructor apart from a wrong keyword.
     signature = inspect.signature(factory)
+    if options.get("scene") is not None and not _takes(signature, "scene"):
+        name = getattr(factory, "__name__", repr(factory))
+        raise UnsupportedError(f"The backend {name} has no scenes: it takes no keyword 'scene'. The 'mujoco' backend does.")
     try:
         signature.bind(robot, **options)
     except TypeError as error:
@@ -84,6 +89,11 @@ def _check_options(factory: BackendFactory, robot: RobotSpec, options: dict[str,
         accepted = ", ".join(name for name in list(signature.parameters)[1:] if name not in own)
         given = {name: value for name, value in options.items() if name not in own}
         raise InvalidArgumentError("backend_options", given, f"only these keywords: {accepted} ({error})") from error
+
+
+def _takes(signature: inspect.Signature, name: str) -> bool:
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    return name in signature.parameters or inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def get_factory(backend: str | BackendFactory) -> BackendFactory:
@@ -108,15 +118,16 @@ def get_factory(backend: str | BackendFactory) -> BackendFactory:
     return factory
 
 
-def make_painter(robot: RobotSpec, width: int, height: int) -> Any:
+def make_painter(robot: RobotSpec, width: int, height: int, scene: Scene | None = None) -> Any:
     """Return a painter: it draws an arm from its joint positions, whichever backend moves the arm.
 
-    ``draw(q, p_goal, camera)`` returns a picture (height, width, 3); ``close()`` frees the OpenGL context.
+    ``draw(q, p_goal, camera, objects)`` returns a picture (height, width, 3); ``close()`` frees the OpenGL context.
 
     Args:
         robot: The arm.
         width: Width of the pictures [px].
         height: Height of the pictures [px].
+        scene: What stands around the arm; None: only the floor.
 
     Raises:
         MissingDependencyError: mujoco is not installed.
@@ -124,4 +135,4 @@ def make_painter(robot: RobotSpec, width: int, height: int) -> Any:
     """
     from gym_gazebo2.backends.mujoco.rendering import Painter
 
-    return Painter(robot, width, height)
+    return Painter(robot, width, height, scene)

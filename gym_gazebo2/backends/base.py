@@ -13,12 +13,14 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.backends.objects import SceneObjects
 from gym_gazebo2.checks import read_number, read_whole
 from gym_gazebo2.contract import NANOSECONDS, OMEGA
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
 from gym_gazebo2.ownership import Owner
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.state import CONTROL_DT, ArmState
+from gym_gazebo2.scene import Scene
+from gym_gazebo2.state import CONTROL_DT, ArmState, Placement
 
 __all__ = ["NANOSECONDS", "OMEGA", "Backend", "count_substeps", "read_control_dt", "read_num_envs"]
 
@@ -41,6 +43,7 @@ class Backend(ABC):
 
     Attributes:
         robot: The arm.
+        scene: What stands around each arm; None: only the floor.
         num_envs: Number of arms n in the batch.
         control_dt: Control period [s]; every step advances simulated time by exactly this.
         lock_step: Whether time stands still between steps. False for robots and free-running simulators.
@@ -50,6 +53,7 @@ class Backend(ABC):
         is_restartable: Whether a new instance starts a simulator of its own, as ``on_failure="restart"`` needs.
         is_tied_to_process: Whether a fork of the process cannot use it: it has threads, sockets or a simulator. Calls in a fork
             are then refused, and ``close`` must leave what belongs to the parent alone.
+        object_factors: Properties of objects that a placement can change by a factor: "friction", "mass". The default is none.
         window: Keywords of ``gymnasium.make`` that show the arm in a window; empty if the simulator has its own window.
     """
 
@@ -59,16 +63,21 @@ class Backend(ABC):
     is_shared: bool = False
     is_restartable: bool = False
     is_tied_to_process: bool = False
+    object_factors: tuple[str, ...] = ()
     window: Mapping[str, Any] = MappingProxyType({"render_mode": "human"})
 
-    def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = CONTROL_DT) -> None:
+    def __init__(self, robot: RobotSpec, num_envs: int = 1, control_dt: float = CONTROL_DT, scene: Scene | None = None) -> None:
         """Validate and store the sizes.
 
         Raises:
             InvalidArgumentError: ``num_envs`` is not a positive integer, or more than ``max_envs``; or ``control_dt`` is not
                 between 1e-6 and 10 s.
         """
-        self.robot, self.num_envs = robot, read_num_envs(num_envs, self.max_envs)
+        self.robot, self.num_envs, self.scene = robot, read_num_envs(num_envs, self.max_envs), scene
+        self.num_objects = 0 if scene is None else scene.num_objects
+        self._objects = (
+            SceneObjects(scene, self.num_envs, -robot.mount_height) if scene is not None and self.num_objects else None
+        )
         self.control_dt = read_control_dt(control_dt)
         self.control_dt_ns = round(self.control_dt * NANOSECONDS)
         self.is_closed, self._owner = False, Owner()
@@ -86,29 +95,33 @@ class Backend(ABC):
         self._refuse("report its set-points")
 
     @abstractmethod
-    def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
+    def reset(self, mask: NDArray[np.bool_], q: Array, objects: Placement | None = None) -> ArmState:
         """Put the masked arms at ``q``, at rest, set-point there, time zero; leave the others as they are.
 
         Args:
             mask: (n,) arms to reset.
             q: (n, dof) joint positions inside the limits [rad]; rows outside the mask are ignored. (n, chain_dof): the fingers
                 stay where they are.
+            objects: Objects to put in place, at rest; rows outside the mask are ignored. None: objects stay where they are.
 
         Returns:
             The state of all arms.
 
         Raises:
-            InvalidArgumentError: An array has another shape, or a masked row is NaN or outside the limits.
-            UsageError: The backend is closed.
+            InvalidArgumentError: An array has another shape, or a masked row is NaN or outside the limits; an arm has the same
+                member of the pool twice; or an object would be inside something.
+            UnsupportedError: A factor of ``objects`` is not one of ``object_factors``.
+            UsageError: The backend is closed, or an arm's objects were never placed.
             BackendError: The simulator failed.
         """
 
     @abstractmethod
-    def step(self, q_setpoint: Array) -> ArmState:
+    def step(self, q_setpoint: Array, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Ramp the set-points to ``q_setpoint`` over one control period and return the state at its end.
 
         Args:
             q_setpoint: (n, dof) set-points at the end of the period [rad]. (n, chain_dof): the fingers' set-points stay.
+            park: (n, k) bool, objects to take away before the period begins, out of reach and at rest; None: none.
 
         Returns:
             The state of all arms at the end of the period.
@@ -120,7 +133,7 @@ class Backend(ABC):
             BackendError: The simulator died, hangs, or reports impossible values.
         """
 
-    def step_effort(self, effort: Array) -> ArmState:
+    def step_effort(self, effort: Array, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Apply efforts over one control period, with the drives off, and return the state at its end.
 
         Each joint is damped by ``RobotSpec.effort_damping``. The set-point is the measured position afterwards, inside the
@@ -128,6 +141,7 @@ class Backend(ABC):
 
         Args:
             effort: (n, dof) efforts [N·m or N], at most the effort limits. (n, chain_dof): no effort at the fingers.
+            park: As in ``step``.
 
         Raises:
             UnsupportedError: The backend has no torque control; the default.
@@ -192,13 +206,16 @@ class Backend(ABC):
     def _refuse(self, operation: str) -> NoReturn:
         raise UnsupportedError(f"The backend {type(self).__name__} cannot {operation}. The 'mujoco' backend can.")
 
-    def _check_reset(self, mask: NDArray[np.bool_], q: Array, current: Array | None = None) -> tuple[NDArray[np.bool_], Array]:
+    def _check_reset(
+        self, mask: NDArray[np.bool_], q: Array, current: Array | None = None, objects: Placement | None = None
+    ) -> tuple[NDArray[np.bool_], Array]:
         """Return validated arrays, and note that the masked arms were reset.
 
         Args:
             mask: (n,) arms to reset.
             q: (n, dof) or (n, chain_dof) positions [rad].
             current: (n, dof) measured positions, where fingers stay if ``q`` has none [rad]; None refuses that.
+            objects: The objects to put in place. They are checked here, and noted by ``_place``.
         """
         self._check_open()
         mask, q = np.asarray(mask), np.asarray(q, dtype=float)
@@ -208,9 +225,43 @@ class Backend(ABC):
         stay = None if current is None else np.clip(current, self.robot.lower, self.robot.upper)
         q = self._add_fingers("q", q, stay)
         self.check_poses(q[mask])  # rows outside the mask may hold anything, NaN included
+        if self._objects is not None:
+            self._check_factors(objects)
+            self._objects.check(mask, objects)
         self._was_reset |= mask
         self._is_ready = bool(self._was_reset.all())
         return mask, q
+
+    def _check_factors(self, objects: Placement | None) -> None:
+        for name in (objects is not None and objects.factors) or ():
+            if name not in self.object_factors:
+                self._refuse(f"change the {name} of objects by a factor")
+
+    def _place(self, mask: NDArray[np.bool_], objects: Placement | None) -> Placement | None:
+        """Return the checked placement of the masked arms' objects, noted as placed; None if nothing is to be placed.
+
+        Raises:
+            InvalidArgumentError: The placement is invalid, or the scene has no objects.
+            UsageError: An arm's objects were never placed.
+        """
+        if self._objects is not None:
+            return self._objects.place(mask, objects)
+        if objects is not None:
+            raise InvalidArgumentError("objects", objects, "None: this backend has no scene with objects")
+        return None
+
+    def _take_away(self, park: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """Return which objects (n, k) are to be taken away now, noted as parked; None if there are none.
+
+        Raises:
+            InvalidArgumentError: The array has another shape or type, or the scene has no objects.
+        """
+        if park is None or (self._objects is None and not np.any(park)):
+            return None
+        if self._objects is None:
+            raise InvalidArgumentError("park", park, "None: this backend has no scene with objects")
+        new = self._objects.park(park)
+        return new if new.any() else None
 
     def _check_step(self, q_setpoint: Array, current: Array) -> Array:
         """Return the validated set-point.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from gym_gazebo2.gazebo.client import GazeboClient
 from gym_gazebo2.real_time import RealTime
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import local_discovery
+from gym_gazebo2.scene import Scene
 
 __all__ = ["GazeboBackend", "GzSimBackend"]
 
@@ -48,6 +49,7 @@ class GazeboBackend(Ros2Backend):
         timeout: float = 20.0,
         log: str | None = None,
         gui: bool = False,
+        scene: Scene | None = None,
     ) -> None:
         """Start the server and connect to it. The plug-in is built on first use, which takes about half a minute.
 
@@ -59,10 +61,12 @@ class GazeboBackend(Ros2Backend):
             timeout: Deadline of every wait [s].
             log: File for the server's output; None keeps the output in a temporary folder until the server ends.
             gui: Open Gazebo's window; render mode "human" then keeps to real time. A physics step takes longer with it.
+            scene: What stands around the arm; None: only the floor.
 
         Raises:
             InvalidArgumentError: A number is out of range.
             GazeboError: Gazebo is missing, or the plug-in cannot be built.
+            UnsupportedError: A scene is given, and the simulator has none.
             RosError: ROS 2 is missing, or this machine has no free domain.
             BackendError: The server does not start; the message quotes its log.
             RenderError: A window is asked for, but there is no display.
@@ -76,6 +80,7 @@ class GazeboBackend(Ros2Backend):
             "control_dt": control_dt,
             "physics_dt": physics_dt,
             "gazebo_topics": gui,
+            "scene": scene,
         }
         self.client: GazeboClient | None = None
         # What is started here is ended in the opposite order: at once if a later part fails, else by close().
@@ -86,7 +91,7 @@ class GazeboBackend(Ros2Backend):
                 self.server = start_robot(robot, domain.id, Path(log) if log else None, **world)
             resources.callback(self.server.close)
             self.server.wait_ready()
-            super().__init__(robot, num_envs, control_dt, domain_id=domain.id, timeout=timeout, lock_step=True)
+            super().__init__(robot, num_envs, control_dt, domain_id=domain.id, timeout=timeout, lock_step=True, scene=scene)
             # The finaliser, and not the method close: a stack with a bound method would keep a dropped backend alive.
             resources.callback(self._leave)
             self._check_version()
@@ -131,6 +136,14 @@ class GazeboBackend(Ros2Backend):
 
 
 class GzSimBackend(GazeboBackend):
-    """One arm in a server of gz-sim, today's Gazebo; everything else is as with Gazebo 11."""
+    """One arm in a server of gz-sim, today's Gazebo. It has no scenes and no torque control; all else is as with Gazebo 11."""
 
     simulator = "gz_sim"
+
+    def step_effort(self, effort: NDArray[np.float64], park: NDArray[np.bool_] | None = None) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            UnsupportedError: Always: the plug-in for gz-sim takes no efforts.
+        """
+        raise UnsupportedError("The backend gz_sim has no torque control. Use the backend mujoco or gazebo.")

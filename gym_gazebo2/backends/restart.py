@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gym_gazebo2.backends.base import Backend
 from gym_gazebo2.errors import BackendError, UnknownNameError
-from gym_gazebo2.state import ArmState
+from gym_gazebo2.state import ArmState, Placement
 
 __all__ = ["MOST_RESTARTS", "OnFailure", "RestartingBackend", "check_on_failure"]
 
@@ -59,9 +59,9 @@ class RestartingBackend(Backend):
             BackendError: The first simulator does not start. This is not retried: it is an error of the setup.
         """
         self.inner = make()
-        super().__init__(self.inner.robot, self.inner.num_envs, self.inner.control_dt)
+        super().__init__(self.inner.robot, self.inner.num_envs, self.inner.control_dt, self.inner.scene)
         self.lock_step, self.is_shared, self.max_envs = self.inner.lock_step, self.inner.is_shared, self.inner.max_envs
-        self.is_tied_to_process = self.inner.is_tied_to_process
+        self.is_tied_to_process, self.object_factors = self.inner.is_tied_to_process, self.inner.object_factors
         self._make, self._most, self._failures = make, most, 0
 
     @property
@@ -69,31 +69,32 @@ class RestartingBackend(Backend):
         """(n, dof) set-points of the inner one's drives at the end of their last ramp [rad], as a copy."""
         return self.inner.q_setpoint
 
-    def reset(self, mask: NDArray[np.bool_], q: Array) -> ArmState:
+    def reset(self, mask: NDArray[np.bool_], q: Array, objects: Placement | None = None) -> ArmState:
         """Put the masked arms at ``q``. If the simulator fails, do it on a new one, with the other arms at home."""
         self._check_open()
         try:
-            self._state = self.inner.reset(mask, q)
+            self._state = self.inner.reset(mask, q) if objects is None else self.inner.reset(mask, q, objects)
         except BackendError as error:
             # The new simulator knows no arm's state, so all arms must be reset. The recursion ends: each failure counts
             # towards the limit of _restart, since only a successful step clears the count.
             self._restart(error)
             home = self.robot.home[: np.shape(q)[1]]
-            return self.reset(np.ones_like(mask), np.where(mask[:, np.newaxis], q, home))
+            objects = None if objects is None else _copy_first(objects, mask)
+            return self.reset(np.ones_like(mask), np.where(mask[:, np.newaxis], q, home), objects)
         return self._state
 
-    def step(self, q_setpoint: Array) -> ArmState:
+    def step(self, q_setpoint: Array, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Step. If the simulator fails, restart it and return the last good state."""
-        return self._try(self.inner.step, q_setpoint)
+        return self._try(self.inner.step, q_setpoint, park)
 
-    def step_effort(self, effort: Array) -> ArmState:
+    def step_effort(self, effort: Array, park: NDArray[np.bool_] | None = None) -> ArmState:
         """Apply efforts. If the simulator fails, restart it and return the last good state."""
-        return self._try(self.inner.step_effort, effort)
+        return self._try(self.inner.step_effort, effort, park)
 
-    def _try(self, step: Callable[[Array], ArmState], command: Array) -> ArmState:
+    def _try(self, step: Callable[..., ArmState], command: Array, park: NDArray[np.bool_] | None) -> ArmState:
         self._check_open()
         try:
-            self._state = step(command)
+            self._state = step(command) if park is None else step(command, park)
             self._failures = 0
         except BackendError as error:
             # The new simulator needs a reset before its first step. The environment sees num_restarts grow and truncates the
@@ -148,3 +149,11 @@ class RestartingBackend(Backend):
         raise BackendError(
             f"The simulator was restarted {self._most} times without a successful step and failed again. Its error: {error}"
         ) from error
+
+
+def _copy_first(objects: Placement, mask: NDArray[np.bool_]) -> Placement:
+    """Return a placement for every arm: those outside the mask get the objects of the first arm inside."""
+    first = int(np.argmax(mask))
+    index = np.where(mask[:, None], objects.index, objects.index[first])
+    factors = {name: np.where(mask[:, None], value, value[first]) for name, value in (objects.factors or {}).items()}
+    return Placement(index, np.where(mask[:, None, None], objects.pose, objects.pose[first]), factors)

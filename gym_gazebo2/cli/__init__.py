@@ -32,7 +32,7 @@ class Row:
         path: "module:class" of its ``Command``.
         text: What it does, in a line.
         hint: Printed when a signal ends it; without one, the message of the KeyboardInterrupt.
-        is_server: It serves until a signal ends it, so that end is a success: status 0. ``ros2 launch`` reports any other
+        is_server: It serves until a signal ends it. Such an end is a success, with status 0: ``ros2 launch`` reports any other
             status as a process that has died.
     """
 
@@ -59,6 +59,7 @@ COMMANDS: dict[str, Row] = {  # a name may have two words, such as "cluster head
     "sim": Row("ROS 2", "simulating:Sim", "serve a robot over ROS 2, in lock-step or in real time", is_server=True),
     "doctor": Row("ROS 2", "doctor:Doctor", "check the installation, and print the command that mends each fault"),
     "install-gazebo": Row("ROS 2", "simulating:InstallGazebo", "install Gazebo 11 without root, unless the system has it"),
+    "describe": Row("ROS 2", "describing:Describe", "print the URDF of a robot, as robot_state_publisher needs it"),
     "gz-sim": Row("ROS 2", "simulating:GzSim", "write description, controllers and world for Gazebo Sim (gz-sim)"),
     "cluster head": Row("cluster", "cluster.head:Head", "start a Ray cluster on this machine", is_server=True),
     "cluster join": Row("cluster", "cluster.join:Join", "let this machine join a cluster", is_server=True),

@@ -22,9 +22,11 @@ from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.mujoco import PHYSICS_DT
 from gym_gazebo2.cli.command import Command
 from gym_gazebo2.cli.doctor import show_findings
+from gym_gazebo2.cli.env_option import RobotKeywords, join_keywords
 from gym_gazebo2.cli.printing import show_paths
 from gym_gazebo2.errors import InvalidArgumentError, UnsupportedError
 from gym_gazebo2.inspection import Examination, JointFacts, RobotFacts, RobotQuestion, examine_robot
+from gym_gazebo2.options import read_robot_keywords
 from gym_gazebo2.robots import RobotSpec
 
 __all__ = ["Robot"]
@@ -48,7 +50,8 @@ class Robot(Command):
     The exit status is 1 if the arm cannot be used.
 
     Attributes:
-        file: Path of a .urdf or .xacro file, or the name of a robot.
+        file: Path of a .urdf or .xacro file, the name of a robot, or ros:/robot_description for the topic or parameter of a
+            running ROS 2.
         tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven.
         package_dir: Folder in which packages are looked for first: a package, or a folder of packages. Repeatable.
         xacro_arg: NAME=VALUE for an <xacro:arg> of the file. Repeatable.
@@ -58,6 +61,8 @@ class Robot(Command):
         effort_limit: Torque limit of the joints for which the file has none [N·m].
         rotor_inertia: Rotor inertia as seen at the joints for which the file has none [kg·m²].
         physics_dt: Physics step [s].
+        env_kwargs: Any other keyword of the environment that changes the robot, as in --env.home [0,-1.5,1.5] or
+            --env.robot_options.held.wheel_joint 0.5.
         picture: Write a picture of the arm at its home pose, as PNG; without a file name: beside FILE.
         json: Print JSON.
     """
@@ -72,13 +77,14 @@ class Robot(Command):
     effort_limit: float | None = None
     rotor_inertia: float | None = None
     physics_dt: float = PHYSICS_DT
+    env_kwargs: RobotKeywords = dataclasses.field(default_factory=dict)
     picture: str | None = None
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
     @classmethod
     def parse(cls, args: Sequence[str], program: str) -> Self:
         """Return the command for some arguments; ``--picture`` may stand without a value."""
-        words = list(args)
+        words = join_keywords(args)
         for index in reversed([i for i, word in enumerate(words) if word == "--picture"]):
             if index + 1 == len(words) or not words[index + 1].endswith(".png"):
                 words.insert(index + 1, BESIDE)
@@ -93,8 +99,10 @@ class Robot(Command):
             **{name: getattr(self, name) for name in NUMBERS},
         }
         given: dict[str, Any] = {"tool_frame": self.tool_frame, "mount_height": self.mount_height}
-        given["robot_options"] = {name: value for name, value in options.items() if value not in (None, [], {})} or None
-        return {name: value for name, value in given.items() if value is not None}
+        keywords = read_robot_keywords(self.env_kwargs)
+        own = {name: value for name, value in options.items() if value not in (None, [], {})}
+        given["robot_options"] = {**keywords.get("robot_options", {}), **own} or None
+        return {**keywords, **{name: value for name, value in given.items() if value is not None}}
 
     def run(self) -> int:
         """Examine, draw, and print."""
@@ -104,7 +112,7 @@ class Robot(Command):
         else:
             show_examination(result)
         if self.picture is not None and result.robot is not None and result.is_usable:
-            path = _choose_path(self.file) if self.picture == BESIDE else Path(self.picture)
+            path = _choose_path(self.file, result.robot.name) if self.picture == BESIDE else Path(self.picture)
             with add_advice("Or choose another file with --picture."):
                 write_atomically(path, draw(result.robot))
             if not self.json:
@@ -183,8 +191,10 @@ def _make_json(result: Examination) -> dict[str, Any]:
     }
 
 
-def _choose_path(file: str) -> Path:
-    """Return the path of a picture beside a file: arm.urdf.xacro gives arm.png."""
+def _choose_path(file: str, name: str) -> Path:
+    """Return the path of a picture beside a file: arm.urdf.xacro gives arm.png. Without a file it is in this folder."""
+    if not Path(file).is_file():
+        return Path(f"{name}.png")
     return Path(file).with_name(Path(file).name.split(".")[0] + ".png")
 
 

@@ -14,6 +14,7 @@ from typing_extensions import Self
 from gym_gazebo2.algos import TrainConfig, resume, train
 from gym_gazebo2.algos.choices import MissingWorkers
 from gym_gazebo2.algos.config import DICTIONARIES, read_config_file
+from gym_gazebo2.algos.curriculum import is_curriculum, read_stages, resume_curriculum, train_curriculum
 from gym_gazebo2.algos.report import CompareConfig, compare
 from gym_gazebo2.algos.settings.env_keywords import WITH_FIELDS
 from gym_gazebo2.algos.settings.options import ENV, join_assignments
@@ -38,10 +39,13 @@ class Train(Command):
     Attributes:
         settings: The training.
         config: A YAML or JSON file of these options. A run's config.json repeats that run.
+        curriculum: A YAML or JSON file of stages, trained in a row, each from the policy of the one before. The same command
+            again continues it.
     """
 
     settings: Annotated[TrainConfig, INLINE]
     config: str | None = None
+    curriculum: str | None = None
 
     @classmethod
     def parse(cls, args: Sequence[str], program: str) -> Self:
@@ -64,7 +68,10 @@ class Train(Command):
 
     def run(self) -> None:
         """Train."""
-        show_run(train(self.settings))
+        if self.curriculum is None:
+            show_run(train(self.settings))
+        else:
+            show_run(train_curriculum(self.settings, read_stages(self.curriculum))[-1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Resume(Command):
     """Continue an interrupted training from its newest checkpoint, or train a finished run further with --steps.
 
     Attributes:
-        path: The run's folder.
+        path: The folder of a run, or of a curriculum, which continues with its options as they are.
         steps: Environment steps in total from now on, with those that are done; None: as before.
         workers: Workers from now on, with the same result to the bit; None: as before.
         address: HOST:PORT of a Ray cluster, or "local" for this machine; None: as before.
@@ -91,6 +98,9 @@ class Resume(Command):
 
     def run(self) -> None:
         """Continue."""
+        if is_curriculum(self.path):
+            show_run(resume_curriculum(self.path)[-1])
+            return
         show_run(resume(self.path, self.workers, self.address, self.invite, self.insecure, self.missing_workers, self.steps))
 
 

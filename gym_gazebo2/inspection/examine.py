@@ -12,11 +12,10 @@ from typing import Any
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.doctor import Finding
-from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError, RobotError
+from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError, RobotError, UnknownNameError
 from gym_gazebo2.inspection.facts import RobotFacts, collect_facts, is_slow
 from gym_gazebo2.options import make_env_robot
 from gym_gazebo2.robots import RobotSpec, sample_free_poses
-from gym_gazebo2.robots.spec import FLOOR
 from gym_gazebo2.tasks.workspace import POSES
 from gym_gazebo2.testing import FAKE_TOLERANCE, measure_fidelity
 
@@ -126,17 +125,14 @@ def _check_room(arm: RobotSpec, facts: RobotFacts) -> Finding:
     """Goals are drawn from poses that are free of collision, so there must be enough of them."""
     sample_free_poses(arm, POSES)
     found = f"reaches {facts.reach:.2f} m, {facts.free_share:.0%} of random poses are free of collision"
-    # A pair that touches at home or in every pose does not count as a collision. With the floor, the height is wrong.
-    if sunk := [pair.link2 for pair in arm.excluded_pairs if pair.link1 == FLOOR]:
-        remedy = f"Give the height of the base above the floor: {OPTIONS['mount_height']}"
-        return Finding("workspace", "poor", f"{found}; in the floor, which they then ignore: {', '.join(sunk)}", remedy)
     return Finding("workspace", "ok", found)
 
 
 def _check_drives(facts: RobotFacts) -> Finding:
     """The effort limits allow the natural frequency of the drives at the control speed."""
     weakest = min(facts.joints, key=lambda joint: joint.natural_frequency)
-    found = f"the limits allow {weakest.natural_frequency:.0f} rad/s or more, the drives have 40 rad/s ({weakest.name})"
+    allowed = f"its limits allow a natural frequency of {weakest.natural_frequency:.0f} rad/s"
+    found = f"{weakest.name} is the weakest: {allowed}, 40 rad/s are needed"
     if not is_slow(weakest):
         return Finding("drives", "ok", found)
     slow = ", ".join(joint.name for joint in facts.joints if is_slow(joint))
@@ -171,6 +167,8 @@ def _make_broken(name: str, error: GymGazebo2Error) -> Finding:
     if isinstance(error, MissingDependencyError):
         return Finding(name, "broken", f"{error.package} is not installed", f"pip install 'gym_gazebo2[{error.extra}]'")
     found, remedy = _split(str(error))
+    if isinstance(error, UnknownNameError):  # its remedy is a list of names, not of options
+        return Finding(name, "broken", found, remedy.removesuffix("."))
     for field, option in OPTIONS.items():
         remedy = re.sub(rf"\b{field}\b(=…)?", option, remedy)
     return Finding(name, "broken", found, remedy.removesuffix("."))

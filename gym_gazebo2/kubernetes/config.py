@@ -44,7 +44,8 @@ class ManifestConfig:
         memory_limit: Memory that a pod may use.
         storage: Size of the volume with the runs.
         storage_class: Storage class of the volume; None: the default one of the Kubernetes cluster.
-        shared_storage: Mount the volume in the worker pods, too. Sweeps need it, and a storage class with ReadWriteMany.
+        shared_storage: Mount the volume in the worker pods, too. Nothing here needs that. The storage class must allow
+            ReadWriteMany.
         token_secret: Existing Secret with the token of the cluster as auth_token; None: KubeRay makes a random one.
         pull_secret: Existing Secret with the login of the image's registry; None: no login.
         retries: How often a failed job is started again; it continues from its last checkpoint.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.contract import LIMIT_TOLERANCE, MAX_COMMAND_NS
 from gym_gazebo2.robots import RobotSpec
 
-__all__ = ["RefusedError", "count_steps", "read_command", "read_effort", "read_joints"]
+__all__ = ["RefusedError", "count_steps", "read_command", "read_effort", "read_joints", "read_objects"]
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def read_command(message: Any, robot: RobotSpec, setpoint: Array) -> Array:
     Args:
         message: The command.
         robot: The arm.
-        setpoint: (dof,) current set-point: the fingers' stays if the command names the other joints alone [rad].
+        setpoint: (dof,) current set-point [rad]. The fingers keep theirs if the command names only the other joints.
 
     Raises:
         RefusedError: It has another number of points, or its joints or positions are invalid.
@@ -62,7 +62,7 @@ def read_joints(kind: str, names: Sequence[str], values: Sequence[float], robot:
         names: Joint names, in any order.
         values: Their positions [rad].
         robot: The arm.
-        current: (dof,) positions; the fingers' are taken if the message names the other joints alone [rad].
+        current: (dof,) positions [rad]. The fingers keep theirs if the message names only the other joints.
 
     Raises:
         RefusedError: A joint is unknown, missing or named twice, or a position is NaN or outside the limits.
@@ -92,6 +92,42 @@ def _arrange(
         raise RefusedError(f"a {kind} without the joint {min(missing)!r}")
     given = dict(zip(robot.joint_names, current.tolist(), strict=True)) | dict(zip(names, values, strict=True))
     return np.array([given[name] for name in robot.joint_names])
+
+
+def read_objects(message: Any, present: Mapping[str, bool]) -> dict[str, Array | None]:
+    """Return which objects are in the scene from now on: name → pose (7,) to put it at, or None where it stays as it is.
+
+    Args:
+        message: A MultiDOFJointState. It names all objects that are to be there. With a transform for each name, they are put
+            there, at rest; without any transform, they stay.
+        present: Which objects of the pool are there now, by name.
+
+    Raises:
+        RefusedError: An object is unknown, doubled, or stays although it is parked; or a pose is invalid.
+    """
+    names, transforms = list(message.joint_names), message.transforms
+    if len(transforms) not in (0, len(names)):
+        raise RefusedError(
+            f"a placement of {len(names)} objects and {len(transforms)} transforms, expected one for each object, or none"
+        )
+    wanted: dict[str, Array | None] = {}
+    for i, name in enumerate(names):
+        if name not in present:
+            raise RefusedError(f"a placement of the unknown object {name!r}")
+        if name in wanted:
+            raise RefusedError("a placement that names an object twice")
+        if not len(transforms) and not present[name]:
+            raise RefusedError(f"a placement without a transform for {name!r}, which is parked")
+        wanted[name] = _read_pose(transforms[i], name) if len(transforms) else None
+    return wanted
+
+
+def _read_pose(transform: Any, name: str) -> Array:
+    p, r = transform.translation, transform.rotation
+    pose = np.array([p.x, p.y, p.z, r.w, r.x, r.y, r.z])
+    if not (np.isfinite(pose).all() and np.linalg.norm(pose[3:]) > 1e-6):
+        raise RefusedError(f"a placement: the pose of {name!r} is not finite, or its quaternion has no length")
+    return pose
 
 
 def count_steps(duration: int, physics_dt: int, exact: bool) -> int:

@@ -16,10 +16,10 @@ import numpy as np
 from gym_gazebo2.backends.base import count_substeps
 from gym_gazebo2.backends.mujoco import PHYSICS_DT
 from gym_gazebo2.checks import read_factor
-from gym_gazebo2.contract import MAX_OLD_TOKENS, MAX_REFUSALS
+from gym_gazebo2.contract import MAX_OLD_TOKENS, MAX_REFUSALS, OBJECTS_MARK
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.provider.arm import ServedArm
-from gym_gazebo2.provider.messages import RefusedError, count_steps, read_command, read_effort, read_joints
+from gym_gazebo2.provider.messages import RefusedError, count_steps, read_command, read_effort, read_joints, read_objects
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.graph import Graph
 from gym_gazebo2.ros.topics import (
@@ -28,13 +28,16 @@ from gym_gazebo2.ros.topics import (
     Empty,
     JointState,
     JointTrajectory,
+    MultiDOFJointState,
     String,
     Time,
     Topics,
     WrenchStamped,
     from_ns,
+    make_objects,
     to_ns,
 )
+from gym_gazebo2.scene import Scene, describe_scene
 
 __all__ = ["serve"]
 
@@ -61,6 +64,7 @@ def serve(
     factor: float | None = None,
     robot_only: bool = False,
     gui: bool = False,
+    scene: Scene | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_ready: Callable[[Graph], None] = lambda graph: None,
 ) -> None:
@@ -78,6 +82,7 @@ def serve(
         factor: None for lock-step; else the speed of simulated time: 1 is real time, 0 is as fast as possible.
         robot_only: Stand in for the robot: real time, with commands and joint states only.
         gui: Show the arm in a window, no faster than real time.
+        scene: What stands around the arm; None: only the floor.
         stop: Called at least 20 times a second; True ends it.
         on_ready: Called with the graph once everything is served.
 
@@ -91,7 +96,7 @@ def serve(
             "robot_only", robot_only, "False in lock-step, because a robot's time does not wait; add --real-time"
         )
     start = time.time_ns() if robot_only else 0  # a robot's stamps are those of its system clock
-    arm = ServedArm(robot, control_dt, physics_dt, start)
+    arm = ServedArm(robot, control_dt, physics_dt, start, scene)
     with contextlib.closing(arm), contextlib.closing(Graph(domain_id)) as graph:
         topics = Topics(robot.name if namespace is None else namespace, controller, remap or {})
         provider = _Provider(arm, graph, topics, joint_prefix, factor is None, robot_only, gui)
@@ -128,6 +133,11 @@ class _Provider:
         self._token, self._old_tokens = "", dict[str, None]()
         self._refused: set[str] = set()
         self._state, self._contact, self._clock = JointState(name=self._names), WrenchStamped(), Clock()
+        self._has_objects = arm.objects is not None
+        self._objects = MultiDOFJointState()
+        # The newest placement of objects, and messages whose placement of objects has not come yet.
+        self._staged: tuple[str, MultiDOFJointState] | None = None
+        self._waiting: dict[Callable[[Any], None], Any] = {}
         self._next_picture = time.monotonic()
         self._states = graph.publish(JointState, topics.state)
         graph.subscribe(JointTrajectory, topics.command, self._on_command)
@@ -138,6 +148,9 @@ class _Provider:
                 (graph.publish(Clock, topics.clock), self._clock),
             ]
             graph.subscribe(JointState, topics.place, self._on_place)
+            if self._has_objects:
+                self._others.append((graph.publish(MultiDOFJointState, topics.objects), self._objects))
+                graph.subscribe(MultiDOFJointState, topics.place_objects, self._on_place_objects)
             graph.node.create_service(Empty, topics.reset_world, self._on_reset_world)
             self._provider = graph.publish(String, topics.provider, keep=True)
             self._provider.publish(String(data=self._describe()))
@@ -151,6 +164,7 @@ class _Provider:
         # A placement has the stamp of the step before it, so only the token tells which contact belongs to which state.
         state.header.frame_id = self._contact.header.frame_id = self._token
         self._contact.wrench.force.x = arm.take_contact_force()
+        self._fill_objects()
         self._send()
         self._show()
 
@@ -160,9 +174,49 @@ class _Provider:
             publisher.publish(message)
         self._states.publish(self._state)
 
+    def _fill_objects(self) -> None:
+        """Fill the message of objects with those that are not parked."""
+        arm, objects = self.arm, self.arm.objects
+        if objects is None or arm.scene is None:
+            return
+        there = np.flatnonzero(~objects.is_parked[0])
+        self._objects.joint_names = [arm.scene.pool.names[member] for member in objects.index[0, there]]
+        self._objects.transforms, self._objects.twist = make_objects(objects.pose[0, there], objects.twist[0, there])
+        self._objects.header = self._state.header
+
+    def _on_place_objects(self, message: MultiDOFJointState) -> None:
+        """Keep a placement of objects for the message with the same token. In real time there are no tokens: carry it out."""
+        with self._refusing():
+            wanted = read_objects(message, self.arm.find_present())
+            if not self._lock_step:
+                self.arm.arrange(wanted)
+                return
+            self._staged = message.header.frame_id, message
+        for take, waiting in list(self._waiting.items()):
+            take(waiting)
+
+    def _is_staged(self, token: str, take: Callable[[Any], None], message: Any) -> bool:
+        """Return whether a message can be carried out: the placement of objects that belongs to it is here, or there is none.
+
+        Otherwise the message waits for it. The two come on two topics, so either may be first.
+        """
+        self._waiting.pop(take, None)
+        is_here = token == self._token or (self._staged is not None and self._staged[0] == token)
+        if self._lock_step and token.endswith(OBJECTS_MARK) and not is_here:
+            self._waiting[take] = message
+            return False
+        return True
+
+    def _arrange_objects(self, token: str) -> None:
+        """Carry out the placement of objects with this token, if there is one."""
+        if self._staged is not None and self._staged[0] == token and token:
+            message, self._staged = self._staged[1], None
+            self.arm.arrange(read_objects(message, self.arm.find_present()))
+
     def _on_command(self, message: JointTrajectory) -> None:
         with self._refusing():
-            if self._is_repeated(message.header.frame_id):
+            token = message.header.frame_id
+            if not self._is_staged(token, self._on_command, message) or self._is_repeated(token):
                 return
             message.joint_names = self._strip(message.joint_names)
             effort = read_effort(message, self.arm.robot)
@@ -170,21 +224,26 @@ class _Provider:
             duration = to_ns(message.points[0].time_from_start)
             accept = self.arm.command if effort is None else self.arm.apply
             accept(goal, count_steps(duration, self.arm.physics_dt_ns, self._lock_step))
-            self._token = message.header.frame_id
+            self._arrange_objects(token)
+            self._token = token
             if self._lock_step:
                 self.arm.advance(self.arm.steps_left)
                 self.publish()
 
     def _on_place(self, message: JointState) -> None:
         with self._refusing():
-            if self._is_repeated(message.header.frame_id):
+            token = message.header.frame_id
+            if not self._is_staged(token, self._on_place, message) or self._is_repeated(token):
                 return
             robot, measured = self.arm.robot, np.clip(self.arm.q, self.arm.robot.lower, self.arm.robot.upper)
-            self.arm.place(read_joints("placement", self._strip(message.name), message.position, robot, measured))
-            self._token = message.header.frame_id
+            q = read_joints("placement", self._strip(message.name), message.position, robot, measured)
+            self._arrange_objects(token)
+            self.arm.place(q)
+            self._token = token
             self.publish()
 
     def _on_reset_world(self, _: Any, response: Any) -> Any:
+        self.arm.arrange({})
         self.arm.place(self.arm.robot.home)
         return response
 
@@ -222,7 +281,7 @@ class _Provider:
                 LOG.warning("Ignored %s (logged once).", error)
 
     def _show(self) -> None:
-        """Draw the arm; in real time only when a picture is due, because drawing waits until then."""
+        """Draw the arm. In real time, draw only when a picture is due: drawing earlier would block, and delay the physics."""
         now = time.monotonic()
         if self._gui and (self._lock_step or now >= self._next_picture):
             self._next_picture = now + PICTURE_DT
@@ -235,5 +294,7 @@ class _Provider:
         description = {"kind": "mujoco", "version": __version__, "lock_step": self._lock_step, "physics_dt": physics_dt}
         robot = self.arm.robot
         # The fingers come last in the robot's joints.
-        fingers = {} if robot.gripper is None else {"fingers": self._names[robot.chain_dof :]}
-        return json.dumps(description | {"joints": self._names, **fingers, "takes_effort": True})
+        if self.arm.scene is not None:
+            description["scene"] = json.loads(describe_scene(self.arm.scene, self.arm.scene.num_objects))
+        fingers = self._names[robot.chain_dof :]
+        return json.dumps(description | {"joints": self._names, "fingers": fingers, "takes_effort": True})

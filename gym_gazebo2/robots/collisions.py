@@ -20,7 +20,7 @@ from gym_gazebo2.robots.urdf import find_joint, parse_urdf
 if TYPE_CHECKING:
     import yourdfpy
 
-__all__ = ["CollisionModel", "list_neighbours", "list_shape_points"]
+__all__ = ["AT_HOME", "CollisionModel", "list_neighbours", "list_shape_points"]
 
 Array = NDArray[np.float64]
 
@@ -31,6 +31,8 @@ CHUNK = 4096
 """Pairs of shapes that are compared at once: some 30 MB."""
 ALWAYS = 0.95
 """Links that touch in this share of random poses touch by design, as in MoveIt's setup assistant."""
+AT_HOME = "in touch at home"
+"""Reason of pairs of links that touch at the home pose."""
 RANDOM_POSES = 100
 HOME_MARGIN = 1e-3
 """Links that are this near at the home pose count as in touch there [m]."""
@@ -154,7 +156,7 @@ class CollisionModel:
     def list_touching_at(self, q: Array) -> list[ExcludedPair]:
         """Return the pairs that touch at one pose (dof,)."""
         touching = self.find_contacts(q, HOME_MARGIN)[0]
-        return [ExcludedPair(*pair, "in touch at home") for pair, hit in zip(self.pairs, touching, strict=True) if hit]
+        return [ExcludedPair(*pair, AT_HOME) for pair, hit in zip(self.pairs, touching, strict=True) if hit]
 
 
 def list_neighbours(urdf: yourdfpy.Robot) -> list[ExcludedPair]:

@@ -16,7 +16,7 @@ __all__ = ["find_touching"]
 Array = NDArray[np.float64]
 
 MOST_ITERATIONS = 40
-"""Random pairs of hulls need 4 to 12. Pairs that are not decided by then are all but in touch, and count as touching."""
+"""Random pairs of hulls need 4 to 12. Pairs that are not decided by then almost touch. They count as touching."""
 TOUCHING = 1e-7
 """Shapes that are this near touch [m]."""
 

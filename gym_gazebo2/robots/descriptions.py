@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +36,9 @@ def find_description(name: str) -> tuple[str, tuple[str, ...], Mapping[str, str]
     if name not in descriptions:
         raise UnknownNameError("robot", name, descriptions)
     try:
-        module = importlib.import_module(f"{PACKAGE}.{name}")
+        # It prints that it clones; standard output belongs to the command, which may print JSON.
+        with contextlib.redirect_stdout(sys.stderr):
+            module = importlib.import_module(f"{PACKAGE}.{name}")
     # The module clones a repository when it is imported: git and the network raise errors of many kinds.
     except Exception as error:
         message = " ".join(str(error).split()) or type(error).__name__

@@ -19,7 +19,7 @@ from gym_gazebo2.robots.held import hold_joints
 from gym_gazebo2.robots.limits import complete_limits
 from gym_gazebo2.robots.meshes import MeshPart, convert_mesh, link_once, write_once
 from gym_gazebo2.robots.packages import Packages
-from gym_gazebo2.robots.rows import RobotRow
+from gym_gazebo2.robots.rows import RobotRow, is_built_in
 from gym_gazebo2.robots.srdf import Srdf
 from gym_gazebo2.robots.transforms import format_numbers, read_numbers
 
@@ -84,9 +84,13 @@ def expand_urdf(
     has_meshes = root.find("link/*/geometry/mesh") is not None
     if is_changed or has_meshes or has_improper_inertia(root):
         kept = {_get_link(joint, end) for joint in (*chain, *fingers) for end in ("parent", "child")}
-        improper = fuse_links(root, kept, path)
+        # The package's own URDFs need no fusing, and sums of inertias would change the last bits of their results.
+        improper = [] if is_built_in(row) else fuse_links(root, kept, path)
         if improper:
-            assumptions.append(f"Links whose inertia is improper count as points: {', '.join(improper)}.")
+            names = ", ".join(improper)
+            assumptions.append(
+                f"The inertia of these links is not that of a body, so they are treated as point masses: {names}."
+            )
         path = _write(root, _convert_meshes(root, packages))
     return Expanded(path, continuous, tuple(assumptions))
 

@@ -40,7 +40,7 @@ class Body:
     inertia: Array
 
     def move(self, T: Array) -> Body:
-        """Return the same body, seen from the frame in which this frame has the pose T (4, 4)."""
+        """Return the same body in another frame. T (4, 4) is the pose of the present frame in that other frame."""
         R = T[:3, :3]
         with np.errstate(all="ignore"):  # check_inertias refuses what is not finite, and names the link
             return Body(self.mass, R @ self.com + T[:3, 3], R @ self.inertia @ R.T)

@@ -22,7 +22,7 @@ def complete_limits(joints: Sequence[ET.Element], row: RobotRow, path: Path) -> 
     """Give every driven joint all four limits, in place, and remove its friction.
 
     Where the URDF has no velocity or effort limit, or a limit of zero, the row's is used. A limit that the row gives by joint
-    name always is.
+    name always replaces the URDF's.
 
     Args:
         joints: The joints that the environment drives.
@@ -103,6 +103,6 @@ def _complete(joint: ET.Element, key: str, values: Mapping[str, float], is_named
     elif not has_own:
         given = "no" if limit.get(key) is None else f"a {key} limit of 0, which is no"
         raise RobotError(
-            f"Joint {name!r} of {str(path)!r} has {given} {key} limit. Give it in the row: {key}_limit=…, for all joints or by "
-            "joint name."
+            f"Joint {name!r} of {str(path)!r} has {given} {key} limit. Give it in the row or in robot_options: {key}_limit=…, "
+            "for all joints or by joint name."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from gym_gazebo2.checks import read_number
 from gym_gazebo2.errors import InvalidArgumentError, RobotError
 from gym_gazebo2.robots.check import check_inertias, check_joints, check_masses, check_rotors, check_tree
-from gym_gazebo2.robots.collisions import CollisionModel, list_neighbours
+from gym_gazebo2.robots.collisions import AT_HOME, CollisionModel, list_neighbours
 from gym_gazebo2.robots.drive import choose_rotors, choose_speed
 from gym_gazebo2.robots.elements import check_elements
 from gym_gazebo2.robots.expand import HELD, Expanded, expand_urdf
@@ -27,7 +28,7 @@ from gym_gazebo2.robots.inertia import compute_mean_coupling, compute_mean_inert
 from gym_gazebo2.robots.packages import Packages
 from gym_gazebo2.robots.rows import ROBOTS, RobotRow, find_row, find_urdf, is_built_in
 from gym_gazebo2.robots.source import read_source
-from gym_gazebo2.robots.spec import ExcludedPair, RobotSpec
+from gym_gazebo2.robots.spec import FLOOR, ExcludedPair, RobotSpec
 from gym_gazebo2.robots.srdf import NO_SRDF, Srdf, find_srdf, read_srdf
 from gym_gazebo2.robots.stored import is_stored, load_stored
 from gym_gazebo2.robots.urdf import choose_tool_frame, find_chain, find_joint, fold_fixed_joints, parse_urdf, read_rotors
@@ -46,8 +47,8 @@ def make_robot(robot: str | RobotRow | RobotSpec, gripper: bool = False) -> Robo
 
     Args:
         robot: Name of a row of ``ROBOTS``; path of a .urdf or .xacro file, or of the folder ``robot`` of a run; name of a
-            module of the package ``robot_descriptions``, such as "ur5e_description"; a row; or a specification, which is
-            returned as it is.
+            module of the package ``robot_descriptions``, such as "ur5e_description"; "ros:/robot_description" for the topic or
+            parameter of a running ROS 2; a row; or a specification, which is returned as it is.
         gripper: Whether the environment drives the fingers. Else they are held, and the specification does not list them.
 
     Raises:
@@ -101,7 +102,8 @@ def _load_with_gripper(name: str, row: RobotRow) -> RobotSpec:
     held = tuple(sentence for sentence in expanded.assumptions if sentence.startswith(HELD))
     arm = dataclasses.replace(arm, assumptions=(*held, *others))
     spec = add_gripper(arm, _parse_expanded(file)[0], expanded.path, names, mimics, row.gripper)
-    LOG.warning("%s (%s): %s", name, file.path, spec.assumptions[-1])
+    if not is_built_in(row):
+        LOG.warning("%s (%s): %s", name, file.path, spec.assumptions[-1])
     return spec
 
 
@@ -130,7 +132,8 @@ class _File:
 
 def _read_file(row: RobotRow) -> _File:
     path = find_urdf(row.urdf)
-    packages = Packages(path, tuple(Path(folder).absolute() for folder in row.package_dirs))
+    # abspath also removes "..", without which no file would seem to lie inside its folder.
+    packages = Packages(path, tuple(Path(os.path.abspath(folder)) for folder in row.package_dirs))  # noqa: PTH100
     root = read_source(path, packages, dict(row.xacro_args))
     # The checks come before any computation: an invalid URDF must end in an error that names its element, not in a
     # LinAlgError or in an arm that explodes in the simulator.
@@ -222,15 +225,39 @@ def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, sr
     ]
     # Links of one rigid body never touch, so they are no pair.
     spec = _exclude(spec, [pair for pair in pairs if bodies[pair.link1] != bodies[pair.link2]])
-    spec = _exclude(spec, CollisionModel(spec, urdf).list_always_touching())
+    spec = _exclude(spec, _refuse_floor(spec, CollisionModel(spec, urdf).list_always_touching(), bodies))
     model = CollisionModel(spec, urdf)
     if row.home is not None:
-        home, assumption = _check_home(row.home, spec), []
+        spec = dataclasses.replace(spec, home=_check_home(row.home, spec))
     else:
-        home, source = choose_home(spec, model, srdf.list_homes(spec.joint_names))
-        assumption = [source]
-    spec = dataclasses.replace(spec, home=home, assumptions=(*spec.assumptions, *assumption))
-    return _exclude(spec, model.list_touching_at(home))
+        home, assumptions = choose_home(spec, model, srdf.list_homes(spec.joint_names))
+        spec = dataclasses.replace(spec, home=home, assumptions=(*spec.assumptions, *assumptions))
+    return _exclude(spec, _refuse_floor(spec, model.list_touching_at(spec.home), bodies))
+
+
+def _refuse_floor(spec: RobotSpec, pairs: list[ExcludedPair], bodies: Mapping[str, int]) -> list[ExcludedPair]:
+    """Return the pairs as they are if no link but the base is in the floor.
+
+    Two links may touch by design. A link in the floor shows that the base is too low. If that did not count as a collision, a
+    policy could move the arm through the floor. The base link may stand on the floor: it never moves. So may a carriage, which
+    only slides along a rail.
+
+    Args:
+        spec: The arm.
+        pairs: Links that touch each other or ``FLOOR``, which comes first in a pair.
+        bodies: Link → index of the last joint that moves it, −1 for the base.
+
+    Raises:
+        RobotError: Another link is in the floor.
+    """
+    at_floor = [pair for pair in pairs if pair.link1 == FLOOR]
+    if sunk := [pair for pair in at_floor if not spec.is_prismatic[: bodies[pair.link2] + 1].all()]:
+        links, reason = ", ".join(repr(pair.link2) for pair in sunk), sunk[0].reason
+        raise RobotError(
+            f"Links of {spec.name!r} are in the floor ({reason}), with the base {spec.mount_height:g} m above it: {links}. "
+            f"Give the height of the base above the floor as mount_height{'' if reason != AT_HOME else ', or another home'}."
+        )
+    return pairs
 
 
 def _exclude(spec: RobotSpec, pairs: Sequence[ExcludedPair]) -> RobotSpec:

@@ -12,6 +12,7 @@ from pathlib import Path
 from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
 from gym_gazebo2.robots.descriptions import find_description
+from gym_gazebo2.robots.fetched import fetch_urdf, is_fetched
 
 __all__ = ["ROBOTS", "GripperRow", "PerJoint", "RobotRow", "find_row", "find_urdf", "is_built_in", "register_robot"]
 
@@ -125,6 +126,11 @@ ROBOTS: dict[str, RobotRow] = {
         (0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2, math.pi / 4),
         # Below the limits of 2.17 and 2.61 rad/s: the drives then follow within the tolerance of docs/semantics.md.
         control_speed=2.0,
+        # Half open where a task does not use the gripper.
+        held={"panda_finger_joint1": 0.02, "panda_finger_joint2": 0.02},
+        # 1 kg of apparent mass with the finger's own 15 g: the drive's stiffness is then 1600 N/m. The links alone would have
+        # 24 N/m, which holds nothing.
+        gripper=GripperRow(control_speed=0.2, rotor_inertia=0.985),
     ),
     "ur5e": RobotRow(
         "ur5e.urdf", "tool0", (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0), control_speed=1.57
@@ -152,13 +158,15 @@ def find_row(robot: str | RobotRow) -> tuple[str, RobotRow]:
     """Return the name and the row of a robot.
 
     Args:
-        robot: Name of a row, path of a .urdf or .xacro file, name of a module of ``robot_descriptions``, or a row.
+        robot: Name of a row, path of a .urdf or .xacro file, name of a module of ``robot_descriptions``, "ros:" and the full
+            name of a topic or parameter of a running ROS 2 that holds a URDF, or a row.
 
     Raises:
         UnknownNameError: There is no such robot.
         InvalidArgumentError: The value is neither text nor a row.
         MissingDependencyError: ``robot_descriptions`` is not installed.
-        RobotError: The description cannot be fetched.
+        RobotError: The description cannot be fetched, or is no URDF.
+        RosError: No node of ROS 2 holds the URDF.
     """
     if isinstance(robot, RobotRow):
         return _make_name(robot.urdf), dataclasses.replace(robot, urdf=str(find_urdf(robot.urdf)))
@@ -166,12 +174,17 @@ def find_row(robot: str | RobotRow) -> tuple[str, RobotRow]:
         raise InvalidArgumentError("robot", robot, f"a path, a RobotRow, or one of the names {', '.join(sorted(ROBOTS))}")
     if robot in ROBOTS:
         return robot, ROBOTS[robot]
+    if is_fetched(robot):
+        path = str(fetch_urdf(robot))
+        return _make_name(path), RobotRow(path)
     if robot.endswith(SUFFIXES):
         return _make_name(robot), RobotRow(str(find_urdf(robot)))
     if robot.endswith("_description"):
         urdf, package_dirs, xacro_args = find_description(robot)
         return robot, RobotRow(urdf, package_dirs=package_dirs, xacro_args=xacro_args)
-    raise UnknownNameError("robot", robot, ROBOTS, "A path must end with .urdf or .xacro.")
+    raise UnknownNameError(
+        "robot", robot, ROBOTS, "A path must end with .urdf or .xacro; ros:/robot_description asks a running ROS 2."
+    )
 
 
 def _make_name(urdf: str) -> str:

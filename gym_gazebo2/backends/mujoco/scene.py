@@ -5,41 +5,53 @@ from __future__ import annotations
 import itertools
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
 
 from gym_gazebo2.backends.base import OMEGA
+from gym_gazebo2.backends.mujoco.framing import FIELD_OF_VIEW_DEG, OVERVIEW, look_at, place_overview
+from gym_gazebo2.backends.mujoco.parts import add_parts, add_sensors, damp_objects, draw_parts
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.robots.spec import FLOOR
+from gym_gazebo2.scene import Scene
 
 __all__ = ["CAMERAS", "make_physics_model", "make_visual_model"]
 
-CAMERAS = ("overview", "wrist")
+CAMERAS = (OVERVIEW, "wrist")
 """Names of the cameras of every robot."""
 CONTACT_SOLREF, CONTACT_SOLIMP = (0.02, 5.0), (0.98, 0.99, 0.001, 0.5, 2.0)
 """Time constant [s] and damping ratio of contacts, and their impedance. An arm that was placed inside the floor moves out by
-about the depth per second: MuJoCo's damping ratio of 1 throws it out, at 130 rad/s for a UR5. A steady push enters by 5 mm."""
+about the depth per second: MuJoCo's damping ratio of 1 throws it out, at 130 rad/s for a UR5. An arm that pushes steadily sinks
+in by 5 mm."""
 LIMIT_SOLIMP = (0.99, 0.999, 0.001, 0.5, 2.0)
 """Impedance of joint limits: harder than contacts, so that a contact cannot push a light joint beyond its limit."""
+WRIST_ASIDE, WRIST_BACK, WRIST_AHEAD = 0.075, 0.07, 0.03
+"""Place of a gripper's camera: beside the tool and behind it, and the point before the tool at which it looks [m]."""
 LOOK_ALONG_TOOL = (0.0, 1.0, 0.0, 0.0)
 """A MuJoCo camera looks along its −z; half a turn about x points it along the tool's z (quaternion wxyz)."""
 
 
 def make_physics_model(
-    robot: RobotSpec, physics_dt: float, measure_forces: bool = False, torque_control: bool = False
+    robot: RobotSpec,
+    physics_dt: float,
+    measure_forces: bool = False,
+    torque_control: bool = False,
+    scene: Scene | None = None,
 ) -> mujoco.MjModel:
     """Return the model to step: collision shapes and drives, without visuals, lights and cameras.
 
-    Gravity is off: the drive of a real arm compensates the weight of its links, and nothing else in the model moves.
+    Gravity is off: the drive of a real arm compensates the weight of its links. ``ObjectBodies`` applies that of objects.
 
     Args:
         robot: The arm.
         physics_dt: Physics step [s].
         measure_forces: Whether to add a sensor of the largest contact force, (3,) in the frame of its contact [N].
         torque_control: Whether the controls are efforts at damped joints, in place of the drives' set-points.
+        scene: What stands around the arm; None: only the floor.
 
     Raises:
         RobotError: MuJoCo rejects the URDF.
@@ -62,18 +74,28 @@ def make_physics_model(
             _add_drive(spec, joint, robot.drive_inertia[i], robot.effort_limit[i])
     if not robot.default_contacts:
         _set_contacts(spec, robot)
-    if measure_forces:
+    if scene is not None:
+        add_parts(spec, scene)
+    if scene is not None and scene.num_objects:
+        add_sensors(spec, robot.base_link, scene)
+    elif measure_forces:
         _add_force_sensor(spec)
-    return _compile(spec, robot)
+    model = _compile(spec, robot)
+    if scene is not None and scene.num_objects:
+        damp_objects(model, robot.dof)
+    return model
 
 
-def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjModel:
-    """Return the model to draw. It has the joints of the physics model, so poses can be copied over.
+def make_visual_model(robot: RobotSpec, width: int, height: int, scene: Scene | None = None) -> mujoco.MjModel:
+    """Return the model to draw. It has the arm's joints of the physics model, so poses can be copied over.
+
+    The goal is the first mocap body, and the members of the scene's pool are the next ones.
 
     Args:
         robot: The arm.
         width: Width of the largest picture [px].
         height: Height of the largest picture [px].
+        scene: What stands around the arm; None: only the floor.
 
     Raises:
         RobotError: MuJoCo rejects the URDF.
@@ -85,12 +107,17 @@ def make_visual_model(robot: RobotSpec, width: int, height: int) -> mujoco.MjMod
     _add_floor(spec, robot.mount_height)
     _add_surroundings(spec)
     # A mocap body is moved by setting its position; contype and conaffinity 0 keep it out of collisions.
-    marker = spec.worldbody.add_body(name="goal", mocap=True, pos=[0.0, 0.0, -1.0])
+    marker = spec.worldbody.add_body(name="goal", mocap=True, pos=[0.0, 0.0, -1.0 - robot.mount_height])
     marker.add_geom(
         type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.055, 0, 0], rgba=[0.9, 0.1, 0.15, 0.45], contype=0, conaffinity=0
     )
-    _add_cameras(spec, robot)
-    return _compile(spec, robot)
+    if scene is not None:
+        draw_parts(spec, scene)
+    _add_cameras(spec, robot, scene)
+    model = _compile(spec, robot)
+    if scene is None:
+        place_overview(model, robot)
+    return model
 
 
 def _load(robot: RobotSpec, visual: bool = False) -> mujoco.MjSpec:
@@ -138,7 +165,8 @@ def _compile(spec: mujoco.MjSpec, robot: RobotSpec) -> mujoco.MjModel:
         model = spec.compile()
     except ValueError as error:
         raise RobotError(f"MuJoCo cannot compile {robot.urdf!r}: {error}") from error
-    joints = tuple(model.joint(i).name for i in range(model.njnt))
+    # The free joints of objects come last.
+    joints = tuple(model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] != mujoco.mjtJoint.mjJNT_FREE)
     if joints != robot.joint_names:
         # The backend takes qpos[i] for joint i of the robot, so an order of its own would move the wrong joints.
         raise RobotError(f"MuJoCo reads the joints {joints} from {robot.urdf!r}, expected {robot.joint_names}.")
@@ -217,14 +245,36 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     )
 
 
-def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
-    """Add a camera that shows the whole arm, and one beside the tool that looks along it."""
-    # One place suits arms of about a metre. For others it moves away or nearer in proportion.
-    size = Kinematics(robot).compute_reach()
-    factor = 1.0 if 0.75 < size < 1.5 else size / 1.1
-    eye, target = [factor * x for x in (-0.9, -0.9, 0.8)], [factor * x for x in (-0.05, 0.0, 0.38)]
-    spec.worldbody.add_camera(name="overview", pos=eye, quat=_look_at(eye, target), fovy=50)
-    spec.body(robot.tool_frame).add_camera(name="wrist", pos=[0.0, 0.07, 0.0], quat=LOOK_ALONG_TOOL, fovy=75)
+def _add_cameras(spec: mujoco.MjSpec, robot: RobotSpec, scene: Scene | None) -> None:
+    """Add a camera that shows the whole arm, and one beside the tool that looks along it, or between its fingers."""
+    overview = spec.worldbody.add_camera(name=OVERVIEW, fovy=FIELD_OF_VIEW_DEG)  # place_overview puts it in place
+    if scene is not None:
+        # From the front, since the arm stands between objects and the usual camera. One place suits arms of about a metre.
+        size = Kinematics(robot).compute_reach()
+        factor = 1.0 if 0.75 < size < 1.5 else size / 1.1
+        eye, target = factor * np.array([1.3, -0.9, 0.8]), factor * np.array([0.35, 0.0, 0.15])
+        overview.pos[:], overview.quat[:] = eye, look_at(eye, target)
+    place = {"pos": [0.0, 0.07, 0.0], "quat": LOOK_ALONG_TOOL} if robot.gripper is None else _look_between_fingers(robot)
+    spec.body(robot.tool_frame).add_camera(name="wrist", fovy=75, **place)
+
+
+def _look_between_fingers(robot: RobotSpec) -> dict[str, Any]:
+    """Return position and orientation of a camera in the tool's frame, beside the fingers, that looks at what they grip."""
+    finger = robot.chain_dof
+    # The first finger's axis in the tool's frame. A finger slides along its axis, and swings across it.
+    T = np.linalg.inv(robot.T_tcp_to_last) @ robot.T_joint_to_parent[finger]
+    axis = T[:3, :3] @ robot.axis[finger]
+    tool = np.array([0.0, 0.0, 1.0])
+    side = np.cross(axis, tool) if robot.is_prismatic[finger] else axis - (axis @ tool) * tool
+    if np.linalg.norm(side) < 1e-6:
+        side = np.array([1.0, 0.0, 0.0])
+    side /= np.linalg.norm(side)
+    position = WRIST_ASIDE * side - WRIST_BACK * tool
+    backward = (position - WRIST_AHEAD * tool) / np.linalg.norm(position - WRIST_AHEAD * tool)
+    right = np.cross(side, tool)
+    quat = np.empty(4)
+    mujoco.mju_mat2Quat(quat, np.column_stack([right, np.cross(backward, right), backward]).ravel())
+    return {"pos": position, "quat": quat}
 
 
 def _remove_collisions(spec: mujoco.MjSpec) -> None:
@@ -235,17 +285,6 @@ def _remove_collisions(spec: mujoco.MjSpec) -> None:
             spec.delete(geom)
     for mesh in spec.meshes:
         mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # a visual mesh may be open, and then has no volume
-
-
-def _look_at(position: list[float], target: list[float]) -> np.ndarray:
-    """Return the quaternion wxyz of a level camera at ``position`` that looks at ``target``, both (3,) [m]."""
-    # A MuJoCo camera looks along its −z axis; x points to the right, y up.
-    backward = np.subtract(position, target) / np.linalg.norm(np.subtract(position, target))
-    right = np.cross([0.0, 0.0, 1.0], backward)
-    right /= np.linalg.norm(right)
-    quat = np.empty(4)
-    mujoco.mju_mat2Quat(quat, np.column_stack([right, np.cross(backward, right), backward]).ravel())
-    return quat
 
 
 def list_collision_pairs(model: mujoco.MjModel) -> list[tuple[str, str]]:

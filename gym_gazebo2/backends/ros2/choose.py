@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from gym_gazebo2.backends.base import NANOSECONDS, count_substeps
 from gym_gazebo2.backends.ros2.control_world import ControlWorld
 from gym_gazebo2.backends.ros2.free_running import FreeRunning
@@ -11,6 +13,7 @@ from gym_gazebo2.backends.ros2.pacing import Pacing, Settings
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.ros.middleware import list_settings
 from gym_gazebo2.ros.topics import CONTROL_WORLD, import_control_world
+from gym_gazebo2.scene import describe_scene, find_difference
 
 __all__ = ["choose_pacing"]
 
@@ -43,7 +46,13 @@ def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world:
                 f"The provider has the joints {provider.joints}, expected {link.joint_names}. "
                 f"Start a provider of this robot{fingers}, or give another namespace or joint_prefix."
             )
+        _check_scene(link, provider)
         _check_required(lock_step, provider.lock_step, f"the provider found is {provider}")
+        if provider.lock_step and link.topics.gripper_command is not None:
+            raise BackendError(
+                f"The provider found takes all joints in one command, and nothing from {link.topics.gripper_command}. Leave "
+                "gripper_topic and gripper_controller out: they are for robots."
+            )
         if provider.lock_step and provider.physics_dt is not None:
             count_substeps(settings.control_dt_ns / NANOSECONDS, provider.physics_dt)
         return LockStep(link, settings) if provider.lock_step else FreeRunning(link, settings)
@@ -53,6 +62,23 @@ def choose_pacing(link: Link, settings: Settings, lock_step: bool | None, world:
         return ControlWorld(link, settings, _choose_world(services, world))
     _check_required(lock_step, False, f"no provider was found. What answers is {_explain(services)}")
     return FreeRunning(link, settings)
+
+
+def _check_scene(link: Link, provider: Provider) -> None:
+    """Raise a BackendError if the provider has built another scene than the task's."""
+    if link.scene is None:
+        return
+    if provider.scene is None:
+        raise BackendError(
+            f"The task has a scene, but the provider of /{link.topics.namespace} has none. Start it with the task's scene: "
+            "gym-gazebo2 sim --scene."
+        )
+    own = json.loads(describe_scene(link.scene, link.scene.num_objects))
+    if (difference := find_difference(own, provider.scene)) is not None:
+        raise BackendError(
+            f"The provider of /{link.topics.namespace} has another scene than the task. {difference} "
+            "Start it with the task's scene."
+        )
 
 
 def _check_required(required: bool | None, found: bool, finding: str) -> None:

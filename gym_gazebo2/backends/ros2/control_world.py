@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gym_gazebo2.backends.ros2.link import Link
-from gym_gazebo2.backends.ros2.messages import JointReading
+from gym_gazebo2.backends.ros2.messages import JointReading, ObjectCommand
 from gym_gazebo2.backends.ros2.pacing import Array, Sample, Settings, fill_velocities
 from gym_gazebo2.backends.ros2.return_motion import return_to
 from gym_gazebo2.errors import BackendError
@@ -48,6 +48,11 @@ class ControlWorld:
         Raises:
             BackendError: The world does not answer or advance, or the control period is not a whole number of its steps.
         """
+        if link.has_objects:
+            raise BackendError(
+                f"The scene has objects, but {service} is a Gazebo Sim through ros_gz, which reports none on "
+                f"{link.topics.objects}. Use gym-gazebo2 sim with the same scene."
+            )
         self.timeout, self._link, self._settings, self._service = settings.timeout, link, settings, service
         self._type = import_control_world()
         self._calls = link.graph.node.create_client(self._type, service)
@@ -80,15 +85,19 @@ class ControlWorld:
         """The newest time of the world's clock that was received [ns]; None before the first."""
         return self._clock
 
-    def place(self, q: Array) -> Sample:
+    def place(self, q: Array, objects: ObjectCommand | None = None) -> Sample:
         """Move to ``q`` (dof,) [rad] by commands, starting at the world's present time."""
         if self._read_clock() != self._now:
             self._now = self._wait_paused(PAUSED_AFTER_S)
             self._wait_for_state()
         settings = dataclasses.replace(self._settings, reset_speed=1.0)
-        return return_to(self._link.robot, self._read_positions(), q, self.advance, settings)
+        return return_to(self._link.robot, self._read_positions(), q, self._move, settings)
 
-    def advance(self, goal: Array, shortest: int = 0) -> Sample:
+    def advance(self, goal: Array, objects: ObjectCommand | None = None) -> Sample:
+        """Command a set-point (dof,) [rad], run the physics steps of a period, and wait for the state at its end."""
+        return self._move(goal)
+
+    def _move(self, goal: Array, shortest: int = 0) -> Sample:
         """Command a set-point, run the physics steps of a period, and wait for the state at its end.
 
         Args:

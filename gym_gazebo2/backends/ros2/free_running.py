@@ -10,12 +10,13 @@ import numpy as np
 
 from gym_gazebo2.backends.base import NANOSECONDS
 from gym_gazebo2.backends.ros2.link import Link
-from gym_gazebo2.backends.ros2.messages import JointReading
+from gym_gazebo2.backends.ros2.messages import JointReading, ObjectCommand, ObjectReading, write_objects
+from gym_gazebo2.backends.ros2.object_feed import ObjectFeed
 from gym_gazebo2.backends.ros2.pacing import Array, Sample, Settings
 from gym_gazebo2.backends.ros2.return_motion import compute_duration, return_to
 from gym_gazebo2.backends.ros2.state_stream import State, StateStream
 from gym_gazebo2.errors import BackendError
-from gym_gazebo2.ros.topics import WrenchStamped
+from gym_gazebo2.ros.topics import MultiDOFJointState, WrenchStamped
 
 __all__ = ["FreeRunning"]
 
@@ -31,6 +32,8 @@ OTHERS_TIMEOUT_S = 1.0
 """Longest wait for another client, which has just been closed, to disappear [s]."""
 DISCOVERY_TIMEOUT_S = 2.0
 """Longest wait for a new node to find the controller [s]: DDS discovery of a robot on the network may take a second."""
+PLACED_TOLERANCE = 0.1
+"""A simulator has placed an object if it is this near to where it was to be [m]: by then it may have fallen a little."""
 
 
 class FreeRunning:
@@ -43,7 +46,8 @@ class FreeRunning:
         states    …  s₁   s₂   s₃   s₄   s₅        stamps, one every 50 ms
         client        └ policy computes ┘ command   newest received stamp: s₄, so the answer is s₅ or later
 
-    The arm cannot be placed. It moves to a start pose by commands (``return_motion``).
+    The arm cannot be placed. It moves to a start pose by commands (``return_motion``). Only a simulator can place objects. In
+    front of a robot, those that the perception node reports are the objects of the episode.
     """
 
     lock_step = False
@@ -60,7 +64,11 @@ class FreeRunning:
         """
         self.timeout, self._link, self._settings = settings.timeout, link, settings
         self._stream = StateStream(link.robot, link.arrange, link.topics.state, settings.control_dt_ns / NANOSECONDS)
-        link.on_state, link.on_contact = self._on_state, self._on_contact
+        self._feed = ObjectFeed(link.topics.objects, settings.objects_stale_after)
+        self._names = list[str]()  # of the episode's objects that are there
+        is_simulator = link.has_objects and link.provider is not None
+        self._object_places = link.graph.publish(MultiDOFJointState, link.topics.place_objects) if is_simulator else None
+        link.on_state, link.on_contact, link.on_objects = self._on_state, self._on_contact, self._on_objects
         self._goal: Array | None = None  # last commanded set-point (dof,) [rad]
         # While queued messages are read: the earliest time at which they can have arrived [s].
         self._earliest_arrival: float | None = None
@@ -74,13 +82,72 @@ class FreeRunning:
         self._check_alone()
         self._queue_read_at = time.monotonic()  # when the queue was last known to be empty [s]
 
-    def place(self, q: Array) -> Sample:
-        """Move to ``q`` (dof,) [rad] slowly; the first command is the measured pose."""
+    def place(self, q: Array, objects: ObjectCommand | None = None) -> Sample:
+        """Move to ``q`` (dof,) [rad] slowly; the first command is the measured pose. Then objects are placed or found."""
         self._check_alone()
         self._stream.restart()
-        return return_to(self._link.robot, self._read_fresh_state().q, q, self.advance, self._settings)
+        before = return_to(self._link.robot, self._read_fresh_state().q, q, self._move, self._settings)
+        if objects is None:
+            return self._add_objects(before)
+        if self._object_places is not None:
+            self._place_objects(objects)
+        else:
+            self._names = self._find_objects(objects.names)
+        # The arm rests, but the objects have changed: the state and the objects are those of one instant.
+        return self.advance(before.q.clip(self._link.robot.lower, self._link.robot.upper))
 
-    def advance(self, goal: Array, shortest: int = 0) -> Sample:
+    def advance(self, goal: Array, objects: ObjectCommand | None = None) -> Sample:
+        """Command a set-point (dof,) [rad], and wait for the end of the period."""
+        if objects is not None:
+            self._names = objects.names
+            if self._object_places is not None:
+                self._link.graph.send(self._object_places, write_objects(objects))
+        return self._add_objects(self._move(goal))
+
+    def _add_objects(self, sample: Sample) -> Sample:
+        """Return a sample with the newest poses of the objects."""
+        if not self._link.has_objects:
+            return sample
+        return sample._replace(objects=self._feed.get(self._names, time.monotonic(), sample.stamp))
+
+    def _place_objects(self, objects: ObjectCommand) -> None:
+        """Let a simulator place objects, and wait until it reports them there."""
+        self._link.graph.send(self._object_places, write_objects(objects))
+        self._names = objects.names
+
+        def is_placed() -> bool:
+            if set(self._feed.names) != set(objects.names) or objects.pose is None:
+                return False
+            seen = self._feed.get(objects.names, time.monotonic(), 0)
+            return bool(np.linalg.norm(seen.pose[:, :3] - objects.pose[:, :3], axis=1).max(initial=0.0) < PLACED_TOLERANCE)
+
+        if not self._link.graph.wait(is_placed, self.timeout):
+            raise BackendError(
+                f"{self._link.topics.objects} reports {self._feed.names} and not {objects.names} where they were placed, "
+                f"within {self.timeout:g} s. See the provider's log."
+            )
+
+    def _find_objects(self, wanted: list[str]) -> list[str]:
+        """Return the objects in front of a robot: as many as wanted, those of the wanted names first.
+
+        Raises:
+            BackendError: The perception node does not report that many objects of the scene's pool in time.
+        """
+        scene, feed = self._link.scene, self._feed
+        pool = () if scene is None else scene.pool.names
+
+        def list_known() -> list[str]:
+            return [*(n for n in wanted if n in feed.names), *(n for n in pool if n in feed.names and n not in wanted)]
+
+        count = feed.num_messages
+        if not self._link.graph.wait(lambda: feed.num_messages > count and len(list_known()) >= len(wanted), self.timeout):
+            raise BackendError(
+                f"{self._link.topics.objects} reports the objects {feed.names}, expected {len(wanted)} of the scene's pool: "
+                f"{', '.join(pool)}. Put them there, and check the perception node."
+            )
+        return list_known()[: len(wanted)]
+
+    def _move(self, goal: Array, shortest: int = 0) -> Sample:
         """Command a set-point, and wait for the end of the period.
 
         Args:
@@ -192,6 +259,9 @@ class FreeRunning:
 
     def _on_state(self, reading: JointReading) -> None:
         self._stream.add(reading, time.monotonic(), self._earliest_arrival)
+
+    def _on_objects(self, reading: ObjectReading) -> None:
+        self._feed.add(reading, time.monotonic())
 
     def _on_contact(self, contact: WrenchStamped) -> None:
         self._stream.force = max(self._stream.force, contact.wrench.force.x)

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from gym_gazebo2.backends.ros2.messages import CommandWriter, JointReading, read_state
+from gym_gazebo2.backends.ros2.gripper_link import GripperLink
+from gym_gazebo2.backends.ros2.messages import CommandWriter, JointReading, ObjectReading, read_objects, read_state
 from gym_gazebo2.backends.ros2.pacing import Array
-from gym_gazebo2.errors import BackendError
+from gym_gazebo2.errors import BackendError, InvalidArgumentError
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.graph import Graph
-from gym_gazebo2.ros.topics import JointState, JointTrajectory, String, Topics, WrenchStamped
+from gym_gazebo2.ros.topics import JointState, JointTrajectory, MultiDOFJointState, String, Topics, WrenchStamped
+from gym_gazebo2.scene import Scene
 
 __all__ = ["Link", "Provider"]
 
@@ -31,6 +33,7 @@ class Provider:
         version: Version of the provider.
         fingers: Names of those joints that are fingers; a client need not command them.
         takes_effort: Whether it takes commands of efforts in place of set-points.
+        scene: Description of its scene (``scene.describe_scene``); None if only the floor is around the arm.
     """
 
     lock_step: bool
@@ -40,6 +43,7 @@ class Provider:
     version: str = "unknown"
     fingers: tuple[str, ...] = ()
     takes_effort: bool = False
+    scene: dict[str, Any] | None = dataclasses.field(default=None, repr=False)
 
 
 class Link:
@@ -57,6 +61,9 @@ class Link:
         foreign_joints: Names in the newest state that has none of the robot's joints; empty if none came.
         on_state: Called with the content of each JointState.
         on_contact: Called with each WrenchStamped of the contacts.
+        on_objects: Called with the content of each message about objects, where the scene has objects.
+        scene: What stands around the arm; None: only the floor.
+        has_objects: Whether the scene has movable objects.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Link:
         watch: Callable[[], None],
         is_local: bool,
         joint_prefix: str = "",
+        scene: Scene | None = None,
     ) -> None:
         """Make a node with the arm's topics.
 
@@ -77,7 +85,9 @@ class Link:
             watch: Raises if the simulator is known to be dead.
             is_local: Discover nodes of this machine only.
             joint_prefix: Prefix of the joints' names in messages.
+            scene: What stands around the arm; None: only the floor.
         """
+        self.scene, self.has_objects = scene, scene is not None and scene.num_objects > 0
         self.robot, self.topics, self._is_local, self._prefix = robot, topics, is_local, joint_prefix
         self.joint_names = [joint_prefix + name for name in robot.joint_names]
         self.foreign_joints: list[str] = []
@@ -86,22 +96,44 @@ class Link:
         self._names, self._order = list[str](), list[int]()
         self.on_state: Callable[[JointReading], None] = lambda reading: None
         self.on_contact: Callable[[WrenchStamped], None] = lambda contact: None
+        self.on_objects: Callable[[ObjectReading], None] = lambda reading: None
         self.graph = Graph(domain_id, watch, is_local)
         self._commands = self.graph.publish(JointTrajectory, topics.command)
-        self._writer = CommandWriter(self.joint_names)
-        self.graph.subscribe(JointState, topics.state, self._on_state)
+        self._gripper = self._make_gripper()
+        # Joints that the arm's own controller takes.
+        self._num_joints = robot.dof if self._gripper is None else robot.chain_dof
+        self._writer = CommandWriter(self.joint_names[: self._num_joints])
+        for topic in {topics.state, topics.gripper_state or topics.state}:
+            self.graph.subscribe(JointState, topic, self._on_state)
         self.graph.subscribe(WrenchStamped, topics.contacts, self._on_contact)
+        if self.has_objects:
+            self.graph.subscribe(MultiDOFJointState, topics.objects, self._on_objects)
         self.graph.subscribe(String, topics.provider, self._on_provider, keep=True)
 
     @property
     def num_command_subscribers(self) -> int:
-        """How many nodes subscribe to the commands."""
+        """How many nodes subscribe to the commands; zero if nobody takes those of the gripper."""
         self.graph.check_open()
-        return int(self._commands.get_subscription_count())
+        count = int(self._commands.get_subscription_count())
+        return count if self._gripper is None else min(count, self._gripper.num_subscribers)
+
+    def _make_gripper(self) -> GripperLink | None:
+        """Return the gripper's topics, if it has some of its own."""
+        topic, n = self.topics.gripper_command, self.robot.chain_dof
+        if topic is None:
+            return None
+        if self.robot.gripper is None:
+            sentence = (
+                f"The fingers' commands go to {topic}, but the environment does not drive the gripper. Leave the option out."
+            )
+            raise InvalidArgumentError("gripper_topic", topic, sentence=sentence)
+        return GripperLink(self.graph, topic, self.joint_names[n:], list(self.robot.joint_names[n:]))
 
     def send_goal(self, goal: Array, period: int, token: str = "") -> None:
         """Command a set-point (dof,) [rad], to be reached after a period [ns]."""
-        self.graph.send(self._commands, self._writer.write(goal, period, token))
+        if self._gripper is not None:
+            self._gripper.send(goal[self._num_joints :], period)
+        self.graph.send(self._commands, self._writer.write(goal[: self._num_joints], period, token))
 
     def send_effort(self, effort: Array, period: int, token: str) -> None:
         """Command efforts (dof,) [N·m or N] for a period [ns], with the drives off."""
@@ -109,7 +141,8 @@ class Link:
 
     def flush(self, timeout: float) -> bool:
         """Return whether every subscriber acknowledged the last command within ``timeout`` [s]."""
-        return self.graph.wait_acknowledged(self._commands, timeout)
+        is_done = self.graph.wait_acknowledged(self._commands, timeout)
+        return is_done and (self._gripper is None or self._gripper.flush(timeout))
 
     def arrange(self, reading: JointReading) -> tuple[Array, Array]:
         """Return positions (dof,) [rad] and velocities (dof,) [rad/s] in the robot's order, found by joint name.
@@ -139,7 +172,7 @@ class Link:
 
     def renew(self) -> Link:
         """Return a new link to the same arm, for use after a signal shut this one down."""
-        return Link(self.robot, self.topics, self.graph.domain_id, lambda: None, self._is_local, self._prefix)
+        return Link(self.robot, self.topics, self.graph.domain_id, lambda: None, self._is_local, self._prefix, self.scene)
 
     def close(self) -> None:
         """Leave the graph; closing twice is fine."""
@@ -149,6 +182,13 @@ class Link:
         reading = read_state(message)
         if self._prefix:
             reading = reading._replace(names=[self._strip(name) for name in reading.names])
+        if self._gripper is not None:
+            self._gripper.take(reading)
+            if set(self.robot.joint_names[: self._num_joints]).isdisjoint(reading.names):
+                return  # the fingers alone
+            reading = self._gripper.complete(reading)
+            if set(self.robot.joint_names) - set(reading.names) and not self.has_state:
+                return  # the fingers' first state has not come yet
         is_own = not set(self.robot.joint_names).isdisjoint(reading.names)
         self.has_state = self.has_state or is_own
         if not is_own:
@@ -170,6 +210,9 @@ class Link:
     def _on_contact(self, message: WrenchStamped) -> None:
         self.on_contact(message)  # looked up here, because a pacing sets it after the subscription was made
 
+    def _on_objects(self, message: MultiDOFJointState) -> None:
+        self.on_objects(read_objects(message))
+
     def _on_provider(self, message: String) -> None:
         self.provider = _read_provider(message.data, self.topics.provider)
         self.num_providers += 1
@@ -187,7 +230,8 @@ def _read_provider(text: str, topic: str) -> Provider:
         physics_dt = None if fields.get("physics_dt") is None else float(fields["physics_dt"])
         fingers = tuple(map(str, fields.get("fingers", ())))
         kind, version, takes_effort = str(fields.get("kind")), str(fields.get("version")), bool(fields.get("takes_effort"))
-        return Provider(bool(lock_step), joints, physics_dt, kind, version, fingers, takes_effort)
+        scene = None if fields.get("scene") is None else dict(fields["scene"])
+        return Provider(bool(lock_step), joints, physics_dt, kind, version, fingers, takes_effort, scene)
     except (ValueError, TypeError, KeyError) as error:
         raise BackendError(
             f'{topic} brought {text!r}, expected JSON with "lock_step" and "joints" ({error!r}). '

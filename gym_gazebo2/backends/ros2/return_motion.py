@@ -29,7 +29,7 @@ def compute_duration(distance: Array, speed: Array, shortest: int) -> int:
     Args:
         distance: (k,) signed distances [rad].
         speed: (k,) speeds [rad/s].
-        shortest: Shortest time to return [ns].
+        shortest: Least value of the result [ns].
     """
     return int(np.ceil((np.abs(distance) / speed * NANOSECONDS).max(initial=shortest)))
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from gym_gazebo2.algos.distributed.node import start_head
-from gym_gazebo2.algos.security.admission import is_loopback, split_address
+from gym_gazebo2.algos.security.addresses import is_loopback, join_address, split_address
 from gym_gazebo2.algos.security.certificates import check_address_of_machine
 from gym_gazebo2.algos.security.head_folder import HeadFolder, find_default_folder
 from gym_gazebo2.checks import read_whole
@@ -39,7 +39,7 @@ class Head(Command):
         """Serve."""
         host = check_address_of_machine("address", self.address)
         read_whole("cpus", self.cpus or 0, 0)
-        address = f"{host}:{self.port}"
+        address = join_address(host, self.port)
         split_address(address)
         is_local, folder = is_loopback(host), HeadFolder(self.folder or find_default_folder())
         credentials = folder.prepare(address, self.insecure and not is_local, has_tls=not (self.insecure or is_local))

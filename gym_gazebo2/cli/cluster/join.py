@@ -11,7 +11,7 @@ import tyro
 
 from gym_gazebo2.algos.distributed.cluster import check_cluster
 from gym_gazebo2.algos.distributed.node import start_node
-from gym_gazebo2.algos.security.admission import find_own_address
+from gym_gazebo2.algos.security.addresses import find_own_address
 from gym_gazebo2.algos.security.certificates import check_address_of_machine
 from gym_gazebo2.checks import read_whole
 from gym_gazebo2.cli.cluster.printing import show

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gym_gazebo2.algos.distributed.cluster import check_cluster
 from gym_gazebo2.algos.security.head_folder import HeadFolder, find_default_folder
@@ -33,7 +34,7 @@ class Status(Command):
         """Ask, and print."""
         address = self.address or HeadFolder(find_default_folder()).read().address
         _, state = check_cluster(address, self.invite, self.insecure)
-        table = Table(title=f"Cluster at {address}")
+        table = Table(title=Text(f"Cluster at {address}"))  # plain text: rich takes [fd00::1] for a style
         for heading in ("machine", "address", "CPUs", ""):
             table.add_column(heading, justify="right" if heading == "CPUs" else "left")
         for node in state.alive:
