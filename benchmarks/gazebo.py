@@ -407,7 +407,12 @@ def measure_transfer(args: Arguments) -> Figures:
 
 
 def measure_objects(args: Arguments) -> Figures:
-    """Measure the processor time of gzserver per physics step with the scene of PandaSort-v0: parked and lying objects."""
+    """Measure the processor time of gzserver per physics step with the scene of PandaSort-v0: parked and lying objects.
+
+    There are no figures for gz-sim, which has no scenes.
+    """
+    if args.simulator != "gazebo":
+        return {}
     robot, name = make_robot("panda", gripper=True), "objects: {} [us of processor time per physics step]"
     figures = {name.format("no scene"): time_objects(robot, None)[0]}
     for count in (1, 2, 5):

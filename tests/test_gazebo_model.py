@@ -13,6 +13,7 @@ import pytest
 
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.gazebo.arm_sdf import FRAME_MASS
+from gym_gazebo2.gazebo.locate import find_gazebo
 from gym_gazebo2.gazebo.model import make_world
 from gym_gazebo2.gazebo.sdf import format_pose
 from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, make_robot
@@ -69,10 +70,11 @@ def test_has_as_many_links_and_shapes_as_the_embedded_model(robot: RobotSpec) ->
     assert (model.nbody - 1, model.ngeom - 1) == count_urdf(robot)
 
 
+@pytest.mark.gazebo11
 @pytest.mark.parametrize("name", sorted(ROBOTS))
 def test_gazebo_itself_has_them_all(name: str) -> None:
     pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
-    from .gazebo_client import find_gazebo, serve
+    from .gazebo_client import serve
 
     robot, gazebo = make_robot(name), find_gazebo()
     with serve(robot, gazebo_topics=True, real_time_factor=1.0) as (server, _):
