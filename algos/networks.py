@@ -20,6 +20,7 @@ __all__ = [
     "OPTIMIZERS",
     "GoalExtractor",
     "NormalizedActivation",
+    "ObjectGoalExtractor",
     "describe_mlp",
     "parse_policy_kwargs",
 ]
@@ -90,7 +91,32 @@ class GoalExtractor(BaseFeaturesExtractor):
         return torch.cat([observations["observation"], goal, way / self.FAR, torch.tanh(way / self.NEAR)], dim=1)
 
 
-EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {"goal": GoalExtractor}
+class ObjectGoalExtractor(GoalExtractor):
+    """Gives a network the vector from the tool to the object, too: the tool must first go there.
+
+    The tool's position is in the first three components of the observation, that of the object in the first three of the
+    achieved goal, as in the ids of panda-gym's tasks.
+    """
+
+    def __init__(self, observation_space: spaces.Dict) -> None:
+        """Count the features; see ``GoalExtractor``.
+
+        Args:
+            observation_space: Observation space of a goal environment, whose achieved goal begins with a point in metres.
+
+        Raises:
+            InvalidArgumentError: The observation space is another one.
+        """
+        super().__init__(observation_space)
+        self._features_dim += 6  # the vector's three components, at both scales
+
+    def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the features (n, size)."""
+        way = observations["achieved_goal"][:, :3] - observations["observation"][:, :3]  # from the tool to the object [m]
+        return torch.cat([super().forward(observations), way / self.FAR, torch.tanh(way / self.NEAR)], dim=1)
+
+
+EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {"goal": GoalExtractor, "object_goal": ObjectGoalExtractor}
 """Name of a features extractor → class."""
 
 

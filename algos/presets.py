@@ -15,6 +15,8 @@ __all__ = ["PAPER", "PRESETS", "PRESET_NAMES", "Preset", "get_preset", "has_pres
 Values = dict[str, Any]
 WIDE_START = 1.0
 """Noise on the start pose with which the tool starts anywhere in its workspace [rad]."""
+OBJECT_WIDTH = 256
+"""Width of the networks' layers for tasks with objects: that of the literature on hindsight replay (arXiv:1802.09464)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,16 @@ _TO_GOALS: Values = {
 }
 _EXPLORING: Values = {**_OFF_POLICY, "noise_type": "normal", "noise_std": 0.1}
 
+# An update of DDPG takes half the time of one of SAC. Strong noise lets the gripper open and close.
+_PICKING: Values = {
+    **_EXPLORING,
+    "learning_rate": 1e-3,
+    "gradient_steps": 8,
+    "tau": 0.05,
+    "noise_std": 0.3,
+    "policy_kwargs": {"net_arch": [OBJECT_WIDTH] * 2, "features_extractor_class": "object_goal"},
+}
+
 _PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
 _WIDE: Values = {"policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
 # Updates count more than steps here: with 32 arms in place of 64, a UR5 needs 0.6 times as many steps to the same error. Wide
@@ -100,8 +112,10 @@ class _Difficulty:
         log_std_init: Initial log deviation of a Gaussian policy [1].
         normalize: As in ``Preset``.
         has_images: Whether the observation holds images, so that batches and buffers must be small.
-        has_goals: Whether goals are part of the observation. Networks then get the difference to the goal as an input, and
-            episodes start all over the workspace, so that hindsight sees many goals.
+        extractor: Features extractor for goals in the observation, a row of ``networks.EXTRACTORS``; None: none.
+        width: Width of the hidden layers of off-policy algorithms; None: that of ``_OFF_POLICY``.
+        start_noise: As in ``Preset``. Where the tool is to reach goals, episodes start all over the workspace, so that
+            hindsight sees many of them.
         reward_scale: As in ``Preset``.
     """
 
@@ -109,8 +123,28 @@ class _Difficulty:
     log_std_init: float = -0.5
     normalize: bool = False
     has_images: bool = False
-    has_goals: bool = False
+    extractor: str | None = None
+    width: int | None = None
+    start_noise: float = 0.1
     reward_scale: float = 1.0
+
+
+def _list_panda_gym() -> dict[str, _Difficulty]:
+    """Return the rows of panda-gym's tasks. Their start pose is a part of the task, so it has no noise."""
+    rows = {}
+    for name, scale, extractor in (
+        ("Reach", 0.2, "goal"),
+        ("Push", 1.0, "object_goal"),
+        ("Slide", 2.0, "object_goal"),
+        ("PickAndPlace", 2.0, "object_goal"),
+        ("Stack", 4.0, "object_goal"),
+        ("Flip", 4.0, None),
+    ):
+        for suffix in ("", "Joints", "Dense", "JointsDense"):
+            rows[f"PandaGym{name}{suffix}-v0"] = _Difficulty(
+                scale, extractor=extractor, width=None if name == "Reach" else OBJECT_WIDTH, start_noise=0.0
+            )
+    return rows
 
 
 _SORT: Values = {
@@ -130,13 +164,14 @@ _IDS: dict[str, _Difficulty] = {
     "MARACamera-v0": _Difficulty(0.02, has_images=True),
     "MARAReal-v0": _Difficulty(1.5),
     "MARARandomTarget-v0": _Difficulty(3.0),
-    "MARAReachGoal-v0": _Difficulty(3.0, has_goals=True),
+    "MARAReachGoal-v0": _Difficulty(3.0, extractor="goal", start_noise=WIDE_START),
     "SCARA-v0": _Difficulty(0.15, log_std_init=-1.0, normalize=True),
     "SCARARandomTarget-v0": _Difficulty(1.0, log_std_init=-1.0, normalize=True),
     "SCARA4-v0": _Difficulty(0.3, log_std_init=-1.0, normalize=True),
     "Reach-v0": _Difficulty(3.0),
-    "ReachGoal-v0": _Difficulty(3.0, has_goals=True),
+    "ReachGoal-v0": _Difficulty(3.0, extractor="goal", start_noise=WIDE_START),
     "PandaReach-v0": _Difficulty(3.0),
+    **_list_panda_gym(),
     "PandaSort-v0": _Difficulty(1.0, log_std_init=0.0, reward_scale=0.05),
     "PandaSortCamera-v0": _Difficulty(0.02, log_std_init=0.0, has_images=True, reward_scale=0.05),
     "PandaToss-v0": _Difficulty(3.0, log_std_init=0.0, reward_scale=0.05),
@@ -154,6 +189,7 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("SCARA-v0", "acktr"): Preset(60_000, {**_ACKTR, **_NARROW, "target_kl": 0.03, "batch_size": 50}, 4, normalize=True),
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
+    ("PandaGymPickAndPlace-v0", "ddpg"): Preset(300_000, _PICKING, num_envs=32, start_noise=0.0),
     ("Reach-v0", "ppo"): Preset(500_000, _PPO_ANY_ARM, num_envs=32, normalize=True),
     ("PandaReach-v0", "ppo"): Preset(500_000, _PPO_ANY_ARM, num_envs=32, normalize=True),
     ("PandaSort-v0", "ppo"): Preset(1_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=50, reward_scale=0.05),
@@ -179,15 +215,18 @@ def _compose(env_id: str, algo: str) -> Preset:
     values = dict(base.hyperparameters)
     if "log_std_init" in values["policy_kwargs"]:
         values["policy_kwargs"] = {**values["policy_kwargs"], "log_std_init": row.log_std_init}
-    changes: Values = {"steps": int(base.steps * row.scale), "normalize": row.normalize, "hyperparameters": values}
-    changes["reward_scale"] = row.reward_scale
+    changes: Values = {
+        "steps": int(base.steps * row.scale), "normalize": row.normalize, "hyperparameters": values,
+        "start_noise": row.start_noise, "reward_scale": row.reward_scale,
+    }  # fmt: skip
     if row.has_images:
         small = {"n_steps": 100, "batch_size": 100, "buffer_size": 5_000, "learning_starts": 500}
         values |= {name: value for name, value in small.items() if name in values}
         changes |= {"num_envs": 4, "eval_runs": 4}
-    if row.has_goals:
-        values["policy_kwargs"] = {**values["policy_kwargs"], "features_extractor_class": "goal"}
-        changes["start_noise"] = WIDE_START
+    if row.width is not None and "net_arch" in values["policy_kwargs"]:
+        values["policy_kwargs"] = {**values["policy_kwargs"], "net_arch": [row.width] * 2}
+    if row.extractor is not None:
+        values["policy_kwargs"] = {**values["policy_kwargs"], "features_extractor_class": row.extractor}
     return dataclasses.replace(base, **changes)
 
 

@@ -100,7 +100,7 @@ def measure(name: str, seed: int, out: Path) -> dict[str, float]:
     start = None if row.start is None else measure(row.start, seed, out)
     source = None if row.start is None else out / f"{row.start.replace(', ', '-').replace(' ', '_')}-{seed}" / "run"
     began = time.process_time()
-    path, steps = folder / "run", 0
+    path, steps, begun = folder / "run", 0, False
     if row.settings is not None:
         begun = (path / "config.json").is_file()
         run = (
@@ -111,7 +111,7 @@ def measure(name: str, seed: int, out: Path) -> dict[str, float]:
         steps = run.read_json("training.json")["train_steps"]
     elif source is not None:
         path = source
-    cpu_s = time.process_time() - began
+    cpu_s = float("nan") if begun else time.process_time() - began  # unknown where another process did the first part
     evaluation = EvaluateConfig(runs=EPISODES, seed=FIRST_EPISODE + 1000 * seed, out=str(folder), env_kwargs=row.evaluation)
     result = evaluate(path, evaluation)
     value = result.success_rate if row.measure == "success_rate" else result.measures[row.measure]

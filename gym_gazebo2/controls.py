@@ -44,6 +44,14 @@ TURN_SPEED = 2.0
 TOOL_SPEED = 0.6
 """Speed of the tool along each axis at an action of 1 [m/s]: 30 mm in a control period of 0.05 s."""
 
+# The steps of the measured_… rows are those of panda-gym 3.0.7, per control period.
+MEASURED_TOOL_STEP = 0.05
+"""Distance of the tool's target from the measured position at an action of 1 [m], along each axis."""
+MEASURED_JOINT_STEP = 0.05
+"""Distance of a joint's target from its measured position at an action of 1 [rad]."""
+MEASURED_FINGER_STEP = 2.5
+"""Distance of the gripper's target from its measured opening at an action of 1 [strokes]: 0.2 m for the Panda's 0.08 m."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Control:
@@ -56,12 +64,15 @@ class Control:
             All of them are without the fingers.
         compute_size: Number of components of an action for a robot without its fingers.
         is_effort: Whether ``compute_target`` returns efforts, for ``Backend.step_effort``.
+        finger_step: How far the gripper's target is from its measured opening at an action of 1, in strokes; None: the action
+            is the target itself, −1 closed to 1 open.
     """
 
     description: str
     compute_target: ComputeTarget
     compute_size: Callable[[RobotSpec], int] = lambda robot: robot.dof
     is_effort: bool = False
+    finger_step: float | None = None
 
 
 def compute_delta_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
@@ -113,6 +124,20 @@ def compute_torque(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kine
     return action * kinematics.robot.effort_limit
 
 
+def compute_measured_tool_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+    """Return set-points that bring the tool 50 mm · action away from where it is, not below the base, in its orientation."""
+    goal = tcp.position + MEASURED_TOOL_STEP * action
+    goal[:, 2] = np.maximum(goal[:, 2], 0.0)
+    # The motion starts at the set-point, whose orientation is exact: contacts would tilt the measured tool more and more.
+    start = kinematics.compute_tcp_pose(arm.q_setpoint)[:, :3, 3]
+    return compute_tool_step(kinematics, arm.q_setpoint, goal - start, travel)
+
+
+def compute_measured_joint_target(action: Array, arm: ArmState, tcp: TcpState, kinematics: Kinematics, travel: Array) -> Array:
+    """Return the measured positions, moved by 0.05 rad · action."""
+    return arm.q + MEASURED_JOINT_STEP * action
+
+
 CONTROLS: dict[str, Control] = {
     "delta": Control("Moves each joint's set-point, at most at the joint's control speed.", compute_delta_target),
     "position": Control("Sets each joint's target: −1 is its lower limit, 1 its upper limit.", compute_position_target),
@@ -130,6 +155,17 @@ CONTROLS: dict[str, Control] = {
     ),
     "torque": Control(
         "Sets each joint's torque, as a share of its effort limit; joints are damped.", compute_torque, is_effort=True
+    ),
+    "measured_tool": Control(
+        "Sets the tool's target up to 50 mm away from its measured position along each axis of the base.",
+        compute_measured_tool_target,
+        lambda robot: 3,
+        finger_step=MEASURED_FINGER_STEP,
+    ),
+    "measured_joints": Control(
+        "Sets each joint's target up to 0.05 rad away from its measured position.",
+        compute_measured_joint_target,
+        finger_step=MEASURED_FINGER_STEP,
     ),
 }
 
@@ -160,9 +196,18 @@ def compute_command(
     target = control.compute_target(action[:, :size], chain, tcp, kinematics.chain, travel[:n])
     if action.shape[1] == size:
         fingers = np.zeros_like(arm.q[:, n:]) if control.is_effort else arm.q_setpoint[:, n:]
+    elif control.is_effort:
+        fingers = gripper.compute_effort(action[:, size])
     else:
-        fingers = gripper.compute_effort(action[:, size]) if control.is_effort else gripper.compute_positions(action[:, size])
+        fingers = gripper.compute_positions(_compute_opening(control, action[:, size], gripper.compute_opening(arm.q[:, n:])))
     return np.concatenate([target, fingers], axis=1)
+
+
+def _compute_opening(control: Control, action: Array, opening: Array) -> Array:
+    """Return the gripper's targets (n,), −1 closed to 1 open, of actions (n,) and measured openings (n,)."""
+    if control.finger_step is None:
+        return action
+    return np.clip(opening + 2.0 * control.finger_step * action, -1.0, 1.0)  # a stroke is 2 long on this scale
 
 
 def register_control(name: str, control: Control) -> None:

@@ -45,7 +45,8 @@ class EnvOptions:
         tool_frame: Link whose origin is the tool centre point; None: the robot's own.
         home: Start pose (dof,) [rad or m]; None: the robot's own.
         mount_height: Height of the base above the floor [m]; None: the robot's own.
-        robot_options: Further fields of the robot's row (``RobotRow``), such as ``velocity_limit`` or ``package_dirs``.
+        robot_options: Further fields of the robot's row (``RobotRow``), such as ``velocity_limit`` or ``package_dirs``;
+            "gripper" may be a dictionary of the fields of ``GripperRow`` that change.
         backend_options: Further keywords of the backend, such as ``physics_dt`` or ``on_failure``.
         randomize: What each episode draws from ranges: a ``Randomize``, or a dictionary of its fields. None: nothing.
         task_options: Fields of the task that its ``OPTIONS`` name. ``gym.make`` also takes each of them as a keyword.
@@ -143,7 +144,22 @@ def make_env_robot(
         if field not in fields:
             raise UnknownNameError("field of robot_options", field, fields)
     name, row = find_row(robot)
+    if isinstance(changes.get("gripper"), Mapping):
+        changes["gripper"] = _change_gripper(row.gripper, changes["gripper"])
     return load_robot(name, dataclasses.replace(row, **{key: _freeze(key, value) for key, value in changes.items()}), gripper)
+
+
+def _change_gripper(row: GripperRow, changes: Mapping[str, Any]) -> GripperRow:
+    """Return a gripper's row with other values of some fields.
+
+    Raises:
+        UnknownNameError: There is no such field.
+    """
+    fields = [field.name for field in dataclasses.fields(GripperRow)]
+    for field in changes:
+        if field not in fields:
+            raise UnknownNameError("field of robot_options['gripper']", field, fields)
+    return dataclasses.replace(row, **changes)
 
 
 def read_robot_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:

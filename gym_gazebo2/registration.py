@@ -32,6 +32,36 @@ class EnvRow:
     max_episode_steps: int = MAX_EPISODE_STEPS
 
 
+_PANDA_GYM_TASKS = (
+    ("Reach", "reach", 50), ("Push", "push", 50), ("Slide", "slide", 50), ("PickAndPlace", "pick_and_place", 50),
+    ("Stack", "stack", 100), ("Flip", "flip", 50),
+)  # fmt: skip
+"""Tasks of panda-gym: name in ids, name of the row of ``TASKS``, time limit [steps]."""
+_PANDA_GYM_KWARGS: dict[str, Any] = {
+    "control_dt": 0.04,
+    # panda-gym's start pose: the tool looks down, 0.2 m above the table's middle, and the gripper is closed.
+    "home": (0.0, 0.41, 0.0, -1.85, 0.0, 2.26, 0.79),
+    # The inertia makes the drives of the fingers stiff enough to hold 2 kg: they grip a cube of 4 cm with their full 70 N.
+    "robot_options": {
+        "held": {"panda_finger_joint1": 0.0, "panda_finger_joint2": 0.0},
+        "gripper": {"home": 0.0, "rotor_inertia": 2.2},
+    },
+    "mount_height": 0.4,  # the arm stands on the table
+}
+
+
+def _list_panda_gym() -> dict[str, EnvRow]:
+    """Return the ids of panda-gym's tasks: tool or joint displacements, with a sparse or a dense reward."""
+    rows = {}
+    for name, task, steps in _PANDA_GYM_TASKS:
+        for joints, control in (("", "measured_tool"), ("Joints", "measured_joints")):
+            for dense in ("", "Dense"):
+                kwargs = {"control": control, **_PANDA_GYM_KWARGS}
+                row = f"panda_gym_{task}{'_dense' if dense else ''}"
+                rows[f"PandaGym{name}{joints}{dense}-v0"] = EnvRow("panda", row, kwargs, steps)
+    return rows
+
+
 _ON_TABLE = {"control": "tool", "mount_height": 0.4}
 """Keywords of robots on a table: the floor is where objects fall to."""
 
@@ -51,6 +81,7 @@ ENVIRONMENTS: dict[str, EnvRow] = {
     "Reach-v0": EnvRow("ur5e", "reach"),
     "ReachGoal-v0": EnvRow("ur5e", "reach_goal"),
     "PandaReach-v0": EnvRow("panda", "reach"),
+    **_list_panda_gym(),
     "PandaSort-v0": EnvRow("panda", "sort", _ON_TABLE),
     "PandaSortCamera-v0": EnvRow("panda", "sort_camera", _ON_TABLE),
     "PandaToss-v0": EnvRow("panda", "toss", {**_ON_TABLE, "control": "tool_pitch"}, max_episode_steps=60),

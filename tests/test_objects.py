@@ -17,9 +17,11 @@ from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedEr
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.scene import FixedBox, ObjectKind, Scene
 from gym_gazebo2.scene.physics import GRAVITY
+from gym_gazebo2.state import Placement
 from gym_gazebo2.testing import CHECKS, OBJECT_CHECKS
 from gym_gazebo2.vector_env import ArmVectorEnv
 
+from .arms import make_row
 from .scenes import PANDA, SCENE, TABLE, WatchTask, make, make_panda, place, reset
 
 ALL = CHECKS | OBJECT_CHECKS
@@ -394,3 +396,16 @@ def test_a_robot_without_a_gripper_or_a_task_without_place_is_a_clear_error():
     task.place = lambda rng, goal: (np.array([0]), np.zeros((1, 7)))
     with pytest.raises(InvalidArgumentError, match=r"WatchTask.place is 'int64 \(1,\).*members \(2,\) and poses \(2, 7\)"):
         ArmEnv(PANDA, task).reset()
+
+
+@pytest.mark.parametrize("name", ["z1", "ur5"])
+def test_a_base_that_is_the_world_has_scenes(name):
+    """Makers call the base "world". An object that lies on the floor is then no part of the arm."""
+    robot = make_robot(make_row(name), False)
+    with closing(make_backend("mujoco", robot, num_envs=1, scene=SCENE)) as backend:
+        far = [[0.9, 0.3 * i, 0.05, 1.0, 0.0, 0.0, 0.0] for i in range(SCENE.num_objects)]
+        placement = Placement(np.arange(SCENE.num_objects)[None], np.array([far]))
+        state = backend.reset(np.ones(1, dtype=bool), robot.home[None], placement)
+        for _ in range(10):
+            state = backend.step(state.q_setpoint)
+        assert not state.in_collision.any()

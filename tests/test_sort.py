@@ -91,10 +91,10 @@ def test_a_wrong_bin_pays_less_and_is_no_success(sorting, rewards, shape, other)
     there = move(task, make_state(task, [ON_TABLE], [shape]), [bin_of(other, task)], [shape])
     assert there.reward == row.step + row.wrong
     assert there.terminated.all()
-    assert not task.compute_success(there.measures, None_state(task)).any()
+    assert not task.compute_success(there.measures, make_any_state(task)).any()
 
 
-def None_state(task):
+def make_any_state(task):
     return make_state(task, [ON_TABLE] * task.num_objects, [BOX] * task.num_objects)
 
 

@@ -40,7 +40,7 @@ SAME_GAP = 1e-4
 def add_gripper(
     arm: RobotSpec, urdf: yourdfpy.Robot, path: Path, names: tuple[str, ...], mimics: Mimics, row: GripperRow
 ) -> RobotSpec:
-    """Return the arm with its fingers behind the joints of the chain. Episodes start with the gripper open.
+    """Return the arm with its fingers behind the joints of the chain. Episodes start with the gripper open, or as the row asks.
 
     The numbers of the chain stay as they are, so a policy that leaves the gripper alone sees the same arm.
 
@@ -60,8 +60,8 @@ def add_gripper(
     closed, assumed = _find_closed(spec, urdf, mimics)
     gripper = _make_gripper(spec, closed, mimics, row)
     spec = _add_drives(dataclasses.replace(spec, gripper=gripper), urdf, row)
-    opened = np.concatenate([arm.home, np.clip(gripper.open, spec.lower[arm.dof :], spec.upper[arm.dof :])])
-    spec = _exclude_fingers(dataclasses.replace(spec, home=opened), urdf)
+    home = np.concatenate([arm.home, _choose_start(gripper, row, spec.lower[arm.dof :], spec.upper[arm.dof :])])
+    spec = _exclude_fingers(dataclasses.replace(spec, home=home), urdf)
     fingers = ", ".join(f"{n} {a:.3g} … {b:.3g}" for n, a, b in zip(names, gripper.closed, gripper.open, strict=True))
     sentence = f"Gripper, closed … open ({assumed}): {fingers}."
     return dataclasses.replace(spec, assumptions=(*arm.assumptions, sentence))
@@ -186,6 +186,15 @@ def _make_gripper(spec: RobotSpec, closed: dict[str, float], mimics: Mimics, row
     if stuck:
         raise InvalidArgumentError("gripper", stuck, "fingers whose open and closed positions differ")
     return Gripper(names, tuple(map(float, ends[0])), tuple(map(float, ends[1])), tuple(map(float, spec.effort_limit[n:])))
+
+
+def _choose_start(gripper: Gripper, row: GripperRow, lower: Array, upper: Array) -> Array:
+    """Return the positions (fingers,) at which episodes start [rad or m]."""
+    given = _read_positions("gripper.home", row.home, gripper.joint_names)
+    q = np.array([given.get(name, end) for name, end in zip(gripper.joint_names, gripper.open, strict=True)])
+    if given and not np.all((q >= lower) & (q <= upper)):
+        raise InvalidArgumentError("gripper.home", q, f"positions between {lower} and {upper}")
+    return np.clip(q, lower, upper)
 
 
 def _read_positions(option: str, value: PerJoint, names: tuple[str, ...]) -> dict[str, float]:

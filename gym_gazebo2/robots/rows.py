@@ -41,6 +41,7 @@ class GripperRow:
             joint of the arm carries.
         closed: Positions when closed [rad or m]; None: the limit at which the fingers are nearest to each other.
         open: Positions when open [rad or m]; None: the other limit.
+        home: Positions at which episodes start [rad or m]; None: open.
         force: Grip forces [N·m or N]; None: the URDF's effort limits.
         velocity_limit: Velocity limits [rad/s or m/s]; None: the URDF's.
         control_speed: Largest speeds that the environment commands [rad/s or m/s]; None: the velocity limits, at most 2 rad/s,
@@ -52,6 +53,7 @@ class GripperRow:
     joints: tuple[str, ...] | None = None
     closed: PerJoint = None
     open: PerJoint = None
+    home: PerJoint = None
     force: PerJoint = None
     velocity_limit: PerJoint = None
     control_speed: PerJoint = None

@@ -6,6 +6,7 @@ from gym_gazebo2.checks import add_row
 from gym_gazebo2.errors import UnknownNameError
 from gym_gazebo2.tasks.base import Advance, Layout, Measures, Memory, Task, TaskState
 from gym_gazebo2.tasks.measures import Measure
+from gym_gazebo2.tasks.panda_gym import make_panda_gym_tasks
 from gym_gazebo2.tasks.reach import ReachTask, compute_reach_reward
 from gym_gazebo2.tasks.sort import SortTask
 
@@ -50,6 +51,7 @@ TASKS: dict[str, Task] = {
     # a policy of the UR5 then fails at a contact for 1.4 % of the goals, and not for 4.4 %.
     "reach": ReachTask(in_workspace=True, collision_penalty=True, components=("q", "joint_step", "position_error", "velocity")),
     "reach_goal": ReachTask(in_workspace=True, reward="sparse", components=("q", "dq", "velocity"), layout="goal"),
+    **make_panda_gym_tasks(),
     "sort": SortTask(),
     "sort_camera": SortTask(image=True),
     "toss": SortTask(motion="toss", bin_x=0.95),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["compute_angle", "compute_quat_error", "make_rotation"]
+__all__ = ["compute_angle", "compute_quat_error", "compute_roll_pitch_yaw", "make_rotation"]
 
 Array = NDArray[np.float64]
 
@@ -69,3 +69,20 @@ def compute_angle(quat_error: Array) -> Array:
     """
     # arctan2 is accurate for small angles, where arccos(w) loses half of its digits.
     return 2.0 * np.arctan2(np.linalg.norm(quat_error[:, 1:], axis=1), quat_error[:, 0])
+
+
+def compute_roll_pitch_yaw(quat: Array) -> Array:
+    """Return rotations as three turns: by the roll about x, then by the pitch about y, then by the yaw about z.
+
+    Args:
+        quat: (..., 4) unit quaternions wxyz.
+
+    Returns:
+        (..., 3) angles [rad]: roll and yaw from −π to π, pitch from −π/2 to π/2. At a pitch of ±π/2 only the sum or the
+        difference of roll and yaw is defined.
+    """
+    w, x, y, z = np.moveaxis(np.asarray(quat, dtype=float), -1, 0)
+    roll = np.arctan2(2.0 * (y * z + w * x), w * w - x * x - y * y + z * z)
+    pitch = np.arcsin(np.clip(2.0 * (w * y - x * z), -1.0, 1.0))  # rounding passes 1 by 1e-16
+    yaw = np.arctan2(2.0 * (x * y + w * z), w * w + x * x - y * y - z * z)
+    return np.stack([roll, pitch, yaw], axis=-1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.scene import SHAPES, Pool, Scene
-from gym_gazebo2.scene.physics import SPIN_DAMPING
+from gym_gazebo2.scene.physics import LINK_FRICTION, SPIN_DAMPING, TORSION
 
 __all__ = [
     "ROLLING", "SENSOR_SIZE", "add_parts", "add_sensors", "compute_geometry", "damp_objects", "draw_parts", "get_object_name",
@@ -68,7 +68,12 @@ def add_parts(spec: mujoco.MjSpec, scene: Scene) -> None:
         body = spec.worldbody.add_body(name=BOX)
         for box in scene.boxes:
             name = f"scene/{box.name}"
-            body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=box.center, size=box.half_size)
+            # The box's friction counts where an arm link touches it: MuJoCo alone would take the larger one, that of the link.
+            friction = [min(box.friction, LINK_FRICTION), TORSION, ROLLING]
+            body.add_geom(
+                name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=box.center, size=box.half_size, friction=friction,
+                priority=1, solref=arm[0].solref, solimp=arm[0].solimp,
+            )  # fmt: skip
     if not scene.num_objects:
         return
     spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
@@ -107,9 +112,9 @@ def add_sensors(spec: mujoco.MjSpec, root: str, scene: Scene) -> None:
     field, subtree, body = mujoco.mjtConDataField, mujoco.mjtObj.mjOBJ_XBODY, mujoco.mjtObj.mjOBJ_BODY
     bits = (1 << int(field.mjCONDATA_FOUND)) | (1 << int(field.mjCONDATA_FORCE))
     others = [(subtree, root), (body, "world"), *([(body, BOX)] if scene.boxes else [])]
-    for kind, other in others:
+    for i, (kind, other) in enumerate(others):
         spec.add_sensor(
-            name=f"scene/contact {other}", type=mujoco.mjtSensor.mjSENS_CONTACT, intprm=[bits, 2, 1],
+            name=f"scene/contact {i}", type=mujoco.mjtSensor.mjSENS_CONTACT, intprm=[bits, 2, 1],
             objtype=subtree, objname=root, reftype=kind, refname=other,
         )  # fmt: skip
 

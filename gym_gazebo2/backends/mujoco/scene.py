@@ -77,7 +77,7 @@ def make_physics_model(
     if scene is not None:
         add_parts(spec, scene)
     if scene is not None and scene.num_objects:
-        add_sensors(spec, robot.base_link, scene)
+        add_sensors(spec, _find_root(spec, robot), scene)
     elif measure_forces:
         _add_force_sensor(spec)
     model = _compile(spec, robot)
@@ -171,6 +171,14 @@ def _compile(spec: mujoco.MjSpec, robot: RobotSpec) -> mujoco.MjModel:
         # The backend takes qpos[i] for joint i of the robot, so an order of its own would move the wrong joints.
         raise RobotError(f"MuJoCo reads the joints {joints} from {robot.urdf!r}, expected {robot.joint_names}.")
     return model
+
+
+def _find_root(spec: mujoco.MjSpec, robot: RobotSpec) -> str:
+    """Return the name of the first body of the arm: the base, or the link behind it where the base is the world itself."""
+    body = spec.body(robot.link_names[0])
+    while body.parent.name != "world":
+        body = body.parent
+    return str(body.name)
 
 
 def _add_drive(spec: mujoco.MjSpec, joint: str, inertia: float, effort: float) -> None:
