@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 DEMO := runs/demo
+GAZEBO_TESTS := tests/test_plugin_core.py tests/test_sim.py $(addprefix tests/test_gazebo_,plugin.py server.py backend.py arms.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test cluster-test check docs bench peers images clean
+.PHONY: help setup system demo test test-gz-sim cluster-test check docs bench peers images clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -37,6 +38,10 @@ demo: system $(STAMP)  ## Train MARA-v0 with PPO, evaluate it, write the report
 test: system $(STAMP)  ## Run every test, Gazebo and ROS 2 ones included
 	$(BIN)/gym-gazebo2 install-gazebo
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+test-gz-sim: $(STAMP)  ## Run the tests of Gazebo 11 on gz-sim, where it is installed
+	$(BIN)/gym-gazebo2 install-gazebo --simulator gz_sim
+	GYM_GAZEBO2_SIMULATOR=gz_sim $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not gazebo11' $(or $(TESTS),$(GAZEBO_TESTS) tests/test_gz_control.py)
 
 cluster-test: $(STAMP)  ## Test a cluster of several machines, made of network namespaces (Linux, root)
 	@ip netns list >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] || { echo 'Network namespaces need root and iproute2. Use: sudo make cluster-test'; exit 1; }

@@ -1,6 +1,7 @@
 """Measure Gazebo in lock-step: speed compared with its free-running rate, fidelity compared with MuJoCo, exactness.
 
-``python -m benchmarks.gazebo`` prints every figure with its goal. ``--only speed fidelity`` chooses figures. ``--run RUN`` adds
+``python -m benchmarks.gazebo`` prints every figure with its goal. ``--simulator gz_sim`` measures today's Gazebo instead of
+Gazebo 11. ``--only speed fidelity`` chooses figures. ``--run RUN`` adds
 the transfer of a trained policy (with ``--runs 100`` for random goals). ``--json FILE`` also writes the figures. It needs
 Gazebo and ROS 2: see ``gym-gazebo2 doctor``.
 """
@@ -14,6 +15,7 @@ import math
 import operator
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import psutil
@@ -57,20 +60,24 @@ class Arguments:
     """Measure Gazebo.
 
     Attributes:
+        simulator: "gazebo" is Gazebo 11, "gz_sim" is today's Gazebo.
         only: Which parts; none: all of them.
         rounds: Repetitions of each speed, in turn; the best counts, as the machine may be shared.
         stamps: Consecutive steps whose stamps are checked.
         placements: Placements free of contact that are checked, besides those in contact.
+        starts: Servers that are started, and ended by SIGINT.
         run: Folder of a training; its policy is evaluated embedded and in Gazebo.
         runs: Evaluation runs of a policy.
         seed: Seed of the training in Gazebo.
         json: Also write the figures to this file.
     """
 
+    simulator: Literal["gazebo", "gz_sim"] = "gazebo"
     only: tuple[str, ...] = ()
     rounds: int = 3
     stamps: int = 10_000
     placements: int = 1000
+    starts: int = 100
     run: str | None = None
     runs: int = 30
     seed: int = 20
@@ -100,6 +107,9 @@ GOALS = {
     "largest placement error [rad]": Goal(operator.le, 1e-6),
     "fastest joint on the next step / its limit": Goal(operator.le, 1.0),
     "processes left": Goal(operator.eq, 0),
+    "ends with another status than 0": Goal(operator.eq, 0),
+    "processes left after ends": Goal(operator.eq, 0),
+    "folders left after ends": Goal(operator.eq, 0),
     "subproc: two Gazebos / one": Goal(operator.ge, 1.6),
     "pinned: two Gazebos / one": Goal(operator.ge, 1.6),
     "learned in Gazebo: RMS [mm]": Goal(operator.le, 5.0),
@@ -109,33 +119,59 @@ GOALS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Times of one control period [s].
+
+    Attributes:
+        wall: Time on the wall clock.
+        cpu: Processor time of the server; NaN where there is none.
+    """
+
+    wall: float
+    cpu: float = math.nan
+
+
+GZ_SIM_GOALS = {name: goal for name, goal in GOALS.items() if name != "step / (free-running + 1.2 round trips)"} | {
+    "part of the free-running rate": Goal(operator.ge, 0.8),
+    "server CPU, lock-step / free-running": Goal(operator.le, 1.2),
+}
+
+
 def measure_speed(args: Arguments) -> Figures:
     """Time a lock-step of 50 physics steps, the same physics steps free-running without clients, and a bare round trip."""
-    robot = make_robot("mara")
-    rows: dict[str, Callable[[RobotSpec], float]] = {
+    robot, physics_steps = make_robot("mara"), round(CONTROL_DT / PHYSICS_DT)
+    rows: dict[str, Callable[[RobotSpec, str], Timing]] = {
         "50 physics steps, free-running [ms]": time_free_running,
         "bare rclpy round trip [ms]": time_round_trip,
         "lock-step of 50 physics steps [ms]": time_lock_step,
     }
-    times: dict[str, list[float]] = {name: [] for name in rows}
+    times: dict[str, list[Timing]] = {name: [] for name in rows}
     for _ in range(args.rounds):
         for name, measure in rows.items():
-            times[name].append(1e3 * measure(robot))
-    free, trip, step = (min(values) for values in times.values())
-    return dict(zip(rows, (free, trip, step), strict=True)) | {
-        "lock-steps per second": 1e3 / step,
+            times[name].append(measure(robot, args.simulator))
+    free, trip, step = (min(timing.wall for timing in timings) for timings in times.values())
+    free_cpu, _, step_cpu = (1e6 * min(timing.cpu for timing in timings) / physics_steps for timings in times.values())
+    return dict(zip(rows, (1e3 * free, 1e3 * trip, 1e3 * step), strict=True)) | {
+        "lock-steps per second": 1 / step,
         "step / (free-running + 1.2 round trips)": step / (free + 1.2 * trip),
         "part of the free-running rate": free / step,
+        "server CPU per physics step, free-running [us]": free_cpu,
+        "server CPU per physics step, lock-step [us]": step_cpu,
+        "server CPU, lock-step / free-running": step_cpu / free_cpu,
     }
 
 
-def time_free_running(robot: RobotSpec) -> float:
-    """Return the time of a control period of physics in a gzserver that reports once per simulated second [s].
+def time_free_running(robot: RobotSpec, simulator: str) -> Timing:
+    """Return the times of a control period of physics in a server that reports once per simulated second.
 
     The arm moves slowly all the while, on one command: an arm at rest costs Gazebo a quarter less than a moving one.
     """
     stamps: list[tuple[int, float]] = []
-    with take_domain() as domain, start_robot(robot, domain, real_time_factor=0.0, control_dt=1.0) as server:
+    with (
+        take_domain() as domain,
+        start_robot(robot, domain, simulator=simulator, real_time_factor=0.0, control_dt=1.0) as server,
+    ):
         server.wait_ready()
         with contextlib.closing(Graph(domain, server.check_alive)) as graph:
             topic = Topics(robot.name).state
@@ -145,13 +181,22 @@ def time_free_running(robot: RobotSpec) -> float:
             far = JointTrajectoryPoint(positions=(robot.home + 0.4).tolist(), time_from_start=Duration(sec=60))
             commands.publish(JointTrajectory(joint_names=robot.joint_names, points=[far]))
             sent = len(stamps)
+            graph.wait(lambda: len(stamps) > sent + 5, TIMEOUT)
+            (first, begin), cpu = stamps[-1], read_cpu(server.process.pid)
             graph.wait(lambda: len(stamps) > sent + 45, TIMEOUT)
-    (first, begin), (last, end) = stamps[sent + 5], stamps[-1]
-    return (end - begin) / (1e-9 * (last - first)) * CONTROL_DT
+            (last, end), cpu = stamps[-1], read_cpu(server.process.pid) - cpu
+    periods = 1e-9 * (last - first) / CONTROL_DT
+    return Timing((end - begin) / periods, cpu / periods)
 
 
-def time_round_trip(robot: RobotSpec, trips: int = 1000) -> float:
-    """Return the median time of a round trip between two processes with rclpy on both sides [s]."""
+def read_cpu(pid: int) -> float:
+    """Return the processor time that a process has used [s]."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def time_round_trip(robot: RobotSpec, simulator: str, trips: int = 1000) -> Timing:
+    """Return the median time of a round trip between two processes with rclpy on both sides."""
     with take_domain() as domain:
         echo = subprocess.Popen([sys.executable, str(Path(__file__).with_name("ros_echo.py")), str(domain)])
         context, came = Context(), list[JointState]()
@@ -186,20 +231,22 @@ def time_round_trip(robot: RobotSpec, trips: int = 1000) -> float:
             executor.shutdown()
             node.destroy_node()
             context.shutdown()
-    return statistics.median(times[WARM_UP:])
+    return Timing(statistics.median(times[WARM_UP:]))
 
 
-def time_lock_step(robot: RobotSpec, steps: int = 1000) -> float:
-    """Return the median time of a step of the backend with smoothly moving set-points [s]."""
-    with open_gazebo(robot) as backend:
+def time_lock_step(robot: RobotSpec, simulator: str, steps: int = 1000) -> Timing:
+    """Return the median time of a step of the backend with smoothly moving set-points, and the mean time of the processor."""
+    with open_gazebo(robot, simulator) as backend:
         backend.reset(ONE, robot.home[None])
-        times = []
+        times, pid = [], backend.server.process.pid  # type: ignore[attr-defined]
+        cpu = read_cpu(pid)
         for k in range(steps):
             goal = np.full((1, robot.dof), 0.2 * np.sin(0.02 * (k + 1)))
             start = time.perf_counter()
             backend.step(goal)
             times.append(time.perf_counter() - start)
-    return statistics.median(times[WARM_UP:])
+        cpu = read_cpu(pid) - cpu
+    return Timing(statistics.median(times[WARM_UP:]), cpu / steps)
 
 
 def measure_fidelity(args: Arguments) -> Figures:
@@ -209,7 +256,7 @@ def measure_fidelity(args: Arguments) -> Figures:
         robot = make_robot(name)
         embedded, fake = make_backend("mujoco", robot, physics_dt=PHYSICS_DT), make_backend("fake", robot)
         errors: list[list[NDArray[np.float64]]] = []
-        with open_gazebo(robot) as gazebo:
+        with open_gazebo(robot, args.simulator) as gazebo:
             for seed in range(8):
                 for state in drive_smoothly(gazebo, seed):
                     started = bool(state.time[0])
@@ -228,7 +275,7 @@ def measure_fidelity(args: Arguments) -> Figures:
 def measure_stamps(args: Arguments) -> Figures:
     """Count stamps of consecutive steps under random actions that are not start + k · control_dt, to the nanosecond."""
     robot, rng, wrong = make_robot("mara"), np.random.default_rng(0), 0
-    with open_gazebo(robot) as backend:
+    with open_gazebo(robot, args.simulator) as backend:
         state = backend.reset(ONE, robot.home[None])
         for k in range(1, args.stamps + 1):
             state = backend.step(wander(robot, rng, state.q_setpoint, state.q))
@@ -243,7 +290,7 @@ def measure_placements(args: Arguments) -> Figures:
     """
     robot, rng = make_robot("mara"), np.random.default_rng(0)
     errors, speeds, touching = [], [], []
-    with open_gazebo(robot) as backend:
+    with open_gazebo(robot, args.simulator) as backend:
         process = psutil.Process(backend.server.process.pid)  # type: ignore[attr-defined]
         state, memory = backend.reset(ONE, robot.home[None]), 0
         for k in range(args.placements):
@@ -263,8 +310,31 @@ def measure_placements(args: Arguments) -> Figures:
         "of them in contact": sum(touching),
         "largest placement error [rad]": max(errors),
         "fastest joint on the next step / its limit": max(speeds),
-        "gzserver's memory grew by [MB]": grown / 1e6,
+        "joints too fast on the next step": sum(speed > 1 for speed in speeds),
+        "server's memory grew by [MB]": grown / 1e6,
         "processes left": len(left),
+    }
+
+
+def measure_ends(args: Arguments) -> Figures:
+    """Start servers, end each by SIGINT, every second one while it runs freely, and count what is left."""
+    robot, failed, folders, times = make_robot("mara"), 0, 0, []
+    for k in range(args.starts):
+        with take_domain() as domain:
+            factor = 0.0 if k % 2 else None
+            with start_robot(robot, domain, simulator=args.simulator, real_time_factor=factor) as server:
+                server.wait_ready()
+                started = time.perf_counter()
+                server.process.send_signal(signal.SIGINT)
+                failed += int(server.process.wait(TIMEOUT) != 0)
+                times.append(time.perf_counter() - started)
+            folders += int(server.log.parent.exists())
+    return {
+        "ends by SIGINT": args.starts,
+        "ends with another status than 0": failed,
+        "longest end [s]": max(times),
+        "processes left after ends": len(psutil.Process().children(recursive=True)),
+        "folders left after ends": folders,
     }
 
 
@@ -283,14 +353,14 @@ def measure_parallel(args: Arguments) -> Figures:
     rates: dict[tuple[Vectorization, int], list[float]] = {(vec, count): [] for vec in kinds for count in (1, 2)}
     for _ in range(args.rounds):
         for (vec, count), values in rates.items():
-            values.append(time_vec_env(vec, count))
+            values.append(time_vec_env(vec, count, args.simulator))
     figures = {f"{vec}: steps per second with {count}": max(values) for (vec, count), values in rates.items()}
     return figures | {f"{vec}: two Gazebos / one": max(rates[vec, 2]) / max(rates[vec, 1]) for vec in kinds}
 
 
-def time_vec_env(vec: Vectorization, num_envs: int, steps: int = 1000) -> float:
+def time_vec_env(vec: Vectorization, num_envs: int, simulator: str, steps: int = 1000) -> float:
     """Return environment steps per second of wall time."""
-    env = make_vec_env("MARA-v0", num_envs, vec=vec, seed=0, backend="gazebo")
+    env = make_vec_env("MARA-v0", num_envs, vec=vec, seed=0, backend=simulator)
     env.reset()
     actions = np.zeros((num_envs, 6), dtype=np.float32)
     for _ in range(WARM_UP):
@@ -307,7 +377,9 @@ def measure_learning(args: Arguments) -> Figures:
     """Train SCARA-v0 with PPO's preset in Gazebo from the first step, and evaluate it there."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        run = train(TrainConfig("SCARA-v0", backend="gazebo", seed=args.seed, out=out, target_error_mm=5.0, progress="quiet"))
+        run = train(
+            TrainConfig("SCARA-v0", seed=args.seed, out=out, target_error_mm=5.0, progress="quiet", backend=args.simulator)
+        )
         result, target = evaluate(run.path, EvaluateConfig(runs=args.runs)), run.read_target()
     return {
         "learned in Gazebo: RMS [mm]": result.accuracy_rms_mm,
@@ -323,7 +395,7 @@ def measure_transfer(args: Arguments) -> Figures:
         return {}
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copytree(args.run, Path(folder) / "run"))
-        embedded, gazebo = (evaluate(copy, EvaluateConfig(runs=args.runs, backend=name)) for name in ("mujoco", "gazebo"))
+        embedded, gazebo = (evaluate(copy, EvaluateConfig(runs=args.runs, backend=name)) for name in ("mujoco", args.simulator))
     return {
         "transfer: RMS embedded [mm]": embedded.accuracy_rms_mm,
         "transfer: RMS in Gazebo [mm]": gazebo.accuracy_rms_mm,
@@ -335,7 +407,12 @@ def measure_transfer(args: Arguments) -> Figures:
 
 
 def measure_objects(args: Arguments) -> Figures:
-    """Measure the processor time of gzserver per physics step with the scene of PandaSort-v0: parked and lying objects."""
+    """Measure the processor time of gzserver per physics step with the scene of PandaSort-v0: parked and lying objects.
+
+    There are no figures for gz-sim, which has no scenes.
+    """
+    if args.simulator != "gazebo":
+        return {}
     robot, name = make_robot("panda", gripper=True), "objects: {} [us of processor time per physics step]"
     figures = {name.format("no scene"): time_objects(robot, None)[0]}
     for count in (1, 2, 5):
@@ -378,6 +455,7 @@ PARTS: dict[str, Callable[[Arguments], Figures]] = {
     "fidelity": measure_fidelity,
     "stamps": measure_stamps,
     "placements": measure_placements,
+    "ends": measure_ends,
     "objects": measure_objects,
     "parallel": measure_parallel,
     "learning": measure_learning,
@@ -394,9 +472,9 @@ def wander(
 
 
 @contextlib.contextmanager
-def open_gazebo(robot: RobotSpec) -> Iterator[Backend]:
+def open_gazebo(robot: RobotSpec, simulator: str) -> Iterator[Backend]:
     """Yield a new Gazebo, with the control period and the physics step of the figures."""
-    with contextlib.closing(make_backend("gazebo", robot, control_dt=CONTROL_DT, physics_dt=PHYSICS_DT)) as backend:
+    with contextlib.closing(make_backend(simulator, robot, control_dt=CONTROL_DT, physics_dt=PHYSICS_DT)) as backend:
         yield backend
 
 
@@ -410,10 +488,10 @@ def take_domain() -> Iterator[int]:
         domain.release()
 
 
-def show(figures: Figures) -> None:
+def show(figures: Figures, goals: dict[str, Goal]) -> None:
     """Print figures, each with its goal."""
     for name, value in figures.items():
-        goal = GOALS.get(name)
+        goal = goals.get(name)
         verdict = "" if goal is None else f"   {goal}: {'reached' if goal.compare(value, goal.value) else 'NOT reached'}"
         print(f"  {name:44} {value:12.5g}{verdict}", flush=True)
 
@@ -426,7 +504,7 @@ def main() -> None:
     for name in args.only or PARTS:
         print(name, flush=True)
         part = PARTS[name](args)
-        show(part)
+        show(part, GZ_SIM_GOALS if args.simulator == "gz_sim" else GOALS)
         figures |= part
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")

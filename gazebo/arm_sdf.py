@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gym_gazebo2.gazebo.links import Inertial, ModelLink, RobotModel
+from gym_gazebo2.gazebo.rigid_bodies import MergedModel
 from gym_gazebo2.gazebo.scene_sdf import ARM_BIT, FLOOR_BIT, add_object_surface
 from gym_gazebo2.gazebo.sdf import add, fill, format_bool, format_numbers, format_pose
 from gym_gazebo2.robots import RobotSpec
@@ -35,7 +36,7 @@ JOINT_TYPES = {"continuous": "revolute"}
 """Types of URDF's joints that have another name in SDF."""
 
 
-def add_arm(element: ET.Element, robot: RobotSpec, model: RobotModel, has_objects: bool = False) -> None:
+def add_arm(element: ET.Element, robot: RobotSpec, model: RobotModel | MergedModel, has_objects: bool = False) -> None:
     """Add every link and joint. Links that are fixed to the ground are kinematic: they stay where they are.
 
     Args:

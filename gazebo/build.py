@@ -1,4 +1,4 @@
-"""Build the Gazebo plug-in on first use. The build is cached under a key of its source, Gazebo and ROS 2."""
+"""Build a simulator's plug-in on first use. The build is cached under a key of its source, the simulator and ROS 2."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.folders import OwnedFolder
-from gym_gazebo2.gazebo.locate import Gazebo, find_cache
+from gym_gazebo2.gazebo.installation import PLUGIN_SOURCE, Installation
+from gym_gazebo2.gazebo.locate import find_cache
 from gym_gazebo2.ros.installation import RosInstallation
 
 __all__ = ["build_plugin", "compute_key", "find_plugin", "is_built", "try_build"]
 
-SOURCE = Path(__file__).with_name("plugin")
-LIBRARY = "libgym_gazebo2_plugin.so"
+SOURCE = PLUGIN_SOURCE
 BUILD_TIMEOUT_S = 600.0
 """Longest time of one CMake call [s]. A build takes half a minute on two cores."""
 RUN_WITH_PARENT = 'exec 3<&0; { read _ <&3; kill -KILL 0; } >/dev/null 2>&1 & exec "$@" </dev/null 3<&-'
@@ -28,34 +28,34 @@ The caller holds the other end of standard input. A background process blocks in
 the caller closes it or dies. It then kills the process group: the command with its compilers."""
 
 
-def build_plugin(gazebo: Gazebo, ros: RosInstallation) -> Path:
+def build_plugin(simulator: Installation, ros: RosInstallation) -> Path:
     """Return the path of the plug-in's library; build it if the cache does not hold it.
 
     Args:
-        gazebo: The Gazebo that will load it.
+        simulator: The simulator that will load it.
         ros: The ROS 2 that it uses.
 
     Raises:
         GazeboError: A compiler, CMake or a header is missing, the compiler fails, or the cache cannot be written.
     """
-    library = find_plugin(gazebo, ros)
+    library = find_plugin(simulator, ros)
     if not is_built(library):
-        _build(library, gazebo, ros)
+        _build(library, simulator, ros)
     return library
 
 
-def try_build(gazebo: Gazebo, ros: RosInstallation) -> None:
+def try_build(simulator: Installation, ros: RosInstallation) -> None:
     """Check that everything for a build is installed: configure only, which takes a few seconds.
 
     Raises:
         GazeboError: A compiler, CMake or a header is missing, or the cache cannot be written.
     """
-    _build(find_plugin(gazebo, ros), gazebo, ros, dry=True)
+    _build(find_plugin(simulator, ros), simulator, ros, dry=True)
 
 
-def find_plugin(gazebo: Gazebo, ros: RosInstallation) -> Path:
-    """Return the path of the plug-in's library for this Gazebo and ROS 2; it may not exist yet."""
-    return find_cache() / "plugins" / compute_key(gazebo, ros) / LIBRARY
+def find_plugin(simulator: Installation, ros: RosInstallation) -> Path:
+    """Return the path of the plug-in's library for this simulator and ROS 2; it may not exist yet."""
+    return find_cache() / "plugins" / compute_key(simulator, ros) / simulator.product
 
 
 def is_built(library: Path) -> bool:
@@ -71,17 +71,17 @@ def is_built(library: Path) -> bool:
     return head.startswith(b"\x7fELF") and library.stat().st_size >= table + size * count
 
 
-def _build(library: Path, gazebo: Gazebo, ros: RosInstallation, *, dry: bool = False) -> None:
+def _build(library: Path, simulator: Installation, ros: RosInstallation, *, dry: bool = False) -> None:
     _check_programs()
     cache = library.parent.parent
     try:
         cache.mkdir(parents=True, exist_ok=True)
         folder = OwnedFolder(cache, "building-")
         try:
-            _configure(folder.path, gazebo, ros, library.parent.name)
+            _configure(folder.path, simulator, ros, library.parent.name)
             if not dry:
                 _run(["cmake", "--build", str(folder.path)])
-                _keep(folder.path / LIBRARY, library)
+                _keep(folder.path / simulator.product, library)
         finally:
             folder.remove()
     except OSError as error:
@@ -108,31 +108,37 @@ def _check_programs() -> None:
             )
 
 
-def compute_key(gazebo: Gazebo, ros: RosInstallation) -> str:
-    """Return the cache key of a build for this source, Gazebo and ROS 2; also the version that the plug-in reports.
+def compute_key(simulator: Installation, ros: RosInstallation) -> str:
+    """Return the cache key of a build for this source, simulator and ROS 2; also the version that the plug-in reports.
 
-    File times detect an update of Gazebo or ROS 2 that keeps its version number and path. They are whole seconds: the layers of
-    a container image keep no fractions, and the plug-in that an image holds must be found in it.
+    File times detect an update of the simulator or of ROS 2 that keeps its version number and path. They are whole seconds:
+    the layers of a container image keep no fractions, and the plug-in that an image holds must be found in it.
     """
     digest = hashlib.sha256()
-    for file in sorted(SOURCE.iterdir()):
+    for file in sorted({*SOURCE.iterdir(), *find_adapter(simulator).parent.iterdir()}):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    times = [f"{path}:{int(path.stat().st_mtime)}" for path in (gazebo.gzserver, *_find_rcl(ros))]
-    digest.update(repr((gazebo.version, ros, times)).encode())
+    times = [f"{path}:{int(path.stat().st_mtime)}" for path in (simulator.program, *_find_rcl(ros))]
+    digest.update(repr((simulator.adapter, simulator.version, ros, times)).encode())
     return digest.hexdigest()[:16]
+
+
+def find_adapter(simulator: Installation) -> Path:
+    """Return the path of the CMake file of a simulator's adapter."""
+    return SOURCE / simulator.adapter
 
 
 def _find_rcl(ros: RosInstallation) -> list[Path]:
     return [file for prefix in ros.prefixes if (file := prefix / "lib/librcl.so").exists()]
 
 
-def _configure(folder: Path, gazebo: Gazebo, ros: RosInstallation, key: str) -> None:
+def _configure(folder: Path, simulator: Installation, ros: RosInstallation, key: str) -> None:
     options = {
         "CMAKE_BUILD_TYPE": "Release",
-        "GAZEBO_PREFIX": str(gazebo.prefix or ""),
+        "ADAPTER": str(find_adapter(simulator)),
         "ROS_PREFIXES": ";".join(map(str, ros.prefixes)),
         "LIBPYTHON": str(ros.libpython or ""),
         "PLUGIN_VERSION": key,
+        **simulator.make_build_options(),
     }
     _run(["cmake", "-S", str(SOURCE), "-B", str(folder), *(f"-D{name}={value}" for name, value in options.items())])
 

@@ -1,10 +1,11 @@
-"""Gazebo's window beside a gzserver."""
+"""Gazebo's window beside a server."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import weakref
+from pathlib import Path
 
 from gym_gazebo2.errors import RenderError
 from gym_gazebo2.gazebo.server import GazeboServer, tie_to_thread
@@ -13,11 +14,11 @@ from gym_gazebo2.ownership import Owner
 __all__ = ["GazeboClient"]
 
 EXIT_TIMEOUT_S = 5.0
-"""Time for a gzclient to end after SIGTERM, before it is killed [s]."""
+"""Time for a window to end after SIGTERM, before it is killed [s]."""
 
 
 class GazeboClient:
-    """A gzclient. If the user closes it, the server goes on."""
+    """A window of Gazebo. If the user closes it, the server goes on."""
 
     def __init__(self, server: GazeboServer) -> None:
         """Open the window of a server that is ready and serves Gazebo's own topics.
@@ -26,14 +27,16 @@ class GazeboClient:
             server: The server.
 
         Raises:
-            RenderError: gzclient cannot be started.
+            RenderError: The window's program cannot be started.
         """
-        environment = server.environment | server.gazebo.make_client_environment()
-        program = server.gazebo.gzclient
+        command, variables = server.simulator.make_client()
+        self.name = Path(command[0]).name
         try:
-            self.process = subprocess.Popen([*tie_to_thread("TERM"), str(program)], env=environment, start_new_session=True)
+            self.process = subprocess.Popen(
+                [*tie_to_thread("TERM"), *command], env=server.environment | variables, start_new_session=True
+            )
         except OSError as error:
-            raise RenderError(f"{program} cannot be started: {error}. Install it with: gym-gazebo2 install-gazebo") from error
+            raise RenderError(f"{command[0]} cannot be started: {error}. Run: gym-gazebo2 doctor") from error
         self._end = weakref.finalize(self, _end, self.process, Owner())
 
     @property
@@ -46,7 +49,7 @@ class GazeboClient:
         code = self.process.poll()
         if code:
             how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
-            raise RenderError(f"gzclient ended {how}, expected a window. It draws with OpenGL: see gym-gazebo2 doctor.")
+            raise RenderError(f"{self.name} ended {how}, expected a window. It draws with OpenGL: see gym-gazebo2 doctor.")
 
     def close(self) -> None:
         """Close the window and wait for its end; closing twice is fine."""

@@ -10,8 +10,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from gym_gazebo2.backends.base import count_substeps
+from gym_gazebo2.checks import read_factor
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.robots import make_description as make_robot_description
+from gym_gazebo2.robots.spec import FLOOR
 
 __all__ = ["WORLD", "make_controllers", "make_description", "make_lab", "write_gz_sim"]
 
@@ -35,8 +37,10 @@ def make_description(robot: RobotSpec, controllers: Path, namespace: str | None 
         namespace: ROS namespace; None is the robot's name.
     """
     root = make_robot_description(robot)
-    for link in [element.get("name", "") for element in root.findall("link")]:
+    for link in _list_bodies(root):
         ET.SubElement(ET.SubElement(root, "gazebo", reference=link), "gravity").text = "false"
+    if not _is_touching_by_design(root, robot):
+        ET.SubElement(ET.SubElement(root, "gazebo"), "self_collide").text = "true"
     if robot.base_link != "world":  # some makers have bolted the arm to the world already
         ET.SubElement(root, "link", name="world")
         bolt = ET.SubElement(root, "joint", name="bolted_to_world", type="fixed")
@@ -77,18 +81,24 @@ def make_controllers(robot: RobotSpec, physics_dt: float = 0.001) -> str:
     return json.dumps({node: {"ros__parameters": values} for node, values in nodes.items()}, indent=2)  # JSON is YAML
 
 
-def make_lab(physics_dt: float = 0.001, mount_height: float = 0.0) -> str:
+def make_lab(physics_dt: float = 0.001, mount_height: float = 0.0, real_time_factor: float = 0.0) -> str:
     """Return a world with a floor and a light, as SDF.
 
     Args:
         physics_dt: Physics step [s].
         mount_height: Height of the arm's base above the floor [m].
+        real_time_factor: Speed of simulated time: 1 is real time, 0 is as fast as possible. It also limits the steps of a
+            client in lock-step.
+
+    Raises:
+        InvalidArgumentError: The factor is negative or not finite.
     """
+    factor = read_factor("real_time_factor", real_time_factor)
     root = ET.Element("sdf", version="1.9")
     world = ET.SubElement(root, "world", name=WORLD)
     physics = ET.SubElement(world, "physics", name="physics", type="ignored")
     ET.SubElement(physics, "max_step_size").text = repr(physics_dt)
-    ET.SubElement(physics, "real_time_factor").text = "1.0"
+    ET.SubElement(physics, "real_time_factor").text = repr(factor)
     for filename, name in SYSTEMS.items():
         ET.SubElement(world, "plugin", filename=filename, name=name)
     light = ET.SubElement(world, "light", name="sun", type="directional")
@@ -106,7 +116,12 @@ def make_lab(physics_dt: float = 0.001, mount_height: float = 0.0) -> str:
 
 
 def write_gz_sim(
-    robot: RobotSpec, folder: Path, namespace: str | None = None, control_dt: float = 0.05, physics_dt: float = 0.001
+    robot: RobotSpec,
+    folder: Path,
+    namespace: str | None = None,
+    control_dt: float = 0.05,
+    physics_dt: float = 0.001,
+    real_time_factor: float = 0.0,
 ) -> str:
     """Write ``robot.urdf``, ``controllers.yaml`` and ``world.sdf`` into a folder, and return the robot's description.
 
@@ -116,9 +131,10 @@ def write_gz_sim(
         namespace: ROS namespace; None is the robot's name.
         control_dt: Control period [s], a whole number of physics steps.
         physics_dt: Physics step [s].
+        real_time_factor: Speed of simulated time: 1 is real time, 0 is as fast as possible.
 
     Raises:
-        InvalidArgumentError: The period is not a whole number of physics steps.
+        InvalidArgumentError: The period is not a whole number of physics steps, or the factor is invalid.
     """
     count_substeps(control_dt, physics_dt)
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +143,7 @@ def write_gz_sim(
     for name, text in {
         controllers.name: make_controllers(robot, physics_dt),
         "robot.urdf": description,
-        "world.sdf": make_lab(physics_dt, robot.mount_height),
+        "world.sdf": make_lab(physics_dt, robot.mount_height, real_time_factor),
     }.items():
         (folder / name).write_text(text)
     return description
@@ -145,3 +161,35 @@ def _add_control(root: ET.Element, robot: RobotSpec) -> None:
         position = ET.SubElement(joint, "state_interface", name="position")
         ET.SubElement(position, "param", name="initial_value").text = repr(float(home))
         ET.SubElement(joint, "state_interface", name="velocity")
+
+
+def _list_bodies(root: ET.Element) -> list[str]:
+    """Return the links that stay links in SDF.
+
+    SDF merges a link that is fixed to another one into that link, with its <gravity>: there it would stand twice.
+    """
+    fixed = {child for parent, child, kind in _list_joints(root) if kind == "fixed" and parent != "world"}
+    return [name for name in (link.get("name", "") for link in root.findall("link")) if name not in fixed | {"world"}]
+
+
+def _is_touching_by_design(root: ET.Element, robot: RobotSpec) -> bool:
+    """Return whether links are excluded from collisions that no moving joint connects: gz-sim would push them apart.
+
+    gz-sim never collides two links that a joint connects. It has no list of other pairs.
+    """
+    merged = {child: parent for parent, child, kind in _list_joints(root) if kind == "fixed"}
+
+    def find_body(link: str) -> str:
+        while link in merged:
+            link = merged[link]
+        return link
+
+    jointed = {frozenset(map(find_body, (parent, child))) for parent, child, _ in _list_joints(root)}
+    pairs = [(pair.link1, pair.link2) for pair in robot.excluded_pairs if FLOOR not in (pair.link1, pair.link2)]
+    return any(frozenset(map(find_body, pair)) not in jointed for pair in pairs)
+
+
+def _list_joints(root: ET.Element) -> list[tuple[str, str, str]]:
+    """Return parent, child and type of every joint."""
+    joints = [(joint.find("parent"), joint.find("child"), joint.get("type", "")) for joint in root.findall("joint")]
+    return [(p.get("link", ""), c.get("link", ""), kind) for p, c, kind in joints if p is not None and c is not None]

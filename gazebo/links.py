@@ -20,7 +20,7 @@ from gym_gazebo2.robots.spec import FLOOR
 if TYPE_CHECKING:
     import yourdfpy
 
-__all__ = ["Inertial", "ModelLink", "RobotModel"]
+__all__ = ["Array", "Inertial", "ModelLink", "RobotModel"]
 
 Array = NDArray[np.float64]
 

@@ -9,10 +9,13 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 from gym_gazebo2.cache import find_cache
 from gym_gazebo2.gazebo.debian import LOCK
 from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.installation import LIBRARY
+from gym_gazebo2.gazebo.ports import find_port
 
 __all__ = ["Gazebo", "ask", "find_cache", "find_cached_prefix", "find_gazebo", "find_system_gazebo"]
 
@@ -38,6 +41,14 @@ class Gazebo:
     gzserver: Path
     version: str
     prefix: Path | None = None
+    adapter: ClassVar[str] = "gazebo11.cmake"
+    product: ClassVar[str] = LIBRARY
+    server_name: ClassVar[str] = "gzserver"
+
+    @property
+    def program(self) -> Path:
+        """Path of its server program, as of any simulator."""
+        return self.gzserver
 
     @property
     def library_folders(self) -> tuple[Path, ...]:
@@ -62,15 +73,34 @@ class Gazebo:
         """Path of its window program."""
         return self.gzserver.with_name(self.gzserver.name.replace("gzserver", "gzclient"))
 
-    def make_client_environment(self) -> dict[str, str]:
-        """Return the variables that gzclient needs besides those of its server.
+    def make_server_environment(self, name: str) -> dict[str, str]:
+        """Return the variables that keep a server apart from others: its own port and partition."""
+        return {
+            "GAZEBO_MASTER_URI": f"http://127.0.0.1:{find_port()}",
+            "GAZEBO_IP": "127.0.0.1",
+            "GAZEBO_MODEL_DATABASE_URI": "",
+            "IGN_IP": "127.0.0.1",
+            "IGN_PARTITION": name,
+        }
+
+    def make_command(self, world: Path) -> list[str]:
+        """Return the command that starts a server."""
+        return [str(self.gzserver), "--verbose", str(world)]
+
+    def make_client(self) -> tuple[list[str], dict[str, str]]:
+        """Return the command of gzclient, and the variables that it needs besides those of its server.
 
         The window is drawn by the machine's OpenGL driver, which needs the machine's libdrm instead of Debian 11's older one.
         """
         if self.prefix is None:
-            return {}
+            return [str(self.gzclient)], {}
         drm = [str(folder / "libdrm.so.2") for folder in HOST_FOLDERS if (folder / "libdrm.so.2").exists()]
-        return {"QT_PLUGIN_PATH": str(self.prefix / ARCH / "qt5/plugins"), "LD_PRELOAD": "".join(drm[:1])}
+        variables = {"QT_PLUGIN_PATH": str(self.prefix / ARCH / "qt5/plugins"), "LD_PRELOAD": "".join(drm[:1])}
+        return [str(self.gzclient)], variables
+
+    def make_build_options(self) -> dict[str, str]:
+        """Return the CMake variable with the folder of its headers."""
+        return {"GAZEBO_PREFIX": str(self.prefix or "")}
 
 
 def find_cached_prefix() -> Path:

@@ -18,7 +18,7 @@ from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.scene import Scene, describe_scene
 from gym_gazebo2.scene.physics import GRAVITY
 
-__all__ = ["make_world"]
+__all__ = ["add_drives", "add_surroundings", "make_world"]
 
 CAMERA_POSE = "1.2 -1.2 0.9 0 0.31 2.36"
 """Camera of gzclient's window, directed at the arm: x y z [m], roll pitch yaw [rad]."""
@@ -59,7 +59,7 @@ def make_world(
     has_objects = scene is not None and scene.num_objects > 0
     _add_physics(world, physics_dt, real_time_factor, has_objects)
     model = RobotModel(robot)
-    floor = _add_surroundings(world, robot.mount_height)
+    floor = add_surroundings(world, robot.mount_height)
     if scene is not None and has_objects:
         add_floor_surface(floor, scene.floor_friction)
     elif model.ignoring_floor:
@@ -69,8 +69,7 @@ def make_world(
     served = add(world, "plugin", name="gym_gazebo2", filename=str(plugin))
     fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))
     fill(served, lock_step=format_bool(real_time_factor is None), gazebo_topics=format_bool(gazebo_topics))
-    for index, name in enumerate(robot.joint_names):
-        _add_drive(add(served, "joint"), robot, index, name)
+    add_drives(served, robot)
     if scene is not None:
         add_scene(world, served, scene)
         fill(served, scene=describe_scene(scene, len(scene.pool)))
@@ -99,7 +98,7 @@ def _add_physics(world: ET.Element, physics_dt: float, real_time_factor: float |
         fill(constraints, contact_surface_layer="0", contact_max_correcting_vel="1")
 
 
-def _add_surroundings(world: ET.Element, mount_height: float) -> ET.Element:
+def add_surroundings(world: ET.Element, mount_height: float) -> ET.Element:
     """Add the light, and the floor below the base by ``mount_height`` [m]; return the floor's collision shape."""
     light = add(world, "light", name="sun", type="directional")
     fill(light, pose="0 0 10 0 0 0", diffuse="0.8 0.8 0.8 1", specular="0.2 0.2 0.2 1", direction="-0.5 0.1 -0.9")
@@ -112,6 +111,12 @@ def _add_surroundings(world: ET.Element, mount_height: float) -> ET.Element:
         shape = add(link, kind, name=kind)
         fill(add(add(shape, "geometry"), "plane"), normal="0 0 1", size="20 20")
     return link[0]
+
+
+def add_drives(plugin: ET.Element, robot: RobotSpec) -> None:
+    """Add the constants of every driven joint to the plug-in's element."""
+    for index, name in enumerate(robot.joint_names):
+        _add_drive(add(plugin, "joint"), robot, index, name)
 
 
 def _add_drive(row: ET.Element, robot: RobotSpec, index: int, name: str) -> None:

@@ -1,23 +1,85 @@
-"""Start a gzserver that serves one robot on the ROS 2 contract: find Gazebo and ROS 2, build the plug-in, write the world."""
+"""Start a server that serves one robot on the ROS 2 contract: find simulator and ROS 2, build the plug-in, write the world."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.errors import UnsupportedError
 from gym_gazebo2.gazebo.build import build_plugin
 from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.gz_locate import INSTALL_GZ_SIM, find_gz_sim
+from gym_gazebo2.gazebo.gz_world import make_gz_world
+from gym_gazebo2.gazebo.installation import Installation
 from gym_gazebo2.gazebo.locate import find_gazebo
 from gym_gazebo2.gazebo.model import make_world
 from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import make_default
 from gym_gazebo2.ros.installation import find_ros
+from gym_gazebo2.scene import Scene
 
-__all__ = ["start_robot"]
+__all__ = ["SIMULATORS", "Simulator", "find_simulator", "start_robot"]
 
 
-def start_robot(robot: RobotSpec, domain_id: int, log: Path | None = None, **world: Any) -> GazeboServer:
+@dataclasses.dataclass(frozen=True)
+class Simulator:
+    """A row of ``SIMULATORS``.
+
+    Attributes:
+        find: Returns the installation, or None.
+        missing: Error message where there is no installation.
+        make_world: Returns the world of a robot, given the plug-in's path.
+        has_scenes: Whether its worlds hold a scene around the robot.
+    """
+
+    find: Callable[[], Installation | None]
+    missing: str
+    make_world: Callable[..., str]
+    has_scenes: bool
+
+
+SIMULATORS = {
+    "gazebo": Simulator(
+        find_gazebo,
+        "Gazebo 11 is not installed. Install it, without root, with: gym-gazebo2 install-gazebo",
+        make_world,
+        has_scenes=True,
+    ),
+    "gz_sim": Simulator(
+        find_gz_sim,
+        f"gz-sim (Harmonic, Ionic or Jetty) is not installed, or not on the PATH. Install it with: {INSTALL_GZ_SIM}",
+        make_gz_world,
+        has_scenes=False,
+    ),
+}
+"""The simulators that the plug-in is built for, by the name of their backend and provider."""
+
+
+def find_simulator(simulator: str) -> Installation:
+    """Return the installation of a row of ``SIMULATORS``.
+
+    Raises:
+        GazeboError: It is not installed; the message has the command that installs it.
+    """
+    row = SIMULATORS[simulator]
+    installation = row.find()
+    if installation is None:
+        raise GazeboError(row.missing)
+    return installation
+
+
+def start_robot(
+    robot: RobotSpec,
+    domain_id: int,
+    log: Path | None = None,
+    *,
+    simulator: str = "gazebo",
+    scene: Scene | None = None,
+    **world: Any,
+) -> GazeboServer:
     """Start a server; it may not be ready yet. The plug-in is built on first use, which takes about half a minute.
 
     The server's ROS discovery is that of this process: only this machine, unless ``ROS_AUTOMATIC_DISCOVERY_RANGE`` is set.
@@ -26,16 +88,22 @@ def start_robot(robot: RobotSpec, domain_id: int, log: Path | None = None, **wor
         robot: The arm.
         domain_id: ROS domain.
         log: File for the server's output; None keeps the output in a temporary folder until the server ends.
-        **world: Further arguments of ``make_world``.
+        simulator: Key of ``SIMULATORS``.
+        scene: What stands around the arm; None: only the floor.
+        **world: Further arguments of ``make_world`` or ``make_gz_world``.
 
     Raises:
         InvalidArgumentError: A number is out of range.
-        GazeboError: Gazebo is missing, or the plug-in cannot be built.
+        UnsupportedError: A scene is given, and the simulator has none.
+        GazeboError: The simulator is missing, or the plug-in cannot be built.
         RosError: ROS 2 is missing.
         BackendError: The server cannot be started.
     """
-    gazebo, ros = find_gazebo(), find_ros()
-    if gazebo is None:
-        raise GazeboError("Gazebo 11 is not installed. Install it, without root, with: gym-gazebo2 install-gazebo")
-    text = make_world(robot, build_plugin(gazebo, ros), **world)
-    return GazeboServer(gazebo, text, {**ros.make_environment(), **make_default(), "ROS_DOMAIN_ID": str(domain_id)}, log)
+    row = SIMULATORS[simulator]
+    if scene is not None:
+        if not row.has_scenes:
+            raise UnsupportedError(f"{simulator} has no scenes: objects and boxes around the arm. Use mujoco or gazebo.")
+        world["scene"] = scene
+    installation, ros = find_simulator(simulator), find_ros()
+    text = row.make_world(robot, build_plugin(installation, ros), **world)
+    return GazeboServer(installation, text, {**ros.make_environment(), **make_default(), "ROS_DOMAIN_ID": str(domain_id)}, log)

@@ -1,4 +1,4 @@
-"""Start a gzserver, know when it is ready and when it dies, and end it: on close, on exit, on any exception."""
+"""Start a simulator's server, know when it is ready and when it dies, and end it: on close, on exit, on any exception."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from types import TracebackType
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.folders import OwnedFolder
+from gym_gazebo2.gazebo.installation import Installation
 from gym_gazebo2.gazebo.locate import Gazebo
-from gym_gazebo2.gazebo.ports import find_port
 from gym_gazebo2.ownership import Owner
 from gym_gazebo2.ros.discovery import check_domain
 from gym_gazebo2.ros.middleware import list_settings
@@ -29,10 +29,10 @@ __all__ = ["GazeboServer", "check_gazebo", "tie_to_thread"]
 
 PREFIX = "gym_gazebo2-server-"
 EXIT_TIMEOUT_S = 6.0
-"""Time that a gzserver has to end by itself [s]."""
+"""Time that a server has to end by itself [s]."""
 START_TIMEOUT = 60.0
 CANNOT_SERVE = 3
-"""Exit status of a gzserver whose plug-in cannot serve the world, often because ROS 2 cannot start."""
+"""Exit status of a server whose plug-in cannot serve the world, often because ROS 2 cannot start."""
 STATS_INTERVAL_S = 0.5
 """Time between two runs of ``gz stats`` while gzserver is loading [s]."""
 EMPTY_WORLD = '<?xml version="1.0"?><sdf version="1.6"><world name="empty"><physics type="ode"/></world></sdf>\n'
@@ -41,21 +41,21 @@ JOINED_BY_COLON = ("LD_LIBRARY_PATH", "AMENT_PREFIX_PATH")
 
 
 class GazeboServer:
-    """One gzserver in a process group of its own, with a runtime folder for its world, home and log.
+    """One server in a process group of its own, with a runtime folder for its world, home and log.
 
     Attributes:
-        gazebo: The installation that it belongs to.
+        simulator: The installation that it belongs to.
         process: The process.
         log: File with all that it prints; kept where the caller named it or an error quotes it, else removed on close.
     """
 
     def __init__(
-        self, gazebo: Gazebo, world: str, environment: dict[str, str], log: Path | None = None, tied: bool = False
+        self, simulator: Installation, world: str, environment: dict[str, str], log: Path | None = None, tied: bool = False
     ) -> None:
         """Start it; it may not be ready yet.
 
         Args:
-            gazebo: The installation.
+            simulator: The installation.
             world: The world, as SDF text.
             environment: Variables besides those of the installation and the caller's, such as ROS 2's and its domain.
             log: File that its output is added to; None keeps it in the runtime folder.
@@ -68,12 +68,12 @@ class GazeboServer:
         """
         if (domain := environment.get("ROS_DOMAIN_ID")) is not None:
             check_domain(int(domain) if domain.isdigit() else domain)
-        self.gazebo, self._owner = gazebo, Owner()
+        self.simulator, self._owner = simulator, Owner()
         try:
             with contextlib.ExitStack() as undo:
                 self._folder = OwnedFolder(Path(tempfile.gettempdir()), PREFIX)
                 undo.callback(self._folder.remove)
-                self.log = log or self._folder.path / "gzserver.log"
+                self.log = log or self._folder.path / "server.log"
                 self._ready, ready = os.pipe()
                 undo.callback(os.close, self._ready)
                 with os.fdopen(ready, "wb"):
@@ -84,8 +84,8 @@ class GazeboServer:
                 undo.pop_all()
         except OSError as error:
             raise BackendError(
-                f"gzserver cannot be started: {error}. Check that gzserver is executable, and that the log and the temporary "
-                "folder (TMPDIR) are writable and have space."
+                f"{simulator.server_name} cannot be started: {error}. Check that {simulator.program} is executable, and that "
+                "the log and the temporary folder (TMPDIR) are writable and have space."
             ) from error
         self._end = weakref.finalize(self, _end, self.process, self._ready, self._folder, self._owner)
 
@@ -93,17 +93,13 @@ class GazeboServer:
         home = self._folder.path / "home"
         home.mkdir()
         own = {
-            "GAZEBO_MASTER_URI": f"http://127.0.0.1:{find_port()}",
-            "GAZEBO_IP": "127.0.0.1",
-            "GAZEBO_MODEL_DATABASE_URI": "",
-            "IGN_IP": "127.0.0.1",
-            "IGN_PARTITION": self._folder.path.name,
             "HOME": str(home),
             "PULSE_RUNTIME_PATH": str(home / "pulse"),  # else libpulse leaves a folder in TMPDIR
             "GYM_GAZEBO2_PARENT": str(os.getpid()),
             "GYM_GAZEBO2_READY_FD": str(ready),
         }
-        return _merge(environment, self.gazebo.make_environment(), own)
+        own |= self.simulator.make_server_environment(self._folder.path.name)
+        return _merge(environment, self.simulator.make_environment(), own)
 
     def _launch(self, world: str, ready: int, before: list[str]) -> subprocess.Popen[bytes]:
         path = self._folder.path / "world.sdf"
@@ -111,7 +107,7 @@ class GazeboServer:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                [*before, str(self.gazebo.gzserver), "--verbose", str(path)],
+                [*before, *self.simulator.make_command(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -135,17 +131,19 @@ class GazeboServer:
             timeout: Longest wait [s].
 
         Raises:
-            BackendError: gzserver died, or is not ready in time; the message quotes its log.
+            BackendError: The server died, or is not ready in time; the message quotes its log.
         """
         if not select.select([self._ready], [], [], timeout)[0]:
             raise self.blame(
-                f"gzserver did not report ready within {timeout:g} s. The machine may be too busy, or the world does not load."
+                f"{self.simulator.server_name} did not report ready within {timeout:g} s. The machine may be too busy, or the "
+                "world does not load."
             )
         if os.read(self._ready, 6) != b"ready\n":
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(EXIT_TIMEOUT_S)
             self.check_alive()
-            raise self.blame(f"gzserver closed the pipe to its supervisor, but did not end within {EXIT_TIMEOUT_S:g} s.")
+            name = self.simulator.server_name
+            raise self.blame(f"{name} closed the pipe to its supervisor, but did not end within {EXIT_TIMEOUT_S:g} s.")
 
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when the process dies, for ``select`` beside other waits."""
@@ -161,7 +159,7 @@ class GazeboServer:
         if code is not None:
             how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
             settings = f" Settings of the middleware here: {list_settings()}." if code == CANNOT_SERVE else ""
-            raise self.blame(f"gzserver ended {how}.{settings} The cause is usually in its log.")
+            raise self.blame(f"{self.simulator.server_name} ended {how}.{settings} The cause is usually in its log.")
 
     def blame(self, what: str) -> BackendError:
         """Return an error that quotes the log, and keep the log file, so that people can read it after everything has ended."""

@@ -21,9 +21,12 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gym_gazebo2.errors import GymGazebo2Error, MiddlewareError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from gym_gazebo2.gazebo.installation import Installation
 
 __all__ = ["CHECKS", "Finding", "examine", "has_failed"]
 
@@ -207,10 +210,8 @@ def _make_reinstall_command(is_system: bool) -> str:
 
 
 def check_plugin() -> Finding:
-    """The plug-in is built and serves an arm, or can be built."""
-    from gym_gazebo2.gazebo import Domain, find_gazebo, find_ros, start_robot
-    from gym_gazebo2.gazebo.build import find_plugin, is_built, try_build
-    from gym_gazebo2.robots import make_robot
+    """The plug-in for Gazebo 11 is built and serves an arm, or can be built."""
+    from gym_gazebo2.gazebo import find_gazebo
 
     # Without Gazebo or ROS 2 there is nothing to build against, and their own checks name the remedy.
     gazebo = find_gazebo()
@@ -218,17 +219,39 @@ def check_plugin() -> Finding:
         return Finding(
             "plug-in", "optional", "needs Gazebo and ROS 2", "gym-gazebo2 install-gazebo" if gazebo is None else INSTALL_ROS
         )
+    return Finding("plug-in", "ok", _try_plugin("gazebo", gazebo))
+
+
+def check_gz_sim() -> Finding:
+    """gz-sim is installed, and its plug-in is built and serves an arm, or can be built."""
+    from gym_gazebo2.gazebo.gz_locate import GENERATIONS, INSTALL_GZ_SIM, find_gz_sim
+
+    gz_sim = find_gz_sim()
+    if gz_sim is None:
+        return Finding("gz-sim", "optional", "no supported gz-sim on the PATH", INSTALL_GZ_SIM)
+    found = f"{gz_sim.version} ({GENERATIONS[gz_sim.major]}), {gz_sim.program}"
+    if importlib.util.find_spec("rclpy") is None:
+        return Finding("gz-sim", "optional", f"{found}; its plug-in needs ROS 2", INSTALL_ROS)
+    return Finding("gz-sim", "ok", f"{found}; plug-in {_try_plugin('gz_sim', gz_sim)}")
+
+
+def _try_plugin(simulator: str, installation: Installation) -> str:
+    """Let a plug-in serve an arm if it is built, else check that it can be built; return what was found."""
+    from gym_gazebo2.gazebo import Domain, find_ros, start_robot
+    from gym_gazebo2.gazebo.build import find_plugin, is_built, try_build
+    from gym_gazebo2.robots import make_robot
+
     ros = find_ros()
-    library = find_plugin(gazebo, ros)
+    library = find_plugin(installation, ros)
     # Compiling takes half a minute, longer than a user expects of a check: only compiler, CMake and headers are tried.
     if not is_built(library):
-        try_build(gazebo, ros)
-        return Finding("plug-in", "ok", "not built yet; the first use builds it, in about half a minute")
+        try_build(installation, ros)
+        return "not built yet; the first use builds it, in about half a minute"
     domain = Domain()
-    with contextlib.closing(start_robot(make_robot("scara"), domain.id)) as server:
+    with contextlib.closing(start_robot(make_robot("scara"), domain.id, simulator=simulator)) as server:
         server.wait_ready(SERVER_DEADLINE_S)
     domain.release()
-    return Finding("plug-in", "ok", f"serves an arm, {library}")
+    return f"serves an arm, {library}"
 
 
 def check_display() -> Finding:
@@ -272,6 +295,7 @@ CHECKS: dict[str, Check] = {
     "ROS domain": Check(check_domain),
     "Gazebo": Check(check_gazebo),
     "plug-in": Check(check_plugin),
+    "gz-sim": Check(check_gz_sim),
     "display": Check(check_display),
 }
 """The checks by name, in the order of the table that is printed."""

@@ -1,4 +1,4 @@
-"""``gym-gazebo2 sim``: serve a simulated robot over ROS 2, from MuJoCo or from Gazebo, until Ctrl-C."""
+"""``gym-gazebo2 sim``: serve a simulated robot over ROS 2, from MuJoCo, Gazebo 11 or gz-sim, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEFAULT_ROBOT = "mara"
 OTHER_ID = "Reach-v0"
 """The id that takes any robot."""
 EXIT_TIMEOUT_S = 5.0
-"""Longest wait for the exit status of a gzserver that has closed its pipe [s]."""
+"""Longest wait for the exit status of a server that has closed its pipe [s]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SimConfig:
     Attributes:
         robot: Name, such as mara; path of a URDF or xacro file, or of the folder "robot" in a run; or ros:/robot_description.
             Default: mara, or the robot of the scene's environment.
-        provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver.
+        provider: "mujoco" runs in this process and needs only ROS 2; "gazebo" is a gzserver; "gz_sim" is today's Gazebo.
         real_time: Let time run by itself. Without this option, each command is one step (lock-step).
         factor: Speed of time in real time, as a multiple of the wall clock; 0 means as fast as possible.
         gui: Show the arm in a window.
@@ -55,8 +55,8 @@ class SimConfig:
         domain: ROS domain. Default: ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of joint states [s].
         physics_dt: Physics step [s]. Default: the provider's.
-        scene: Name of a task with a scene, such as sort: its objects, boxes and zones are around the arm. The task's options
-            are given like keywords, as in --env.num_objects 2. The gripper is driven if the task uses it.
+        scene: Name of a task with a scene, such as sort: its objects, boxes and zones are around the arm (not with gz_sim).
+            The task's options are given like keywords, as in --env.num_objects 2. The gripper is driven if the task uses it.
         gripper: Drive the robot's gripper, as tasks that use it need. Otherwise its fingers are held.
         tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven. Default: the robot's.
         mount_height: Height of the base above the floor [m]. Default: the robot's.
@@ -66,7 +66,7 @@ class SimConfig:
     """
 
     robot: str | None = None
-    provider: Literal["mujoco", "gazebo"] = "mujoco"
+    provider: Literal["mujoco", "gazebo", "gz_sim"] = "mujoco"
     real_time: bool = False
     factor: float = 1.0
     gui: bool = False
@@ -103,8 +103,9 @@ def simulate(config: SimConfig, show: Callable[[str], None] = _print) -> None:
         InvalidArgumentError: A value is invalid.
         UnknownNameError: There is no such robot, provider, or keyword of the robot or the scene's task.
         RobotError: The URDF does not describe a serial arm.
+        UnsupportedError: A scene is given, and the provider has none.
         GazeboError: Gazebo is missing, or its plug-in cannot be built.
-        BackendError: The gzserver does not start, or dies; the message quotes its log.
+        BackendError: The server does not start, or dies; the message quotes its log.
         RenderError: A window is requested and there is no display.
     """
     if config.provider not in PROVIDERS:
@@ -258,7 +259,8 @@ def _serve_gazebo(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], No
     options |= {"namespace": config.namespace, "control_dt": config.control_dt, "gazebo_topics": config.gui}
     options["scene"] = _make_scene(robot, config)
     factor = config.factor if config.real_time else None
-    with start_robot(robot, int(config.domain or 0), real_time_factor=factor, **options) as server:
+    options |= {"simulator": config.provider, "real_time_factor": factor}
+    with start_robot(robot, int(config.domain or 0), **options) as server:
         server.wait_ready()
         with contextlib.closing(GazeboClient(server)) if config.gui else contextlib.nullcontext():
             on_ready()
@@ -270,5 +272,6 @@ def _serve_gazebo(robot: RobotSpec, config: SimConfig, on_ready: Callable[[], No
 PROVIDERS: dict[str, Callable[[RobotSpec, SimConfig, Callable[[], None]], None]] = {
     "mujoco": _serve_mujoco,
     "gazebo": _serve_gazebo,
+    "gz_sim": _serve_gazebo,
 }
 """Name of a provider → function that serves until it is interrupted; it calls its third argument once clients can connect."""

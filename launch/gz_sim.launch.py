@@ -2,6 +2,7 @@
 
 ros2 launch gym_gazebo2 gz_sim.launch.py
 ros2 launch gym_gazebo2 gz_sim.launch.py robot:=scara namespace:=left gui:=true
+ros2 launch gym_gazebo2 gz_sim.launch.py real_time_factor:=1
 ros2 launch gym_gazebo2 gz_sim.launch.py --show-args
 """
 
@@ -27,6 +28,11 @@ def generate_launch_description() -> LaunchDescription:
                 "gui", default_value="false", choices=("true", "false"), description="Whether a window shows the world."
             ),
             DeclareLaunchArgument(
+                "real_time_factor",
+                default_value="0",
+                description="Speed of simulated time; 0 is as fast as possible. It also limits steps in lock-step.",
+            ),
+            DeclareLaunchArgument(
                 "folder",
                 default_value=[EnvironmentVariable("HOME", default_value="/tmp"), "/.cache/gym_gazebo2/gz_sim"],
                 description="Where description, controllers and world are written.",
@@ -48,6 +54,8 @@ def generate_launch_description() -> LaunchDescription:
                                     LaunchConfiguration("namespace"),
                                     " --folder ",
                                     LaunchConfiguration("folder"),
+                                    " --real-time-factor ",
+                                    LaunchConfiguration("real_time_factor"),
                                 ],
                                 on_stderr="warn",  # a line about what was assumed is no failure
                             ),

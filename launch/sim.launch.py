@@ -1,7 +1,8 @@
-"""Serve a simulated robot over ROS 2, from MuJoCo or from Gazebo: ``gym-gazebo2 sim`` with launch arguments.
+"""Serve a simulated robot over ROS 2, from MuJoCo, Gazebo 11 or gz-sim: ``gym-gazebo2 sim`` with launch arguments.
 
 ros2 launch gym_gazebo2 sim.launch.py
 ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gazebo gui:=false
+ros2 launch gym_gazebo2 sim.launch.py robot:=mara provider:=gz_sim
 ros2 launch gym_gazebo2 sim.launch.py robot:=scara lock_step:=false factor:=0.5 namespace:=left
 ros2 launch gym_gazebo2 sim.launch.py robot:=scara controller:=scaled_joint_trajectory_controller joint_prefix:=left_
 ros2 launch gym_gazebo2 sim.launch.py robot:=/path/arm.urdf tool_frame:=tool0 env:='home=[0,-1.5,1.5,0,0,0]'
@@ -28,8 +29,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "provider",
                 default_value="mujoco",
-                choices=("mujoco", "gazebo"),
-                description="mujoco, or gazebo: a gzserver of Gazebo 11 (gym-gazebo2 install-gazebo).",
+                choices=("mujoco", "gazebo", "gz_sim"),
+                description="mujoco; gazebo: a gzserver of Gazebo 11 (gym-gazebo2 install-gazebo); gz_sim: today's Gazebo.",
             ),
             DeclareLaunchArgument(
                 "lock_step",

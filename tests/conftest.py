@@ -13,11 +13,14 @@ from gym_gazebo2.backends import make_backend
 from gym_gazebo2.robots import ROBOTS, make_robot
 
 from .processes import deadline, run_process
+from .simulator import SIMULATOR
 
 # A script's background jobs inherit SIGINT as ignored. Tests send it to themselves and to what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
+collect_ignore = [] if SIMULATOR == "gz_sim" else ["test_gz_control.py"]
+"""Files that need gz-sim: ``make test-gz-sim`` runs them."""
 DEADLINE = 600.0
 """Time that a test has, with its fixtures [s]: twenty times what the longest takes on an idle machine."""
 LAST_DEADLINE = DEADLINE + 60.0

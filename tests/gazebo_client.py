@@ -27,33 +27,49 @@ from std_srvs.srv import Empty
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gym_gazebo2.gazebo.build import build_plugin
-from gym_gazebo2.gazebo.locate import find_gazebo
-from gym_gazebo2.gazebo.model import make_world
+from gym_gazebo2.gazebo.installation import Installation
+from gym_gazebo2.gazebo.serve import SIMULATORS
 from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros import Domain, find_ros
+
+from .simulator import SIMULATOR
 
 Array = NDArray[np.float64]
 TIMEOUT = 20.0
 LOCAL = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
+def find_simulator() -> Installation:
+    """Return the simulator of the tests; skip the test if there is none."""
+    row = SIMULATORS[SIMULATOR]
+    return row.find() or pytest.skip(row.missing)
+
+
+def write_world(robot: RobotSpec, **options: Any) -> str:
+    """Return the world of a robot for the simulator of the tests."""
+    return SIMULATORS[SIMULATOR].make_world(robot, build_plugin(find_simulator(), find_ros()), **options)
+
+
 def start_server(robot: RobotSpec, domain: int, edit: Callable[[str], str] = str, **options: Any) -> GazeboServer:
-    """Start a gzserver that serves a robot, and wait until it is ready; ``edit`` may change the world's text."""
-    gazebo, ros = find_gazebo(), find_ros()
-    if gazebo is None:
-        pytest.skip("Gazebo 11 is not installed: gym-gazebo2 install-gazebo")
-    world = edit(make_world(robot, build_plugin(gazebo, ros), **options))
-    server = GazeboServer(gazebo, world, {**ros.make_environment(), **LOCAL, "ROS_DOMAIN_ID": str(domain)})
+    """Start a server of a robot, and wait until it is ready; ``edit`` may change the world's text."""
+    return start_world(find_simulator(), edit(write_world(robot, **options)), domain)
+
+
+def start_world(simulator: Installation, world: str, domain: int) -> GazeboServer:
+    """Start a server with a world, and wait until it is ready."""
+    server = GazeboServer(simulator, world, {**find_ros().make_environment(), **LOCAL, "ROS_DOMAIN_ID": str(domain)})
     server.wait_ready()
     return server
 
 
 @contextlib.contextmanager
-def serve(robot: RobotSpec, **options: Any) -> Iterator[tuple[GazeboServer, Client]]:
+def serve(
+    robot: RobotSpec, start: Callable[..., GazeboServer] = start_server, **options: Any
+) -> Iterator[tuple[GazeboServer, Client]]:
     """Serve a robot in a domain of its own, with a connected client."""
     domain = Domain()
-    with contextlib.closing(start_server(robot, domain.id, **options)) as server:
+    with contextlib.closing(start(robot, domain.id, **options)) as server:
         client = Client(domain.id, options.get("namespace") or robot.name, robot.joint_names)
         try:
             client.connect()
@@ -153,3 +169,18 @@ def to_ns(stamp: Any) -> int:
 
 def get_q(state: JointState) -> Array:
     return np.array(state.position)
+
+
+def walk(robot: RobotSpec, rng: np.random.Generator, q: np.ndarray, steps: int) -> Iterator[np.ndarray]:
+    """Yield set-points of actions that change by at most 0.2 a period."""
+    setpoint, action = q.copy(), np.zeros(robot.dof)
+    for _ in range(steps):
+        action = np.clip(action + rng.uniform(-0.2, 0.2, robot.dof), -1, 1)
+        setpoint = np.clip(setpoint + action * robot.control_speed * 0.05, robot.lower, robot.upper)
+        yield setpoint
+
+
+def contact_force(client: Client, state: JointState) -> float:
+    """Return the force that belongs to a state: same stamp, same token."""
+    assert client.spin_until(lambda: any(contact.header == state.header for contact in client.contacts))
+    return next(contact.wrench.force.x for contact in client.contacts if contact.header == state.header)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from gym_gazebo2.gazebo.server import tie_to_thread
@@ -56,3 +58,20 @@ def read_until(process: subprocess.Popen[str], stream: IO[str] | None, wanted: s
             if wanted in line:
                 break
     return text
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process runs; one that was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_gone(pid: int, timeout: float) -> bool:
+    """Wait for the end of a process that is not a child; return whether it came in time."""
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        select.select([handle], [], [], timeout)
+        os.close(handle)
+    return not is_running(pid)

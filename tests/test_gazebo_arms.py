@@ -1,4 +1,4 @@
-"""Real arms, as their makers ship them, in Gazebo 11: they move as in MuJoCo, touch where they touch there, and go where they
+"""Real arms, as their makers ship them, in Gazebo: they move as in MuJoCo, touch where they touch there, and go where they
 are placed. A gantry shows prismatic joints, and pairs of links that are in touch by design."""
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gym_gazebo2.robots.spec import FLOOR, ExcludedPair
 from .arms import make_row
 from .conftest import ROOT
 from .gazebo_client import get_q, serve
+from .simulator import SIMULATOR
 
 ONE = np.ones(1, dtype=bool)
 RMS_TOLERANCE = 0.01
@@ -60,7 +61,7 @@ class Engines:
 def engines(request: pytest.FixtureRequest) -> Iterator[Engines]:
     robot = make_robot(ROWS[request.param])
     with ExitStack() as stack:
-        gazebo = stack.enter_context(closing(make_backend("gazebo", robot)))
+        gazebo = stack.enter_context(closing(make_backend(SIMULATOR, robot)))
         mujoco = stack.enter_context(closing(make_backend("mujoco", robot, physics_dt=0.001)))
         yield Engines(robot, gazebo, mujoco, make_backend("fake", robot))
 
@@ -202,16 +203,16 @@ def test_one_more_excluded_pair_is_one_contact_less() -> None:
     pair = model.pairs[int(np.argmax(hits[pose]))]
     excluded = dataclasses.replace(robot, excluded_pairs=(*robot.excluded_pairs, ExcludedPair(*pair, "test")))
     for spec, touches in ((robot, True), (excluded, False)):
-        for backend in ("mujoco", "gazebo"):
+        for backend in ("mujoco", SIMULATOR):
             with closing(make_backend(backend, spec)) as arm:
                 assert arm.reset(ONE, q[pose][None]).in_collision[0] == touches
 
 
 def test_the_floor_is_below_a_mounted_base() -> None:
     low = np.array([0.0, 0.0, -0.3, 0.0])  # the hand reaches the floor on which the rail lies
-    with closing(make_backend("gazebo", make_robot(GANTRY))) as backend:
+    with closing(make_backend(SIMULATOR, make_robot(GANTRY))) as backend:
         assert backend.reset(ONE, low[None]).in_collision[0]
-    with closing(make_backend("gazebo", make_robot(dataclasses.replace(GANTRY, mount_height=0.05)))) as backend:
+    with closing(make_backend(SIMULATOR, make_robot(dataclasses.replace(GANTRY, mount_height=0.05)))) as backend:
         assert not backend.reset(ONE, low[None]).in_collision[0]
         assert backend.reset(ONE, np.array([[0.0, 0.0, -0.3, 0.0]])).q[0, 2] == pytest.approx(-0.3, abs=1e-9)
 

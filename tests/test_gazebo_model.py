@@ -13,15 +13,16 @@ import pytest
 
 from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.gazebo.arm_sdf import FRAME_MASS
+from gym_gazebo2.gazebo.locate import find_gazebo
 from gym_gazebo2.gazebo.model import make_world
 from gym_gazebo2.gazebo.sdf import format_pose
 from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, make_robot
 
 from .arms import ARMS, make_row
 from .conftest import ROOT
+from .sdf_masses import find_top, read_pose, rotate, sum_embedded, sum_link
 
 GANTRY = RobotRow(str(ROOT / "tests" / "data" / "gantry.urdf"), home=(0.0,) * 4)
-NUMBERS = {"dtype": float, "sep": " "}
 
 
 @pytest.fixture
@@ -69,10 +70,11 @@ def test_has_as_many_links_and_shapes_as_the_embedded_model(robot: RobotSpec) ->
     assert (model.nbody - 1, model.ngeom - 1) == count_urdf(robot)
 
 
+@pytest.mark.gazebo11
 @pytest.mark.parametrize("name", sorted(ROBOTS))
 def test_gazebo_itself_has_them_all(name: str) -> None:
     pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
-    from .gazebo_client import find_gazebo, serve
+    from .gazebo_client import serve
 
     robot, gazebo = make_robot(name), find_gazebo()
     with serve(robot, gazebo_topics=True, real_time_factor=1.0) as (server, _):
@@ -123,15 +125,6 @@ def test_rotations_come_out_as_sdf_wants_them() -> None:
         assert np.allclose(rotate(*back[3:]), T[:3, :3], atol=1e-9)
 
 
-def rotate(roll: float, pitch: float, yaw: float) -> np.ndarray:
-    """Return Rz(yaw) Ry(pitch) Rx(roll)."""
-    cos, sin = np.cos([roll, pitch, yaw]), np.sin([roll, pitch, yaw])
-    Rx = np.array([[1, 0, 0], [0, cos[0], -sin[0]], [0, sin[0], cos[0]]])
-    Ry = np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
-    Rz = np.array([[cos[2], -sin[2], 0], [sin[2], cos[2], 0], [0, 0, 1]])
-    return Rz @ Ry @ Rx
-
-
 @pytest.fixture(params=[*ARMS, "gantry"])
 def real(request: pytest.FixtureRequest) -> RobotSpec:
     return make_robot(GANTRY if request.param == "gantry" else make_row(request.param))
@@ -145,51 +138,13 @@ def read_model(robot: RobotSpec, plugin: Path) -> tuple[ET.Element, ET.Element]:
     return model, served
 
 
-def read_pose(element: ET.Element) -> np.ndarray:
-    x, y, z, roll, pitch, yaw = np.fromstring(element.findtext("pose") or "0 0 0 0 0 0", **NUMBERS)
-    T = np.eye(4)
-    T[:3, :3], T[:3, 3] = rotate(roll, pitch, yaw), (x, y, z)
-    return T
-
-
-def add_up(mass: float, com: np.ndarray, inertia: np.ndarray) -> np.ndarray:
-    """Return what adds up over the links of a body: mass, mass times centre, and inertia about the base's origin, (13,)."""
-    about_origin = inertia + mass * (com @ com * np.eye(3) - np.outer(com, com))
-    return np.array([mass, *(mass * com), *about_origin.ravel()])
-
-
-def find_top(model: ET.Element, link: str) -> str:
-    """Return the first link of a rigid body."""
-    parents = {joint.findtext("child"): joint.findtext("parent") for joint in model.findall("joint[@type='fixed']")}
-    while link in parents:
-        link = parents[link] or ""
-    return link
-
-
 def test_bodies_have_the_masses_of_the_embedded_model(real: RobotSpec, plugin: Path) -> None:
-    mujoco = pytest.importorskip("mujoco")
-    scene = pytest.importorskip("gym_gazebo2.backends.mujoco.scene")
-    embedded = scene.make_physics_model(real, 0.005)
-    data = mujoco.MjData(embedded)
-    mujoco.mj_kinematics(embedded, data)
-    expected = {embedded.body(weld).name: np.zeros(13) for weld in set(embedded.body_weldid) - {0}}
-    for body in range(embedded.nbody):
-        if weld := embedded.body_weldid[body]:
-            R = data.ximat[body].reshape(3, 3)
-            moved = R @ np.diag(embedded.body_inertia[body]) @ R.T
-            expected[embedded.body(weld).name] += add_up(embedded.body_mass[body], data.xipos[body], moved)
+    expected = sum_embedded(real)
     model, _ = read_model(real, plugin)
     written = {name: np.zeros(13) for name in expected}
     for link in model.findall("link[kinematic='false']"):
-        inertial = link.find("inertial")
-        assert inertial is not None
-        if inertial.findtext("mass") == FRAME_MASS:
-            continue
-        T = read_pose(link) @ read_pose(inertial)
-        entries = {key.tag: float(key.text or "nan") for key in inertial.findall("inertia/*")}
-        inertia = np.array([[entries[f"i{min(a, b)}{max(a, b)}"] for b in "xyz"] for a in "xyz"])
-        mass = float(inertial.findtext("mass") or "nan")
-        written[find_top(model, link.get("name", ""))] += add_up(mass, T[:3, 3], T[:3, :3] @ inertia @ T[:3, :3].T)
+        if link.findtext("inertial/mass") != FRAME_MASS:
+            written[find_top(model, link.get("name", ""))] += sum_link(link)
     for name, sums in expected.items():
         np.testing.assert_allclose(written[name], sums, rtol=1e-6, atol=1e-9, err_msg=name)
 

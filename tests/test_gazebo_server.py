@@ -1,4 +1,4 @@
-"""The supervisor, with real gzservers: how they start, how they die, and that none is left."""
+"""The supervisor, with real servers: how they start, how they die, and that none is left."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gym_gazebo2.robots import make_robot
 from gym_gazebo2.ros.discovery import DOMAINS, Domain, check_domain
 
 from .gazebo_client import Client, start_server
-from .processes import run_process
+from .processes import is_running, run_process, wait_gone
 
 ROBOT = make_robot("scara")
 START = """
@@ -64,21 +64,6 @@ def domain() -> Iterator[int]:
     taken = Domain()
     yield taken.id
     taken.release()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait_gone(pid: int, timeout: float) -> bool:
-    with contextlib.suppress(ProcessLookupError):
-        handle = os.pidfd_open(pid)
-        select.select([handle], [], [], timeout)
-        os.close(handle)
-    return not is_running(pid)
 
 
 def test_ends_when_closed_and_twice_is_fine(domain: int) -> None:
@@ -129,6 +114,7 @@ def test_nothing_is_left_when_the_interpreter_ends(domain: int, then: str) -> No
     assert wait_gone(int(done.stdout), 5)
 
 
+@pytest.mark.gazebo11
 def test_nothing_is_left_when_the_interpreter_ends_during_the_start(domain: int) -> None:
     """A gzserver that still loads keeps its folder, whoever clears up after the dead meanwhile."""
     code = f"""
@@ -150,6 +136,7 @@ os.kill(os.getpid(), 9)
     assert wait_gone(int(done.stdout), 5)
 
 
+@pytest.mark.gazebo11
 def test_an_interrupted_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(pid: int) -> None:
         started.append(pid)
@@ -200,6 +187,7 @@ def test_bad_ros_domain_is_refused_before_anything_starts(domain: object) -> Non
         start_server(ROBOT, domain)
 
 
+@pytest.mark.gazebo11
 def test_not_ready_in_time() -> None:
     gazebo = find_gazebo()
     if gazebo is None:
@@ -221,10 +209,12 @@ def put_gazebo(folder: Path, line: str) -> Gazebo:
     return dataclasses.replace(gazebo, gzserver=program)
 
 
+@pytest.mark.gazebo11
 def test_check_waits_for_a_gzserver_that_loads_slowly(tmp_path: Path) -> None:
     check_gazebo(put_gazebo(tmp_path, "sleep 2"))
 
 
+@pytest.mark.gazebo11
 def test_check_notices_a_gzserver_that_ends(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(GazeboError, match="with exit status 3"):
@@ -232,11 +222,13 @@ def test_check_notices_a_gzserver_that_ends(tmp_path: Path) -> None:
     assert time.monotonic() - started < 30.0
 
 
+@pytest.mark.gazebo11
 def test_check_gives_up_at_its_deadline(tmp_path: Path) -> None:
     with pytest.raises(GazeboError, match="does not advance.*not running"):
         check_gazebo(put_gazebo(tmp_path, "sleep 60"), timeout=2.0)
 
 
+@pytest.mark.gazebo11
 def test_the_checks_gzserver_ends_when_the_interpreter_is_killed(tmp_path: Path) -> None:
     put_gazebo(tmp_path, f"echo $$ > {tmp_path}/pid")
     with run_process([sys.executable, "-c", CHECK, str(tmp_path / "gzserver")]) as child:
@@ -253,6 +245,7 @@ def test_missing_plugin_is_refused(tmp_path: Path) -> None:
         make_world(ROBOT, tmp_path / "libnothing.so")
 
 
+@pytest.mark.gazebo11
 def test_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     gazebo = find_gazebo()
     if gazebo is None:
@@ -262,6 +255,7 @@ def test_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         GazeboServer(gazebo, "", {}, log=tmp_path / "file" / "gzserver.log")
 
 
+@pytest.mark.gazebo11
 def test_log_is_kept_where_asked(tmp_path: Path, domain: int) -> None:
     gazebo = find_gazebo()
     if gazebo is None:
@@ -271,6 +265,7 @@ def test_log_is_kept_where_asked(tmp_path: Path, domain: int) -> None:
     assert log.exists()
 
 
+@pytest.mark.gazebo11
 def test_a_log_that_an_error_names_is_kept(tmp_path: Path, domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with start_server(ROBOT, domain) as server, pytest.raises(BackendError, match="end of its log") as caught:
@@ -288,6 +283,7 @@ def test_the_folder_for_temporary_files_is_left_as_it_was(tmp_path: Path, domain
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.gazebo11
 def test_a_log_of_ones_own_goes_on_after_a_restart(tmp_path: Path) -> None:
     log = tmp_path / "gzserver.log"
     for line in ("echo first; exit 3", "echo second; exit 3"):
@@ -298,6 +294,7 @@ def test_a_log_of_ones_own_goes_on_after_a_restart(tmp_path: Path) -> None:
     assert log.read_text() == "first\nsecond\n"
 
 
+@pytest.mark.gazebo11
 def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gazebo = put_gazebo(tmp_path, "exit 3")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))

@@ -77,11 +77,25 @@ def test_the_description_is_the_same_robot(name: str, tmp_path: Path) -> None:
     root = ET.parse(tmp_path / "robot.urdf").getroot()
     driven = [joint.get("name") for joint in root.findall("ros2_control/joint")]
     assert tuple(driven) == robot.joint_names
-    assert {link.get("name") for link in root.findall("link")} - {"world"} == {
+    fixed = {j.find("child").get("link") for j in root.findall("joint[@type='fixed']") if j.get("name") != "bolted_to_world"}  # type: ignore[union-attr]
+    assert {link.get("name") for link in root.findall("link")} - {"world"} - fixed == {
         element.get("reference") for element in root.findall("gazebo") if element.findtext("gravity") == "false"
     }
+    assert root.findtext("gazebo/self_collide") == "true"
     assert root.findtext("gazebo/plugin/parameters") == str(tmp_path / "controllers.yaml")
     assert root.findtext("gazebo/plugin/ros/namespace") == name
+
+
+def test_links_that_touch_by_design_do_not_collide(tmp_path: Path) -> None:
+    gantry = RobotRow(str(ROOT / "tests" / "data" / "gantry.urdf"), home=(0.0,) * 4)
+    write(make_robot(gantry), tmp_path)
+    assert ET.parse(tmp_path / "robot.urdf").getroot().find("gazebo/self_collide") is None
+
+
+@pytest.mark.parametrize(("factor", "written"), [((), "0.0"), (("--real-time-factor", "1"), "1.0")])
+def test_the_world_does_not_hold_lock_step_back(factor: tuple[str, ...], written: str, tmp_path: Path) -> None:
+    assert main(["gz-sim", "scara", "--folder", str(tmp_path), *factor]) == 0
+    assert ET.parse(tmp_path / "world.sdf").getroot().findtext("world/physics/real_time_factor") == written
 
 
 @pytest.mark.parametrize("name", ["ur5", "tiago", "so101"])

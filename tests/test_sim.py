@@ -24,12 +24,14 @@ from gym_gazebo2.backends import make_backend
 from gym_gazebo2.cli import main
 from gym_gazebo2.cli.simulating import parse
 from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.gazebo.serve import find_simulator
 from gym_gazebo2.options import make_env_robot
 from gym_gazebo2.robots import make_robot
-from gym_gazebo2.sim import PROVIDERS, SimConfig, describe, simulate
+from gym_gazebo2.sim import SimConfig, describe, simulate
 
 from .arms import find_robots, make_row
 from .sim_process import run_sim
+from .simulator import SIMULATOR
 
 ONE = np.ones(1, dtype=bool)
 
@@ -39,7 +41,7 @@ def get_children(pid: int) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", ["mujoco", SIMULATOR])
 def test_what_it_says_is_enough_to_connect_and_it_ends_cleanly(
     provider: str, signum: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,13 +55,13 @@ def test_what_it_says_is_enough_to_connect_and_it_ends_cleanly(
         assert info["time"] == pytest.approx(0.02)
         env.close()
         left = get_children(sim.process.pid)
-        assert bool(left) == (provider == "gazebo")
+        assert bool(left) == (provider == SIMULATOR)
         status, error = sim.end(signum)
     assert status == 0 and "Traceback" not in error
     assert not psutil.wait_procs(left, timeout=1)[1]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", ["mujoco", SIMULATOR])
 def test_serves_an_arm_from_its_file(provider: str) -> None:
     row = dataclasses.replace(make_row("so101"), mount_height=0.2)
     robot = make_robot(row)
@@ -132,7 +134,8 @@ def test_keywords_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
         assert re.search("env is 'home=?', expected KEY=VALUE|Cannot set a", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.gazebo11
+@pytest.mark.parametrize("provider", ["mujoco", "gazebo"])
 def test_a_window_shows_the_arm(provider: str, display: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", display)
     with run_sim("scara", "--provider", provider, "--gui") as sim:
@@ -149,16 +152,19 @@ def test_a_window_shows_the_arm(provider: str, display: str, monkeypatch: pytest
 
 
 def test_ends_when_its_gzserver_dies_and_quotes_the_log() -> None:
-    with run_sim("scara", "--provider", "gazebo") as sim:
+    with run_sim("scara", "--provider", SIMULATOR) as sim:
         [server] = get_children(sim.process.pid)
         server.kill()
         error = sim.process.communicate(timeout=10)[1]
         assert sim.process.returncode == 1
-        assert error.startswith("gym-gazebo2 sim: gzserver ended by signal SIGKILL") and "end of its log" in error
+        assert (
+            error.startswith(f"gym-gazebo2 sim: {find_simulator(SIMULATOR).server_name} ended by signal SIGKILL")
+            and "end of its log" in error
+        )
 
 
 def test_nothing_is_left_when_it_is_killed() -> None:
-    with run_sim("scara", "--provider", "gazebo") as sim:
+    with run_sim("scara", "--provider", SIMULATOR) as sim:
         left = get_children(sim.process.pid)
         sim.process.kill()
         start = time.monotonic()

@@ -90,7 +90,7 @@ void Gazebo11Arm::Apply(double dt) {
   objects_.Apply(objects);
 }
 
-void Gazebo11Arm::Place(const std::vector<double>& q) {
+bool Gazebo11Arm::Place(const std::vector<double>& q) {
   base_->SetWorldPose(base_pose_);
   for (const auto& link : hanging_) {
     const Pose3d motion = link.joint < 0 ? Pose3d::Zero : axes_[link.joint].Move(q[link.joint]);
@@ -109,6 +109,7 @@ void Gazebo11Arm::Place(const std::vector<double>& q) {
   for (size_t i = 0; i < joints.size(); ++i) {
     if (std::abs(joints[i].q - q[i]) < kRounding * joints[i].Scale()) joints[i].q = q[i];
   }
+  return true;
 }
 
 void Gazebo11Arm::ResetModels() {

@@ -20,7 +20,7 @@ class Gazebo11Arm : public Simulator {
   void Read() override;
   void Apply(double dt) override;
   bool TakesEffort() const override { return true; }
-  void Place(const std::vector<double>& q) override;
+  bool Place(const std::vector<double>& q) override;
   void ResetModels() override;
   void ReadObjects() override { objects_.Read(objects); }
   void MoveObjects(const std::vector<ObjectMove>& moves) override { objects_.Move(moves, objects); }

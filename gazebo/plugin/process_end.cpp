@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <thread>
 
 namespace gym_gazebo2 {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 constexpr unsigned kExitTimeout = 2;  // [s] until SIGALRM ends a simulation that does not end, for example because it is paused
 
 std::atomic<bool> ending{false};
+std::atomic<int> num_waking{0};  // handlers that may be in wake_simulation()
 std::function<void()> wake_simulation;
 pid_t parent = 0;
 
@@ -32,9 +34,12 @@ int NumberFromEnvironment(const char* name) {
 void OnSignal(int signal) {
   // The kernel reports the death of the thread that started us, too, while its process lives on.
   if (signal == SIGHUP && parent && getppid() == parent) return;
-  ending = true;
-  alarm(kExitTimeout);
-  wake_simulation();
+  ++num_waking;  // before `ending`: a thread that sees that this is true waits for the handler
+  if (!ending.exchange(true)) {
+    alarm(kExitTimeout);
+    wake_simulation();
+  }
+  --num_waking;
 }
 
 }  // namespace
@@ -62,6 +67,8 @@ void HandleEndingSignals(std::function<void()> wake) {
 
 void SetEndingHandlers(sighandler_t handler) {
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, handler);
+  // The handler runs in another thread, and wakes what the caller is about to destroy.
+  while (num_waking > 0) std::this_thread::yield();
 }
 
 bool IsEnding() { return ending; }

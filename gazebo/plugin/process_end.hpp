@@ -15,7 +15,8 @@ void BlockEndingSignals(bool block);
 /// IsEnding() true and calls `wake`. Call this once, when Gazebo's own handlers are in place.
 void HandleEndingSignals(std::function<void()> wake);
 
-/// From now on these signals do what `handler` says: SIG_DFL or SIG_IGN.
+/// From now on these signals do what `handler` says: SIG_DFL or SIG_IGN. Returns when no call of `wake` is going on, so that
+/// what it wakes can be destroyed.
 void SetEndingHandlers(sighandler_t handler);
 
 /// Whether the process is about to end.

@@ -31,12 +31,16 @@ void Server::Start() { PlaceHome(); }
 bool Server::BeginStep() {
   if (!settings_.lock_step) Serve();
   // A message may be refused, or be a placement: then the server waits for the next one.
-  while (settings_.lock_step && ramp_.IsOver() && !IsEnding()) {
+  while (settings_.lock_step && ramp_.IsOver() && !is_placing_ && !IsEnding()) {
     ros_.Wait();
     Serve();
   }
   if (IsEnding()) return false;
-  ramp_.Drive(simulator_.joints);
+  if (is_placing_) {
+    for (auto& joint : simulator_.joints) joint.effort = 0;
+  } else {
+    ramp_.Drive(simulator_.joints);
+  }
   simulator_.Apply(1e-9 * settings_.physics_dt);
   return true;
 }
@@ -47,6 +51,11 @@ void Server::EndStep(int64_t now) {
   // The contract reports contact at any physics step of the period.
   contact_force_ = std::max(contact_force_, simulator_.ContactForce());
   simulator_.Read();
+  if (is_placing_) {
+    simulator_.FinishPlace();
+    EndPlacement();
+    return;
+  }
   ramp_.Advance(simulator_.joints);
   if (settings_.lock_step ? ramp_.IsOver() : num_steps_ % settings_.report_every == 0) Publish();
 }
@@ -65,6 +74,7 @@ void Server::Serve() {
       if (!IsRepeated(place)) Place();
     });
   }
+  if (is_placing_) return;  // a command waits in its subscription until the placement is done
   const auto& command = ros_.command.value.header.frame_id;
   command_waits_ = ros_.TakeCommand() || command_waits_;
   if (command_waits_ && IsStaged(command)) {
@@ -120,10 +130,7 @@ void Server::Place() {
   ReadJoints("placement", message.name, message.position, simulator_.joints, q_);
   MoveObjects(message.header.frame_id);
   Accept(message.header.frame_id);
-  simulator_.Place(q_);
-  ramp_.Cancel();
-  contact_force_ = simulator_.ContactForce();
-  Publish();
+  StartPlacement(true);
 }
 
 /// Keeps a placement of objects for the message with the same token. In real time there are no tokens: it is carried out.
@@ -158,8 +165,21 @@ void Server::ResetWorld() {
 
 void Server::PlaceHome() {
   for (size_t i = 0; i < q_.size(); ++i) q_[i] = simulator_.joints[i].home;
-  simulator_.Place(q_);
+  StartPlacement(false);
+}
+
+void Server::StartPlacement(bool is_answered) {
   ramp_.Cancel();
+  is_answered_ = is_answered;
+  is_placing_ = !simulator_.Place(q_);
+  if (!is_placing_) EndPlacement();
+}
+
+void Server::EndPlacement() {
+  is_placing_ = false;
+  if (!is_answered_) return;
+  contact_force_ = simulator_.ContactForce();
+  Publish();
 }
 
 void Server::Publish() {

@@ -17,8 +17,9 @@ namespace gym_gazebo2 {
 ///
 /// In lock-step a period runs through these states:
 ///
-///   waiting   BeginStep() blocks in the physics thread until a message comes. A placement is answered at once and the
-///             server keeps waiting. An accepted command starts a ramp.
+///   waiting   BeginStep() blocks in the physics thread until a message comes. An accepted command starts a ramp. A
+///             placement is answered at once and the server keeps waiting, where the simulator can place at once.
+///   placing   Where it cannot, BeginStep() lets one physics step pass without effort, and its EndStep() answers.
 ///   ramping   BeginStep() no longer blocks. Each physics step takes the set-points one step along the ramp.
 ///   end       The EndStep() of the ramp's last step publishes the answer; the next BeginStep() waits again.
 ///
@@ -36,7 +37,7 @@ class Server {
     bool lock_step;
     int64_t physics_dt;    // [ns]
     int64_t report_every;  // real time: physics steps between two published states
-    std::string scene;     // the scene as JSON, for clients to compare with theirs; empty without movable objects
+    std::string scene{};   // the scene as JSON, for clients to compare with theirs; empty without movable objects
   };
 
   /// Throws std::runtime_error if ROS cannot be used. `simulator` must outlive the server.
@@ -64,6 +65,8 @@ class Server {
   void MoveObjects(const rosidl_runtime_c__String& token);
   void ResetWorld();
   void PlaceHome();
+  void StartPlacement(bool is_answered);
+  void EndPlacement();
   void Publish();
   bool IsRepeated(const rosidl_runtime_c__String& token);
   void Accept(const rosidl_runtime_c__String& token);
@@ -79,6 +82,8 @@ class Server {
   int64_t now_{0};                    // simulated time at the end of the last physics step [ns]
   int64_t num_steps_{0};              // physics steps so far
   double contact_force_{0};           // largest since the last published state [N]
+  bool is_placing_{false};            // a placement waits for the end of a physics step
+  bool is_answered_{false};           // whether the newest placement is answered: a client asked for it
   std::vector<ObjectMove> moves_;     // the newest placement of objects
   std::string staged_token_;          // its token
   bool is_staged_{false};             // whether it is still to be carried out

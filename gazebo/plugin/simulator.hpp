@@ -23,8 +23,12 @@ class Simulator {
   /// Applies every joint's effort and damping in the next physics step of `dt` seconds.
   virtual void Apply(double dt) = 0;
 
-  /// Puts the joints at `q`, at rest, with set-point and ramp there; q and dq are measured again.
-  virtual void Place(const std::vector<double>& q) = 0;
+  /// Puts the joints at `q`, at rest, with set-point and ramp there; q and dq are measured again. Returns false if this
+  /// takes a physics step: the server then runs one without effort, and calls FinishPlace() at its end.
+  virtual bool Place(const std::vector<double>& q) = 0;
+
+  /// Ends a placement that took a physics step. Contacts of that step may have pushed the joints: they are put at `q` again.
+  virtual void FinishPlace() {}
 
   /// Puts every model of the world back to where it started. Objects are parked there.
   virtual void ResetModels() = 0;

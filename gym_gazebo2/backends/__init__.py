@@ -33,6 +33,7 @@ BACKENDS: dict[str, str | BackendFactory] = {
     "mujoco": "gym_gazebo2.backends.mujoco:MujocoBackend",
     "ros2": "gym_gazebo2.backends.ros2:Ros2Backend",
     "gazebo": "gym_gazebo2.backends.gazebo:GazeboBackend",
+    "gz_sim": "gym_gazebo2.backends.gazebo:GzSimBackend",
 }
 
 

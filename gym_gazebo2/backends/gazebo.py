@@ -1,10 +1,11 @@
-"""Gazebo 11 as a backend: the client of the ROS 2 contract, with a gzserver of its own that it starts, watches and ends."""
+"""Gazebo as a backend: the client of the ROS 2 contract, with a server of its own that it starts, watches and ends."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +22,19 @@ from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros.discovery import local_discovery
 from gym_gazebo2.scene import Scene
 
-__all__ = ["GazeboBackend"]
+__all__ = ["GazeboBackend", "GzSimBackend"]
 
 
 class GazeboBackend(Ros2Backend):
-    """One arm in a gzserver of its own, in exact lock-step, in a ROS domain that no other program on this machine uses.
+    """One arm in a server of Gazebo 11, in exact lock-step, in a ROS domain that no other program on this machine uses.
 
     Attributes:
-        server: The gzserver.
+        simulator: Row of ``gym_gazebo2.gazebo.serve.SIMULATORS``.
+        server: The server.
         client: Gazebo's window; None without one.
     """
 
+    simulator: ClassVar[str] = "gazebo"
     is_local = True
     is_shared = False  # every instance starts a server of its own
     is_restartable = True
@@ -63,6 +66,7 @@ class GazeboBackend(Ros2Backend):
         Raises:
             InvalidArgumentError: A number is out of range.
             GazeboError: Gazebo is missing, or the plug-in cannot be built.
+            UnsupportedError: A scene is given, and the simulator has none.
             RosError: ROS 2 is missing, or this machine has no free domain.
             BackendError: The server does not start; the message quotes its log.
             RenderError: A window is asked for, but there is no display.
@@ -71,7 +75,13 @@ class GazeboBackend(Ros2Backend):
             check_display("without the window: backend_options={'gui': False}, gym-gazebo2 play --record FILE")
         num_envs, control_dt = read_num_envs(num_envs, self.max_envs), read_control_dt(control_dt)
         count_substeps(control_dt, physics_dt)
-        world = {"control_dt": control_dt, "physics_dt": physics_dt, "gazebo_topics": gui, "scene": scene}
+        world: dict[str, Any] = {
+            "simulator": self.simulator,
+            "control_dt": control_dt,
+            "physics_dt": physics_dt,
+            "gazebo_topics": gui,
+            "scene": scene,
+        }
         self.client: GazeboClient | None = None
         # What is started here is ended in the opposite order: at once if a later part fails, else by close().
         with contextlib.ExitStack() as resources:
@@ -101,11 +111,11 @@ class GazeboBackend(Ros2Backend):
 
     def _check_version(self) -> None:
         """Raise a BackendError if another plug-in than the one built here serves the world."""
-        found, expected = self.link.provider, compute_key(self.server.gazebo, find_ros())
+        found, expected = self.link.provider, compute_key(self.server.simulator, find_ros())
         if found is None or found.version != expected:
             raise BackendError(
-                f"The plug-in in gzserver is {found}, expected version {expected!r}. "
-                "Remove other gym_gazebo2 plug-ins from GAZEBO_PLUGIN_PATH."
+                f"The plug-in in {self.server.simulator.server_name} is {found}, expected version {expected!r}. "
+                "Remove other gym_gazebo2 plug-ins from GAZEBO_PLUGIN_PATH and GZ_SIM_SYSTEM_PLUGIN_PATH."
             )
 
     def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
@@ -118,8 +128,22 @@ class GazeboBackend(Ros2Backend):
         if mode != "human":
             self._refuse("draw pictures")
         if self.client is None:
-            raise UnsupportedError("This GazeboBackend has no window. Make it with: backend_options={'gui': True}")
+            raise UnsupportedError(f"This {type(self).__name__} has no window. Make it with: backend_options={'gui': True}")
         self.client.check()
         if self.client.is_open:
             self._real_time.wait()
         return None
+
+
+class GzSimBackend(GazeboBackend):
+    """One arm in a server of gz-sim, today's Gazebo. It has no scenes and no torque control; all else is as with Gazebo 11."""
+
+    simulator = "gz_sim"
+
+    def step_effort(self, effort: NDArray[np.float64], park: NDArray[np.bool_] | None = None) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            UnsupportedError: Always: the plug-in for gz-sim takes no efforts.
+        """
+        raise UnsupportedError("The backend gz_sim has no torque control. Use the backend mujoco or gazebo.")

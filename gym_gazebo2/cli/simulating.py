@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -16,6 +16,7 @@ from gym_gazebo2.cli.env_option import RobotKeywords, join_keywords
 from gym_gazebo2.cli.inline import INLINE
 from gym_gazebo2.gazebo import install_gazebo
 from gym_gazebo2.gazebo.gz_sim import write_gz_sim
+from gym_gazebo2.gazebo.serve import find_simulator
 from gym_gazebo2.options import make_env_robot, read_robot_keywords
 from gym_gazebo2.sim import SimConfig, simulate
 
@@ -69,16 +70,20 @@ class Sim(Command):
 class InstallGazebo(Command):
     """Find the system's Gazebo 11, or install it into the user's cache, without root (x86-64 Linux).
 
+    With ``--simulator gz_sim`` it finds today's Gazebo, or prints the commands that install it: they need root or conda.
+
     Attributes:
-        mirror: Debian mirror to fetch from; None takes those of the system's apt configuration.
+        simulator: "gazebo" is Gazebo 11, "gz_sim" is today's Gazebo.
+        mirror: Debian mirror to fetch Gazebo 11 from; None takes those of the system's apt configuration.
     """
 
+    simulator: Literal["gazebo", "gz_sim"] = "gazebo"
     mirror: str | None = None
 
     def run(self) -> None:
-        """Install, and say where it is."""
-        gazebo = install_gazebo(self.mirror)
-        Console(soft_wrap=True).print(f"Gazebo {gazebo.version}: {gazebo.gzserver}", highlight=False)
+        """Find or install, and print where it is."""
+        found = install_gazebo(self.mirror) if self.simulator == "gazebo" else find_simulator(self.simulator)
+        Console(soft_wrap=True).print(f"Gazebo {found.version}: {found.program}", highlight=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,7 @@ class GzSim(Command):
         namespace: ROS namespace; None is the robot's name.
         control_dt: Control period of the client [s].
         physics_dt: Physics step [s].
+        real_time_factor: Speed of simulated time: 1 is real time, 0 is as fast as possible. It also limits steps in lock-step.
         env_kwargs: A keyword of the environment that changes the robot, as in --env.tool_frame tool0.
     """
 
@@ -99,6 +105,7 @@ class GzSim(Command):
     namespace: str | None = None
     control_dt: float = 0.05
     physics_dt: float = 0.001
+    real_time_factor: float = 0.0
     env_kwargs: RobotKeywords = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -109,4 +116,5 @@ class GzSim(Command):
     def run(self) -> None:
         """Write, and print."""
         robot = make_env_robot(self.robot, read_robot_keywords(self.env_kwargs))
-        print(write_gz_sim(robot, self.folder, self.namespace, self.control_dt, self.physics_dt))
+        times = (self.control_dt, self.physics_dt, self.real_time_factor)
+        print(write_gz_sim(robot, self.folder, self.namespace, *times))

@@ -179,7 +179,7 @@ class Ros2Backend(Backend):
         if provider is None or not provider.takes_effort or not isinstance(pacing, LockStep):
             raise UnsupportedError(
                 f"Torque control needs a provider in lock-step that takes efforts. Found: {provider or 'a robot'}. "
-                "Start gym-gazebo2 sim in lock-step."
+                "Start gym-gazebo2 sim in lock-step, with the provider mujoco or gazebo."
             )
         effort = self._check_effort(effort)
         self._note_parked(park)

@@ -1,0 +1,72 @@
+"""Give every link a bit mask so that exactly the chosen pairs of links collide.
+
+gz-sim has no list of pairs that do not collide. Two shapes collide if their masks, 16 bits each, have a bit in common. So each
+bit stands for a group of links in which everything collides with everything, or does not matter, and the groups together must
+hold every pair that collides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from gym_gazebo2.gazebo.errors import GazeboError
+
+__all__ = ["NUM_BITS", "Pair", "find_masks"]
+
+NUM_BITS = 16
+"""Bits of a mask in gz-sim."""
+Pair = frozenset[str]
+
+
+def find_masks(names: Sequence[str], excluded: Collection[Pair], free: Collection[Pair] = ()) -> dict[str, int]:
+    """Return name → bit mask. Two names have a bit in common if they may collide, and none if their pair is excluded.
+
+    The groups are found greedily: fewest groups is a hard problem, and arms need three to nine.
+
+    Args:
+        names: Names of the links, and of the floor.
+        excluded: Pairs that must not collide.
+        free: Pairs for which it does not matter, because the engine itself never collides them, or nobody looks. They may
+            be among the excluded ones.
+
+    Raises:
+        GazeboError: More than 16 groups are needed.
+    """
+    never, ignored = set(excluded) - set(free), set(free)
+    pairs = [frozenset((a, b)) for i, a in enumerate(names) for b in names[i + 1 :]]
+    uncovered = [pair for pair in pairs if pair not in never and pair not in ignored]
+    groups: list[list[str]] = []
+    while uncovered:
+        group = _grow(sorted(uncovered[0], key=names.index), names, uncovered, never)
+        groups.append(group)
+        uncovered = [pair for pair in uncovered if not pair <= set(group)]
+    # Links that collide with no other link of the arm get bits, too: they must still collide with other models.
+    groups += _gather([name for name in names if not any(name in group for group in groups)], never)
+    if len(groups) > NUM_BITS:
+        raise GazeboError(
+            f"The excluded pairs of links need {len(groups)} bits, and gz-sim has {NUM_BITS}. Exclude other pairs of links, or "
+            "use the backend gazebo."
+        )
+    return {name: sum(1 << bit for bit, group in enumerate(groups) if name in group) for name in names}
+
+
+def _grow(group: list[str], names: Sequence[str], uncovered: Sequence[Pair], excluded: Collection[Pair]) -> list[str]:
+    """Add names that exclude none of the group, those first that cover most of the uncovered pairs."""
+    while True:
+        candidates = [n for n in names if n not in group and not any(frozenset((n, m)) in excluded for m in group)]
+        gains = {n: sum(frozenset((n, m)) in uncovered for m in group) for n in candidates}
+        best = max(candidates, key=gains.__getitem__, default=None)
+        if best is None or gains[best] == 0:
+            return group
+        group.append(best)
+
+
+def _gather(names: Sequence[str], excluded: Collection[Pair]) -> list[list[str]]:
+    """Put each name into the first group that it does not exclude."""
+    groups: list[list[str]] = []
+    for name in names:
+        fitting = [group for group in groups if not any(frozenset((name, other)) in excluded for other in group)]
+        if not fitting:
+            groups.append([])
+        (fitting or groups[-1:])[0].append(name)
+    return groups

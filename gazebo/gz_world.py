@@ -1,0 +1,149 @@
+"""Write the gz-sim world of one robot: the model of Gazebo 11's world with what DART needs to be different, and the plug-in."""
+
+from __future__ import annotations
+
+import itertools
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+from gym_gazebo2.backends.base import count_substeps
+from gym_gazebo2.checks import read_factor
+from gym_gazebo2.gazebo.arm_sdf import add_arm, make_name
+from gym_gazebo2.gazebo.collide_bits import Pair, find_masks
+from gym_gazebo2.gazebo.errors import GazeboError
+from gym_gazebo2.gazebo.gz_sim import SYSTEMS
+from gym_gazebo2.gazebo.links import RobotModel
+from gym_gazebo2.gazebo.model import add_drives, add_surroundings
+from gym_gazebo2.gazebo.rigid_bodies import MergedModel, merge_rigid
+from gym_gazebo2.gazebo.sdf import add, fill, format_bool
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.robots.spec import FLOOR
+
+__all__ = ["make_gz_world"]
+
+PLUGIN_CLASS = "gym_gazebo2::GzSimPlugin"
+PHYSICS_SYSTEM = "gz-sim-physics-system"
+BEYOND_LIMIT = 0.1
+"""How far beyond its limits DART stops a joint [rad, or strokes]. Closer, the soft stop of the drive acts alone."""
+
+
+def make_gz_world(
+    robot: RobotSpec,
+    plugin: Path,
+    *,
+    namespace: str | None = None,
+    control_dt: float = 0.05,
+    physics_dt: float = 0.001,
+    real_time_factor: float | None = None,
+    gazebo_topics: bool = False,
+) -> str:
+    """Return the world as SDF text.
+
+    Args:
+        robot: The arm.
+        plugin: Path of the plug-in's library.
+        namespace: ROS namespace; None is the robot's name.
+        control_dt: Control period [s], a whole number of physics steps; in real time also the period of states.
+        physics_dt: Physics step [s].
+        real_time_factor: None for lock-step; else the speed of simulated time: 1 is real time, 0 is as fast as possible.
+        gazebo_topics: Whether gz-sim's own topics are served, for its window. A physics step takes longer with them.
+
+    Raises:
+        InvalidArgumentError: The period is not a whole number of physics steps.
+        GazeboError: The plug-in does not exist, or the excluded pairs of links cannot be written.
+    """
+    if not plugin.is_file():
+        raise GazeboError(f"The plug-in {plugin} does not exist. Build it with build_plugin().")
+    count_substeps(control_dt, physics_dt)
+    root = ET.Element("sdf", {"version": "1.9", "xmlns:gz": "http://gazebosim.org/schema"})
+    world = add(root, "world", name="gym_gazebo2")
+    # From Ionic on, gz-sim would load its default systems besides those of this world.
+    fill(add(world, "gz:policies"), include_server_config_plugins="false")
+    physics = add(world, "physics", name="physics", type="ignored")
+    # gz-sim holds simulated time back to this multiple of real time; 0 is no limit. In lock-step the plug-in paces it.
+    factor = 0.0 if real_time_factor is None else read_factor("real_time_factor", real_time_factor)
+    fill(physics, max_step_size=repr(physics_dt), real_time_factor=repr(factor))
+    # Gravity acts on nothing in this world: a real drive compensates it. Before gz-physics 7.4, links cannot be freed from it
+    # one by one.
+    fill(world, gravity="0 0 0")
+    for filename, name in SYSTEMS.items():
+        if gazebo_topics or filename == PHYSICS_SYSTEM:
+            add(world, "plugin", filename=filename, name=name)
+    model = RobotModel(robot)
+    merged = merge_rigid(model)
+    add_surroundings(world, robot.mount_height)
+    arm = add(world, "model", name=robot.name)
+    add_arm(arm, robot, merged)
+    _bolt_down(arm, merged)
+    _add_axes(arm, robot, physics_dt)
+    _set_masks(world, arm, model, merged)
+    served = add(world, "plugin", name=PLUGIN_CLASS, filename=str(plugin))
+    fill(served, model=robot.name, namespace=namespace or robot.name, control_dt=repr(control_dt))
+    fill(served, physics_dt=repr(physics_dt), lock_step=format_bool(real_time_factor is None))
+    add_drives(served, robot)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _bolt_down(arm: ET.Element, model: MergedModel) -> None:
+    """Fix links to the ground by joints: DART does not read ``<kinematic>``."""
+    for link in arm.findall("link"):
+        link.remove(next(iter(link.findall("kinematic"))))
+    for fixed in model.links:
+        if fixed.is_fixed:
+            name = make_name(fixed.name)
+            fill(add(arm, "joint", name=f"ground_{name}", type="fixed"), parent="world", child=name)
+
+
+def _add_axes(arm: ET.Element, robot: RobotSpec, physics_dt: float) -> None:
+    """Give each driven joint its rotor's inertia A, which DART does not have, as the damping A / physics_dt, and its limits.
+
+    DART takes damping d at the end of the step: it solves (M + d·h)·a = τ − d·v − c for the acceleration a, with the step h,
+    the joint's speed v at its beginning and the torque τ. The plug-in adds d·v to τ, and (M + A)·a = τ − c is left.
+
+    The limits act only in contact: the drive's soft stop ends within ``BEYOND_LIMIT``. A contact could push a light link far
+    beyond it, because it does not feel the rotor.
+    """
+    margin = BEYOND_LIMIT * robot.scale
+    limits = {"lower": robot.lower - margin, "upper": robot.upper + margin}
+    for index, name in enumerate(robot.joint_names):
+        axis = arm.find(f"joint[@name='{name}']/axis")
+        if axis is not None:
+            fill(add(axis, "limit"), **{key: repr(float(values[index])) for key, values in limits.items()})
+            fill(add(axis, "dynamics"), damping=repr(float(robot.rotor_inertia[index]) / physics_dt))
+
+
+def _set_masks(world: ET.Element, arm: ET.Element, model: RobotModel, merged: MergedModel) -> None:
+    """Let exactly the pairs of links collide that are not excluded."""
+    fixed = {link.name for link in model.links if link.is_fixed}
+    masks = find_masks(
+        [*merged.body_of, FLOOR],
+        {frozenset(pair) for pair in model.excluded} | {frozenset((FLOOR, name)) for name in model.ignoring_floor},
+        set(_list_ignored(merged.body_of, fixed, merged.jointed)),
+    )
+    for body, owners in merged.owners.items():
+        for shape, owner in zip(arm.findall(f"link[@name='{make_name(body)}']/collision"), owners, strict=True):
+            _set_mask(shape, masks[owner])
+    for shape in world.findall("model[@name='floor']/link/collision"):
+        _set_mask(shape, masks[FLOOR])
+
+
+def _list_ignored(body_of: dict[str, str], fixed: set[str], jointed: set[Pair]) -> Iterator[Pair]:
+    """Yield the pairs for which masks do not matter.
+
+    DART never collides shapes of one body, or of two bodies that a joint connects. Two shapes that are fixed to the ground do
+    not push each other, and the plug-in does not report them.
+    """
+    for one, other in itertools.combinations([*body_of, FLOOR], 2):
+        bodies = frozenset((body_of.get(one, one), body_of.get(other, other)))
+        if len(bodies) == 1 or bodies in jointed or {one, other} <= fixed | {FLOOR}:
+            yield frozenset((one, other))
+
+
+def _set_mask(shape: ET.Element, mask: int) -> None:
+    surface = shape.find("surface")
+    surface = add(shape, "surface") if surface is None else surface
+    contact = surface.find("contact")
+    contact = add(surface, "contact") if contact is None else contact
+    fill(contact, collide_bitmask=str(mask))

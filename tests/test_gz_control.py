@@ -1,0 +1,85 @@
+"""gz-sim's own control service beside the plug-in: a reset or a pause by another program is an error, and a reset mends it.
+
+Only ``make test-gz-sim`` collects this file.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from gym_gazebo2.backends import make_backend
+from gym_gazebo2.errors import BackendError, UnsupportedError
+from gym_gazebo2.robots import make_robot
+
+ONE = np.ones(1, dtype=bool)
+SERVICE = ("-s", "/world/gym_gazebo2/control", "--reqtype", "gz.msgs.WorldControl", "--reptype", "gz.msgs.Boolean")
+
+
+@pytest.fixture
+def backend() -> Iterator[Any]:
+    with closing(make_backend("gz_sim", make_robot("scara"), timeout=4.0)) as made:
+        made.reset(ONE, made.robot.home[None])
+        yield made
+
+
+def control(backend: Any, request: str) -> None:
+    command = [str(backend.server.simulator.program), "service", *SERVICE, "--timeout", "5000", "--req", request]
+    done = subprocess.run(command, env=backend.server.environment, capture_output=True, text=True, timeout=30, check=True)
+    assert "data: true" in done.stdout, "it answers at once, also while the plug-in waits for a command"
+
+
+def check_steps(backend: Any) -> None:
+    state = backend.reset(ONE, (backend.robot.home + 0.3)[None])
+    np.testing.assert_array_equal(state.q[0], backend.robot.home + 0.3)
+    for k in range(1, 4):
+        state = backend.step(state.q_setpoint + 0.02)
+        assert state.time[0] == k * 50_000_000
+    np.testing.assert_allclose(state.q[0], backend.robot.home + 0.36, atol=2e-3)
+
+
+def test_a_reset_of_the_world_interrupts_the_episode_only(backend: Any) -> None:
+    control(backend, "reset: {all: true}")
+    with pytest.raises(BackendError, match="no answer"):
+        backend.step(backend.robot.home[None])
+    check_steps(backend)
+
+
+def test_a_pause_is_an_error_until_it_ends(backend: Any) -> None:
+    control(backend, "pause: true")
+    with pytest.raises(BackendError, match="no answer"):
+        backend.step(backend.robot.home[None])
+    control(backend, "pause: false")
+    check_steps(backend)
+
+
+def test_torque_control_is_refused() -> None:
+    with closing(gym.make("SCARA-v0", backend="gz_sim", control="torque")) as env:
+        env.reset(seed=0)
+        with pytest.raises(UnsupportedError, match="gz_sim has no torque control. Use the backend mujoco or gazebo"):
+            env.step(env.action_space.sample())
+
+
+def test_fingers_that_are_driven_are_told() -> None:
+    robot = make_robot("panda", gripper=True)
+    with closing(make_backend("gz_sim", robot)) as made:
+        state = made.reset(ONE, robot.home[None])
+        assert made.link.provider.fingers == robot.joint_names[robot.chain_dof :] and made.link.provider.fingers
+        # Without the fingers' set-points, they stay where they are while the arm moves.
+        state = made.step(state.q_setpoint[:, : robot.chain_dof] + 0.01)
+        np.testing.assert_array_equal(state.q_setpoint[0, robot.chain_dof :], robot.home[robot.chain_dof :])
+        np.testing.assert_allclose(state.q[0, robot.chain_dof :], robot.home[robot.chain_dof :], atol=1e-4)
+
+
+def test_only_the_written_systems_are_loaded(backend: Any) -> None:
+    """gz-sim's default systems would cost a third of a physics step. Where they are not installed, its log complains."""
+    command = [str(backend.server.simulator.program), "topic", "-l"]
+    listed = subprocess.run(command, env=backend.server.environment, capture_output=True, text=True, timeout=30, check=True)
+    assert "/world/gym_gazebo2/clock" in listed.stdout and "/world/gym_gazebo2/scene/info" not in listed.stdout
+    assert "Failed to load" not in backend.server.log.read_text()
