@@ -109,7 +109,9 @@ def test_any_keyword_that_changes_the_robot(capsys):
     assert robot.home[:3].tolist() == [0.0, 0.5, 1.0] and robot.velocity_limit[0] == 1.25
     assert set(robot.gripper.force) == {20.0}
     status, result = examine(capsys, PINCER, "--env.robot_options.gripper.jonts", "[]")
-    assert status == 1 and "no field of robot_options.gripper 'jonts'. Did you mean 'joints'?" in result["findings"][0]["found"]
+    assert (
+        status == 1 and "no field of robot_options['gripper'] 'jonts'. Did you mean 'joints'?" in result["findings"][0]["found"]
+    )
 
 
 def write_low(tmp_path):

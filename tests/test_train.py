@@ -223,10 +223,10 @@ def test_images_can_be_trained_on(tmp_path):
         ({"control_dt": "fast"}, "control_dt is 'fast', expected a positive number"),
         ({"start_noise": -0.1}, "start_noise"),
         ({"out": 3}, "out is 3, expected the path"),
-        ({"backend": 3}, "backend is 3, expected the name of a backend: fake, gazebo, mujoco"),
+        ({"backend": 3}, "backend is 3, expected the name of a backend: fake, gazebo, gz_sim, mujoco"),
         ({"hyperparameters": [1]}, "hyperparameters is"),
         ({"hyperparameters": {"policy_kwargs": {"activation_fn": print}}}, "JSON"),
-        ({"backend": "bullet"}, "Available: fake, gazebo, mujoco"),
+        ({"backend": "bullet"}, "Available: fake, gazebo, gz_sim, mujoco"),
         (
             {"backend": "ros2"},
             "^Cannot train on backend 'ros2': .*same arm. Train on mujoco or gazebo, then run `gym-",

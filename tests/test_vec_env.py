@@ -159,7 +159,7 @@ def test_foreign_environments_run_in_workers():
         (("MARA-v0", 0), {}, "num_envs"),
         (("MARA-v0", 2), {"seed": -1}, "seed"),
         (("MARA-v0", 2), {"vec": "threads"}, "Available: batched, dummy, pinned, subproc"),
-        (("MARA-v0", 2), {"backend": "bullet"}, "Available: fake, gazebo, mujoco"),
+        (("MARA-v0", 2), {"backend": "bullet"}, "Available: fake, gazebo, gz_sim, mujoco"),
     ],
 )
 def test_bad_arguments(args, kwargs, message):
