@@ -128,7 +128,7 @@ class GazeboBackend(Ros2Backend):
         if mode != "human":
             self._refuse("draw pictures")
         if self.client is None:
-            raise UnsupportedError(f"This {type(self).__name__} has no window. Make it with: backend_options={'gui': True}")
+            raise UnsupportedError(f"This {type(self).__name__} has no window. Make it with: backend_options={{'gui': True}}")
         self.client.check()
         if self.client.is_open:
             self._real_time.wait()
