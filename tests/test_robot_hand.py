@@ -176,7 +176,7 @@ def test_too_few_objects_are_an_error(sim, core, hand, perception) -> None:
     wanted.pose[0, 1, 1] = 0.2
     perception.seen = {"cup": np.array([0.5, 0, 0.02, 1, 0, 0, 0]), "cube3": np.array([0.6, 0, 0.02, 1, 0, 0, 0])}
     with (
-        closing(connect(sim, core, core.task.scene, gripper_controller="hand", timeout=2.0)) as backend,
+        closing(connect(sim, core, core.task.scene, gripper_controller="hand", timeout=10.0)) as backend,
         pytest.raises(BackendError, match=r"reports the objects \['cup', 'cube3'\], expected 2 of the scene's pool: cube0"),
     ):
         backend.reset(ONE, core.robot.home[None], wanted)
