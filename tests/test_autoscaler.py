@@ -56,23 +56,29 @@ def start_cluster(environment, address):
     command += [f"--autoscaling-config={write_config(folder, address)}"]
     variables = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", watchdog.MARK: mark}
     try:
-        with run_process(command, env={**environment, **variables}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-            wait_until_it_answers(address, environment)
+        with (
+            (folder / "log").open("w+") as log,
+            run_process(command, env={**environment, **variables}, stdout=log, stderr=subprocess.STDOUT) as process,
+        ):
+            wait_until_it_answers(address, environment, process, folder / "log")
             yield
     finally:
         watchdog.end_marked(mark)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_until_it_answers(address, environment):
+def wait_until_it_answers(address, environment, process, log):
     deadline = time.monotonic() + 120
     while True:
-        with contextlib.suppress(WorkerError):
+        try:
             state = ask_cluster(address, environment)
+        except WorkerError as error:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"{error}\n{log.read_text()}"
+            time.sleep(0.2)
+        else:
             assert sum(node.cpus for node in state.alive) == 0
             return
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning:ray.*", "ignore::DeprecationWarning")

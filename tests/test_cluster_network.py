@@ -109,7 +109,7 @@ def send(cluster, content):
 def assert_nothing_is_readable(packets, cluster, out):
     """Check that captured packets hold neither the token, nor names of classes, observations or weights of a training."""
     assert packets.count(READABLE) == 1
-    assert len(packets) > 1e6
+    assert len(packets) > 100_000  # the training was captured: a run of it sends about 1 MB
     token = cluster.secrets.read().token
     newest = max((out / "checkpoints").glob("[!.]*.zip"))
     with zipfile.ZipFile(newest) as file:

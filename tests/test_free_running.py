@@ -175,6 +175,7 @@ def test_an_arm_outside_its_limits_comes_in_slowly_and_is_held_so(between: Relay
     speeds = np.array([message.velocity for message in between.seen["state"]])
     assert np.all(np.abs(speeds) < 1.3 * MARA.velocity_limit)
     at[0] += 0.4
+    wait_for(between, "state")  # the states shown from now on have the new fault
     before = len(between.seen["command"])
     with connect(robot):
         pass  # it is held as soon as it is closed

@@ -25,11 +25,14 @@ from gym_gazebo2.testing import CHECKS
 from .gazebo_client import Client, get_q, to_ns
 from .sim_process import Sim, run_sim
 from .test_gazebo_plugin import (  # noqa: F401, the plug-in's own tests: this provider must not be told from it
-    test_agrees_with_the_reference,
     test_contacts_tell_touching_from_free,
+    test_places_exactly_out_of_motion,
+)
+from .test_plugin_core import (  # noqa: F401
+    Provider,
+    test_agrees_with_the_reference,
     test_joints_go_by_name,
     test_period_is_what_the_command_says,
-    test_places_exactly_out_of_motion,
     test_repeated_token_is_answered_without_stepping,
     test_reset_world_puts_everything_back_and_lets_time_run_on,
     test_same_commands_move_it_bit_equally,
@@ -49,6 +52,11 @@ def mara() -> RobotSpec:
 def sim() -> Iterator[Sim]:
     with run_sim("mara", "--physics-dt", "0.001") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def provider() -> Provider:
+    return Provider("mujoco", 0, run_sim)
 
 
 @pytest.fixture(scope="module")
