@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, 
 
 from .browser import open_browser, show
 from .conftest import ROOT
-from .processes import run_process
+from .processes import run_process, wait_until
 from .test_compare import read_rows
 from .test_report import FIND_OUTSIDE
 
@@ -65,14 +64,6 @@ def configure(folder, address, **values):
 
 def list_scratch():
     return list(Path(os.environ["TMPDIR"]).glob("gym-gazebo2-run-*"))
-
-
-def wait_until(condition, process=None, timeout=120.0):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
