@@ -174,7 +174,11 @@ def test_xacro_with_arguments_and_find(tmp_path):
 
 @pytest.mark.parametrize(
     ("uri", "args", "message"),
-    [("part.stl", {}, "xacro cannot expand.*length.*xacro_args"), ("$(find nothing)/part.stl", {"length": "1"}, "'nothing'")],
+    [
+        ("part.stl", {}, "xacro cannot expand.*length.*xacro_args"),
+        ("part.stl", {"lenght": "1"}, "length.*did not use: lenght"),
+        ("$(find nothing)/part.stl", {"length": "1"}, "'nothing'"),
+    ],
 )
 def test_xacro_that_cannot_be_expanded(uri, args, message, tmp_path):
     write_mesh(tmp_path / "part.stl")

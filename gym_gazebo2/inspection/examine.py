@@ -84,8 +84,10 @@ def _list_options(keywords: Mapping[str, Any], prefix: str = "--env.") -> list[s
 
 def _is_plain(value: Any) -> bool:
     """Return whether the option reads a text as itself: text such as 1.50 is read as a number, and would become 1.5."""
+    if not isinstance(value, str) or value in ("", "null", "True", "False"):
+        return False
     try:
-        return isinstance(value, str) and str(ast.literal_eval(value)) == value
+        return str(ast.literal_eval(value)) == value
     except (ValueError, SyntaxError):
         return True
 

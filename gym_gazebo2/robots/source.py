@@ -56,7 +56,7 @@ def read_xml(path: Path) -> ET.Element:
             raise RobotError(f"{str(path)!r} has {path.stat().st_size} bytes, expected at most {LARGEST_TEXT}. Is it a URDF?")
         data = path.read_bytes()
     except OSError as error:
-        raise RobotError(f"{str(path)!r} cannot be read: {error.strerror}. Check the file's permissions.") from error
+        raise RobotError(f"{str(path)!r} cannot be read: {error.strerror}. Check its path and permissions.") from error
     refuse_entities(data, path)
     return _parse(data, path)
 
@@ -150,7 +150,11 @@ def _expand(path: Path, packages: Packages, xacro_args: Mapping[str, str]) -> st
         # The file's expressions are Python, so anything can be raised. SystemExit is what xacro raises for some mistakes.
         except (Exception, SystemExit) as error:
             message = " ".join(str(error).split()) or type(error).__name__
-            raise RobotError(f"xacro cannot expand {str(path)!r}: {message}. Give its arguments with xacro_args.") from error
+            unused = ", ".join(name for name in xacro_args if name not in arguments.used)
+            hint = f" Until then the file did not use: {unused}." if unused else ""
+            raise RobotError(
+                f"xacro cannot expand {str(path)!r}: {message}.{hint} Give its arguments with xacro_args."
+            ) from error
     for name in xacro_args:
         if name not in arguments.used:
             raise UnknownNameError("xacro argument", name, arguments.used or {"none"})
