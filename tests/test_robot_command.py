@@ -100,7 +100,7 @@ def test_a_jaw_at_the_end_of_the_only_chain_is_no_joint_of_the_arm(capsys, name,
 
 def test_the_command_is_written_for_people(capsys, tmp_path):
     (tmp_path / "arm.urdf.xacro").write_text(write_xacro(tmp_path))
-    words = ["--xacro-arg", "effort=150.0", "--package-dir", str(tmp_path), "--env.home", "[0,-1.5,1.5,0,0,0]"]
+    words = ["--xacro-arg", "effort:=150.0", "--package-dir", str(tmp_path), "--env.home", "[0,-1.5,1.5,0,0,0]"]
     words += ["--physics-dt", "0.0025"]
     _, result = examine(capsys, tmp_path / "arm.urdf.xacro", *words)
     assert "--env.robot_options.xacro_args.effort 150.0 " in result["command"]
