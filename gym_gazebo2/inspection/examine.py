@@ -72,7 +72,7 @@ class RobotQuestion:
 
 def _list_options(keywords: Mapping[str, Any], prefix: str = "--env.") -> list[str]:
     """Return keywords of the environment as options, --env.NAME VALUE; those of nested dictionaries with dotted names."""
-    words = []
+    words: list[str] = []
     for name, value in keywords.items():
         # The option reads "-" as "_", and a point separates names. A dictionary with such names is written as a whole.
         if isinstance(value, Mapping) and all(key.isidentifier() for key in value):
