@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from gym_gazebo2.algos.config import ResolvedConfig, TrainConfig
 from gym_gazebo2.algos.evaluate import EvaluateConfig, Evaluation, evaluate
@@ -44,7 +45,10 @@ def _run(training: TrainConfig, folder: Path, runs: int) -> Evaluation:
     if not _is_begun(folder):
         train(training)
     # A run that was begun on a cluster may go on here, and the other way round.
-    run = resume(folder, address=None if training.workers is None else training.address or "local")
+    place: dict[str, Any] = {}
+    if training.workers is not None:
+        place = {"address": training.address or "local", "insecure": training.insecure, "worker_cpus": training.worker_cpus}
+    run = resume(folder, **place)
     return read_evaluation(run, runs) or evaluate(run.path, EvaluateConfig(runs=runs))
 
 
