@@ -32,7 +32,7 @@ from gym_gazebo2.algos.runs.transfer import Changes, FolderReader, read_files, w
 from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
 from gym_gazebo2.algos.sweep.search import Search
 from gym_gazebo2.cli import main
-from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownEnvError, WorkerError
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownEnvError, WorkerError, WriteError
 
 from . import shards
 from .browser import open_browser, show
@@ -345,11 +345,20 @@ def fail_for_lack_of_a_module(folder, address):
     raise UnknownEnvError("environment id", "OnlyHere-v0", ["MARA-v0"])
 
 
+def fail_for_lack_of_room(folder, address):
+    raise WriteError(Path("/there"), "No space left on device", "Then continue with: gym-gazebo2 resume /there")
+
+
 def test_an_error_of_a_machine_is_reported_with_its_name(session, tmp_path):
-    [(_, outcome)] = Calls().perform([Call(fail_for_lack_of_a_module, tmp_path)])
-    assert isinstance(outcome, WorkerError)  # so that a search does not take it for the fault of hyperparameters
-    host = re.escape(socket.gethostname())
-    assert re.search(rf"It cannot go on at {host}: There is no environment id 'OnlyHere-v0'.*on {host}\.", str(outcome))
+    cases = {
+        fail_for_lack_of_a_module: "There is no environment id 'OnlyHere-v0'. Available: MARA-v0.",
+        fail_for_lack_of_room: "Cannot write /there: No space left on device.",
+    }
+    calls = [Call(function, tmp_path / function.__name__) for function in cases]
+    host = socket.gethostname()
+    for call, outcome in Calls().perform(calls):
+        assert isinstance(outcome, WorkerError)  # so that a search does not take it for the fault of hyperparameters
+        assert str(outcome) == f"It cannot go on at {host}: {cases[call.function]} Correct that on {host}."
 
 
 def test_a_full_disk_of_a_machine_is_reported_before_a_training_starts_there(session, tmp_path):

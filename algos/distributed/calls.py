@@ -233,7 +233,9 @@ def _locate(outcome: Any, host: str) -> Any:
     """Return an outcome. An error that may be the machine's gets the machine's name."""
     if not isinstance(outcome, OF_MACHINE) or not host:
         return outcome
-    return WorkerError(f"It cannot go on at {host}: {outcome} Correct that on {host}.")
+    # The advice of a WriteError is about the folder there, which is removed.
+    problem = f"Cannot write {outcome.path}: {outcome.reason}." if isinstance(outcome, WriteError) else outcome
+    return WorkerError(f"It cannot go on at {host}: {problem} Correct that on {host}.")
 
 
 def _find_loss(outcome: Any) -> str:
