@@ -136,6 +136,11 @@ def test_a_sweep_trains_an_arm_whose_files_the_machines_do_not_have(machine, mon
         if path.name != "config.json":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert_same_run(plain[0], sweep(there)[0])
+    shutil.rmtree(machine / "maker")  # runs that have begun need it no more
+    absolute = {**there.env_kwargs, "robot": str(maker / ARMS["ur5"][0])}
+    config = dataclasses.replace(there, runs=3, env_kwargs=absolute)
+    monkeypatch.setattr(Calls, "perform", perform)
+    assert [run.read_json("evaluation.json")["runs"] for run in sweep(config)] == [3, 3]
 
 
 def test_files_that_were_changed_on_the_way_or_afterwards(tmp_path, monkeypatch):

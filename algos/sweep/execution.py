@@ -9,11 +9,11 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from gym_gazebo2.algos.config import resolve
+from gym_gazebo2.algos.config import ResolvedConfig, resolve
 from gym_gazebo2.algos.distributed.calls import Call, Calls
 from gym_gazebo2.algos.distributed.session import RaySession, check_capacity
 from gym_gazebo2.algos.runs.machines import MachineLog
-from gym_gazebo2.algos.runs.robot import pack_own_robot
+from gym_gazebo2.algos.runs.robot import find_stored_robot, pack_own_robot
 from gym_gazebo2.algos.runs.writing import writing_at_end
 from gym_gazebo2.algos.sweep.config import Point, SweepConfig, make_training
 from gym_gazebo2.algos.sweep.jobs import call_each
@@ -91,11 +91,15 @@ class ClusterExecutor:
 
     def _make_call(self, point: Point) -> Call:
         training = resolve(make_training(point, self._config))
-        if point.env not in self._robots:  # the points of an id differ in other options
-            self._robots[point.env] = pack_own_robot(training)
-        robot = self._robots[point.env]
+        # A run that is continued sends its own copy.
+        robot = self._pack_robot(training) if find_stored_robot(point.folder) is None else None
         function = functools.partial(run_point_on_node, training=training, robot=robot, runs=self._config.runs)
         return Call(function, point.folder, point.count_cpus(self._config.worker_cpus), point.workers is not None)
+
+    def _pack_robot(self, training: ResolvedConfig) -> PackedRobot | None:
+        if training.env not in self._robots:  # the points of an id differ in other options
+            self._robots[training.env] = pack_own_robot(training)
+        return self._robots[training.env]
 
 
 @contextlib.contextmanager

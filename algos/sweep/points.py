@@ -31,11 +31,15 @@ def run_point_on_node(
         folder: Run folder there.
         address: Address of the cluster.
         training: What the point trains.
-        robot: The robot's files, which this machine may not have; None for a built-in one.
+        robot: The robot's files, which this machine may not have; None for a built-in one, or where the folder holds them.
         runs: Episodes of the evaluation.
     """
-    changes = {"out": str(folder), "address": None if training.workers is None else address}
-    training = dataclasses.replace(training, stored_robot=None if robot is None else str(unpack_robot(robot)), **changes)
+    training = dataclasses.replace(
+        training,
+        out=str(folder),
+        address=None if training.workers is None else address,
+        stored_robot=None if robot is None else str(unpack_robot(robot)),
+    )
     if _is_begun(folder):
         keep_robot(folder, training)  # a run that was lost at its very beginning may have come without its robot
     return _run(training, folder, runs)
