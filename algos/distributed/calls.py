@@ -17,11 +17,11 @@ from typing import Any
 
 from gym_gazebo2.algos.distributed.host import Host, Look
 from gym_gazebo2.algos.distributed.node_types import list_types
-from gym_gazebo2.algos.distributed.session import import_ray
+from gym_gazebo2.algos.distributed.session import check_imported, import_ray
 from gym_gazebo2.algos.processes import ChildKilledError
 from gym_gazebo2.algos.runs.transfer import read_files, write_changes
 from gym_gazebo2.algos.settings.provenance import collect_versions
-from gym_gazebo2.errors import WorkerError
+from gym_gazebo2.errors import BackendError, MissingDependencyError, UnknownEnvError, WorkerError, WriteError
 from gym_gazebo2.output import BestEffortStream
 
 __all__ = ["Call", "Calls"]
@@ -38,6 +38,8 @@ CLOSE_TIMEOUT_S = 5.0
 """Longest wait for a machine to remove the files of a call [s]. What is left there, the next call removes."""
 END_TIMEOUT_S = 60.0
 """Longest wait for calls to save, when they are asked to end [s]."""
+OF_MACHINE = (UnknownEnvError, WriteError, MissingDependencyError, BackendError, OSError)
+"""Errors that another machine might not have."""
 ATTEMPTS = 4
 """Machines that may be lost with one call."""
 
@@ -169,9 +171,10 @@ class Calls:
             report = self._ray.get(running.ref, timeout=LOOK_TIMEOUT_S)
         except exceptions.RayTaskError as error:  # raised by our own code there
             self._end(running)
-            yield running, error.cause
+            yield running, _locate(error.cause, running.host)
         except exceptions.RayError as error:  # the process died, or its machine is gone
             self._end(running)
+            check_imported(error)
             yield running, _LostError(f"its machine or process is gone ({type(error).__name__})")
         else:
             if not isinstance(report, Look):
@@ -183,7 +186,7 @@ class Calls:
                 write_changes(running.call.folder, report.changes)
             if isinstance(report, Look) and report.is_done:
                 self._end(running)
-                yield running, report.outcome
+                yield running, _locate(report.outcome, running.host)
             else:
                 running.wait_for(running.actor.look.remote())
 
@@ -224,6 +227,15 @@ class Calls:
         finally:
             for running in list(self._running):
                 self._end(running)
+
+
+def _locate(outcome: Any, host: str) -> Any:
+    """Return an outcome. An error that may be the machine's gets the machine's name."""
+    if not isinstance(outcome, OF_MACHINE) or not host:
+        return outcome
+    # The advice of a WriteError is about the folder there, which is removed.
+    problem = f"Cannot write {outcome.path}: {outcome.reason}." if isinstance(outcome, WriteError) else outcome
+    return WorkerError(f"It cannot go on at {host}: {problem} Correct that on {host}.")
 
 
 def _find_loss(outcome: Any) -> str:

@@ -23,7 +23,7 @@ from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.places import DEFAULT_LIMITS, Batch, Job, Limits, Place, WorkerStatus
 from gym_gazebo2.algos.distributed.processors import Share
 from gym_gazebo2.algos.distributed.room import RoomWatch
-from gym_gazebo2.algos.distributed.session import import_ray
+from gym_gazebo2.algos.distributed.session import check_imported, import_ray
 from gym_gazebo2.algos.distributed.shards import CollectTask, Fragment, Weights
 from gym_gazebo2.algos.distributed.worker import Worker
 from gym_gazebo2.algos.runs.robot import pack_own_robot
@@ -203,6 +203,7 @@ class Fleet:
         except exceptions.RayTaskError as error:
             self._handle_failure(place, job, batch, error)
         except exceptions.RayError as error:  # the process died, its machine is gone, or the result cannot be fetched
+            check_imported(error)
             self._lose(place, job, batch, f"it died ({type(error).__name__})")
         else:
             self._accept(place, job, result)

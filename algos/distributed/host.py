@@ -14,6 +14,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.distributed.machine import check_disk
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.processes import Child, ChildKilledError
 from gym_gazebo2.algos.runs.transfer import Changes, FolderReader, write_changes
@@ -113,7 +114,11 @@ class Host:
 
         Returns:
             Name of the machine, Ray's id of it, and versions.
+
+        Raises:
+            WorkerError: The disk of this machine is full.
         """
+        check_disk(tempfile.gettempdir())
         context = import_ray().get_runtime_context()
         self._scratch = Scratch()
         folder = self._scratch.folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -24,10 +25,12 @@ from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, Wor
 from gym_gazebo2.scheduling import count_processors
 from gym_gazebo2.signals import ENDING
 
-__all__ = ["RaySession", "check_capacity", "import_ray"]
+__all__ = ["RaySession", "check_capacity", "check_imported", "import_ray"]
 
 END_TIMEOUT_S = 15.0
 """Longest wait for the end of a local Ray [s]."""
+NOT_IMPORTED = "failed to import on the worker"
+"""Words of Ray's report of an actor whose class its machine cannot import. Ray has no exception class for that."""
 
 
 def import_ray() -> ModuleType:
@@ -66,6 +69,24 @@ def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str
         f"Use --workers {max(room, 1)} or fewer, or let workers share processors with --worker-cpus {cpus / num_workers:.2g}."
     )
     raise InvalidArgumentError("workers", num_workers, sentence=f"{sentence} {advice}".rstrip())
+
+
+def check_imported(error: Exception) -> None:
+    """Check that an actor did not die because its machine cannot import this package: it would die there again and again.
+
+    Args:
+        error: Ray's exception for the death of the actor.
+
+    Raises:
+        WorkerError: The machine has no such package, or another version of it.
+    """
+    text = str(error)
+    if NOT_IMPORTED not in text:
+        return
+    found = re.search(r"\bip=([^\s,)]+)", text)
+    machine = f"The machine {found[1]}" if found else "A machine"
+    reason = text.strip().splitlines()[-1]
+    raise WorkerError(f"{machine} cannot import gym_gazebo2 ({reason}). Install the version of this machine there, too.")
 
 
 class RaySession:

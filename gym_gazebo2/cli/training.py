@@ -86,6 +86,7 @@ class Resume(Command):
         invite: File of `cluster invite`, with which this machine reaches the cluster; None: as before.
         insecure: Accept a cluster without TLS from now on, because a VPN encrypts its traffic.
         missing_workers: What to do while workers are missing, as in train; None: as before.
+        worker_cpus: CPUs that Ray reserves for a worker from now on; None: as before.
     """
 
     path: RunPath
@@ -95,13 +96,15 @@ class Resume(Command):
     invite: Path | None = None
     insecure: bool = False
     missing_workers: MissingWorkers | None = None
+    worker_cpus: float | None = None
 
     def run(self) -> None:
         """Continue."""
         if is_curriculum(self.path):
             show_run(resume_curriculum(self.path)[-1])
             return
-        show_run(resume(self.path, self.workers, self.address, self.invite, self.insecure, self.missing_workers, self.steps))
+        cluster = self.workers, self.address, self.invite, self.insecure, self.missing_workers
+        show_run(resume(self.path, *cluster, self.steps, self.worker_cpus))
 
 
 @dataclasses.dataclass(frozen=True)
