@@ -18,7 +18,7 @@ Range = tuple[float, float]
 FACTORS = ("friction", "mass")
 """Factors that a placement carries to the engine, in the order in which they are drawn."""
 LEAST_FACTOR, LARGEST_FACTOR = 0.1, 10.0
-"""Limits of every factor. A wider range is rather a wrong unit, and makes contacts unstable."""
+"""Limits of every factor. A factor outside them is probably a mistake in its unit, and makes contacts unstable."""
 MAX_LATENCY = 20
 """Largest latency [control periods]: 1 s at the default control period."""
 

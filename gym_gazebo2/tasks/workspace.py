@@ -59,7 +59,7 @@ class Workspace:
         inside = np.all((position >= low) & (position <= high), axis=1)
         if inside.sum() < FEWEST:
             corners = f"{position.min(axis=0).round(2).tolist()} to {position.max(axis=0).round(2).tolist()}"
-            expected = f"a box of which {robot.name!r} reaches more: its tool comes from {corners} m"
+            expected = f"a box with more points that {robot.name!r} can reach. Its tool reaches {corners} m"
             raise InvalidArgumentError("goal_box", box, expected)
         return cls(kinematics, poses[inside], low, high)
 
