@@ -1,4 +1,4 @@
-"""Gazebo's window beside a server."""
+"""Gazebo's window, opened on a running server."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def serve(
         namespace: ROS namespace; None is the robot's name, "" is the root namespace.
         controller: Name of the controller whose commands are taken.
         joint_prefix: Prefix of the joints' names in messages.
-        remap: Other names of topics, by the last word of the usual one.
+        remap: Other names of topics. The key is the last part of the usual name.
         domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of states [s].
         physics_dt: Physics step [s].
@@ -248,7 +248,7 @@ class _Provider:
         return response
 
     def _strip(self, names: Sequence[str]) -> list[str]:
-        """Return the joints' names without the prefix; a name that lacks it is unknown, so it is kept apart."""
+        """Return the joints' names without the prefix. A name without it is marked, so that it is refused as unknown."""
         prefix = self._prefix
         return [name.removeprefix(prefix) if name.startswith(prefix) else f"{name} (without {prefix!r})" for name in names]
 

@@ -1,4 +1,4 @@
-"""Check which parts an engine can vary. Unsupported parts raise an error when the environment is made, not at its first reset."""
+"""Check which parts an engine can vary, as soon as an environment is made and not only at its first reset."""
 
 from __future__ import annotations
 
