@@ -92,9 +92,8 @@ def serve(
     """
     factor = None if factor is None else read_factor("factor", factor)
     if robot_only and factor is None:
-        raise InvalidArgumentError(
-            "robot_only", robot_only, "False in lock-step, because a robot's time does not wait; add --real-time"
-        )
+        sentence = "robot_only is True in lock-step, but a robot's time does not wait. Add --real-time."
+        raise InvalidArgumentError("robot_only", robot_only, sentence=sentence)
     start = time.time_ns() if robot_only else 0  # a robot's stamps are those of its system clock
     arm = ServedArm(robot, control_dt, physics_dt, start, scene)
     with contextlib.closing(arm), contextlib.closing(Graph(domain_id)) as graph:

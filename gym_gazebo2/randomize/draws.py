@@ -144,7 +144,7 @@ class Randomizer:
 def _read_deviation(noise: float | tuple[float, ...], size: int) -> Array:
     """Return the standard deviations (size,)."""
     if size == 0:
-        sentence = "randomize has noise, but the observation is an image alone, which noise leaves as it is. Leave noise out."
+        sentence = "randomize.noise is added to vectors only, but the observation is an image alone. Leave noise out."
         raise InvalidArgumentError("randomize.noise", noise, sentence=sentence)
     if isinstance(noise, tuple) and len(noise) != size:
         sentence = (

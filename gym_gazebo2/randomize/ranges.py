@@ -59,7 +59,7 @@ class Randomize:
         self._set("noise", _read_noise)
         self._set("noise_factor", _read_noise_factor)
         if self.size is not None and not self.size[0] <= 1.0 <= self.size[1]:
-            raise InvalidArgumentError("randomize.size", self.size, "a range that includes 1, the object that the task chose")
+            raise InvalidArgumentError("randomize.size", self.size, "a range that includes 1, the size that the task chose")
         if self.noise_factor is not None and self.noise is None:
             sentence = "randomize.noise_factor is given without randomize.noise. Give noise, too."
             raise InvalidArgumentError("randomize.noise_factor", self.noise_factor, sentence=sentence)
