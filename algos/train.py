@@ -97,7 +97,7 @@ def resume(
         invite: File of ``gym-gazebo2 cluster invite``; None: as before.
         insecure: Accept a cluster without TLS from now on, because a VPN encrypts its traffic.
         missing_workers: What to do while workers are missing; see ``TrainConfig``. None: as before.
-        steps: Environment steps in total from now on, with those that are done; None: as before.
+        steps: New total of environment steps, including those that are already done; None: as before.
         worker_cpus: CPUs that Ray reserves for a worker from now on; None: as before.
 
     Returns:

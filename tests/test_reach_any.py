@@ -87,7 +87,7 @@ def test_goals_inside_a_box():
     goals = draw_goals(TASKS["reach"].with_goal_box(BOX).bind(kinematics), 500)
     assert np.all((goals >= BOX[0]) & (goals <= BOX[1]))
     np.testing.assert_allclose(np.ptp(goals, axis=0), np.subtract(BOX[1], BOX[0]), rtol=0.15)
-    with pytest.raises(InvalidArgumentError, match=r"goal_box.*expected a box of which 'panda' reaches more"):
+    with pytest.raises(InvalidArgumentError, match=r"goal_box.*expected a box with more points that 'panda' can reach"):
         TASKS["reach"].with_goal_box(((5.0, 5.0, 5.0), (6.0, 6.0, 6.0))).bind(kinematics)
 
 

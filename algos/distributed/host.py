@@ -1,4 +1,4 @@
-"""An actor that calls a function in a process of its own on its machine, and sends the files that this makes."""
+"""An actor that calls a function in a process of its own on its machine, and sends back the files that the function writes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["Host", "Look"]
 PREFIX = "gym-gazebo2-run-"
 """Beginning of the names of the folders in which runs are made, in the folder for temporary files."""
 YOUNG_S = 60.0
-"""A folder without a lock may be about to get one, if it is younger than this [s]."""
+"""A folder without a lock that is younger than this may get its lock soon [s]."""
 LOOK_S = 1.0
-"""Longest time for which a look waits for the result [s]: a request to end waits as long."""
+"""Longest time for which ``Host.look`` waits for the result [s]. A request to end waits as long."""
 FILES_S = 10.0
-"""Shortest time between two looks that send files [s]. With a machine, the work of this time and that since its last
-checkpoint are lost."""
+"""Shortest time between two transfers of files [s]. If a machine is lost, the work of this time is lost, too, and the work
+since the last checkpoint before it."""
 FILES_SHARE = 0.02
 """Largest share of the time that reading files may take. Large replay buffers are sent less often."""
 
@@ -43,7 +43,7 @@ class Look:
     Attributes:
         is_done: Whether there is an outcome.
         outcome: The function's result, or the exception that it raised.
-        changes: Files that have changed since the last look; None where it was too early to read them.
+        changes: Files that have changed since the last report with files; None if it was too early to read them.
     """
 
     is_done: bool
@@ -93,7 +93,7 @@ def _remove(parent: Path) -> None:
 
 
 class Host:
-    """Runs one function. The process is apart from the actor: it may be a driver of Ray, and gets signals of its own.
+    """Runs one function in a process of its own, because the function may connect to Ray itself and gets its own signals.
 
     The constructor does nothing that can fail: Ray reports an exception there only as the death of the actor.
     """

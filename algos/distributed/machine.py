@@ -49,7 +49,7 @@ def check_disk(folder: str) -> None:
         folder: Where they are.
 
     Raises:
-        WorkerError: It has not.
+        WorkerError: There is too little free space.
     """
     try:
         free = shutil.disk_usage(folder).free

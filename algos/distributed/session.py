@@ -144,7 +144,7 @@ class RaySession:
     def close(self) -> None:
         """Disconnect, and end a Ray of its own with everything below it; closing twice is fine."""
         if self._is_owner and self._ray.is_initialized():
-            # Ray asks each of its processes to end by SIGTERM, which they do not hear, and waits for a second each.
+            # Ray sends SIGTERM to each of its processes. They ignore it, and Ray waits a second for each.
             helper = threading.Thread(target=self._end_when_disconnected)
             helper.start()
             self._ray.shutdown()
@@ -173,7 +173,7 @@ class RaySession:
         _tighten_token()
 
     def _join(self, address: str, credentials: Credentials, state: ClusterState) -> None:
-        """Connect to a cluster. A driver needs a node of Ray on its machine; where there is none, one without CPUs."""
+        """Connect to a cluster. A driver needs a node of Ray on its machine. If there is none, start one without CPUs."""
         own = next((node.address for node in state.alive if has_address(node.address)), None)
         if own is not None:
             variables = credentials.make_environment(Path(self._make_folder(uuid.uuid4().hex)))
@@ -220,7 +220,7 @@ def _blocked_signals() -> Iterator[None]:
 
 
 def _tighten_token() -> None:
-    """Let nobody else read the token of Ray's clusters. Whoever has it can run code here, and Ray writes it for all to read."""
+    """Make the token of Ray's clusters private. Ray makes it readable for all users, and who has it can run code here."""
     path = Path.home() / ".ray" / "auth_token"
     with contextlib.suppress(OSError):
         if path.stat().st_mode & 0o077:

@@ -65,7 +65,7 @@ def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
 
 
 def call_on_hold(env: VecEnv, function: Callable[[], None]) -> None:
-    """Call a function while the workers of a training wait for machines; nothing where it has no workers.
+    """Call a function while the workers of a training wait for machines. Without workers, do nothing.
 
     Args:
         env: What ``open_training_env`` yielded.
@@ -97,8 +97,8 @@ def change_workers(
         worker_cpus: CPUs that Ray reserves for a worker; None: as before.
 
     Raises:
-        InvalidArgumentError: More workers than shards, where their number decides on the result; or a cluster for a run that
-            has no workers.
+        InvalidArgumentError: There are more workers than shards, and the result depends on the number of shards; or a cluster
+            is given for a run that has no workers.
     """
     if workers is not None:
         read_whole("workers", workers)

@@ -33,8 +33,8 @@ class Train(Command):
     """Train an algorithm on an environment id.
 
     An option of None is chosen by the preset of the id and the algorithm, or by the id itself. Options win over a --config
-    file, and the file wins over the preset. With --from and without --config, the model's id, algorithm and environment
-    keywords take the place of the file.
+    file, and the file wins over the preset. With --from and without --config, the id, algorithm and environment keywords of
+    the model are used like those of a file.
 
     Attributes:
         settings: The training.
@@ -80,7 +80,7 @@ class Resume(Command):
 
     Attributes:
         path: The folder of a run, or of a curriculum, which continues with its options as they are.
-        steps: Environment steps in total from now on, with those that are done; None: as before.
+        steps: New total of environment steps, including those that are already done; None: as before.
         workers: Workers from now on, with the same result to the bit; None: as before.
         address: HOST:PORT of a Ray cluster, or "local" for this machine; None: as before.
         invite: File of `cluster invite`, with which this machine reaches the cluster; None: as before.

@@ -64,7 +64,7 @@ class Workspace:
                     "Give the height of the base above the floor as mount_height."
                 )
             corners = f"{position.min(axis=0).round(2).tolist()} and {position.max(axis=0).round(2).tolist()}"
-            expected = f"a box of which {robot.name!r} reaches more: its tool is always between {corners} m"
+            expected = f"a box with more points that {robot.name!r} can reach. Its tool is always between {corners} m"
             raise InvalidArgumentError("goal_box", box, expected)
         return cls(kinematics, poses[inside], low, high)
 
