@@ -8,8 +8,8 @@ from gym_gazebo2.errors import InvalidArgumentError
 __all__ = ["DEFAULT_SHARDS", "check_can_distribute", "choose_shards", "list_shards"]
 
 ARMS_PER_UNIT = 4
-"""A shard holds a multiple of this many arms. Matrix kernels work on 4 rows at a time, and add up the remaining rows in another
-order. That changes the value head's output by 3e-9."""
+"""A shard holds a multiple of this many arms: numerical kernels work on 4 rows at a time or more, and can round the remaining
+rows in another way."""
 DEFAULT_SHARDS = 4
 """Shards of a training with normalisation, whose result depends on their number: a training with 1, 2 or 4 workers then has the
 same result. Each additional shard costs a little: two iterations of 16 arms take 114 % of the time of one of 32 arms."""

@@ -24,11 +24,17 @@ from tests.processes import wait_until
 from tests.shards import configure, describe, learn
 
 SHARDS, ITERATIONS = 4, 12
+WORKERS = "workers:"
 
 
 def make_config():
     """With normalisation, so that the bits depend on the shards and their order."""
     return dataclasses.replace(configure(env="MARA-v0", normalize=True), missing_workers="go-on")
+
+
+def show(fleet):
+    """Print the workers after a word of their own: Ray prints to the same stream."""
+    print(WORKERS, json.dumps([dataclasses.asdict(worker) for worker in fleet.workers]), flush=True)
 
 
 class Steps(BaseCallback):
@@ -38,7 +44,7 @@ class Steps(BaseCallback):
 
     def _on_rollout_start(self):
         if self.iteration in self.stops:
-            print(json.dumps([dataclasses.asdict(worker) for worker in self.fleet.workers]), flush=True)
+            show(self.fleet)
             word = input()
             if word == "all":
                 self.fleet.wait_ready()
@@ -58,7 +64,7 @@ def main(address, invite, result, *stops):
             fleet.wait_ready()
             callback = Steps(fleet, [*map(int, stops), ITERATIONS])
             model = learn(config, SHARDS, iterations=ITERATIONS, collector=fleet, callback=callback)
-            print(json.dumps([dataclasses.asdict(worker) for worker in fleet.workers]), flush=True)
+            show(fleet)
     Path(result).write_bytes(pickle.dumps(describe(model)))
     print("done", flush=True)
 

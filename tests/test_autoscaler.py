@@ -83,8 +83,9 @@ def wait_until_it_answers(address, environment, process, log):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning:ray.*", "ignore::DeprecationWarning")
 def test_more_workers_than_cpus_wait_for_an_autoscaler(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))  # Ray writes its token there
-    environment = {**SETTINGS, **os.environ, "PYTHONPATH": str(ROOT)}
+    monkeypatch.setenv("HOME", str(tmp_path))  # without a token of Ray's own
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
+    environment = {**SETTINGS, **os.environ, **token, "PYTHONPATH": str(ROOT)}
     address, out, file = f"127.0.0.1:{find_free_port()}", tmp_path / "run", tmp_path / "tiny.json"
     file.write_text(json.dumps(TINY))
     words = ["train", "--config", str(file), "--out", str(out), "--workers", "2", "--address", address]

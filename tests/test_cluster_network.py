@@ -15,7 +15,7 @@ from gym_gazebo2.algos.distributed.history import read_sessions
 from gym_gazebo2.algos.runs.folder import RunFolder
 from gym_gazebo2.algos.security.certificates import issue, make_authority
 
-from .cluster_driver import ITERATIONS, SHARDS, make_config
+from .cluster_driver import ITERATIONS, SHARDS, WORKERS, make_config
 from .cluster_machines import READY, Cluster
 from .long_cable import Cable
 from .namespaces import find_obstacle, make_network
@@ -143,9 +143,9 @@ def test_a_machine_is_killed_another_one_joins_and_one_is_cut_off(cluster, expec
     process = cluster.run(cluster.distant, "-m", "tests.cluster_driver", *words)
 
     def read_workers():
-        line = read_until(process, process.stdout, "]", READY)
-        assert line, process.stderr.read()
-        return json.loads(line)
+        line = read_until(process, process.stdout, WORKERS, READY)
+        assert WORKERS in line, process.stderr.read()
+        return json.loads(line.rpartition(WORKERS)[2])
 
     def go_on(word="go"):
         process.stdin.write(f"{word}\n")

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 
 import gym_gazebo2  # noqa: F401
-from gym_gazebo2.algos.distributed.draws import ArmRows
 from gym_gazebo2.algos.distributed.env import ShardedVecEnv, find_spaces
 from gym_gazebo2.algos.distributed.moments import get_moments, get_own_moments, merge_moments, track_moments
 from gym_gazebo2.algos.distributed.shards import LocalShards
@@ -123,13 +121,6 @@ def test_environments_that_cannot_be_saved_start_anew_where_their_worker_changes
     assert_equal(first, second)  # from seeds that the task determines
     with pytest.raises(AssertionError):
         assert_equal(first, describe(learn(config, 2, collector=LocalShards(config, 4, 2))))
-
-
-def test_an_unknown_distribution_is_refused():
-    rows = ArmRows(4, 8)
-    with pytest.raises(UnsupportedError, match="SquashedDiagGaussianDistribution over shards. Use --shards 1"):
-        rows.install(SquashedDiagGaussianDistribution(2))
-    ArmRows(8, 8).install(SquashedDiagGaussianDistribution(2))
 
 
 def test_a_plain_state_continues_in_shards_and_back():

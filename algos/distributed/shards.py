@@ -25,9 +25,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from gym_gazebo2.algos.config import ResolvedConfig
-from gym_gazebo2.algos.distributed.draws import ArmRows
 from gym_gazebo2.algos.distributed.moments import Moments, get_moments, get_own_moments, set_moments, track_moments
 from gym_gazebo2.algos.distributed.places import WorkerStatus
+from gym_gazebo2.algos.distributed.rows import ArmRows
 from gym_gazebo2.algos.environments import make_training_env
 from gym_gazebo2.algos.finite import is_finite
 from gym_gazebo2.algos.runs.checkpoint import Resumable
@@ -193,7 +193,7 @@ class Shard:
         self.model.ep_info_buffer, self.model.ep_success_buffer = deque(maxlen=1), deque(maxlen=1)
         self.env = self.model.env.unwrapped
         self._rows = ArmRows(size, config.num_envs)
-        self._rows.install(self.model.policy.action_dist)
+        self._rows.install(self.model.policy)
         self._state_id = ""
 
     def perform(self, task: ResetTask | CollectTask, weights: Weights) -> Start | Fragment:

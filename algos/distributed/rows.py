@@ -1,0 +1,83 @@
+"""The policy of a shard computes with the rows of *all* arms, so that its results do not depend on the number of shards.
+
+Two things depend on the number of rows. The random numbers of actions are drawn in one block for all rows. And the kernels of
+matrix products add up in an order that depends on the number of rows, differently on each processor: a product of 4 or 8 rows
+differs from the same rows of 64 by 1e-7 on some. So the shard's rows are put in their places among the rows of all arms, the
+others are zero, and only the shard's rows of the result are used. Every shard then ends with the same random state, that of
+plain training. The additional rows cost microseconds for networks of the usual size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch as th
+
+__all__ = ["ArmRows"]
+
+
+class ArmRows:
+    """The rows of a shard's arms among those of all arms.
+
+    Attributes:
+        first: Index of the shard's first arm; set before each rollout.
+        size: Arms of the shard.
+        total: All arms.
+    """
+
+    def __init__(self, size: int, total: int) -> None:
+        """Begin with the first shard.
+
+        Args:
+            size: Arms of the shard.
+            total: All arms.
+        """
+        self.first, self.size, self.total = 0, size, total
+
+    def install(self, policy: Any) -> None:
+        """Let a policy of stable-baselines3 act with the rows of all arms. One shard of all arms needs nothing."""
+        if self.size == self.total:
+            return
+        policy.forward = self._extend(policy.forward)
+        policy.predict_values = self._extend(policy.predict_values)
+        reset_noise = policy.reset_noise
+        policy.reset_noise = lambda size=1: reset_noise(self.total if size == self.size else size)
+
+    def _extend(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of the shard's rows that computes with the rows of all arms."""
+
+        def extended(observation: Any, *others: Any, **options: Any) -> Any:
+            tensor = next(iter(observation.values())) if isinstance(observation, dict) else observation
+            if len(tensor) != self.size:  # the last observation of one arm's episode, which plain training evaluates alone, too
+                return function(observation, *others, **options)
+            result = function(*(self._embed(value) for value in (observation, *others)), **options)
+            return self._select(result) if isinstance(result, th.Tensor) else tuple(self._select(value) for value in result)
+
+        return extended
+
+    def _embed(self, value: Any, axis: int = 0) -> Any:
+        """Return tensors with the shard's rows in their place and zeros elsewhere. Anything else, such as a flag, is kept."""
+        if isinstance(value, th.Tensor):
+            shape = [*value.shape[:axis], self.total, *value.shape[axis + 1 :]]
+            # In the same order in memory: convolutions of images with the colours last use other kernels.
+            order = sorted(range(value.dim()), key=value.stride, reverse=True)
+            block = th.empty_permuted(shape, order, dtype=value.dtype).zero_()
+            block.narrow(axis, self.first, self.size).copy_(value)
+            return block
+        return self._map(value, self._embed)
+
+    def _select(self, value: Any, axis: int = 0) -> Any:
+        """Return the shard's rows of tensors."""
+        if isinstance(value, th.Tensor):
+            return value.narrow(axis, self.first, self.size)
+        return self._map(value, self._select)
+
+    def _map(self, value: Any, function: Callable[[Any, int], Any]) -> Any:
+        """Apply a function to the tensors of a dictionary, or of the states (layers, arms, …) of an LSTM."""
+        if isinstance(value, dict):
+            return {name: function(part, 0) for name, part in value.items()}
+        if isinstance(value, tuple):
+            parts = [function(part, 1) for part in value]
+            return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        return value
