@@ -49,7 +49,7 @@ FORKED = (
 class Painter:
     """Draws poses of one robot off-screen, in an OpenGL context of its own. Any thread may draw, one at a time."""
 
-    def __init__(self, robot: RobotSpec, width: int, height: int, scene: Scene | None = None) -> None:
+    def __init__(self, robot: RobotSpec, width: int, height: int, scene: Scene | None = None, has_shadows: bool = True) -> None:
         """Make the OpenGL context.
 
         Args:
@@ -57,6 +57,7 @@ class Painter:
             width: Width of the pictures [px].
             height: Height of the pictures [px].
             scene: What stands around the arm; None: only the floor.
+            has_shadows: Whether to draw shadows and reflections.
 
         Raises:
             RenderError: The machine has no EGL driver, or this process is a fork of one that had used OpenGL.
@@ -65,6 +66,8 @@ class Painter:
         self.model = make_visual_model(robot, width, height, scene)
         self.data = mujoco.MjData(self.model)
         self._scene = mujoco.MjvScene(self.model, maxgeom=1000)
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._scene.flags[flag] = has_shadows
         self._option, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
         self._view = mujoco.MjrRect(0, 0, width, height)
         try:
