@@ -85,7 +85,8 @@ class DAgger(GuardedAlgorithm):
             learning_rate: Learning rate, or its schedule over the remaining progress, 1 to 0.
             n_steps: Steps per environment and update.
             batch_size: Minibatch.
-            n_epochs: How often each step is drawn on average: an update has n_epochs · n_steps · n_envs / batch_size minibatches.
+            n_epochs: How often each step is drawn on average: an update has n_epochs · n_steps · n_envs / batch_size
+                minibatches.
             buffer_size: Number of labelled steps that are kept.
             handover: Share of the training over which β falls from 1 to 0; with 0 the policy acts from the start.
             max_grad_norm: Largest norm of the gradient.
