@@ -288,7 +288,7 @@ class MujocoBackend(Backend):
     def camera(self, name: str, width: int, height: int, arms: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
         """Return the pictures of a camera, one per arm, (n, height, width, 3).
 
-        Pictures of a scene have no shadows and no reflections, which take nine tenths of the time without a graphics card.
+        Pictures of a scene are simple: without shadows and reflections, and with coarse round shapes.
 
         Args:
             name: "overview" or "wrist".
@@ -301,8 +301,8 @@ class MujocoBackend(Backend):
             RenderError: This machine has no off-screen OpenGL.
         """
         check_camera(name)
-        # Without a scene shadows stay: policies were trained with them.
-        painter, objects = self._get_painter(width, height, self.scene is None), self._get_objects()
+        # Arms without a scene keep the full pictures: policies were trained with them.
+        painter, objects = self._get_painter(width, height, self.scene is not None), self._get_objects()
         chosen = range(self.num_envs) if arms is None else arms
         return np.stack([painter.draw(self._q[i], self._p_goal[i], name, objects, i) for i in chosen])
 
@@ -390,11 +390,11 @@ class MujocoBackend(Backend):
         if park is not None and self._bodies is not None:
             self._bodies.park(park)
 
-    def _get_painter(self, width: int, height: int, has_shadows: bool = True) -> Painter:
+    def _get_painter(self, width: int, height: int, is_simple: bool = False) -> Painter:
         self._check_open()
-        key = width, height, has_shadows
+        key = width, height, is_simple
         if key not in self._painters:
-            self._painters[key] = Painter(self.robot, width, height, self.scene, has_shadows)
+            self._painters[key] = Painter(self.robot, width, height, self.scene, is_simple)
         return self._painters[key]
 
     def _make_state(self) -> ArmState:
