@@ -73,9 +73,8 @@ class TrainConfig:
             policy_kwargs.net_arch=[64,64]. Also written as --hyper.KEY VALUE.
         preset: Settings to start from: tuned for the id ("tuned"), of the algorithm's paper ("paper"), or the algorithm's own
             defaults ("default"). Ids without tuned settings get the defaults.
-        start_from: A run's folder or a model file whose policy the training starts from, with --from. Network and
-            normalisation are then the model's; on the command line also its id, algorithm and environment keywords, where they
-            are not given.
+        start_from: A run's folder or a model file. The training starts from its policy, with its network and normalisation.
+            On the command line, its id, algorithm and environment keywords are used, too, unless you give others.
         zoo: A hyperparameter file of rl-baselines3-zoo, in place of the preset.
         num_layers: Hidden layers of each network.
         num_hidden: Width of a hidden layer.

@@ -1,4 +1,4 @@
-"""A curriculum: trainings in a row, each of which starts from the policy of the one before.
+"""A curriculum: a sequence of trainings. Each starts from the policy of the one before.
 
 A file lists the stages. Each changes some fields of the stage before it, such as more objects, a higher bar or farther bins:
 
@@ -61,8 +61,8 @@ def train_curriculum(config: TrainConfig, stages: Sequence[Mapping[str, Any]]) -
     """Train the stages one after the other. The same call again continues: finished stages are left as they are.
 
     Args:
-        config: The training that the stages change. ``out`` is the folder of all of them; ``start_from``, where given, is what
-            the first one starts from.
+        config: The training that the stages change. ``out`` is the folder of all stages. If ``start_from`` is given, the first
+            stage starts from it.
         stages: For each stage, the fields that it changes. Dictionaries are merged with those of the stage before.
 
     Returns:

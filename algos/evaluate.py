@@ -43,7 +43,7 @@ class EvaluateConfig:
         out: Folder for the result and the report; None: the run's folder. A model file has no run folder: then the
             result is only printed.
         env: Environment id, only for a file that stable-baselines3's own ``save`` wrote.
-        algo: Algorithm of such a file; None: that which its settings show.
+        algo: Algorithm of such a file; None: the one that its settings show.
         env_kwargs: Any other keyword of the environment, on top of the training's. On the command line its name follows the
             point, as in --env.control_dt 0.02.
     """

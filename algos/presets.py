@@ -79,7 +79,8 @@ _PICKING: Values = {
 _PPO_PLANAR: Values = {**_PPO, "batch_size": 800, "policy_kwargs": {"log_std_init": -1.0}}
 _WIDE: Values = {"policy_kwargs": {"log_std_init": -0.5, "net_arch": [128, 128]}}
 # Updates count more than steps here: with 32 arms in place of 64, a UR5 needs 0.6 times as many steps to the same error. Wide
-# starts (WIDE_START) slow its learning down.
+# starts (WIDE_START) slow its learning down. The learning rate falls over the steps: with half of them, it falls before a Panda
+# has learned to reach, and 80 % of its goals are within 5 mm in place of 99 %.
 _PPO_ANY_ARM: Values = {**_PPO, **_WIDE, "batch_size": 400, "n_epochs": 8}
 _TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
 _ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
@@ -203,8 +204,8 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("SCARA-v0", "ppo"): Preset(150_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("SCARARandomTarget-v0", "ppo"): Preset(1_000_000, _PPO_PLANAR, num_envs=32, normalize=True),
     ("PandaGymPickAndPlace-v0", "ddpg"): Preset(300_000, _PICKING, num_envs=32, start_noise=0.0),
-    ("Reach-v0", "ppo"): Preset(500_000, _PPO_ANY_ARM, num_envs=32, normalize=True),
-    ("PandaReach-v0", "ppo"): Preset(500_000, _PPO_ANY_ARM, num_envs=32, normalize=True),
+    ("Reach-v0", "ppo"): Preset(1_000_000, _PPO_ANY_ARM, num_envs=32, normalize=True),
+    ("PandaReach-v0", "ppo"): Preset(1_000_000, _PPO_ANY_ARM, num_envs=32, normalize=True),
     ("PandaSort-v0", "ppo"): Preset(1_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=50, reward_scale=0.05),
     ("PandaToss-v0", "ppo"): Preset(3_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=50, reward_scale=0.05),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),

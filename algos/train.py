@@ -83,6 +83,7 @@ def resume(
     insecure: bool = False,
     missing_workers: MissingWorkers | None = None,
     steps: int | None = None,
+    worker_cpus: float | None = None,
 ) -> RunFolder:
     """Continue a run from its newest readable checkpoint. A finished run is returned as it is, unless ``steps`` is given.
 
@@ -100,7 +101,8 @@ def resume(
         invite: File of ``gym-gazebo2 cluster invite``; None: as before.
         insecure: Accept a cluster without TLS from now on, because a VPN encrypts its traffic.
         missing_workers: What to do while workers are missing; see ``TrainConfig``. None: as before.
-        steps: Environment steps in total from now on, with those that are done; None: as before.
+        steps: New total of environment steps, including those that are already done; None: as before.
+        worker_cpus: CPUs that Ray reserves for a worker from now on; None: as before.
 
     Returns:
         The run's folder.
@@ -119,7 +121,7 @@ def resume(
     config = run.read_config()
     if run.model.is_file():
         return run
-    config = change_workers(config, workers, address, invite, insecure, missing_workers)
+    config = change_workers(config, workers, address, invite, insecure, missing_workers, worker_cpus)
     with (
         report_resume_command(run.path),
         run.hold(),

@@ -43,8 +43,8 @@ def add_arm(element: ET.Element, robot: RobotSpec, model: RobotModel | MergedMod
         element: The model.
         robot: The arm.
         model: Its links and joints.
-        has_objects: Whether the scene has movable objects. Each shape is then there twice: soft for floor, boxes and other
-            links, and firm for objects.
+        has_objects: Whether the scene has movable objects. Then each shape is written twice: with soft contacts for the floor,
+            boxes and other links, and with firm (stiff) contacts for objects.
     """
     fill(element, self_collide="true", allow_auto_disable="false")
     for link in model.links:

@@ -111,8 +111,8 @@ def _check_programs() -> None:
 def compute_key(simulator: Installation, ros: RosInstallation) -> str:
     """Return the cache key of a build for this source, simulator and ROS 2; also the version that the plug-in reports.
 
-    File times detect an update of the simulator or of ROS 2 that keeps its version number and path. They are whole seconds:
-    the layers of a container image keep no fractions, and the plug-in that an image holds must be found in it.
+    File times detect an update of the simulator or of ROS 2 that keeps its version number and path. They are cut to whole
+    seconds, because the layers of a container image keep no fractions. So a plug-in that is built into an image is found.
     """
     digest = hashlib.sha256()
     for file in sorted({*SOURCE.iterdir(), *find_adapter(simulator).parent.iterdir()}):

@@ -1,4 +1,4 @@
-"""Gazebo's window beside a server."""
+"""Gazebo's window, opened on a running server."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class GazeboClient:
         code = self.process.poll()
         if code:
             how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
-            raise RenderError(f"{self.name} ended {how}, expected a window. It draws with OpenGL: see gym-gazebo2 doctor.")
+            raise RenderError(f"{self.name} ended {how}, so there is no window. It needs OpenGL. Run: gym-gazebo2 doctor")
 
     def close(self) -> None:
         """Close the window and wait for its end; closing twice is fine."""

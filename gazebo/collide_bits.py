@@ -1,8 +1,8 @@
 """Give every link a bit mask so that exactly the chosen pairs of links collide.
 
 gz-sim has no list of pairs that do not collide. Two shapes collide if their masks, 16 bits each, have a bit in common. So each
-bit stands for a group of links in which everything collides with everything, or does not matter, and the groups together must
-hold every pair that collides.
+bit stands for a group of links. Any two links of a group must collide, unless it does not matter for them. Every pair of links
+that must collide has to be in one of the groups.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Pair = frozenset[str]
 def find_masks(names: Sequence[str], excluded: Collection[Pair], free: Collection[Pair] = ()) -> dict[str, int]:
     """Return name → bit mask. Two names have a bit in common if they may collide, and none if their pair is excluded.
 
-    The groups are found greedily: fewest groups is a hard problem, and arms need three to nine.
+    The groups are found greedily. To find the smallest number of groups is a hard problem, and arms need only three to nine.
 
     Args:
         names: Names of the links, and of the floor.
         excluded: Pairs that must not collide.
-        free: Pairs for which it does not matter, because the engine itself never collides them, or nobody looks. They may
-            be among the excluded ones.
+        free: Pairs for which it does not matter, because the engine itself never collides them, or their contacts are not
+            reported. They may be among the excluded ones.
 
     Raises:
         GazeboError: More than 16 groups are needed.
@@ -51,7 +51,7 @@ def find_masks(names: Sequence[str], excluded: Collection[Pair], free: Collectio
 
 
 def _grow(group: list[str], names: Sequence[str], uncovered: Sequence[Pair], excluded: Collection[Pair]) -> list[str]:
-    """Add names that exclude none of the group, those first that cover most of the uncovered pairs."""
+    """Add names that may collide with all of the group. The name that covers the most uncovered pairs comes first."""
     while True:
         candidates = [n for n in names if n not in group and not any(frozenset((n, m)) in excluded for m in group)]
         gains = {n: sum(frozenset((n, m)) in uncovered for m in group) for n in candidates}

@@ -1,4 +1,4 @@
-"""Find gz-sim, today's Gazebo, and say how its server is started and how it can be installed."""
+"""Find gz-sim, today's Gazebo, and return the commands that start its server and that install it."""
 
 from __future__ import annotations
 

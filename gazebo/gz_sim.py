@@ -166,16 +166,16 @@ def _add_control(root: ET.Element, robot: RobotSpec) -> None:
 def _list_bodies(root: ET.Element) -> list[str]:
     """Return the links that stay links in SDF.
 
-    SDF merges a link that is fixed to another one into that link, with its <gravity>: there it would stand twice.
+    SDF merges a link that is fixed to another one into that link, with its <gravity>. That link would then have two of them.
     """
     fixed = {child for parent, child, kind in _list_joints(root) if kind == "fixed" and parent != "world"}
     return [name for name in (link.get("name", "") for link in root.findall("link")) if name not in fixed | {"world"}]
 
 
 def _is_touching_by_design(root: ET.Element, robot: RobotSpec) -> bool:
-    """Return whether links are excluded from collisions that no moving joint connects: gz-sim would push them apart.
+    """Return whether the excluded pairs have one that no joint connects. If it touches, gz-sim would push its links apart.
 
-    gz-sim never collides two links that a joint connects. It has no list of other pairs.
+    gz-sim never collides two links that a joint connects. For other pairs it has no list of exceptions.
     """
     merged = {child: parent for parent, child, kind in _list_joints(root) if kind == "fixed"}
 

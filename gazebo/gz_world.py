@@ -1,4 +1,4 @@
-"""Write the gz-sim world of one robot: the model of Gazebo 11's world with what DART needs to be different, and the plug-in."""
+"""Write the gz-sim world of one robot: the same model as for Gazebo 11, changed where DART needs it, and the plug-in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["make_gz_world"]
 PLUGIN_CLASS = "gym_gazebo2::GzSimPlugin"
 PHYSICS_SYSTEM = "gz-sim-physics-system"
 BEYOND_LIMIT = 0.1
-"""How far beyond its limits DART stops a joint [rad, or strokes]. Closer, the soft stop of the drive acts alone."""
+"""How far beyond its limits DART stops a joint [rad, or strokes]. Up to there, only the soft stop of the drive acts."""
 
 
 def make_gz_world(
@@ -102,8 +102,8 @@ def _add_axes(arm: ET.Element, robot: RobotSpec, physics_dt: float) -> None:
     DART takes damping d at the end of the step: it solves (M + d·h)·a = τ − d·v − c for the acceleration a, with the step h,
     the joint's speed v at its beginning and the torque τ. The plug-in adds d·v to τ, and (M + A)·a = τ − c is left.
 
-    The limits act only in contact: the drive's soft stop ends within ``BEYOND_LIMIT``. A contact could push a light link far
-    beyond it, because it does not feel the rotor.
+    DART's limits act only if a contact pushes a joint. Without contact, the drive's soft stop keeps it within ``BEYOND_LIMIT``.
+    A contact does not feel the rotor, so it could push a light link far beyond.
     """
     margin = BEYOND_LIMIT * robot.scale
     limits = {"lower": robot.lower - margin, "upper": robot.upper + margin}

@@ -1,6 +1,6 @@
 """Merge links that are fixed to each other into one link of the model: DART then has one body for each rigid body.
 
-Fewer bodies cost less time. And gz-sim tells pairs of links apart by 16 bits only: pairs inside of one link need none.
+Fewer bodies cost less time. And gz-sim has only 16 bits for the pairs of links that collide. Pairs inside one link need no bit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class MergedModel:
         links: Links of the model.
         joints: Joints between them, as (joint, parent, child).
         owners: Name of a link → the URDF's links that its collision shapes belong to, in their order.
-        ignoring_floor: Empty: bit masks hold the floor apart.
+        ignoring_floor: Always empty: in gz-sim, bit masks exclude contacts with the floor.
     """
 
     links: list[ModelLink]
@@ -73,8 +73,8 @@ def _find_apart(model: RobotModel, merged: MergedModel) -> Iterator[str]:
     for pair in itertools.combinations(body_of, 2):
         if frozenset(pair) in ignored or frozenset(body_of[name] for name in pair) not in jointed:
             continue
-        # A link that was merged into another one is split off. If both gave their bodies the name, the joint hangs on a third
-        # link, which was merged into one of them.
+        # Split off a link that was merged into another one. If neither of the pair was merged, a third link was: the parent of
+        # the joint that connects their bodies. Then split off this one.
         candidates = [name for name in pair if body_of[name] != name]
         candidates += [carriers[name] for name in pair if name in carriers and carriers[name] not in pair]
         yield candidates[0]

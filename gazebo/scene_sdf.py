@@ -21,11 +21,13 @@ floor; arm with arm or box; arm with object; object with object, box or floor.""
 STIFFNESS, DAMPING = "1e5", "4e2"
 """Contact parameters of objects [N/m], [N·s/m]. Two fingers that press with 50 N enter an object by 1 mm each."""
 CREEP = "1e-4"
+"""Speed at which a contact slips, per newton of friction force [m/(s·N)]. Without any, ODE's direct solver finds its equations
+singular."""
 PATCH_RADIUS = TORSION * 16.0 / (3.0 * math.pi)
 """Radius of a contact's area for which Gazebo's torsional friction, 3π/16 · radius · force, is that of the contract [m]."""
 MAX_CONTACTS = "8"
-"""Number of contacts between an object and another shape. ODE makes 8 of the rim of a cylinder that stands on a box; of 4 of
-them, all may be on the same side."""
+"""Number of contacts between an object and another shape. For a cylinder that stands on a box, ODE makes 8 contacts along the
+rim. If only 4 were kept, all of them could be on one side."""
 PREFIX = "scene_"
 """Beginning of the names of a scene's models, which must differ from the robot's."""
 SHELF_HEIGHT, SHELF_SPACING = -10.0, 1.0

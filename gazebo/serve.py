@@ -102,7 +102,8 @@ def start_robot(
     row = SIMULATORS[simulator]
     if scene is not None:
         if not row.has_scenes:
-            raise UnsupportedError(f"{simulator} has no scenes: objects and boxes around the arm. Use mujoco or gazebo.")
+            sentence = f"{simulator} does not support scenes (objects and boxes around the arm)."
+            raise UnsupportedError(f"{sentence} Use mujoco or gazebo.")
         world["scene"] = scene
     installation, ros = find_simulator(simulator), find_ros()
     text = row.make_world(robot, build_plugin(installation, ros), **world)

@@ -51,7 +51,7 @@ class SimConfig:
         namespace: ROS namespace. Default: the robot's name; "" is the root namespace.
         controller: Name of the controller whose commands are taken (mujoco only).
         joint_prefix: Prefix of the joints' names in messages (mujoco only).
-        remap: Other names of topics, by the last word of the usual one: "joint_states:=/arm/states" (mujoco only).
+        remap: Other names of topics. The key is the last part of the usual name: "joint_states:=/arm/states" (mujoco only).
         domain: ROS domain. Default: ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of joint states [s].
         physics_dt: Physics step [s]. Default: the provider's.

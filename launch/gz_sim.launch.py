@@ -30,7 +30,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "real_time_factor",
                 default_value="0",
-                description="Speed of simulated time; 0 is as fast as possible. It also limits steps in lock-step.",
+                description="Speed of simulated time; 0 is as fast as possible. It is also a limit in lock-step.",
             ),
             DeclareLaunchArgument(
                 "folder",

@@ -26,7 +26,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                "robot", default_value="mara", description="Robot of the table, or the path of a URDF or xacro file."
+                "robot", default_value="mara", description="Name of a robot, such as mara, or the path of a URDF or xacro file."
             ),
             DeclareLaunchArgument(
                 "env",

@@ -24,7 +24,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "robot",
                 default_value="None",
-                description="Robot of the table, or the path of a URDF or xacro file; None: mara, or the scene's robot.",
+                description="Name of a robot, or the path of a URDF or xacro file; None: mara, or the scene's robot.",
             ),
             DeclareLaunchArgument(
                 "provider",

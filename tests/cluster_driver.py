@@ -1,7 +1,8 @@
 """A training on a cluster in steps: it waits for a line of standard input where the test wants to interfere.
 
 Usage: cluster_driver.py ADDRESS INVITE RESULT ITERATION… ; RESULT is a file for what the training has led to. Before each of
-these iterations it prints the state of the workers, and waits for a line: "go", or "all" to wait for all workers first.
+these iterations it prints the state of the workers, and waits for a line: "go", "all" to wait for all workers first, or "lost"
+to wait until Ray has noticed that a machine is gone.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import ray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from gym_gazebo2.algos.distributed.fleet import Fleet
 from gym_gazebo2.algos.distributed.places import Limits
 from gym_gazebo2.algos.distributed.session import RaySession
+from tests.processes import wait_until
 from tests.shards import configure, describe, learn
 
 SHARDS, ITERATIONS = 4, 12
@@ -36,8 +39,11 @@ class Steps(BaseCallback):
     def _on_rollout_start(self):
         if self.iteration in self.stops:
             print(json.dumps([dataclasses.asdict(worker) for worker in self.fleet.workers]), flush=True)
-            if input() == "all":
+            word = input()
+            if word == "all":
                 self.fleet.wait_ready()
+            elif word == "lost":
+                wait_until(lambda: not all(node["Alive"] for node in ray.nodes()))
         self.iteration += 1
 
     def _on_step(self):

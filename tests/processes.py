@@ -8,7 +8,8 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +36,15 @@ def run_process(command: Sequence[str], **options: Any) -> Iterator[subprocess.P
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
+
+
+def wait_until(is_true: Callable[[], Any], process: subprocess.Popen[Any] | None = None, timeout: float = TIMEOUT) -> None:
+    """Look again and again until something is true; a process that is given must not end before."""
+    latest = time.monotonic() + timeout
+    while not is_true():
+        assert time.monotonic() < latest, f"not true within {timeout:g} s"
+        assert process is None or process.poll() is None, "the process has ended"
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager

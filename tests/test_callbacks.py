@@ -67,6 +67,15 @@ def faulty(tmp_path, monkeypatch):
     del TASKS["faulty"], ENVIRONMENTS[ENV], gym.registry[ENV]
 
 
+def test_an_error_of_the_first_reset_reaches_the_user(faulty, monkeypatch):
+    def fail(self, rng):
+        raise ValueError("no goal was found")
+
+    monkeypatch.setattr(FaultyTask, "sample_goal", fail)
+    with pytest.raises(ValueError, match="^no goal was found$"):
+        faulty("", "ppo")
+
+
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("fault", ["rewards", "observations"])
 @pytest.mark.parametrize("algo", ZOO)

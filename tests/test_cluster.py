@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -239,9 +239,9 @@ def test_a_signal_ends_the_wait_for_machines(head, invite, home):
 
 
 @contextmanager
-def make_disk(megabytes):
-    """A small disk, below a short path: those of sockets are limited."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+def make_disk(megabytes, place=None):
+    """A small disk, at a place, or below a short path: those of sockets are limited."""
+    with nullcontext(place) if place else tempfile.TemporaryDirectory(dir="/tmp") as folder:
         command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             pytest.skip("a small disk cannot be mounted here; run as root")

@@ -153,7 +153,7 @@ def test_a_machine_is_killed_another_one_joins_and_one_is_cut_off(cluster, expec
 
     read_workers()
     assert cluster.end(second, signal.SIGKILL) == -signal.SIGKILL
-    go_on()  # the tasks of the lost worker are done by the other one
+    go_on("lost")  # the tasks of the lost worker are done by the other one
     lost = next(worker for worker in read_workers() if worker["restarts"])
     assert "died" in lost["last_loss"]
     cluster.join(third)()

@@ -14,6 +14,7 @@ import gymnasium
 import pytest
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
+from gym_gazebo2.algos.distributed import fleet as fleet_module
 from gym_gazebo2.algos.distributed.fleet import Fleet
 from gym_gazebo2.algos.distributed.places import Limits, describe_workers
 from gym_gazebo2.algos.distributed.session import RaySession, check_capacity, import_ray
@@ -149,6 +150,13 @@ def test_an_id_that_a_worker_does_not_know_ends_training_at_once(session):
         fleet.wait_ready()
 
 
+def test_a_worker_with_other_versions_ends_training_at_once(session, config, monkeypatch):
+    monkeypatch.setattr(fleet_module, "collect_versions", lambda: {"gym_gazebo2": "0.0.7"})
+    message = "has gym_gazebo2 .*, this machine has 0.0.7. Install the same version on both."
+    with closing(Fleet(config, 4, 1)) as fleet, pytest.raises(WorkerError, match=message):
+        fleet.wait_ready()
+
+
 def test_a_simulator_that_fails_again_and_again_ends_training_with_its_error(session):
     failing = configure(env="tests.failing_arm:Failing-v0")
     with start(failing, 1, attempts=2) as fleet:
@@ -194,6 +202,7 @@ def test_without_ray_the_install_command_is_given(monkeypatch):
 
 
 DRIVER = """
+from gym_gazebo2.algos.distributed import fleet as fleet_module
 from gym_gazebo2.algos.distributed.fleet import Fleet
 from gym_gazebo2.algos.distributed.session import RaySession
 from tests.shards import configure

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -25,7 +25,7 @@ from gym_gazebo2.errors import BackendError, InvalidArgumentError, UsageError
 from gym_gazebo2.robots import make_robot
 from gym_gazebo2.ros import JointState, from_ns, to_ns
 
-from .processes import TIMEOUT, read_until, run_process
+from .processes import TIMEOUT, read_until, run_process, wait_until
 from .ros_relay import Relay, change, delay, double, lose, relay, reorder
 from .sim_process import Sim, run_sim
 
@@ -101,14 +101,6 @@ def read_positions(message: Any) -> np.ndarray:
         (message.name, message.position) if hasattr(message, "name") else (message.joint_names, message.points[0].positions)
     )
     return np.array([dict(zip(names, values, strict=True))[name] for name in MARA.joint_names])
-
-
-def wait_until(is_true: Callable[[], Any], seconds: float = 10.0) -> None:
-    """Look again and again at what the relay's thread sees, until something is true."""
-    deadline = time.monotonic() + seconds
-    while not is_true() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert is_true()
 
 
 def wait_for(between: Relay, kind: str, more: int = 1) -> None:

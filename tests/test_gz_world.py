@@ -225,10 +225,10 @@ def test_no_gz_sim_names_the_commands(
 
 def test_scenes_are_refused_before_anything_is_built(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
-    with pytest.raises(UnsupportedError, match=r"gz_sim has no scenes.*Use mujoco or gazebo"):
+    with pytest.raises(UnsupportedError, match=r"gz_sim does not support scenes.*Use mujoco or gazebo"):
         make_backend("gz_sim", make_robot("scara"), scene=Scene((), 0))
     assert main(["sim", "--scene", "sort", "--provider", "gz_sim"]) != 0
-    assert "gz_sim has no scenes: objects and boxes around the arm. Use mujoco or gazebo." in capsys.readouterr().err
+    assert "gz_sim does not support scenes (objects and boxes around the arm). Use mujoco or gazebo." in capsys.readouterr().err
 
 
 def test_missing_headers_name_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,8 +87,24 @@ def test_goals_inside_a_box():
     goals = draw_goals(TASKS["reach"].with_goal_box(BOX).bind(kinematics), 500)
     assert np.all((goals >= BOX[0]) & (goals <= BOX[1]))
     np.testing.assert_allclose(np.ptp(goals, axis=0), np.subtract(BOX[1], BOX[0]), rtol=0.15)
-    with pytest.raises(InvalidArgumentError, match=r"goal_box.*expected a box of which 'panda' reaches more"):
+    with pytest.raises(InvalidArgumentError, match=r"goal_box.*expected a box with more points that 'panda' can reach"):
         TASKS["reach"].with_goal_box(((5.0, 5.0, 5.0), (6.0, 6.0, 6.0))).bind(kinematics)
+
+
+def test_a_tool_that_stays_at_the_floor_has_no_goals(tmp_path):
+    """A planar arm without collision shapes, 1 cm above the floor; a base that is higher gives it goals."""
+    inertia = '<inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/>'
+    link = f'<link name="{{0}}"><inertial><mass value="1"/>{inertia}</inertial></link>'
+    joint = (
+        '<joint name="{1}_joint" type="revolute"><parent link="{0}"/><child link="{1}"/><origin xyz="0.3 0 0.005"/>'
+        '<axis xyz="0 0 1"/><limit lower="-2" upper="2" velocity="2" effort="40"/></joint>'
+    )
+    parts = ['<link name="base"/>', link.format("a"), joint.format("base", "a"), link.format("b"), joint.format("a", "b")]
+    (tmp_path / "flat.urdf").write_text(f'<robot name="flat">{"".join(parts)}</robot>')
+    low, high = (make_robot(RobotRow(str(tmp_path / "flat.urdf"), mount_height=height)) for height in (0.0, 0.5))
+    with pytest.raises(RobotError, match=r"'flat' hardly lifts its tool .* mount_height"):
+        TASKS["reach"].bind(Kinematics(low))
+    assert len(draw_goals(TASKS["reach"].bind(Kinematics(high)), 10)) == 10
 
 
 def test_a_box_also_replaces_the_goal_of_other_reach_tasks(make):

@@ -87,6 +87,37 @@ def test_kinds_and_limits_are_those_of_the_file(capsys):
         assert joint["control_speed"] <= joint["velocity_limit"]
 
 
+@pytest.mark.parametrize(("name", "joint"), [("so100", "gripper"), ("z1", "jointGripper")])
+def test_a_jaw_at_the_end_of_the_only_chain_is_no_joint_of_the_arm(capsys, name, joint):
+    path = find_robots() / ARMS[name][0]
+    status, result = examine(capsys, path)
+    finding = get_finding(result, "gripper")
+    assert status == 0 and finding["state"] == "poor" and joint in finding["found"]
+    assert finding["remedy"].endswith(f"--tool-frame {ARMS[name][1]}")
+    status, result = examine(capsys, path, "--tool-frame", ARMS[name][1])
+    assert status == 0 and result["robot"]["gripper"]["joint_names"] == [joint]
+
+
+def test_the_command_is_written_for_people(capsys, tmp_path):
+    (tmp_path / "arm.urdf.xacro").write_text(write_xacro(tmp_path))
+    words = ["--xacro-arg", "effort:=150.0", "--package-dir", str(tmp_path), "--env.home", "[0,-1.5,1.5,0,0,0]"]
+    words += ["--physics-dt", "0.0025"]
+    _, result = examine(capsys, tmp_path / "arm.urdf.xacro", *words)
+    assert "--env.robot_options.xacro_args.effort 150.0 " in result["command"]
+    config = resolve(load_command("train").parse(shlex.split(result["command"])[2:], "train").settings)
+    options = config.make_kwargs["robot_options"]
+    assert config.make_kwargs["home"] == [0, -1.5, 1.5, 0, 0, 0] and options["package_dirs"] == [str(tmp_path)]
+    assert config.make_kwargs["backend_options"] == {"physics_dt": 0.0025}
+
+
+@pytest.mark.parametrize(("words", "state"), [([], "poor"), (["--env.robot_options.gripper.joints", "['no_joint']"], "broken")])
+def test_an_arm_can_be_used_without_its_invalid_gripper(capsys, words, state):
+    """A finger of the PR2 cannot move. The arm can reach nevertheless, unless the user names wrong fingers."""
+    path = find_robots() / "pr2_description/urdf/pr2.urdf"
+    status, result = examine(capsys, path, "--tool-frame", "l_gripper_tool_frame", *words)
+    assert status == (state == "broken") and get_finding(result, "gripper")["state"] == state
+
+
 def test_what_people_read(capsys):
     assert main(["robot", str(find_robots() / ARMS["panda"][0]), "--tool-frame", "panda_hand_tcp"]) == 0
     out = capsys.readouterr().out

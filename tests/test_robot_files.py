@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from gym_gazebo2.errors import MissingDependencyError, RobotError, UnknownNameError, WriteError
+from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, RobotError, UnknownNameError, WriteError
 from gym_gazebo2.robots import RobotRow, load_robot, make_robot
 from gym_gazebo2.robots.meshes import read_stl_vertices
 
@@ -174,12 +174,33 @@ def test_xacro_with_arguments_and_find(tmp_path):
 
 @pytest.mark.parametrize(
     ("uri", "args", "message"),
-    [("part.stl", {}, "xacro cannot expand.*length.*xacro_args"), ("$(find nothing)/part.stl", {"length": "1"}, "'nothing'")],
+    [
+        ("part.stl", {}, "xacro cannot expand.*length.*xacro_args"),
+        ("part.stl", {"lenght": "1"}, "length.*did not use: lenght"),
+        ("$(find nothing)/part.stl", {"length": "1"}, "'nothing'"),
+    ],
 )
 def test_xacro_that_cannot_be_expanded(uri, args, message, tmp_path):
     write_mesh(tmp_path / "part.stl")
     with pytest.raises(RobotError, match=message):
         load_robot("arm", RobotRow(write_urdf(tmp_path / "arm.xacro", uri, XACRO), xacro_args=args))
+
+
+def test_a_misspelt_argument_is_an_error(tmp_path):
+    """xacro itself ignores it, and the arm would silently have the default."""
+    write_mesh(tmp_path / "part.stl")
+    path = write_urdf(tmp_path / "arm.xacro", "part.stl", XACRO)
+    with pytest.raises(UnknownNameError, match="no xacro argument 'lenght'. Did you mean 'length'"):
+        load_robot("arm", RobotRow(path, xacro_args={"length": 0.7, "lenght": 0.8}))
+    with pytest.raises(InvalidArgumentError, match="'arm.urdf' is not a .xacro file"):
+        load_robot("arm", RobotRow(write_urdf(tmp_path / "arm.urdf", "part.stl"), xacro_args={"length": 0.7}))
+
+
+def test_xacro_reads_booleans_in_lower_case(tmp_path):
+    write_mesh(tmp_path / "part.stl")
+    text = XACRO.replace("$(arg length)", "${{0.7 if '$(arg long)' == 'true' else 0.1}}")
+    robot = load_robot("arm", RobotRow(write_urdf(tmp_path / "arm.xacro", "part.stl", text), xacro_args={"long": True}))
+    np.testing.assert_allclose(robot.T_tcp_to_last[:3, 3], [0.7, 0, 0])
 
 
 ENTITIES = {
@@ -244,3 +265,21 @@ def test_assumptions_are_logged_in_one_line(tmp_path, caplog):
         robot = load_robot("logged", RobotRow(write_urdf(tmp_path / "arm.urdf", "part.stl")))
     assert len(caplog.records) == 1 and "\n" not in caplog.text.strip()
     assert all(assumption in caplog.text for assumption in robot.assumptions)
+
+
+def test_assumptions_about_what_the_arm_touches(tmp_path):
+    """The floor, and links that are seen but have no collision shape."""
+    write_mesh(tmp_path / "part.stl")
+    path = write_urdf(tmp_path / "arm.urdf", "part.stl")
+    assert "The base stands on the floor (set mount_height to raise it)." in load_robot("arm", RobotRow(path)).assumptions
+    assert not any("floor" in sentence for sentence in load_robot("arm", RobotRow(path, mount_height=0.1)).assumptions)
+    leg = '<collision><origin xyz="0 0 -0.45"/><geometry><cylinder radius="0.1" length="0.9"/></geometry></collision>'
+    text = URDF.replace('<link name="base"/>', f'<link name="base">{leg}</link>')
+    path = write_urdf(tmp_path / "leg.urdf", "part.stl", text)
+    sentence = "The base reaches {:.2f} m into the floor (mount_height 0.90 raises it)."
+    assert sentence.format(0.9) in load_robot("leg", RobotRow(path)).assumptions
+    assert sentence.format(0.4) in load_robot("leg", RobotRow(path, mount_height=0.5)).assumptions
+    assert not any("floor" in sentence for sentence in load_robot("leg", RobotRow(path, mount_height=0.9)).assumptions)
+    text = re.sub("<collision>.*</collision>", "", URDF)
+    robot = load_robot("bare", RobotRow(write_urdf(tmp_path / "bare.urdf", "part.stl", text)))
+    assert "These links have no <collision>, so they touch nothing: arm." in robot.assumptions

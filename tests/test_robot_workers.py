@@ -1,4 +1,4 @@
-"""Workers of a cluster get the robot's files from the learner: they have neither the maker's files nor its cache."""
+"""Machines of a cluster get the robot's files from the driver: they have neither the maker's files nor its cache."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from gym_gazebo2.algos import TrainConfig, resume, train
+from gym_gazebo2.algos.distributed.calls import Calls
 from gym_gazebo2.algos.distributed.fleet import Fleet
 from gym_gazebo2.algos.distributed.history import read_sessions
-from gym_gazebo2.algos.distributed.session import RaySession
+from gym_gazebo2.algos.distributed.session import RaySession, import_ray
 from gym_gazebo2.algos.distributed.shards import CollectTask
+from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
 from gym_gazebo2.errors import RobotError
 from gym_gazebo2.robots import PackedRobot, load_robot, load_stored, pack_robot, unpack_robot
 
@@ -101,6 +103,44 @@ def test_a_run_that_has_moved_resumes_with_workers(machine):
     load_robot.cache_clear()
     (machine / "half").rename(machine / "moved")
     assert_same_run(whole, resume(machine / "moved", workers=2, steps=480))
+
+
+def test_a_sweep_trains_an_arm_whose_files_the_machines_do_not_have(machine, monkeypatch):
+    """The maker's files are not there while the points run, with and without workers. The path is a relative one."""
+    maker = machine / "maker" / "example-robot-data" / "robots"
+    shutil.copytree(find_robots() / "ur_description", maker / "ur_description")
+    robot = {"robot": os.path.relpath(maker / ARMS["ur5"][0], machine), "tool_frame": "tool0", "max_episode_steps": 10}
+    config = SweepConfig(
+        env=("Reach-v0",), seeds=(0,), steps=160, runs=2, grid=("workers=None,1", "num_envs=8"), worker_cpus=0.5,
+        hyper=("n_steps=10", "batch_size=40", "n_epochs=1", "policy_kwargs.net_arch=[8]"), out=str(machine / "plain"),
+        env_kwargs={**robot, **FEW["env_kwargs"]}, insecure=True,
+    )  # fmt: skip
+    plain = sweep(config)
+    perform = Calls.perform
+
+    def perform_elsewhere(calls, todo):
+        with hidden(machine / "maker"):
+            yield from perform(calls, todo)
+
+    monkeypatch.setattr(Calls, "perform", perform_elsewhere)
+    there = dataclasses.replace(config, address=import_ray().get_runtime_context().gcs_address, out=str(machine / "there"))
+    runs = sweep(there)
+    for run, same in zip(runs, plain, strict=True):
+        assert_same_run(same, run)
+        assert_equal(load_stored(run.path / "robot"), load_stored(same.path / "robot"))
+    [received] = (machine / "worker" / "gym_gazebo2" / "received").iterdir()
+    assert_equal(load_stored(received), load_stored(runs[0].path / "robot"))
+    assert sweep(there) == runs  # nothing is done twice
+    # A run that was lost at its very beginning: its configuration has come, and its robot has not.
+    for path in runs[0].path.iterdir():
+        if path.name != "config.json":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert_same_run(plain[0], sweep(there)[0])
+    shutil.rmtree(machine / "maker")  # runs that have begun need it no more
+    absolute = {**there.env_kwargs, "robot": str(maker / ARMS["ur5"][0])}
+    config = dataclasses.replace(there, runs=3, env_kwargs=absolute)
+    monkeypatch.setattr(Calls, "perform", perform)
+    assert [run.read_json("evaluation.json")["runs"] for run in sweep(config)] == [3, 3]
 
 
 def test_files_that_were_changed_on_the_way_or_afterwards(tmp_path, monkeypatch):

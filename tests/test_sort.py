@@ -503,7 +503,7 @@ def test_an_unknown_keyword_lists_the_options_of_the_task():
         ({"half_size": (0.03, 0.02)}, InvalidArgumentError, "smallest"),
         ({"half_size": (-0.01, 0.02)}, InvalidArgumentError, "half_size"),
         ({"blocker": -0.1}, InvalidArgumentError, "blocker"),
-        ({"bin_x": 0.5}, InvalidArgumentError, "leaves the objects' area"),
+        ({"bin_x": 0.5}, InvalidArgumentError, "overlap the objects' area"),
         ({"bin_x": float("nan")}, InvalidArgumentError, "bin_x"),
         ({"rewards": "large"}, UnknownNameError, "early, late"),
         ({"observation": "pixels"}, UnknownNameError, "relative, source"),

@@ -8,10 +8,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import pytest
 
 from gym_gazebo2.algos.distributed import calls
 from gym_gazebo2.algos.distributed.calls import Call, Calls
+from gym_gazebo2.algos.distributed.fleet import Fleet
 from gym_gazebo2.algos.distributed.session import RaySession, import_ray
 from gym_gazebo2.algos.report import CompareConfig, compare
 from gym_gazebo2.algos.report.run_data import read_run
@@ -30,11 +31,13 @@ from gym_gazebo2.algos.runs.transfer import Changes, FolderReader, read_files, w
 from gym_gazebo2.algos.sweep.runner import SweepConfig, sweep
 from gym_gazebo2.algos.sweep.search import Search
 from gym_gazebo2.cli import main
-from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, WorkerError
+from gym_gazebo2.errors import GymGazebo2Error, InvalidArgumentError, RunError, UnknownEnvError, WorkerError, WriteError
 
+from . import shards
 from .browser import open_browser, show
 from .conftest import ROOT
-from .processes import run_process
+from .processes import run_process, wait_until
+from .test_cluster import make_disk
 from .test_compare import read_rows
 from .test_report import FIND_OUTSIDE
 
@@ -65,14 +68,6 @@ def configure(folder, address, **values):
 
 def list_scratch():
     return list(Path(os.environ["TMPDIR"]).glob("gym-gazebo2-run-*"))
-
-
-def wait_until(condition, process=None, timeout=120.0):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -335,6 +330,63 @@ def test_machines_with_other_versions_are_refused(session, tmp_path, monkeypatch
     monkeypatch.setattr(calls, "collect_versions", lambda: {"numpy": "0.1"})
     with pytest.raises(WorkerError, match="has numpy .*, this machine has 0.1. Install the same version on both."):
         list(Calls().perform([Call(succeed, tmp_path)]))
+
+
+def fail_for_lack_of_a_module(folder, address):
+    raise UnknownEnvError("environment id", "OnlyHere-v0", ["MARA-v0"])
+
+
+def fail_for_lack_of_room(folder, address):
+    raise WriteError(Path("/there"), "No space left on device", "Then continue with: gym-gazebo2 resume /there")
+
+
+def test_an_error_of_a_machine_is_reported_with_its_name(session, tmp_path):
+    cases = {
+        fail_for_lack_of_a_module: "There is no environment id 'OnlyHere-v0'. Available: MARA-v0.",
+        fail_for_lack_of_room: "Cannot write /there: No space left on device.",
+    }
+    calls = [Call(function, tmp_path / function.__name__) for function in cases]
+    host = socket.gethostname()
+    for call, outcome in Calls().perform(calls):
+        assert isinstance(outcome, WorkerError)  # so that a search does not take it for the fault of hyperparameters
+        assert str(outcome) == f"It cannot go on at {host}: {cases[call.function]} Correct that on {host}."
+
+
+def test_a_full_disk_of_a_machine_is_reported_before_a_training_starts_there(session, tmp_path):
+    with make_disk(1, os.environ["TMPDIR"]):
+        [(_, outcome)] = Calls().perform([Call(succeed, tmp_path)])
+    assert isinstance(outcome, WorkerError)
+    assert f"The disk of {socket.gethostname()} is full: {os.environ['TMPDIR']} has 1 MB left" in str(outcome)
+
+
+NO_PACKAGE = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "gym_gazebo2":
+            raise ModuleNotFoundError(f"No module named '{name}'")
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_a_machine_without_this_package_is_named_at_once(address, session, tmp_path):
+    """A second node, which has the only CPU that is free, and whose Python does not find the package."""
+    ray = import_ray()
+    holder = ray.remote(num_cpus=4)(Idle).remote()
+    ray.get(holder.ping.remote(), timeout=60)
+    (tmp_path / "sitecustomize.py").write_text(NO_PACKAGE)
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={address}", "--num-cpus=1", "--block"]
+    message = r"The machine [\d.]+ cannot import gym_gazebo2 \(ModuleNotFoundError: No module .*Install the version of this"
+    try:
+        with run_process(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as node:
+            wait_until(lambda: ray.cluster_resources()["CPU"] == 5, node)
+            with pytest.raises(WorkerError, match=message):
+                list(Calls().perform([Call(succeed, tmp_path)]))
+            with closing(Fleet(shards.configure(), 4, 1)) as fleet, pytest.raises(WorkerError, match=message):
+                fleet.wait_ready()
+    finally:
+        ray.kill(holder)
 
 
 def test_only_what_has_changed_in_a_folder_is_sent(tmp_path):

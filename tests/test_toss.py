@@ -69,7 +69,7 @@ def test_bins_can_be_moved_farther_but_not_among_the_objects():
     env = gym.make("PandaToss-v0", bin_x=1.1, backend="fake")
     np.testing.assert_allclose([zone.center[0] for zone in env.unwrapped.core.task.scene.zones], 1.1)
     env.close()
-    with pytest.raises(InvalidArgumentError, match="leaves the objects' area"):
+    with pytest.raises(InvalidArgumentError, match="overlap the objects' area"):
         gym.make("PandaToss-v0", bin_x=0.7, backend="fake")
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import closing
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -23,7 +24,7 @@ from gym_gazebo2.algos.report import write_report
 from gym_gazebo2.algos.report.workers import make_workers
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.worker_plan import choose_shards, list_shards
-from gym_gazebo2.errors import InvalidArgumentError, RunError, WorkerError
+from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, WorkerError
 
 from .conftest import ROOT
 from .processes import read_until, run_process
@@ -119,7 +120,7 @@ def test_whatever_ends_it_other_workers_go_on_to_the_same_run(session, expected,
     assert "finishing this iteration" in errors
     assert f"gym-gazebo2 resume {out}" in errors
     assert "Traceback" not in errors
-    with start("resume", out, "--workers", 1) as process:
+    with start("resume", out, "--workers", 1, "--worker-cpus", 0.4) as process:
         wait_for_checkpoint(out, process)
         process.kill()  # the learner alone: nobody tells its worker
         process.communicate(timeout=60)
@@ -144,6 +145,9 @@ def test_more_workers_than_the_result_allows_are_refused():
     config = resolve(TrainConfig(**TINY, workers=2, shards=2))
     assert change_workers(config, 1, "10.0.0.1:6379").address == "10.0.0.1:6379"
     assert change_workers(change_workers(config, None, "h:1"), None, "local").address is None
+    assert change_workers(config, None, None, worker_cpus=0.25).worker_cpus == 0.25
+    with pytest.raises(InvalidArgumentError, match="worker_cpus is -1.0"):
+        change_workers(config, None, None, worker_cpus=-1.0)
     with pytest.raises(InvalidArgumentError, match=r"Cannot resume with 3 workers: this run has 2 shards.*Use --workers 2"):
         change_workers(config, 3, None)
     free = resolve(TrainConfig(**{**TINY, "normalize": False}, workers=2))
@@ -168,6 +172,13 @@ def test_more_workers_than_the_result_allows_are_refused():
 def test_bad_input_is_refused_before_anything_starts(values, message):
     with pytest.raises(InvalidArgumentError, match=message):
         resolve(TrainConfig(**{**TINY, **values}))
+
+
+def test_an_id_that_a_worker_does_not_know_ends_a_training_with_that_error(session, tmp_path):
+    gymnasium.register("PendulumHere-v0", "gymnasium.envs.classic_control:PendulumEnv", max_episode_steps=10)
+    config = TrainConfig(**{**TINY, "env": "PendulumHere-v0", "preset": "default"}, workers=1, out=str(tmp_path / "run"))
+    with pytest.raises(UnknownEnvError, match="There is no environment id 'PendulumHere-v0'"):
+        train(config)
 
 
 def test_more_workers_than_processors_are_refused_before_ray_starts(tmp_path):

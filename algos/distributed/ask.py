@@ -1,7 +1,7 @@
-"""Asks a Ray cluster who belongs to it and which versions it has, and prints the answer as JSON.
+"""Asks a Ray cluster for its machines and versions, and prints the answer as JSON.
 
-Ray's client waits for minutes, deep inside C++, where a cluster does not answer, and connects once per process. So this is run
-as a file, in a process of its own that can be ended. It needs nothing but Ray.
+If a cluster does not answer, Ray's client waits for minutes inside its C++ code, and a process can connect only once. So this
+file is run as a program in a process of its own, which can be ended. It needs nothing but Ray.
 
 Usage: ask.py HOST:PORT [JSON to store as the description of the package on the head]
 """
@@ -15,7 +15,7 @@ from typing import Any
 __all__ = ["ask"]
 
 KEY, NAMESPACE = b"description", b"gym_gazebo2"
-"""Where the head's description of this package is in the key-value store of the cluster."""
+"""Key and namespace of the head's description of this package in the cluster's key-value store."""
 TIMEOUT_S = 8.0
 """Longest wait of Ray for one answer [s]."""
 
@@ -28,7 +28,7 @@ def ask(address: str, description: str | None = None) -> dict[str, Any]:
         description: JSON that is stored for those who ask later; None: only ask.
 
     Returns:
-        "nodes": address, host, alive, is_head, cpus and folder of each; "ray": what Ray stores of its versions; "package": the
+        "nodes": address, host, alive, is_head, cpus and folder of each; "ray": the versions that Ray stores; "package": the
         stored description, or None.
     """
     from ray import _raylet
@@ -60,6 +60,6 @@ def _describe(node: Any) -> dict[str, Any]:
 if __name__ == "__main__":
     try:
         answer = ask(*sys.argv[1:])
-    except Exception as error:  # whatever it is, the caller words it
+    except Exception as error:  # of any kind: the caller turns it into a message
         answer = {"error": type(error).__name__, "text": str(error)}
     print(json.dumps(answer))

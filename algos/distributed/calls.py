@@ -1,7 +1,7 @@
-"""Calls on the machines of a cluster: as many side by side as fit, each again where its machine is lost.
+"""Calls functions on the machines of a cluster: as many in parallel as fit. A call whose machine is lost is repeated.
 
 The files of a call are sent back while it runs, so nodes and driver need no common file system. A call that is lost starts
-again on another machine, from the files that came last: a training continues from its newest checkpoint.
+again on another machine, from the files that were received last: a training continues from its newest checkpoint.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 from gym_gazebo2.algos.distributed.host import Host, Look
 from gym_gazebo2.algos.distributed.node_types import list_types
-from gym_gazebo2.algos.distributed.session import import_ray
+from gym_gazebo2.algos.distributed.session import check_imported, import_ray
 from gym_gazebo2.algos.processes import ChildKilledError
 from gym_gazebo2.algos.runs.transfer import read_files, write_changes
 from gym_gazebo2.algos.settings.provenance import collect_versions
-from gym_gazebo2.errors import WorkerError
+from gym_gazebo2.errors import BackendError, MissingDependencyError, UnknownEnvError, WorkerError, WriteError
 from gym_gazebo2.output import BestEffortStream
 
 __all__ = ["Call", "Calls"]
@@ -29,17 +29,19 @@ __all__ = ["Call", "Calls"]
 POLL_S = 0.5
 """Longest wait for reports before deadlines are checked [s]."""
 START_TIMEOUT_S = 180.0
-"""Longest time for a machine to start a process [s]: a busy machine, an image that is not there yet."""
+"""Longest time for a machine to start a process [s]. The machine may be busy, or may have to download an image first."""
 LOOK_TIMEOUT_S = 120.0
 """Longest time without a report [s]. A machine that is cut off is known to be lost after about a minute."""
 ROOM_TIMEOUT_S = 600.0
-"""Longest wait for CPUs, where a cluster has become too small for the next call [s]."""
+"""Longest wait for CPUs if the cluster has become too small for the next call [s]."""
 CLOSE_TIMEOUT_S = 5.0
-"""Longest wait for a machine to remove the files of a call [s]. What is left there, the next call removes."""
+"""Longest wait for a machine to remove the files of a call [s]. The next call there removes what is left."""
 END_TIMEOUT_S = 60.0
 """Longest wait for calls to save, when they are asked to end [s]."""
+OF_MACHINE = (UnknownEnvError, WriteError, MissingDependencyError, BackendError, OSError)
+"""Errors that another machine might not have."""
 ATTEMPTS = 4
-"""Machines that may be lost with one call."""
+"""A call is given up after it was lost this many times."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Call:
         folder: Folder on this machine. The function gets copies of its files, and the files that the function makes come back
             to it.
         cpus: CPUs that it needs.
-        has_workers: Whether workers of its own take these CPUs: then the process that waits for them reserves none.
+        has_workers: Whether the call starts workers that reserve these CPUs. Then its own process reserves none.
     """
 
     function: Callable[[Path, str], Any]
@@ -124,7 +126,7 @@ class Calls:
             self._end_all()
 
     def _begin(self, waiting: deque[Call]) -> None:
-        """Start calls while there is room, in their order: a small one that overtakes could keep a large one waiting."""
+        """Start calls in their order, while there is room. If small calls could overtake, a large one could wait for ever."""
         cpus = float(self._ray.cluster_resources().get("CPU", 0.0))
         while waiting and (self._jobs is None or len(self._running) < self._jobs):
             if sum(running.call.cpus for running in self._running) + waiting[0].cpus > cpus + 1e-6:
@@ -144,7 +146,7 @@ class Calls:
         time.sleep(POLL_S)  # between two looks at the cluster: Ray has no event for machines that join
 
     def _start(self, call: Call) -> None:
-        # One attempt each: what is lost is started again here, with the files that came last.
+        # Ray makes one attempt only: this class starts a lost call again, with the files that were received last.
         cpus = 0.0 if call.has_workers else call.cpus
         options = {"num_cpus": cpus, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
         actor = self._ray.remote(**options)(Host).remote()
@@ -169,9 +171,10 @@ class Calls:
             report = self._ray.get(running.ref, timeout=LOOK_TIMEOUT_S)
         except exceptions.RayTaskError as error:  # raised by our own code there
             self._end(running)
-            yield running, error.cause
+            yield running, _locate(error.cause, running.host)
         except exceptions.RayError as error:  # the process died, or its machine is gone
             self._end(running)
+            check_imported(error)
             yield running, _LostError(f"its machine or process is gone ({type(error).__name__})")
         else:
             if not isinstance(report, Look):
@@ -183,7 +186,7 @@ class Calls:
                 write_changes(running.call.folder, report.changes)
             if isinstance(report, Look) and report.is_done:
                 self._end(running)
-                yield running, report.outcome
+                yield running, _locate(report.outcome, running.host)
             else:
                 running.wait_for(running.actor.look.remote())
 
@@ -226,13 +229,22 @@ class Calls:
                 self._end(running)
 
 
+def _locate(outcome: Any, host: str) -> Any:
+    """Return an outcome. An error that may be the machine's gets the machine's name."""
+    if not isinstance(outcome, OF_MACHINE) or not host:
+        return outcome
+    # The advice of a WriteError is about the folder there, which is removed.
+    problem = f"Cannot write {outcome.path}: {outcome.reason}." if isinstance(outcome, WriteError) else outcome
+    return WorkerError(f"It cannot go on at {host}: {problem} Correct that on {host}.")
+
+
 def _find_loss(outcome: Any) -> str:
     """Return why a call was lost; empty where its outcome is a result."""
     if isinstance(outcome, _LostError):
         return str(outcome)
     if isinstance(outcome, ChildKilledError):
         return "its process was killed, as happens when memory runs out"
-    # Nobody here asked it to end: a machine that is shut down sends SIGTERM.
+    # This process did not ask the call to end: a machine that is shut down sends SIGTERM.
     return "a signal ended it there" if isinstance(outcome, KeyboardInterrupt) else ""
 
 

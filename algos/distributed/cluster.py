@@ -1,4 +1,4 @@
-"""What a running cluster is: its machines and versions. Asked from a process that can be ended (``ask.py``)."""
+"""Find the machines and versions of a running cluster, in a process that can be ended (``ask.py``)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ClusterState", "NodeState", "ask_cluster", "check_cluster", "describ
 ASK_TIMEOUT_S = 8.0
 """Longest wait for the answer of a cluster [s]: 0.4 s on an idle machine, of which half is the import of Ray."""
 RUN_FILE = "import runpy, sys; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
-"""Runs a file without its folder on the module path, where its neighbours would hide other packages."""
+"""Runs a file without its folder on the module path. With it, modules beside the file would hide packages of the same names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _check_versions(address: str, state: ClusterState) -> None:
     """Check that this machine has the cluster's versions of Ray, Python and this package.
 
     Raises:
-        WorkerError: It has others.
+        WorkerError: A version differs.
     """
     names = {"ray": "Ray", "python": "Python", "gym_gazebo2": "gym_gazebo2"}
     own = describe_package()

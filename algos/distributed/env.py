@@ -152,7 +152,7 @@ class ShardedVecEnv(VecEnv):
         raise UnsupportedError(f"Cannot call {method_name} of environments on workers.")
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
-        """Return that the environments are wrapped by nothing that this process could use."""
+        """Return False for each environment: the environments, and so their wrappers, are not in this process."""
         return [False for _ in self._get_indices(indices)]
 
 

@@ -1,8 +1,8 @@
 """The workers of a training. It starts them, gives them tasks, gives a slow task to a second worker, and replaces lost workers.
 
-Tasks are pure, so a task that is late can be given to a second worker, and a task whose worker died to another one: whichever
-answers first gives the same bits. Ray starts actors and moves data; the supervision is here, as Ray's own restarts would lose
-the count of attempts. No wait is without a deadline.
+A task is a pure function, so every worker returns the same bits for it. So a late task can be given to a second worker, and the
+task of a worker that died to another one. Ray starts actors and moves data. The supervision is here, because Ray's own restarts
+would lose the count of attempts. Every wait has a deadline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gym_gazebo2.algos.config import ResolvedConfig
 from gym_gazebo2.algos.distributed.places import DEFAULT_LIMITS, Batch, Job, Limits, Place, WorkerStatus
 from gym_gazebo2.algos.distributed.processors import Share
 from gym_gazebo2.algos.distributed.room import RoomWatch
-from gym_gazebo2.algos.distributed.session import import_ray
+from gym_gazebo2.algos.distributed.session import check_imported, import_ray
 from gym_gazebo2.algos.distributed.shards import CollectTask, Fragment, Weights
 from gym_gazebo2.algos.distributed.worker import Worker
 from gym_gazebo2.algos.runs.robot import pack_own_robot
@@ -64,7 +64,7 @@ class Fleet:
             limits: How long to wait.
         """
         self._ray = import_ray()
-        # One attempt each: what is lost is replaced here.
+        # Ray makes one attempt only: this class replaces lost workers.
         options = {"num_cpus": worker_cpus, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
         self._make_actor = self._ray.remote(**options)(Worker)
         self._arguments, self._size, self._limits = dataclasses.asdict(config), size, limits
@@ -88,7 +88,7 @@ class Fleet:
     def add_workers(self, count: int) -> None:
         """Start further workers; they join when they are ready."""
         added = [Place(len(self._places) + number) for number in range(count)]
-        self._places += added  # all, before one starts: a worker's share of its machine depends on their number
+        self._places += added  # all of them before the first starts: the share of each depends on the number of workers
         for place in added:
             self._start(place)
 
@@ -123,7 +123,7 @@ class Fleet:
         return plain if sum(value.nbytes for value in plain.values()) <= INLINE_BYTES else self._ray.put(plain)
 
     def wait_ready(self, count: int | None = None) -> None:
-        """Wait until workers are ready: so many, or all. Not needed before ``perform``.
+        """Wait until ``count`` workers are ready, or all of them. Not needed before ``perform``.
 
         Raises:
             WorkerError: No worker starts.
@@ -203,6 +203,7 @@ class Fleet:
         except exceptions.RayTaskError as error:
             self._handle_failure(place, job, batch, error)
         except exceptions.RayError as error:  # the process died, its machine is gone, or the result cannot be fetched
+            check_imported(error)
             self._lose(place, job, batch, f"it died ({type(error).__name__})")
         else:
             self._accept(place, job, result)
@@ -232,7 +233,7 @@ class Fleet:
                 raise WorkerError(sentence)
 
     def _handle_failure(self, place: Place, job: Job, batch: Batch, error: Any) -> None:
-        """Replace a worker whose simulator failed; raise other errors, which would come again."""
+        """Replace a worker whose simulator failed. Raise other errors: they would occur again."""
         cause = error.cause
         if not isinstance(cause, BackendError):
             raise self._locate(cause, place) from error  # its text holds the traceback of the worker
@@ -279,7 +280,7 @@ class Fleet:
                 "machine, then resume."
             )
             raise cause or WorkerError(sentence)
-        if batch.copies[task.shard] == 0:  # first, so that a task that fails every time ends training soon
+        if batch.copies[task.shard] == 0:  # to the front, so that a task that fails every time ends the training soon
             batch.pending.appendleft(dataclasses.replace(task, attempt=batch.attempts[task.shard]))
 
     def _replace_overdue(self, batch: Batch) -> None:

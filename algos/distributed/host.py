@@ -1,4 +1,4 @@
-"""An actor that calls a function in a process of its own on its machine, and sends the files that this makes."""
+"""An actor that calls a function in a process of its own on its machine, and sends back the files that the function writes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+from gym_gazebo2.algos.distributed.machine import check_disk
 from gym_gazebo2.algos.distributed.session import import_ray
 from gym_gazebo2.algos.processes import Child, ChildKilledError
 from gym_gazebo2.algos.runs.transfer import Changes, FolderReader, write_changes
@@ -25,12 +26,12 @@ __all__ = ["Host", "Look"]
 PREFIX = "gym-gazebo2-run-"
 """Beginning of the names of the folders in which runs are made, in the folder for temporary files."""
 YOUNG_S = 60.0
-"""A folder without a lock may be about to get one, if it is younger than this [s]."""
+"""A folder without a lock that is younger than this may get its lock soon [s]."""
 LOOK_S = 1.0
-"""Longest time for which a look waits for the result [s]: a request to end waits as long."""
+"""Longest time for which ``Host.look`` waits for the result [s]. A request to end waits as long."""
 FILES_S = 10.0
-"""Shortest time between two looks that send files [s]. With a machine, the work of this time and that since its last
-checkpoint are lost."""
+"""Shortest time between two transfers of files [s]. If a machine is lost, the work of this time is lost, too, and the work
+since the last checkpoint before it."""
 FILES_SHARE = 0.02
 """Largest share of the time that reading files may take. Large replay buffers are sent less often."""
 
@@ -42,7 +43,7 @@ class Look:
     Attributes:
         is_done: Whether there is an outcome.
         outcome: The function's result, or the exception that it raised.
-        changes: Files that have changed since the last look; None where it was too early to read them.
+        changes: Files that have changed since the last report with files; None if it was too early to read them.
     """
 
     is_done: bool
@@ -92,7 +93,7 @@ def _remove(parent: Path) -> None:
 
 
 class Host:
-    """Runs one function. The process is apart from the actor: it may be a driver of Ray, and gets signals of its own.
+    """Runs one function in a process of its own, because the function may connect to Ray itself and gets its own signals.
 
     The constructor does nothing that can fail: Ray reports an exception there only as the death of the actor.
     """
@@ -113,7 +114,11 @@ class Host:
 
         Returns:
             Name of the machine, Ray's id of it, and versions.
+
+        Raises:
+            WorkerError: The disk of this machine is full.
         """
+        check_disk(tempfile.gettempdir())
         context = import_ray().get_runtime_context()
         self._scratch = Scratch()
         folder = self._scratch.folder

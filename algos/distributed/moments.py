@@ -27,8 +27,8 @@ RETURN = "return"
 class TrackedMoments(RunningMeanStd):
     """Running moments that also keep the moments of new samples separately.
 
-    The own moments could be computed as the difference of the moments after and before. That loses digits: a million
-    samples before, a few thousand new ones.
+    The moments of the new samples could be computed as the difference of the moments after and before. But that loses digits,
+    for example with a million samples before and a few thousand new ones.
 
     Attributes:
         own: Moments of the samples since this was made.

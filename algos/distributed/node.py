@@ -1,7 +1,8 @@
-"""Ray's processes on one machine of a cluster: started, watched and ended by one command, whatever ends that.
+"""Ray's processes on one machine of a cluster. One command starts and watches them. They end with it, even if it is killed.
 
-``ray start --block`` and all processes below it carry a mark in their environment. At the end they are asked by SIGTERM, so
-that the node leaves the cluster at once, and then killed by their mark. A watchdog does the latter after a SIGKILL.
+``ray start --block`` and all processes below it carry a mark in their environment. At the end they get SIGTERM, so that the
+node leaves the cluster at once. Then all processes with the mark are killed. If the command itself is killed, a watchdog does
+this.
 """
 
 from __future__ import annotations
@@ -185,8 +186,8 @@ def start_node(
     Args:
         address: HOST:PORT of the head.
         credentials: Those of an invite for this machine.
-        own: Address of this machine, as the others call it.
-        cpus: CPUs for workers; None: those of this machine; 0: none, as a driver needs it.
+        own: Address at which the other machines reach this one.
+        cpus: CPUs for workers; None: those of this machine; 0: none, for a machine that only runs the learner.
         parent: Where to make the folder of the processes.
 
     Raises:

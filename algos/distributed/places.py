@@ -1,4 +1,4 @@
-"""What the fleet notes of its workers and of the tasks of an iteration."""
+"""The fleet's records of its workers and of the tasks of an iteration."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Limits:
     """How long the fleet waits, and how often it tries again.
 
     Attributes:
-        start_s: Longest time for a worker to start and to make its environments [s]: a Gazebo, a busy machine.
+        start_s: Longest time for a worker to start and to make its environments [s]. Gazebo, or a busy machine, takes long.
         first_task_s: Deadline of a task before the first task is done [s]: until then the usual time is not known.
         task_factor: Deadline of a task, as a multiple of the median time.
         task_floor_s: Least deadline of a task [s]: short tasks can wait long on a busy machine.
         hedge_factor: An idle worker gets a second copy of a task that takes longer than this multiple of the median. The copy
             takes the median again; so a hung worker delays an iteration by less than 3 times the median.
-        hedge_floor_s: Least time after which that happens [s].
+        hedge_floor_s: A second copy is never given before this time [s].
         missing_s: Longest time without a machine for a worker, where the training waits for that [s].
         give_up_s: The same where the policy is to give up [s]: a machine that is lost may come back.
         attempts: Workers that may be lost with one task, or starts that may fail in a row, before training ends.
@@ -110,7 +110,7 @@ def describe_workers(workers: Sequence[WorkerStatus]) -> tuple[str, ...]:
         parts.append(f"{len(speeds)} workers at {low} to {high} steps/s" if len(speeds) > 1 else f"1 worker at {high} steps/s")
     least = SLOW_SHARE * statistics.median(speeds) if speeds else 0.0
     parts += [f"{_name(worker)} is slow: {speed:,.0f} steps/s" for worker, speed in working if speed < least]
-    # Between two rollouts all results are there. Who still works on one was too late: another worker did the same task.
+    # Between two rollouts all results are there. A worker that is still busy was too late: another worker did the same task.
     parts += [f"{_name(worker)} is late" for worker in workers if worker.state == "busy"]
     replaced = [worker for worker in workers if worker.restarts and worker.state in ("idle", "busy")]
     parts += [f"{_name(worker)} was replaced: {worker.last_loss}" for worker in replaced[:MOST_NAMED]]

@@ -1,4 +1,4 @@
-"""How the workers of a machine share its processors: so many threads each, or a processor of its own."""
+"""How the workers of a machine share its processors: each has a number of threads, or a processor of its own."""
 
 from __future__ import annotations
 

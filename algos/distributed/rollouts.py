@@ -118,7 +118,7 @@ class ShardedRollouts(OnPolicyAlgorithm):
 
 
 def _fill(buffer: RolloutBuffer, fragments: Sequence[Fragment]) -> None:
-    """Write the fragments side by side into a rollout buffer. Advantages are those of the shards: arms do not mix in them."""
+    """Write the fragments side by side into a rollout buffer, with the shards' advantages, which are computed per arm."""
     for name, array in get_rollout(buffer).items():
         axis = 2 if name.startswith(("hidden_states", "cell_states")) else 1  # of the arms: (steps, layers, arms, hidden)
         parts = [fragment.rollout[name] for fragment in fragments]

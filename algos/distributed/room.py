@@ -1,6 +1,6 @@
-"""Whether the machines of a cluster have room for all workers, and what a training does while they have not.
+"""Check whether the machines of a cluster have room for all workers, and decide what a training does while they do not.
 
-Ray lets an actor wait that finds no CPU, and never reports it. Machines can join and leave during a training.
+An actor that finds no CPU waits, and Ray never reports this. Machines can join and leave during a training.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOTICE_S = 60.0
 
 
 class RoomWatch:
-    """Looks after workers that no machine has room for."""
+    """Finds workers for which no machine has room, and applies the policy for missing workers."""
 
     def __init__(self, policy: MissingWorkers | None, worker_cpus: float, limits: Limits) -> None:
         """Begin with nothing missing.
@@ -73,7 +73,7 @@ class RoomWatch:
         state = f"{waiting} of {len(places)} workers have no machine: the cluster has {cpus:g} CPUs"
         limit = limits.give_up_s if self._policy == "give-up" else limits.missing_s if is_stopped else float("inf")
         if now - self._since > limit:
-            raise WorkerError(f"For {limit:g} s: {state}. Let machines join, or resume with fewer --workers.")
+            raise WorkerError(f"{state}, for more than {limit:g} s. Let machines join, or resume with fewer --workers.")
         if now >= self._next_notice:
             self._next_notice = now + NOTICE_S
             then = "Waiting for machines to join" if is_stopped or self._policy == "give-up" else "Going on with the others"

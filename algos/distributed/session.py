@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -24,10 +25,12 @@ from gym_gazebo2.errors import InvalidArgumentError, MissingDependencyError, Wor
 from gym_gazebo2.scheduling import count_processors
 from gym_gazebo2.signals import ENDING
 
-__all__ = ["RaySession", "check_capacity", "import_ray"]
+__all__ = ["RaySession", "check_capacity", "check_imported", "import_ray"]
 
 END_TIMEOUT_S = 15.0
 """Longest wait for the end of a local Ray [s]."""
+NOT_IMPORTED = "failed to import on the worker"
+"""Words of Ray's report of an actor whose class its machine cannot import. Ray has no exception class for that."""
 
 
 def import_ray() -> ModuleType:
@@ -66,6 +69,24 @@ def check_capacity(num_workers: int, worker_cpus: float, cpus: float, place: str
         f"Use --workers {max(room, 1)} or fewer, or let workers share processors with --worker-cpus {cpus / num_workers:.2g}."
     )
     raise InvalidArgumentError("workers", num_workers, sentence=f"{sentence} {advice}".rstrip())
+
+
+def check_imported(error: Exception) -> None:
+    """Check that an actor did not die because its machine cannot import this package: it would die there again and again.
+
+    Args:
+        error: Ray's exception for the death of the actor.
+
+    Raises:
+        WorkerError: The machine has no such package, or another version of it.
+    """
+    text = str(error)
+    if NOT_IMPORTED not in text:
+        return
+    found = re.search(r"\bip=([^\s,)]+)", text)
+    machine = f"The machine {found[1]}" if found else "A machine"
+    reason = text.strip().splitlines()[-1]
+    raise WorkerError(f"{machine} cannot import gym_gazebo2 ({reason}). Install the version of this machine there, too.")
 
 
 class RaySession:
@@ -123,7 +144,7 @@ class RaySession:
     def close(self) -> None:
         """Disconnect, and end a Ray of its own with everything below it; closing twice is fine."""
         if self._is_owner and self._ray.is_initialized():
-            # Ray asks each of its processes to end by SIGTERM, which they do not hear, and waits for a second each.
+            # Ray sends SIGTERM to each of its processes. They ignore it, and Ray waits a second for each.
             helper = threading.Thread(target=self._end_when_disconnected)
             helper.start()
             self._ray.shutdown()
@@ -152,7 +173,7 @@ class RaySession:
         _tighten_token()
 
     def _join(self, address: str, credentials: Credentials, state: ClusterState) -> None:
-        """Connect to a cluster. A driver needs a node of Ray on its machine; where there is none, one without CPUs."""
+        """Connect to a cluster. A driver needs a node of Ray on its machine. If there is none, start one without CPUs."""
         own = next((node.address for node in state.alive if has_address(node.address)), None)
         if own is not None:
             variables = credentials.make_environment(Path(self._make_folder(uuid.uuid4().hex)))
@@ -199,7 +220,7 @@ def _blocked_signals() -> Iterator[None]:
 
 
 def _tighten_token() -> None:
-    """Let nobody else read the token of Ray's clusters. Whoever has it can run code here, and Ray writes it for all to read."""
+    """Make the token of Ray's clusters private. Ray makes it readable for all users, and who has it can run code here."""
     path = Path.home() / ".ray" / "auth_token"
     with contextlib.suppress(OSError):
         if path.stat().st_mode & 0o077:

@@ -1,7 +1,7 @@
-"""A shard: arms [first, first + size) of a training, moved by a copy of the policy. Stateless: a pure function of its task.
+"""A shard: arms [first, first + size) of a training, moved by a copy of the policy. Its result is a pure function of its task.
 
 A task carries all that the result depends on: the state of the environments, statistics, the last observation and the random
-state. So any worker can do any task, also twice, and a worker that is lost takes nothing with it.
+state. So any worker can do any task, also twice, and nothing is lost with a worker.
 
 Environments whose state cannot be saved (Gazebo, one process per environment) are the exception. The worker that did the last
 task of the same arms goes on where it stands; any other worker starts new episodes, from a seed that the task determines.
@@ -170,7 +170,7 @@ class Collector(Protocol):
 
 
 class Shard:
-    """The environments and the policy of one shard at a time; any shard of this size.
+    """Environments and a policy that perform the tasks of any shard of this size, one at a time.
 
     Attributes:
         model: A copy of the algorithm, which collects and never learns.

@@ -65,7 +65,7 @@ def _open_workers(config: ResolvedConfig) -> Iterator[VecEnv]:
 
 
 def call_on_hold(env: VecEnv, function: Callable[[], None]) -> None:
-    """Call a function while the workers of a training wait for machines; nothing where it has no workers.
+    """Call a function while the workers of a training wait for machines. Without workers, do nothing.
 
     Args:
         env: What ``open_training_env`` yielded.
@@ -83,6 +83,7 @@ def change_workers(
     invite: str | os.PathLike[str] | None = None,
     insecure: bool = False,
     missing_workers: MissingWorkers | None = None,
+    worker_cpus: float | None = None,
 ) -> ResolvedConfig:
     """Return the configuration of a run to resume, with other workers. The result stays the same, to the bit.
 
@@ -93,10 +94,11 @@ def change_workers(
         invite: File of ``cluster invite``; None: as before.
         insecure: Whether to accept a cluster without TLS from now on.
         missing_workers: Policy for missing workers; None: as before.
+        worker_cpus: CPUs that Ray reserves for a worker; None: as before.
 
     Raises:
-        InvalidArgumentError: More workers than shards, where their number decides on the result; or a cluster for a run that
-            has no workers.
+        InvalidArgumentError: There are more workers than shards, and the result depends on the number of shards; or a cluster
+            is given for a run that has no workers.
     """
     if workers is not None:
         read_whole("workers", workers)
@@ -107,6 +109,7 @@ def change_workers(
         invite=config.invite if invite is None else os.fspath(invite),
         insecure=insecure or config.insecure,
         missing_workers=missing_workers or config.missing_workers,
+        worker_cpus=config.worker_cpus if worker_cpus is None else worker_cpus,
     )
     check_needs_workers(changed)
     if workers is None or changed.workers is None:

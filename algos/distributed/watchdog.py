@@ -1,8 +1,8 @@
 """Ends the processes of a local Ray when the process that started it has ended, in whatever way.
 
 Ray notices the death of its driver late: after a SIGKILL its agents live on for over two minutes. This program waits for the
-end of its parent, then ends every process that carries the session's mark in its environment. It so finds those that Ray
-started, and simulators below them, also where their own parents are gone. It needs nothing but Python, and is run as a file.
+end of its parent, then ends every process that carries the session's mark in its environment. This finds the processes that Ray
+started, and simulators below them, even if their own parents have ended. It needs nothing but Python, and is run as a file.
 
 Usage: watchdog.py MARK FOLDER, with a pipe from the parent as standard input.
 """
@@ -24,7 +24,7 @@ __all__ = ["MARK", "end_marked", "find_marked", "start", "stop"]
 MARK = "GYM_GAZEBO2_RAY_SESSION"
 """Environment variable that Ray's processes inherit."""
 POLL_S = 0.5
-"""Time between two looks at the parent [s]; mostly, its pipe ends the wait before."""
+"""Time between two checks of the parent [s]. Usually its pipe reports the end earlier."""
 END_TIMEOUT_S = 8.0
 """Longest time that is spent on ending processes [s]."""
 
@@ -69,7 +69,7 @@ def end_marked(mark: str) -> None:
 
 def main(mark: str, folder: str) -> None:
     """Wait for the parent's end, and clean up after it."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they go to the whole job; the parent's end is what counts
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the whole job gets them; only the parent's end counts
         signal.signal(signum, signal.SIG_IGN)
     parent = os.getppid()
     while os.getppid() == parent and not select.select([0], [], [], POLL_S)[0]:

@@ -52,7 +52,7 @@ class ExportConfig:
         model: "model", the one at the end of training, or "best_model".
         out: Folder to write to; None: that of the model.
         env: Environment id, only for a file that stable-baselines3's own ``save`` wrote.
-        algo: Algorithm of such a file; None: that which its settings show.
+        algo: Algorithm of such a file; None: the one that its settings show.
     """
 
     format: str = "onnx"

@@ -59,7 +59,7 @@ class PlayConfig:
         record: Write a film to this file (.mp4, .gif or .webp) instead of opening a window. On every backend the film shows the
             measured joint positions, drawn by MuJoCo.
         env: Environment id, only for a file that stable-baselines3's own ``save`` wrote.
-        algo: Algorithm of such a file; None: that which its settings show.
+        algo: Algorithm of such a file; None: the one that its settings show.
         env_kwargs: Any other keyword of the environment, on top of the training's: its name follows the point, as in
             --env.goal [0.3,0,0.4].
     """

@@ -41,7 +41,7 @@ class CompareConfig:
 
     Attributes:
         out: File to write.
-        price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE; None: that which the runs
+        price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE; None: the price that the runs
             store.
         sweep: Folder of the sweep that made the runs: the time for which it held machines counts, too.
     """

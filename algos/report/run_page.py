@@ -41,7 +41,8 @@ class ReportConfig:
     """Write the report of a run.
 
     Attributes:
-        price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE; None: that which the run stores.
+        price_per_hour: Price of a machine per hour, in any currency, or TYPE=PRICE,TYPE=PRICE; None: the price that the run
+            stores.
         video: Film an episode of the arm.
         out: Folder to write to; None: the run's folder. An evaluation in it is shown in place of the run's own.
     """

@@ -30,7 +30,7 @@ def open_model(path: str | os.PathLike[str], name: str = "model", env: str | Non
         path: A run's folder, or a file.
         name: The model of a run: "model" or "best_model".
         env: Environment id of a file that stable-baselines3's ``save`` wrote, which does not hold it.
-        algo: Algorithm of such a file; None: that which its settings show.
+        algo: Algorithm of such a file; None: the one that its settings show.
 
     Raises:
         RunError: There is no model, or it is corrupt.

@@ -23,7 +23,7 @@ __all__ = ["HeadFolder", "find_default_folder"]
 
 
 def find_default_folder() -> Path:
-    """Return the folder of a head that names none, below the user's folder for state (XDG)."""
+    """Return the default folder of a head, below the user's folder for state (XDG)."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "gym_gazebo2" / "cluster"
 

@@ -150,17 +150,11 @@ def get_folder(config: SweepConfig, env: str, algo: str) -> Path:
     return Path(config.out) / drop_module(env) / algo
 
 
-def make_training(point: Point, config: SweepConfig, address: str | None = None) -> TrainConfig:
-    """Return what a point trains.
-
-    Args:
-        point: The point.
-        config: The sweep.
-        address: The cluster on which its workers run, if it has any; None: this machine.
-    """
+def make_training(point: Point, config: SweepConfig) -> TrainConfig:
+    """Return what a point trains, on this machine."""
     cluster: dict[str, Any] = {}
     if point.workers is not None:
-        cluster = {"worker_cpus": config.worker_cpus, "address": address, "insecure": config.insecure}
+        cluster = {"worker_cpus": config.worker_cpus, "insecure": config.insecure}
     return TrainConfig(
         env=point.env,
         algo=point.algo,

@@ -9,14 +9,17 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from gym_gazebo2.algos.config import ResolvedConfig, resolve
 from gym_gazebo2.algos.distributed.calls import Call, Calls
 from gym_gazebo2.algos.distributed.session import RaySession, check_capacity
 from gym_gazebo2.algos.runs.machines import MachineLog
+from gym_gazebo2.algos.runs.robot import find_stored_robot, pack_own_robot
 from gym_gazebo2.algos.runs.writing import writing_at_end
-from gym_gazebo2.algos.sweep.config import Point, SweepConfig
+from gym_gazebo2.algos.sweep.config import Point, SweepConfig, make_training
 from gym_gazebo2.algos.sweep.jobs import call_each
 from gym_gazebo2.algos.sweep.points import run_point, run_point_on_node
 from gym_gazebo2.algos.sweep.search import parse_options
+from gym_gazebo2.robots import PackedRobot
 from gym_gazebo2.scheduling import count_processors
 
 __all__ = ["Executor", "open_executor"]
@@ -77,6 +80,7 @@ class ClusterExecutor:
         _check_room(config, session.cpus, "the cluster")
         self._config, self.slots = config, config.jobs or _count_slots(config, session.cpus)
         self._calls = Calls(config.jobs, machines.note)
+        self._robots: dict[str, PackedRobot | None] = {}
 
     def perform(self, points: Sequence[Point]) -> Generator[tuple[Point, Any], None, None]:
         """Yield each point with its evaluation or its exception, in the order in which they end."""
@@ -86,8 +90,16 @@ class ClusterExecutor:
                 yield by_folder[call.folder], outcome
 
     def _make_call(self, point: Point) -> Call:
-        function = functools.partial(run_point_on_node, point=point, config=self._config)
+        training = resolve(make_training(point, self._config))
+        # A run that is continued sends its own copy.
+        robot = self._pack_robot(training) if find_stored_robot(point.folder) is None else None
+        function = functools.partial(run_point_on_node, training=training, robot=robot, runs=self._config.runs)
         return Call(function, point.folder, point.count_cpus(self._config.worker_cpus), point.workers is not None)
+
+    def _pack_robot(self, training: ResolvedConfig) -> PackedRobot | None:
+        if training.env not in self._robots:  # the points of an id differ in other options
+            self._robots[training.env] = pack_own_robot(training)
+        return self._robots[training.env]
 
 
 @contextlib.contextmanager

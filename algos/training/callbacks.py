@@ -242,11 +242,15 @@ class RunCallback(BaseCallback):
         except NonFiniteError:
             raise
         except FloatingPointError as error:  # from K-FAC, which knows the quantity but not the step of the training
-            raise self._make_error(find_fault(self.model) or "numbers in an update", f"{error} ") from error
+            raise self._make_error(self._find_fault() or "numbers in an update", f"{error} ") from error
         except (ValueError, ArithmeticError) as error:
-            if fault := find_fault(self.model):
+            if fault := self._find_fault():
                 raise self._make_error(fault) from error
             raise
+
+    def _find_fault(self) -> str | None:
+        """Return what is not finite in the model; None before the training begins: the environments are reset first."""
+        return find_fault(self.model) if hasattr(self, "model") else None
 
     def _check_parameters(self) -> None:
         if fault := find_parameter(self.model):

@@ -64,8 +64,9 @@ physics::LinkPtr Gazebo11Arm::FindLink(const std::string& name) const {
   return link;
 }
 
-/// Gazebo has no list of pairs that do not collide, but it leaves out two bodies that a joint connects. So it gets a joint
-/// of ODE that holds nothing. Both the push and the report are gone, and the shapes are not even compared.
+/// Gazebo has no list of pairs that do not collide, but it leaves out two bodies that a joint connects. So each excluded pair
+/// gets a joint of ODE that constrains nothing. The two then neither push each other nor report contacts, and Gazebo does not
+/// even compare their shapes.
 void Gazebo11Arm::Exclude(const physics::LinkPtr& one, const physics::LinkPtr& two) {
   const auto ode = boost::dynamic_pointer_cast<physics::ODEPhysics>(world_->Physics());
   dJointAttach(dJointCreateNull(ode->GetWorldId(), nullptr), FindBody(one), FindBody(two));

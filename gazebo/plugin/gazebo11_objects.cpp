@@ -55,7 +55,7 @@ void Gazebo11Objects::Park(std::vector<Object>& objects) const {
 void Gazebo11Objects::Put(const Body& body, const Pose3d& pose, bool is_parked) const {
   body.model->SetWorldPose(pose);
   body.link->ResetPhysicsStates();
-  // ODE's own functions: Gazebo's rebuild what is rounded on the way through the model's and the link's poses.
+  // Uses ODE's own functions, which are exact. Gazebo's functions compute the pose from those of model and link, with rounding.
   const dQuaternion rotation = {pose.Rot().W(), pose.Rot().X(), pose.Rot().Y(), pose.Rot().Z()};
   dBodySetPosition(body.body, pose.Pos().X(), pose.Pos().Y(), pose.Pos().Z());
   dBodySetQuaternion(body.body, rotation);

@@ -83,7 +83,7 @@ void Gazebo11Plugin::OnEnd() {
 /// Runs in the first physics step: only then are Gazebo's own signal handlers in place, which must be replaced.
 void Gazebo11Plugin::Start() {
   is_started_ = true;
-  BlockEndingSignals(true);  // for ever: this thread may hold the locks that Wake() needs, so another thread takes the signals
+  BlockEndingSignals(true);  // from now on: this thread may hold the locks that Wake() needs, so another takes the signals
   // Gazebo wakes the thread of its transport at every physics step, which costs as much as the step itself (21 µs). This
   // mutex, held for ever, prevents it. ConnectionManager::Stop() is no alternative: it closes what is still being
   // read, and one start in a hundred crashes.

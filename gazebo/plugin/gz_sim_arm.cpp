@@ -110,9 +110,10 @@ void GzSimArm::Read() {
   for (size_t i = 0; i < joints.size(); ++i) {
     joints[i].q = ecm_.Component<components::JointPosition>(entities_[i])->Data().at(0);
     joints[i].dq = ecm_.Component<components::JointVelocity>(entities_[i])->Data().at(0);
-    // DART's contacts push links without their rotors. If a contact moves a light link, its heavy rotor would get the speed for
-    // nothing, and then throw the arm with the momentum of both (40 times a joint's speed limit was measured). So a contact may
-    // stop a rotor, but not speed it up: its speed stays between zero and what the drive's effort gives it.
+    // DART's contacts push links without their rotors. If a contact moves a light link, its heavy rotor would get the same
+    // speed without any force, and then throw the arm with the momentum of both (40 times a joint's speed limit was measured).
+    // So a contact may stop a rotor, but not speed it up: its speed stays between zero and the speed that the drive's effort
+    // gives it.
     const double driven = rotor_speeds_[i] + dt_ * joints[i].effort / joints[i].drive_inertia;
     rotor_speeds_[i] =
         is_touching ? std::clamp(joints[i].dq, std::min(0.0, driven), std::max(0.0, driven)) : joints[i].dq;

@@ -17,8 +17,8 @@
 
 namespace gym_gazebo2 {
 
-/// gz-sim's loader asks dlerror() whether this library was loaded, and would take an old error of another library for an
-/// answer: a library of the ROS 2 wheels looks for an lttng that is not installed. Reading the error clears it.
+/// gz-sim's loader asks dlerror() whether this library was loaded. It would read an older error of another library: one of the
+/// ROS 2 wheels tries to load lttng, which is not installed. So the error is read here, which clears it.
 __attribute__((constructor)) void ClearLoaderError() { dlerror(); }
 
 /// gz-sim calls PreUpdate() before every physics step, and between two of them while it is paused. So PreUpdate() first ends
@@ -54,8 +54,8 @@ void GzSimPlugin::Configure(const gz::sim::Entity&, const std::shared_ptr<const 
 /// Runs in the first update: before it, the world may have no models, and gz-sim's own signal handlers, which must be
 /// replaced, may not be in place.
 void GzSimPlugin::Start(gz::sim::EntityComponentManager& ecm) try {
-  // For ever: this thread may hold the locks that Wake() needs, and so may the threads that DDS starts here. Another thread
-  // takes the signals.
+  // The signals stay blocked in this thread, because it may hold the locks that Wake() needs, and so may the threads that DDS
+  // starts here. Another thread takes the signals.
   BlockEndingSignals(true);
   arm_ = std::make_unique<GzSimArm>(ecm, *sdf_);
   const auto number = [this](const char* key) { return std::llround(sdf_->Get<double>(key) * kNanoseconds); };

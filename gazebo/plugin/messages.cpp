@@ -35,13 +35,14 @@ void Arrange(const std::string& kind, const std::string& unit, const rosidl_runt
     }
     place = values.data[k];
   }
-  // None is unknown and none is doubled, so one that is missing means that a finger was named in its place.
+  // Every name is known and different. So if a joint is missing, a finger was named in its place.
   for (size_t i = 0; i < joints.size(); ++i) {
     if (std::isnan(all[i])) throw RefusedError("a " + kind + " without the joint '" + joints[i].name + "'");
   }
 }
 
-/// Returns the placement of an object at a transform. Throws RefusedError if it is not finite, or has no direction.
+/// Returns the placement of an object at a transform. Throws RefusedError if it is not finite, or if its
+/// quaternion has length zero.
 ObjectMove ReadPose(const geometry_msgs__msg__Transform& transform, const std::string& name) {
   const auto& p = transform.translation;
   const auto& r = transform.rotation;

@@ -1,4 +1,4 @@
-"""What every backend does with the objects of a scene: check placements, and keep which objects are there or parked."""
+"""What every backend does with the objects of a scene: check placements, and record which objects are present or parked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["PARK_POSE", "SceneObjects"]
 Array = NDArray[np.float64]
 
 WORLD_SIZE = 20.0
-"""An object is lost when a coordinate of it is farther than this from the base [m], after a throw or an endless fall."""
+"""An object is lost when it is farther than this from the base along any axis [m], after a throw or an endless fall."""
 OVERLAP_TOLERANCE = 1e-3
 """Objects may be placed this deep inside each other [m]."""
 PARK_POSE = np.array([*PARK_POSITION, 1.0, 0.0, 0.0, 0.0])
@@ -32,7 +32,7 @@ class SceneObjects:
     Attributes:
         index: (n, k) int64, members of the pool.
         is_parked: (n, k) bool.
-        factors: Factors (n, k) on the members' properties, by name. A name that no placement had is missing, and means 1.
+        factors: Factors (n, k) on the members' properties, by name. A missing name means the factor 1.
     """
 
     def __init__(self, scene: Scene, num_envs: int, floor: float) -> None:
@@ -79,7 +79,7 @@ class SceneObjects:
         return Placement(index, unit, factors)
 
     def place(self, mask: NDArray[np.bool_], objects: Placement | None) -> Placement | None:
-        """Check a placement as ``check`` does, and note the members of the masked arms."""
+        """Check a placement as ``check`` does, and record the members of the masked arms."""
         placed = self.check(mask, objects)
         if placed is not None:
             self.index[mask], self.is_parked[mask] = placed.index[mask], False
@@ -113,7 +113,7 @@ class SceneObjects:
             raise InvalidArgumentError("objects.index", index, "different members of the pool for the objects of an arm")
 
     def _check_overlaps(self, index: NDArray[np.int64], pose: Array, arms: NDArray[np.int64]) -> None:
-        """Refuse what surely overlaps: a centre in a box or below the floor, or two objects whose inscribed spheres do."""
+        """Refuse certain overlaps: a centre in a box or below the floor, or two objects whose inscribed spheres overlap."""
         p, radius = pose[arms, :, :3], self.scene.pool.half_size[index[arms]].min(axis=2)
         found: list[tuple[str, Any]] = [("below the floor", p[..., 2] < self._floor)]
         for box in self.scene.boxes:
@@ -131,7 +131,7 @@ class SceneObjects:
                 raise InvalidArgumentError("objects.pose", p[row, slot], sentence=sentence)
 
     def park(self, park: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        """Note that objects are taken away, and return those that were not parked before, (n, k) bool.
+        """Record that objects are taken away, and return those that were not parked before, (n, k) bool.
 
         Raises:
             InvalidArgumentError: The array has another shape or type.
@@ -145,7 +145,7 @@ class SceneObjects:
         return new
 
     def take_lost(self, pose: Array) -> NDArray[np.bool_] | None:
-        """Note objects that have left the world as parked, as if the task had taken them away, and return them.
+        """Record objects that have left the world as parked, as if the task had taken them away, and return them.
 
         Args:
             pose: (n, k, 7) positions [m] and quaternions wxyz.

@@ -57,7 +57,7 @@ COMMANDS: dict[str, Row] = {  # a name may have two words, such as "cluster head
     "robot": Row("inspect", "robot:Robot", "check the URDF or xacro file of an arm, and show what it holds"),
     "envs": Row("inspect", "inspecting:Envs", "list the environment ids, with their spaces, rewards and goals"),
     "sim": Row("ROS 2", "simulating:Sim", "serve a robot over ROS 2, in lock-step or in real time", is_server=True),
-    "doctor": Row("ROS 2", "doctor:Doctor", "check the installation, and print the command that mends each fault"),
+    "doctor": Row("ROS 2", "doctor:Doctor", "check the installation, and print the command that repairs each fault"),
     "install-gazebo": Row("ROS 2", "simulating:InstallGazebo", "install Gazebo 11 without root, unless the system has it"),
     "describe": Row("ROS 2", "describing:Describe", "print the URDF of a robot, as robot_state_publisher needs it"),
     "gz-sim": Row("ROS 2", "simulating:GzSim", "write description, controllers and world for Gazebo Sim (gz-sim)"),

@@ -21,10 +21,10 @@ __all__ = ["Describe"]
 
 @dataclasses.dataclass(frozen=True)
 class Describe(Command):
-    """Print the URDF of a robot as every engine reads it, with whole paths of its meshes; launch/robot.launch.py uses it.
+    """Print the URDF of a robot as every engine reads it, with absolute paths of its meshes; launch/robot.launch.py uses it.
 
     Attributes:
-        robot: Robot of the table, path of a URDF or xacro file, or of the folder robot of a run, or ros:/robot_description.
+        robot: Name, such as mara; path of a URDF or xacro file, or of the folder "robot" in a run; or ros:/robot_description.
         joint_prefix: Prefix of the joints' names, as in the messages of an arm that has one.
         gripper: Leave the fingers movable. Otherwise they are fixed where the environment holds them.
         only: Print only the robot's name, which is its namespace, or the name of its root link.

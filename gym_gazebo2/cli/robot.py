@@ -54,7 +54,7 @@ class Robot(Command):
             running ROS 2.
         tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven.
         package_dir: Folder in which packages are looked for first: a package, or a folder of packages. Repeatable.
-        xacro_arg: NAME=VALUE for an <xacro:arg> of the file. Repeatable.
+        xacro_arg: NAME=VALUE, or NAME:=VALUE as in ROS, for an <xacro:arg> of the file. Repeatable.
         mount_height: Height of the base above the floor [m].
         control_speed: Largest speed that the environment commands [rad/s].
         velocity_limit: Velocity limit of the joints for which the file has none [rad/s].
@@ -200,6 +200,7 @@ def _choose_path(file: str, name: str) -> Path:
 
 def _split_argument(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
+    name = name.removesuffix(":")  # ROS writes NAME:=VALUE
     if not (name and equals):
         raise InvalidArgumentError("xacro_arg", text, "NAME=VALUE")
     return name, value

@@ -91,12 +91,12 @@ class GzSim(Command):
     """Write what Gazebo Sim needs to serve a robot, and print the robot's description; launch/gz_sim.launch.py uses it.
 
     Attributes:
-        robot: Robot of the table, path of a URDF or xacro file, or of the folder robot of a run, or ros:/robot_description.
+        robot: Name, such as mara; path of a URDF or xacro file, or of the folder "robot" in a run; or ros:/robot_description.
         folder: Where robot.urdf, controllers.yaml and world.sdf go.
         namespace: ROS namespace; None is the robot's name.
         control_dt: Control period of the client [s].
         physics_dt: Physics step [s].
-        real_time_factor: Speed of simulated time: 1 is real time, 0 is as fast as possible. It also limits steps in lock-step.
+        real_time_factor: Speed of simulated time: 1 is real time, 0 is as fast as possible. It is also a limit in lock-step.
         env_kwargs: A keyword of the environment that changes the robot, as in --env.tool_frame tool0.
     """
 

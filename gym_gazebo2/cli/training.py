@@ -33,8 +33,8 @@ class Train(Command):
     """Train an algorithm on an environment id.
 
     An option of None is chosen by the preset of the id and the algorithm, or by the id itself. Options win over a --config
-    file, and the file wins over the preset. With --from and without --config, the model's id, algorithm and environment
-    keywords take the place of the file.
+    file, and the file wins over the preset. With --from and without --config, the id, algorithm and environment keywords of
+    the model are used like those of a file.
 
     Attributes:
         settings: The training.
@@ -80,12 +80,13 @@ class Resume(Command):
 
     Attributes:
         path: The folder of a run, or of a curriculum, which continues with its options as they are.
-        steps: Environment steps in total from now on, with those that are done; None: as before.
+        steps: New total of environment steps, including those that are already done; None: as before.
         workers: Workers from now on, with the same result to the bit; None: as before.
         address: HOST:PORT of a Ray cluster, or "local" for this machine; None: as before.
         invite: File of `cluster invite`, with which this machine reaches the cluster; None: as before.
         insecure: Accept a cluster without TLS from now on, because a VPN encrypts its traffic.
         missing_workers: What to do while workers are missing, as in train; None: as before.
+        worker_cpus: CPUs that Ray reserves for a worker from now on; None: as before.
     """
 
     path: RunPath
@@ -95,13 +96,15 @@ class Resume(Command):
     invite: Path | None = None
     insecure: bool = False
     missing_workers: MissingWorkers | None = None
+    worker_cpus: float | None = None
 
     def run(self) -> None:
         """Continue."""
         if is_curriculum(self.path):
             show_run(resume_curriculum(self.path)[-1])
             return
-        show_run(resume(self.path, self.workers, self.address, self.invite, self.insecure, self.missing_workers, self.steps))
+        cluster = self.workers, self.address, self.invite, self.insecure, self.missing_workers
+        show_run(resume(self.path, *cluster, self.steps, self.worker_cpus))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import json
 import logging
 import re
 import shlex
@@ -11,12 +13,14 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from gym_gazebo2.backends import make_backend
+from gym_gazebo2.backends.mujoco import PHYSICS_DT
 from gym_gazebo2.doctor import Finding
 from gym_gazebo2.errors import GymGazebo2Error, MissingDependencyError, RobotError, UnknownNameError
 from gym_gazebo2.inspection.facts import RobotFacts, collect_facts, is_slow
+from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.options import make_env_robot
-from gym_gazebo2.robots import RobotSpec, sample_free_poses
-from gym_gazebo2.tasks.workspace import POSES
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.tasks.workspace import Workspace
 from gym_gazebo2.testing import FAKE_TOLERANCE, measure_fidelity
 
 __all__ = ["Examination", "RobotQuestion", "examine_robot"]
@@ -34,6 +38,8 @@ OPTIONS = {
     "rotor_inertia": "--rotor-inertia INERTIA",
 }
 """Field of a robot's row → the option of the command that sets it."""
+FINGER = re.compile("finger|gripper|jaw|claw", re.IGNORECASE)
+"""Words in the names of joints and links that belong to a gripper."""
 NO_GRIPPER = ("has no gripper", "without a gripper")
 """Words of the errors which say that a robot has no gripper, as opposed to an invalid one."""
 
@@ -58,9 +64,32 @@ class RobotQuestion:
         keywords = dict(self.keywords)
         tool_frame, options = keywords.pop("tool_frame", None), keywords.pop("robot_options", {})
         words += [] if tool_frame is None else ["--tool-frame", tool_frame]
-        for key, value in {**keywords, **{f"robot_options.{key}": value for key, value in options.items()}}.items():
-            words += [f"--env.{key}", repr(value)]
+        keywords |= {"robot_options": options} if options else {}
+        keywords |= {"backend_options": {"physics_dt": self.physics_dt}} if self.physics_dt != PHYSICS_DT else {}
+        words += _list_options(keywords)
         return shlex.join([*words, "--out", f"runs/{name}"])
+
+
+def _list_options(keywords: Mapping[str, Any], prefix: str = "--env.") -> list[str]:
+    """Return keywords of the environment as options, --env.NAME VALUE; those of nested dictionaries with dotted names."""
+    words: list[str] = []
+    for name, value in keywords.items():
+        # The option reads "-" as "_", and a point separates names. A dictionary with such names is written as a whole.
+        if isinstance(value, Mapping) and all(key.isidentifier() for key in value):
+            words += _list_options(value, f"{prefix}{name}.")
+        else:
+            words += [f"{prefix}{name}", value if _is_plain(value) else json.dumps(value)]
+    return words
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether the option reads a text as itself: text such as 1.50 is read as a number, and would become 1.5."""
+    if not isinstance(value, str) or value in ("", "null", "True", "False"):
+        return False
+    try:
+        return str(ast.literal_eval(value)) == value
+    except (ValueError, SyntaxError):
+        return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,16 +143,27 @@ def _find_gripper(arm: RobotSpec, question: RobotQuestion) -> tuple[RobotSpec, F
     """Return the robot with its gripper, if it has a valid one, and the finding."""
     try:
         robot = make_env_robot(question.robot, question.keywords, gripper=True)
-    except RobotError as error:
-        if any(words in str(error) for words in NO_GRIPPER):
-            return arm, Finding("gripper", "ok", "none: the last joint carries no further moving joint")
-        return arm, dataclasses.replace(_make_broken("gripper", error), state="poor")
+    except GymGazebo2Error as error:
+        if isinstance(error, RobotError) and any(words in str(error) for words in NO_GRIPPER):
+            return arm, _describe_no_gripper(arm, question)
+        # Without a gripper the arm can still reach. But what the user says about fingers must be right.
+        is_named = "gripper" in question.keywords.get("robot_options", {})
+        return arm, dataclasses.replace(_make_broken("gripper", error), state="broken" if is_named else "poor")
     return robot, Finding("gripper", "ok", f"{', '.join(robot.joint_names[arm.dof :])}; driven where the task uses it")
 
 
+def _describe_no_gripper(arm: RobotSpec, question: RobotQuestion) -> Finding:
+    """Without a named tool frame, a jaw at the end of the only chain of links would be taken as the arm's last joint."""
+    joint, link = arm.joint_names[-1], arm.link_names[-1]
+    if "tool_frame" not in question.keywords and arm.dof > 1 and FINGER.search(f"{joint} {link}"):
+        found = f"none: {joint}, which moves {link}, counts as a joint of the arm, but its name is that of a gripper"
+        return Finding("gripper", "poor", found, f"If it is a finger, use --tool-frame {arm.link_names[-2]}")
+    return Finding("gripper", "ok", "none: the last joint carries no further moving joint")
+
+
 def _check_room(arm: RobotSpec, facts: RobotFacts) -> Finding:
-    """Goals are drawn from poses that are free of collision, so there must be enough of them."""
-    sample_free_poses(arm, POSES)
+    """Goals are drawn from poses that are free of collision, with the tool above the floor, so there must be enough of them."""
+    Workspace.make(Kinematics(arm))
     found = f"reaches {facts.reach:.2f} m, {facts.free_share:.0%} of random poses are free of collision"
     return Finding("workspace", "ok", found)
 
@@ -170,7 +210,7 @@ def _make_broken(name: str, error: GymGazebo2Error) -> Finding:
     if isinstance(error, UnknownNameError):  # its remedy is a list of names, not of options
         return Finding(name, "broken", found, remedy.removesuffix("."))
     for field, option in OPTIONS.items():
-        remedy = re.sub(rf"\b{field}\b(=…)?", option, remedy)
+        remedy = re.sub(rf"(?<!\.)\b{field}\b(=…)?", option, remedy)
     return Finding(name, "broken", found, remedy.removesuffix("."))
 
 

@@ -35,11 +35,11 @@ class ManifestConfig:
         namespace: Namespace that is made for them.
         overlays: Images to write an overlay for: "embedded" trains in MuJoCo, "gazebo" in Gazebo 11.
         replicas: Worker pods of the job, and of the cluster at its start.
-        min_replicas: Least number of worker pods of the cluster. If less than the most, Ray's autoscaler removes idle ones.
+        min_replicas: Least number of worker pods of the cluster. Ray's autoscaler removes idle pods down to it.
         max_replicas: Most worker pods of the cluster; None: as at the start.
         workers_per_pod: Workers of a training in each pod.
-        cpu_request: Processors that a pod gets for certain.
-        memory_request: Memory that a pod gets for certain.
+        cpu_request: Processors that are guaranteed to a pod.
+        memory_request: Memory that is guaranteed to a pod.
         cpu_limit: Processors that a pod may use.
         memory_limit: Memory that a pod may use.
         storage: Size of the volume with the runs.

@@ -132,7 +132,7 @@ class ServedArm:
         placement, before = None, self._index
         poses = [pose for pose in wanted.values() if pose is not None]
         if poses:
-            # The engine shows exactly k members. Those that nobody asked for fill the other places, and are parked at once.
+            # The engine always shows k members. Members that were not asked for fill the other places, and are parked at once.
             chosen = [names.index(name) for name in wanted]
             self._index = np.array((chosen + [m for m in range(len(names)) if m not in chosen])[:k])
             placement = self._set_aside()

@@ -103,7 +103,7 @@ def read_objects(message: Any, present: Mapping[str, bool]) -> dict[str, Array |
         present: Which objects of the pool are there now, by name.
 
     Raises:
-        RefusedError: An object is unknown, doubled, or stays although it is parked; or a pose is invalid.
+        RefusedError: An object is unknown, is named twice, or has no transform although it is parked; or a pose is invalid.
     """
     names, transforms = list(message.joint_names), message.transforms
     if len(transforms) not in (0, len(names)):

@@ -75,7 +75,7 @@ def serve(
         namespace: ROS namespace; None is the robot's name, "" is the root namespace.
         controller: Name of the controller whose commands are taken.
         joint_prefix: Prefix of the joints' names in messages.
-        remap: Other names of topics, by the last word of the usual one.
+        remap: Other names of topics. The key is the last part of the usual name.
         domain_id: ROS domain; None takes ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of states [s].
         physics_dt: Physics step [s].
@@ -92,9 +92,8 @@ def serve(
     """
     factor = None if factor is None else read_factor("factor", factor)
     if robot_only and factor is None:
-        raise InvalidArgumentError(
-            "robot_only", robot_only, "False in lock-step, because a robot's time does not wait; add --real-time"
-        )
+        sentence = "robot_only is True in lock-step, but a robot's time does not wait. Add --real-time."
+        raise InvalidArgumentError("robot_only", robot_only, sentence=sentence)
     start = time.time_ns() if robot_only else 0  # a robot's stamps are those of its system clock
     arm = ServedArm(robot, control_dt, physics_dt, start, scene)
     with contextlib.closing(arm), contextlib.closing(Graph(domain_id)) as graph:
@@ -248,7 +247,7 @@ class _Provider:
         return response
 
     def _strip(self, names: Sequence[str]) -> list[str]:
-        """Return the joints' names without the prefix; a name that lacks it is unknown, so it is kept apart."""
+        """Return the joints' names without the prefix. A name without it is marked, so that it is refused as unknown."""
         prefix = self._prefix
         return [name.removeprefix(prefix) if name.startswith(prefix) else f"{name} (without {prefix!r})" for name in names]
 

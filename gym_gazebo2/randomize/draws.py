@@ -21,7 +21,7 @@ Draws = dict[str, NDArray[Any]]
 """Arrays by name, with a row for each arm: the drawn values, the seed of the noise, and the steps since the reset."""
 LARGEST_SEED = 2**63 - 1
 BOOKKEEPING = ("queue", "noise_seed", "steps")
-"""Arrays that are not drawn values to look at."""
+"""Arrays of ``draws`` that are internal, so ``values`` leaves them out."""
 
 
 class Randomizer:
@@ -44,7 +44,8 @@ class Randomizer:
             observation_size: Number of components of an observation, without an image or goals; 0 for an image alone.
 
         Raises:
-            InvalidArgumentError: ``randomize.noise`` has another number of components, or there are none.
+            InvalidArgumentError: ``randomize.noise`` has another number of components than the observation, or the observation
+                has no components.
         """
         self.randomize, self._scene = randomize, scene
         k = 0 if scene is None else scene.num_objects
@@ -109,7 +110,7 @@ class Randomizer:
         return self._append(action)[np.arange(len(action)), latency], self.draws["steps"] < latency
 
     def note(self, action: Array) -> None:
-        """Note the actions (n, size) of a period that is over."""
+        """Store the actions (n, size) of the period that has ended."""
         self.draws = {**self.draws, "steps": self.draws["steps"] + 1}
         if self.randomize.latency is not None:
             self.draws["queue"] = self._append(action)[:, :-1]
@@ -126,7 +127,7 @@ class Randomizer:
         """Continue with saved draws.
 
         Raises:
-            InvalidArgumentError: They are those of other ranges.
+            InvalidArgumentError: They were drawn from other ranges.
         """
         shapes, expected = ({name: value.shape for name, value in each.items()} for each in (draws, self.draws))
         if shapes != expected:
@@ -143,7 +144,7 @@ class Randomizer:
 def _read_deviation(noise: float | tuple[float, ...], size: int) -> Array:
     """Return the standard deviations (size,)."""
     if size == 0:
-        sentence = "randomize has noise, but the observation is an image alone, which noise leaves as it is. Leave noise out."
+        sentence = "randomize.noise is added to vectors only, but the observation is an image alone. Leave noise out."
         raise InvalidArgumentError("randomize.noise", noise, sentence=sentence)
     if isinstance(noise, tuple) and len(noise) != size:
         sentence = (

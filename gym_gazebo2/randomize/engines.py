@@ -1,4 +1,4 @@
-"""Which parts an engine can vary. What is refused is refused when an environment is made, not at its first reset."""
+"""Check which parts an engine can vary, as soon as an environment is made and not only at its first reset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def check_engine(randomize: Randomize | None, scene: Scene | None, engine: Any) 
     Args:
         randomize: The ranges; None: nothing varies.
         scene: The task's scene.
-        engine: A backend, its class, or a factory. A factory without ``object_factors`` is not checked: check what it makes.
+        engine: A backend, its class, or a factory. A factory without ``object_factors`` is not checked: check the backend that
+            it makes.
 
     Raises:
         InvalidArgumentError: Properties of objects vary, and the task has no objects.

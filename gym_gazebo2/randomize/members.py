@@ -1,4 +1,4 @@
-"""Sizes of objects: another member of the pool of the same kind, in the place of the one that the task chose."""
+"""Vary the sizes of objects: replace each by another member of the pool of the same kind."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Gaussian noise on observations, as a pure function of a seed and a number of steps.
 
-An observation that is computed again, as after another arm's reset or from a restored state, so has the same noise. The state
-to save is two numbers per arm.
+So an observation that is computed again has the same noise, for example after another arm's reset or from a restored state.
+The state to save is two numbers per arm.
 """
 
 from __future__ import annotations

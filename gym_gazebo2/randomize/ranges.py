@@ -18,7 +18,7 @@ Range = tuple[float, float]
 FACTORS = ("friction", "mass")
 """Factors that a placement carries to the engine, in the order in which they are drawn."""
 LEAST_FACTOR, LARGEST_FACTOR = 0.1, 10.0
-"""Limits of every factor. A wider range is rather a wrong unit, and makes contacts unstable."""
+"""Limits of every factor. A factor outside them is probably a mistake in its unit, and makes contacts unstable."""
 MAX_LATENCY = 20
 """Largest latency [control periods]: 1 s at the default control period."""
 
@@ -59,7 +59,7 @@ class Randomize:
         self._set("noise", _read_noise)
         self._set("noise_factor", _read_noise_factor)
         if self.size is not None and not self.size[0] <= 1.0 <= self.size[1]:
-            raise InvalidArgumentError("randomize.size", self.size, "a range that includes 1, the object that the task chose")
+            raise InvalidArgumentError("randomize.size", self.size, "a range that includes 1, the size that the task chose")
         if self.noise_factor is not None and self.noise is None:
             sentence = "randomize.noise_factor is given without randomize.noise. Give noise, too."
             raise InvalidArgumentError("randomize.noise_factor", self.noise_factor, sentence=sentence)

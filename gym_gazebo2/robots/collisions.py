@@ -153,6 +153,10 @@ class CollisionModel:
         shares: Array = self.find_contacts(q, margin).mean(axis=0)
         return shares
 
+    def compute_lowest_of_base(self) -> float:
+        """Return the lowest point of the shapes that never move, in the base frame; 0 without such shapes [m]."""
+        return min((float(s.points[:, 2].min()) - s.radius for s in self._shapes if s.joint < 0), default=0.0)
+
     def list_touching_at(self, q: Array) -> list[ExcludedPair]:
         """Return the pairs that touch at one pose (dof,)."""
         touching = self.find_contacts(q, HOME_MARGIN)[0]

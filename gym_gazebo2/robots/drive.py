@@ -66,7 +66,9 @@ def choose_speed(speed: float | None, spec: RobotSpec) -> tuple[Array, list[str]
     if speed is not None:
         most = limit.min(initial=np.inf, where=~spec.is_prismatic)
         if not 0 < speed <= most:
-            raise InvalidArgumentError("control_speed", speed, f"a speed up to the joints' limit {most} rad/s")
+            raise InvalidArgumentError(
+                "control_speed", speed, f"a positive speed of at most {most} rad/s, the joints' smallest limit"
+            )
         return np.where(spec.is_prismatic, np.minimum(speed * spec.scale, limit), speed), []
     # A jump Δv of the set-point's speed makes the drive ask for 2ωM̂Δv.
     by_effort = spec.effort_limit / (2.0 * OMEGA * spec.drive_inertia * SPEED_CHANGE)

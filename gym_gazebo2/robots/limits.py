@@ -73,7 +73,7 @@ def _make_revolute(joint: ET.Element, path: Path) -> None:
     if joint.get("type") in ("floating", "planar"):
         raise RobotError(
             f"Joint {joint.get('name')!r} of {str(path)!r} is {joint.get('type')!r}, expected 'revolute', 'continuous' or "
-            "'prismatic' between the root and the tool frame. Replace it by these."
+            "'prismatic' between the root and the tool frame. Replace it by joints of these types."
         )
     if joint.get("type") == "continuous":
         limit = joint.find("limit")
@@ -103,6 +103,6 @@ def _complete(joint: ET.Element, key: str, values: Mapping[str, float], is_named
     elif not has_own:
         given = "no" if limit.get(key) is None else f"a {key} limit of 0, which is no"
         raise RobotError(
-            f"Joint {name!r} of {str(path)!r} has {given} {key} limit. Give it in the row or in robot_options: {key}_limit=…, "
-            "for all joints or by joint name."
+            f"Joint {name!r} of {str(path)!r} has {given} {key} limit. Give {key}_limit=… for all such joints, or "
+            f"--env.robot_options.{key}_limit.{name} VALUE for this one."
         )

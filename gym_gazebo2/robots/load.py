@@ -40,6 +40,8 @@ __all__ = ["load_robot", "make_robot"]
 
 Array = NDArray[np.float64]
 LOG = logging.getLogger("gym_gazebo2.robots")
+DEEPEST_BASE = 0.01
+"""How far the base may reach into the floor without a remark [m]: bolts and a few millimetres of a hull do no harm."""
 
 
 def make_robot(robot: str | RobotRow | RobotSpec, gripper: bool = False) -> RobotSpec:
@@ -217,6 +219,9 @@ def _make_spec(
 def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, srdf: Srdf) -> RobotSpec:
     """Return the specification with its home pose and the pairs of links whose collisions do not count."""
     bodies = {link.name: find_joint(link.name, urdf, spec.joint_names)[0] for link in urdf.links}
+    if bare := [link.name for link in urdf.links if link.visuals and not link.collisions and bodies[link.name] >= 0]:
+        sentence = f"These links have no <collision>, so they touch nothing: {', '.join(bare)}."
+        spec = dataclasses.replace(spec, assumptions=(*spec.assumptions, sentence))
     pairs = list_neighbours(urdf)
     pairs += [
         ExcludedPair(a, b, f"disabled in the SRDF ({reason or 'no reason given'})")
@@ -227,6 +232,8 @@ def _add_home_and_pairs(spec: RobotSpec, row: RobotRow, urdf: yourdfpy.Robot, sr
     spec = _exclude(spec, [pair for pair in pairs if bodies[pair.link1] != bodies[pair.link2]])
     spec = _exclude(spec, _refuse_floor(spec, CollisionModel(spec, urdf).list_always_touching(), bodies))
     model = CollisionModel(spec, urdf)
+    if not is_built_in(row):
+        spec = dataclasses.replace(spec, assumptions=(*spec.assumptions, *_describe_floor(spec, model)))
     if row.home is not None:
         spec = dataclasses.replace(spec, home=_check_home(row.home, spec))
     else:
@@ -258,6 +265,14 @@ def _refuse_floor(spec: RobotSpec, pairs: list[ExcludedPair], bodies: Mapping[st
             f"Give the height of the base above the floor as mount_height{'' if reason != AT_HOME else ', or another home'}."
         )
     return pairs
+
+
+def _describe_floor(spec: RobotSpec, model: CollisionModel) -> list[str]:
+    """Return a sentence if the height of the base was not given, or is too small for the base."""
+    lowest = model.compute_lowest_of_base()
+    if lowest + spec.mount_height < -DEEPEST_BASE:
+        return [f"The base reaches {-lowest - spec.mount_height:.2f} m into the floor (mount_height {-lowest:.2f} raises it)."]
+    return ["The base stands on the floor (set mount_height to raise it)."] if spec.mount_height == 0.0 else []
 
 
 def _exclude(spec: RobotSpec, pairs: Sequence[ExcludedPair]) -> RobotSpec:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-from gym_gazebo2.errors import RobotError
+from gym_gazebo2.errors import InvalidArgumentError, RobotError, UnknownNameError
 from gym_gazebo2.robots.packages import Packages
 
 __all__ = ["parse_text", "read_source", "read_xml", "refuse_entities"]
@@ -33,9 +33,14 @@ def read_source(path: Path, packages: Packages, xacro_args: Mapping[str, str]) -
 
     Raises:
         RobotError: The file is malformed, has an entity, or xacro cannot expand it.
+        UnknownNameError: The file uses no argument of a name in ``xacro_args``.
+        InvalidArgumentError: There are arguments, but the file is no xacro file.
     """
     root = read_xml(path)
     if path.suffix != ".xacro":
+        if xacro_args:
+            sentence = f"{path.name!r} is not a .xacro file, so it has no arguments. Leave xacro_args out."
+            raise InvalidArgumentError("xacro_args", dict(xacro_args), sentence=sentence)
         return root
     return _parse(_expand(path, packages, xacro_args), path)
 
@@ -51,7 +56,7 @@ def read_xml(path: Path) -> ET.Element:
             raise RobotError(f"{str(path)!r} has {path.stat().st_size} bytes, expected at most {LARGEST_TEXT}. Is it a URDF?")
         data = path.read_bytes()
     except OSError as error:
-        raise RobotError(f"{str(path)!r} cannot be read: {error.strerror}. Check the file's permissions.") from error
+        raise RobotError(f"{str(path)!r} cannot be read: {error.strerror}. Check its path and permissions.") from error
     refuse_entities(data, path)
     return _parse(data, path)
 
@@ -114,20 +119,45 @@ def _make_malformed(path: Path, error: Exception) -> RobotError:
     return RobotError(f"{str(path)!r} is malformed: {error}. Check it with check_urdf or an XML editor.")
 
 
+class _Arguments(dict[str, str]):
+    """Arguments of a xacro file. They remember the names that the file uses; xacro itself ignores a misspelt name."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        # xacro writes true and false in lower case, as JSON does.
+        super().__init__({name: str(v).lower() if isinstance(v, bool) else str(v) for name, v in values.items()})
+        self.used: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        self.used.add(str(name))
+        return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> str:
+        self.used.add(name)
+        return super().__getitem__(name)
+
+
 def _expand(path: Path, packages: Packages, xacro_args: Mapping[str, str]) -> str:
     """Return the text of an expanded xacro file. Expressions in the file are executed as Python."""
     import xacro
 
     # xacro keeps the stack of its files in the module, so two threads must not expand at the same time.
+    arguments = _Arguments(xacro_args)
     with _XACRO_LOCK, _find_packages(packages):
         try:
-            document = xacro.process_file(str(path), mappings={name: str(value) for name, value in xacro_args.items()})
+            document = xacro.process_file(str(path), mappings=arguments)
         except RobotError:
             raise
         # The file's expressions are Python, so anything can be raised. SystemExit is what xacro raises for some mistakes.
         except (Exception, SystemExit) as error:
             message = " ".join(str(error).split()) or type(error).__name__
-            raise RobotError(f"xacro cannot expand {str(path)!r}: {message}. Give its arguments with xacro_args.") from error
+            unused = ", ".join(name for name in xacro_args if name not in arguments.used)
+            hint = f" Until then the file did not use: {unused}." if unused else ""
+            raise RobotError(
+                f"xacro cannot expand {str(path)!r}: {message}.{hint} Give its arguments with xacro_args."
+            ) from error
+    for name in xacro_args:
+        if name not in arguments.used:
+            raise UnknownNameError("xacro argument", name, arguments.used or {"none"})
     return document.toxml()
 
 

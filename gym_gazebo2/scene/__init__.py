@@ -1,8 +1,7 @@
 """Scenes as data: movable objects, fixed boxes, and zones that are only drawn. Nothing here knows a robot, task or simulator.
 
-A scene has k objects. Their shapes and sizes are those of members of a pool, which is drawn once from the scene's seed. It is
-therefore the same in every engine: Gazebo cannot resize a body, so it holds one body for each member. An episode chooses k
-different members.
+The pool of a scene is a list of objects, its members. Their sizes are drawn once, from the scene's seed, so the pool is the
+same in every engine. An episode shows k different members. Gazebo cannot resize a body, so it has one body for each member.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Describe a scene for the other side of a connection, and compare descriptions: both must have built the same scene."""
+"""Describe a scene as JSON, and compare two descriptions. Client and provider must have built the same scene."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from gym_gazebo2.scene.scene import Scene
 __all__ = ["describe_scene", "find_difference"]
 
 TOLERANCE = 1e-9
-"""Largest difference of two equal numbers: JSON keeps doubles exactly, but a provider may compute its own."""
+"""Two numbers count as equal up to this difference. JSON keeps doubles exactly, but a provider may compute the numbers itself,
+with other rounding."""
 
 
 def describe_scene(scene: Scene, num_objects: int) -> str:
-    """Return a scene as JSON: the members of its pool by name, its boxes by name, and how many objects it may show.
+    """Return a scene as JSON: the members of its pool by name, its boxes by name, and its largest number of objects.
 
     Args:
         scene: The scene.

@@ -62,7 +62,7 @@ REWARDS: dict[str, EventRewards] = {
     "early": EventRewards(step=-1.0, floor=-10.0, wrong=25.0, right=100.0),
     "late": EventRewards(step=-1.0, floor=-50.0, wrong=200.0, right=500.0),
 }
-"""The two tables of the source: the one with which its author began, and the one with which he ended."""
+"""The two reward tables of the project from which this task was taken: its early one and its late one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ class SortTask(Task):
         bin_x: x of the centres of the bins [m].
         rewards: Row of ``REWARDS``.
         shaping: Whether progress is rewarded as well, see ``sort_shaping``.
-        observation: "relative", or "source" for the 18 values of each object of the source; see ``sort_observations``.
+        observation: "relative", or "source" for the 18 values per object of the original project; see ``sort_observations``.
         slots: Objects in the observation, the first of those that remain; None: ``num_objects``.
         joints: Whether positions and velocities of the arm's joints are in the observation. Torque control needs them.
         image: Whether the observation is the picture of the scene's camera alone.
@@ -207,7 +207,7 @@ class SortTask(Task):
         return Advance(memory, measures, self.compute_reward(measures, done), is_over, ~view.remains)
 
     def compute_reward(self, measures: Measures, state: TaskState) -> Array:
-        """Return the rewards (n,) of the last period: events, and progress where it counts."""
+        """Return the rewards (n,) of the last period: events, and progress with ``shaping``."""
         reward: Array = state.memory["reward"]
         return reward
 
@@ -301,7 +301,7 @@ class SortTask(Task):
         return total
 
     def _compute_kept(self, view: SortView, status: NDArray[np.int64]) -> Array:
-        """Return the worth (n,) that objects keep which were lost in this period."""
+        """Return the worth (n,) that the objects lost in this period keep."""
         motion = MOTIONS[self.motion]
         if not motion.keeps_misses:
             return np.zeros(len(status))

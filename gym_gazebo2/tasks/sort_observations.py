@@ -107,4 +107,5 @@ OBSERVATIONS: dict[str, ObjectObservation] = {
         (*(SHARE,) * 3, *(0.2,) * 3, *(3.0,) * 3, *(ANGLE,) * 3, *(10.0,) * 3, *(100.0,) * 3),
     ),
 }
-"""Name → form. "relative" has scaled numbers, and the ways from the tool to the object and from the object to its bin."""
+"""Name → form. "relative" has scaled numbers, and the vectors from the tool to the object and from the object to its bin.
+"source" has the unscaled numbers of the project from which the task was taken."""

@@ -30,8 +30,8 @@ def check_layout(num_objects: int, largest: float, bin_x: float) -> None:
     """
     low, high = AREA[0][0] - largest, AREA[1][0] + largest
     if low < bin_x + BIN_HALF_SIZE[0] and bin_x - BIN_HALF_SIZE[0] < high:
-        expected = f"a distance that leaves the objects' area, {low:g} to {high:g} m, free: the bins are 0.1 m deep"
-        raise InvalidArgumentError("bin_x", bin_x, expected)
+        sentence = f"bin_x is {bin_x:g} m, where the bins (0.1 m deep) overlap the objects' area, from {low:g} to {high:g} m."
+        raise InvalidArgumentError("bin_x", bin_x, sentence=f"{sentence} Use a smaller or a larger bin_x.")
     places = min(count_places(2.0**0.5 * largest, *AREA), POOL_SIZE)
     if num_objects > places:
         sentence = f"num_objects is {num_objects}, but the table has {places} places for objects of this size."

@@ -22,8 +22,8 @@ STEP, MOST_STEPS, ARRIVED = 0.03, 60, 1e-4
 LARGEST_STEP = 0.3
 """Largest motion of a joint in such a step [rad, or strokes]."""
 OUT_OF_REACH = 0.01
-"""A place is out of reach if the tool remains farther away in every pose [m]."""
-ADVICE = "Change the table, such as table={'scale': 0.5, 'x': 0.1, 'z': 0.0}."
+"""A place is out of reach if the tool is farther away from it than this in every pose [m]."""
+ADVICE = "Change the table, for example table={'scale': 0.5, 'x': 0.1, 'z': 0.0}."
 
 
 def check_reach(kinematics: Kinematics, table: Table, largest: float, bin_x: float | None) -> str | None:
@@ -45,7 +45,7 @@ def check_reach(kinematics: Kinematics, table: Table, largest: float, bin_x: flo
         sentence = f"{robot.name!r} reaches no corner of the area in which objects start: {table}. {ADVICE}"
         raise InvalidArgumentError("table", table, sentence=sentence)
     if missed:
-        messages.append(f"objects may start out of the tool's reach, as at {_show(table.to_base(missed[0]))}")
+        messages.append(f"objects may start out of the tool's reach, for example at {_show(table.to_base(missed[0]))}")
     if bin_x is not None:
         far = [(bin_x, y, HEIGHT) for y in LANES.values() if not _is_in_reach(kinematics, table.to_base((bin_x, y, HEIGHT)))]
         if far:

@@ -16,7 +16,7 @@ __all__ = ["AREA", "BIN_HALF_SIZE", "LANES", "POOL_SIZE", "Table", "make_bins", 
 Array = NDArray[np.float64]
 Vec3 = tuple[float, float, float]
 
-# Lengths of the source's scene [m] in the table's frame: its origin is the robot's base, and z = 0 is the table's top.
+# Lengths of the scene [m] in the table's frame: its origin is the robot's base, and z = 0 is the table's top.
 AREA = ((0.47, -0.2), (0.68, 0.2))
 """Lower and upper corner (x, y) of the area in which objects start."""
 BIN_HALF_SIZE: Vec3 = (0.05, 0.1, 0.01)
@@ -27,7 +27,7 @@ BAR_OFFSET = 0.075
 """From the centre of a bin to the centre of the bar [m]; the bin ends 0.05 m and the bar begins 0.065 m from there."""
 TABLE_X, TABLE_Y, TABLE_THICKNESS = (-0.25, 0.85), 0.4, 0.04
 POOL_SIZE = 24
-"""Smallest number of members of the pool; there are as many of each shape."""
+"""Smallest number of members of the pool. Each shape has the same number of members."""
 COLORS: dict[Shape, Vec3] = {"box": (0.85, 0.25, 0.2), "cylinder": (0.2, 0.65, 0.3), "sphere": (0.2, 0.4, 0.85)}
 NAMES: dict[Shape, str] = {"box": "cube", "cylinder": "cylinder", "sphere": "sphere"}
 

@@ -20,9 +20,10 @@ __all__ = ["FULL_LAG", "SortView", "compute_squeeze", "make_view"]
 Array = NDArray[np.float64]
 
 FULL_LAG = 0.45
-"""Distance of the fingers behind their set-point that counts as a full grip [openings]: 9 mm and 15 N for the Panda."""
+"""Distance of the fingers behind their set-point that counts as a full grip, in units of the opening (−1 closed to 1 open). For
+the Panda it is 9 mm and 15 N."""
 SHUT = -0.97
-"""Fingers that are closed farther hold nothing [opening]."""
+"""Fingers whose opening is smaller hold nothing (−1 closed to 1 open)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +83,8 @@ class SortView:
 def compute_squeeze(opening: Array, setpoint: Array, action: Array) -> Array:
     """Return (n,) how hard the fingers close on something, from 0 to 1.
 
-    A thing between the fingers holds them back behind their set-point. In torque control the set-point is where the fingers
-    are; there the commanded share of the grip force counts, if the fingers are not shut.
+    An object between the fingers keeps them behind their set-point. In torque control the set-point equals the measured
+    opening. Then the commanded share of the grip force is returned, or 0 if the fingers are shut.
 
     Args:
         opening: (n,) measured openings, −1 closed to 1 open.

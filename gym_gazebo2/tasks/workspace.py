@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.errors import InvalidArgumentError
+from gym_gazebo2.errors import InvalidArgumentError, RobotError
 from gym_gazebo2.kinematics import Kinematics
 from gym_gazebo2.robots import sample_free_poses
 
@@ -49,7 +49,7 @@ class Workspace:
 
         Raises:
             InvalidArgumentError: The arm reaches hardly any point of the box.
-            RobotError: Hardly any pose of the arm is free of collision.
+            RobotError: Hardly any pose of the arm is free of collision, or has the tool above the floor.
         """
         robot = kinematics.robot
         low, high = np.array(box if box is not None else ((-np.inf,) * 3, (np.inf,) * 3), dtype=float)
@@ -58,8 +58,13 @@ class Workspace:
         position = kinematics.compute_tcp_pose(poses)[:, :3, 3]
         inside = np.all((position >= low) & (position <= high), axis=1)
         if inside.sum() < FEWEST:
-            corners = f"{position.min(axis=0).round(2).tolist()} to {position.max(axis=0).round(2).tolist()}"
-            expected = f"a box of which {robot.name!r} reaches more: its tool comes from {corners} m"
+            if box is None:
+                raise RobotError(
+                    f"{robot.name!r} hardly lifts its tool more than {FLOOR_DISTANCE:g} m above the floor: no goals. "
+                    "Give the height of the base above the floor as mount_height."
+                )
+            corners = f"{position.min(axis=0).round(2).tolist()} and {position.max(axis=0).round(2).tolist()}"
+            expected = f"a box with more points that {robot.name!r} can reach. Its tool is always between {corners} m"
             raise InvalidArgumentError("goal_box", box, expected)
         return cls(kinematics, poses[inside], low, high)
 

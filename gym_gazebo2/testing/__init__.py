@@ -54,7 +54,7 @@ Array = NDArray[np.float64]
 FAKE_TOLERANCE = 0.02
 """Largest difference to the fake backend, free of contact and with smooth actions [rad]."""
 FREE_SHARE = 0.1
-"""Share of the control periods that must be free of contact for the comparison to mean something."""
+"""Share of the control periods that must be free of contact, so that enough of them can be compared."""
 LIMIT_TOLERANCE = 0.1
 """Joint limits are soft: a joint may pass its limit by this much [rad]."""
 SMOOTH_CHANGE = 0.2
@@ -310,7 +310,7 @@ def check_fingers(factory: Factory, arms: int = ARMS) -> None:
 
 
 def check_effort(factory: Factory, arms: int = ARMS) -> None:
-    """Efforts move joints their way, up to the speed at which the damping balances them; or ``UnsupportedError``."""
+    """Efforts move joints in their direction, up to the speed at which the damping balances them; or ``UnsupportedError``."""
     with open_backend(factory, arms) as backend:
         robot, state = backend.robot, reset_home(backend)
         try:

@@ -96,7 +96,8 @@ def check_park(factory: Factory, arms: int) -> None:
             expect(np.array_equal(objects.is_parked, park), f"is_parked is {objects.is_parked}, not {park}")
             expect(bool((objects.pose[park] == PARK_POSE).all()), f"a parked object is at {objects.pose[park]}")
             expect(not objects.twist[park].any(), "a parked object moves")
-        _expect_near(objects.pose[~park], place_beside(backend).pose[~park], REST_DISTANCE, "beside a parked one, one went to")
+        subject = "while another object was parked, an object went to"
+        _expect_near(objects.pose[~park], place_beside(backend).pose[~park], REST_DISTANCE, subject)
         kept = _get(backend.reset(np.ones(arms, dtype=bool), state.q))
         expect(np.array_equal(kept.is_parked, park), "a reset without objects changed which are parked")
         again = _get(reset_home(backend))
@@ -171,7 +172,7 @@ def _drop(backend: Backend, arms: int, arm: int | None = None) -> list[ArmState]
     Args:
         backend: The backend.
         arms: Number of arms of the whole experiment.
-        arm: The one that a backend with a single arm plays; None: all of them.
+        arm: Index of the arm that a backend with a single arm stands for; None: all arms.
     """
     rows = [place_beside(backend, first=i) for i in range(arms)]
     for i, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""What the checks share: open a backend, reset it, put objects beside the arm, compare states, and raise."""
+"""Functions that the checks share: open a backend, reset it, put objects beside the arm, compare states, and raise."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def place_beside(backend: Backend, first: int = 0) -> Placement:
 
 
 def compute_support(backend: Backend, x: float, y: float) -> float:
-    """Return the height of what carries an object at a place: the highest box there, or the floor [m]."""
+    """Return the height of the surface that supports an object at a place: the highest box there, or the floor [m]."""
     heights = [-backend.robot.mount_height]
     for box in backend.scene.boxes if backend.scene is not None else ():
         if abs(x - box.center[0]) <= box.half_size[0] and abs(y - box.center[1]) <= box.half_size[1]:

@@ -22,11 +22,11 @@ class Head(Command):
     """Start a Ray cluster on this machine, and serve it until Ctrl-C or SIGTERM.
 
     Attributes:
-        address: Address of this machine that the other machines reach. With 127.0.0.1, none of them can join.
+        address: Address at which the other machines reach this one. With 127.0.0.1, no other machine can join.
         port: Port of the cluster.
         cpus: CPUs that workers may use here; None: those of this machine.
         insecure: Use no TLS, because a VPN such as WireGuard encrypts the traffic between the machines.
-        folder: Folder of the CA and the token, mode 0700; None: below the user's folder for state.
+        folder: Folder of the CA and the token, mode 0700; None: a folder below ~/.local/state, or below XDG_STATE_HOME.
     """
 
     address: str = "127.0.0.1"

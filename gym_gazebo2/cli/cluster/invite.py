@@ -24,7 +24,7 @@ class Invite(Command):
     Run it on the head. Whoever has the file can run code on all machines of the cluster. Its mode is 0600; copy it with scp.
 
     Attributes:
-        address: Address of the other machine, as the machines of the cluster call it.
+        address: Address at which the machines of the cluster reach the other machine.
         out: File to write; None: invite-ADDRESS.json.
         days: How long its certificate is valid [d].
         folder: Folder of the head; None: the default of `cluster head`.

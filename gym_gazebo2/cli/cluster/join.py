@@ -27,7 +27,7 @@ class Join(Command):
     Attributes:
         head: HOST:PORT of the head.
         invite: File that `cluster invite` wrote for this machine.
-        address: Address of this machine, as the others call it; None: the one from which it reaches the head.
+        address: Address at which the other machines reach this one; None: the one from which it reaches the head.
         cpus: CPUs that workers may use here; None: those of this machine.
         insecure: Accept a connection without TLS, because a VPN encrypts it.
         temp: Parent of the folder for Ray's sockets, logs and spilled objects; a short path.

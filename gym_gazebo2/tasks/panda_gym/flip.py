@@ -82,5 +82,5 @@ class FlipTask(PandaGymTask):
     def compute_achieved(self, state: TaskState) -> Array:
         """Return the rotations of the objects, (n, 4) xyzw."""
         if state.arm.objects is None:
-            raise InvalidArgumentError("objects", None, "the object that is to be turned")
+            raise InvalidArgumentError("objects", None, "a state with the object that the task turns")
         return self.compute_rotation(state.arm.objects.pose[:, 0, 3:])

@@ -1,8 +1,8 @@
 """The twelve tasks of panda-gym as data: six tasks, each with a sparse and a dense reward.
 
-The numbers are those of panda-gym 3.0.7. Its engine multiplies the friction of two bodies, where the scenes of this package
-take the smaller one. So the table has the product of table and object, and the object that of finger and object. Masses are in
-kg, lengths in m, in panda-gym's world frame.
+The numbers are those of panda-gym 3.0.7. Friction is converted: panda-gym's engine multiplies the coefficients of two bodies,
+and the scenes of this package take the smaller one. So the table gets the product of the table's and the object's coefficient,
+and the object gets the product of the finger's and its own. Masses are in kg, lengths in m, in panda-gym's world frame.
 """
 
 from __future__ import annotations
