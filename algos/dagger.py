@@ -17,7 +17,7 @@ from stable_baselines3.common.policies import (
     BasePolicy,
     MultiInputActorCriticPolicy,
 )
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch.nn import functional as F
@@ -165,13 +165,13 @@ class DAgger(GuardedAlgorithm):
         super().set_env(env, force_reset)
         self._source = None
 
-    def _setup_learn(self, total_timesteps: int, callback: MaybeCallback = None, *args: Any) -> tuple[int, BaseCallback]:
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         if self._source is None:
             if self.teacher is None:
                 sentence = "dagger needs a teacher. Give the folder of a finished run with --hyper teacher=RUN."
                 raise InvalidArgumentError("teacher", None, sentence=sentence)
             self.learn_from(open_model(self.teacher))
-        return super()._setup_learn(total_timesteps, callback, *args)
+        return super()._setup_learn(*args, **kwargs)
 
     def compute_teacher_share(self, progress: float) -> float:
         """Return β, the share of steps in which the teacher acts.
