@@ -33,7 +33,7 @@ def check_model_memory(cls: type[BaseAlgorithm], env: VecEnv, keywords: Mapping[
         keywords: Keywords of its constructor.
 
     Raises:
-        InvalidArgumentError: The buffer ("n_steps" or "buffer_size") or the networks ("policy_kwargs") are too large.
+        InvalidArgumentError: A buffer ("n_steps" or "buffer_size") or the networks ("policy_kwargs") are too large.
     """
     observation, action = _count_bytes(env.observation_space), _count_bytes(env.action_space)
     if issubclass(cls, OffPolicyAlgorithm):
@@ -43,6 +43,8 @@ def check_model_memory(cls: type[BaseAlgorithm], env: VecEnv, keywords: Mapping[
         step = env.num_envs * (observation + action + SCALARS)
         purpose = f"the rollout buffer of {env.num_envs} environments"
         check_memory("n_steps", _get(cls, keywords, "n_steps"), step, purpose)
+        labels = _get(cls, keywords, "buffer_size")  # 0 for algorithms that learn from a rollout alone
+        check_memory("buffer_size", labels, observation + action, "the labelled observations")
     layers = (keywords.get("policy_kwargs") or {}).get("net_arch") or []
     for widths in layers.values() if isinstance(layers, dict) else [layers]:
         if _are_widths(widths):  # the policy refuses other values itself

@@ -12,7 +12,14 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, RolloutBufferSamples, Schedule
 from torch.nn import functional as F
 
-from gym_gazebo2.algos.natural.guarded import GuardedAlgorithm, check_rollout, get_actions, log_training, normalize
+from gym_gazebo2.algos.natural.guarded import (
+    GuardedAlgorithm,
+    check_rollout,
+    get_actions,
+    log_training,
+    normalize,
+    take_gradient_step,
+)
 from gym_gazebo2.checks import read_number
 
 __all__ = ["KL_TOLERANCE", "MAX_KL_COEF", "MIN_KL_COEF", "PPOKL", "adapt_coefficient", "estimate_kl"]
@@ -74,7 +81,7 @@ class PPOKL(GuardedAlgorithm, PPO):
         self._update_learning_rate(self.policy.optimizer)
         for _ in range(self.n_epochs):
             for batch in self.rollout_buffer.get(self.batch_size):
-                self._take_gradient_step(self._compute_loss(batch))
+                take_gradient_step(self, self._compute_loss(batch))
             self._n_updates += 1
         kl = self._measure_kl()  # of all epochs together, whereas the loss saw the divergence of one minibatch at a time
         self.logger.record("train/approx_kl", kl)
@@ -108,13 +115,6 @@ class PPOKL(GuardedAlgorithm, PPO):
             return values
         clip_range = cast(Schedule, self.clip_range_vf)(self._current_progress_remaining)
         return old_values + (values - old_values).clamp(-clip_range, clip_range)
-
-    def _take_gradient_step(self, loss: torch.Tensor) -> None:
-        self.policy.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-        self.policy.optimizer.step()
-        self.logger.record("train/loss", loss.item())
 
     @torch.no_grad()
     def _measure_kl(self) -> float:

@@ -86,6 +86,14 @@ _TRUST: Values = {**_HORIZON, "n_steps": 100, "batch_size": 100}
 _ACKTR: Values = {**_TRUST, "stats_samples": 800, "target_kl": 0.12, "damping": 0.1, "critic": "adam", "n_critic_updates": 10}
 _NATURAL: Values = {"stats_samples": 800, "target_kl": 0.12, "batch_size": 50, "n_critic_updates": 3}
 _TRPO: Values = {**_TRUST, **_NOISY, "target_kl": 0.02}
+_IMITATION: Values = {
+    "n_steps": 32,
+    "batch_size": 256,
+    "n_epochs": 4,
+    "buffer_size": 100_000,
+    "learning_rate": "lin_1e-3",
+    "policy_kwargs": {"net_arch": [128, 128]},
+}
 _NARROW: Values = {"policy_kwargs": {"log_std_init": -1.0}}
 
 _SETTINGS: dict[str, Preset] = {
@@ -100,6 +108,7 @@ _SETTINGS: dict[str, Preset] = {
     "ddpg": Preset(150_000, _EXPLORING, num_envs=8),
     "tqc": Preset(150_000, _OFF_POLICY, num_envs=8),
     "dqn": Preset(150_000, {**_OFF_POLICY, "target_update_interval": 500, "exploration_fraction": 0.3}, num_envs=8),
+    "dagger": Preset(200_000, _IMITATION, num_envs=32),
 }
 """Algorithm → settings for an arm with a fixed goal; ids change them by their ``_Difficulty``."""
 
@@ -157,6 +166,10 @@ _SORT: Values = {
     "policy_kwargs": {"log_std_init": 0.0, "net_arch": [128, 128]},
 }
 
+# Without a graphics card, drawing a picture takes as long as about eight passes of the network forth and back. So each one is
+# used several times.
+_FROM_PICTURES: Values = {**_IMITATION, "batch_size": 128, "n_epochs": 8, "buffer_size": 30_000}
+
 _IDS: dict[str, _Difficulty] = {
     "MARA-v0": _Difficulty(0.8),
     "MARAOrient-v0": _Difficulty(3.0),
@@ -196,6 +209,7 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("PandaSort-v0", "ppo"): Preset(1_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=50, reward_scale=0.05),
     ("PandaToss-v0", "ppo"): Preset(3_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=50, reward_scale=0.05),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
+    ("PandaSortCamera-v0", "dagger"): Preset(150_000, _FROM_PICTURES, num_envs=32, start_noise=0.0, eval_runs=8),
 }
 """Rows found by ``python -m benchmarks.tune``; they replace the composed ones."""
 

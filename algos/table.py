@@ -37,7 +37,8 @@ class Algorithm:
     Attributes:
         path: "module:class" of the algorithm.
         paper: The paper that introduced it.
-        learns: "on_policy": from the batch that it has just collected; "off_policy": from a replay buffer.
+        learns: "on_policy": from the batch that it has just collected; "off_policy": from a replay buffer; "imitation": from
+            the actions of a teacher.
         actions: "box": an arm's actions as they are; "discrete": a choice from a table of them (``discrete.DiscreteVecEnv``).
         action_spaces: Action spaces in which it can act.
         recurrent: Whether the policy remembers: its prediction takes and returns a state.
@@ -48,7 +49,7 @@ class Algorithm:
 
     path: str
     paper: str
-    learns: Literal["on_policy", "off_policy"] = "on_policy"
+    learns: Literal["on_policy", "off_policy", "imitation"] = "on_policy"
     actions: Literal["box", "discrete"] = "box"
     action_spaces: tuple[type[spaces.Space[Any]], ...] = ANY_ACTIONS
     recurrent: bool = False
@@ -87,6 +88,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ddpg": Algorithm("stable_baselines3:DDPG", "Lillicrap et al. 2015, arXiv:1509.02971", **_REPLAY),
     "tqc": Algorithm("sb3_contrib:TQC", "Kuznetsov et al. 2020, arXiv:2005.04269", **_SOFT),
     "dqn": Algorithm("stable_baselines3:DQN", "Mnih et al. 2013, arXiv:1312.5602", **_CHOICE),
+    "dagger": Algorithm(
+        "gym_gazebo2.algos.dagger:DAgger", "Ross et al. 2011, arXiv:1011.0686", learns="imitation", action_spaces=(spaces.Box,)
+    ),
 }
 
 

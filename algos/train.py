@@ -35,6 +35,7 @@ from gym_gazebo2.algos.training.extension import extend, report_schedules
 from gym_gazebo2.algos.training.interrupt import Interrupt, report_resume_command
 from gym_gazebo2.algos.training.start import adopt_network, keep_start, load_start
 from gym_gazebo2.algos.training.state import TrainingState
+from gym_gazebo2.algos.training.teach import call_teacher, keep_teacher, locate_teacher
 
 __all__ = ["resume", "train"]
 
@@ -52,20 +53,23 @@ def train(config: TrainConfig) -> RunFolder:
     Raises:
         UnknownNameError: There is no such id, algorithm, preset, hyperparameter or environment keyword.
         InvalidArgumentError: A hyperparameter or environment keyword has an invalid value.
-        RunError: The folder exists already, or cannot be written to; or the model to start from is missing or does not fit.
+        RunError: The folder exists already, or cannot be written to; or the model to start from is missing or does not fit; or
+            the teacher's is missing.
         NonFiniteError: The training met NaN or infinity; the checkpoints from before it are kept.
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written first.
     """
     started = time.monotonic()
-    requested, config = config.preset, resolve(adopt_network(config))
+    requested, config = config.preset, resolve(adopt_network(locate_teacher(config)))
     if config.preset == "default" and requested == "tuned" and config.progress != "quiet":
         defaults = f"training for {config.steps:,} steps with the algorithm's default hyperparameters"
         print(f"There is no preset for {config.env} with {config.algo}: {defaults}.", file=sys.stderr)
     RunFolder.check_new(config)  # before the environments are made: a Gazebo takes seconds to start
     with open_training_env(config) as env, _torch_threads(config.torch_threads):
         model = _make_model(config, env)
+        call_teacher(config, model)
         run = RunFolder.create(config)
         with report_resume_command(run.path), run.hold():
+            keep_teacher(run, config)
             keep_start(run, config)
             load_start(run, config, model)
             return _learn(run, config, model, started)
@@ -125,6 +129,7 @@ def resume(
         _torch_threads(config.torch_threads),
     ):
         model = _make_model(config, env)
+        call_teacher(config, model, run)
         # The checkpoint holds values that the logger has not written yet, so the model needs a logger before it is loaded.
         model.set_logger(Logger(str(run.path), []))
         state = load_newest(run.checkpoints, model, TrainingState.read)
@@ -194,8 +199,8 @@ def _make_model(config: ResolvedConfig, env: VecEnv) -> BaseAlgorithm:
 
 
 def _choose_log_interval(config: ResolvedConfig) -> int:
-    """Return the interval between two rows of the log: one iteration on-policy, one episode per arm off-policy."""
-    return 1 if get_algorithm(config.algo).learns == "on_policy" else max(4, config.num_envs)
+    """Return the interval between two rows of the log: one episode per arm off-policy, otherwise one iteration."""
+    return max(4, config.num_envs) if get_algorithm(config.algo).learns == "off_policy" else 1
 
 
 @contextlib.contextmanager

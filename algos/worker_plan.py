@@ -21,12 +21,13 @@ def check_can_distribute(algo: str, vec: str) -> None:
     Raises:
         InvalidArgumentError: It cannot.
     """
-    if get_algorithm(algo).learns != "on_policy":
+    if (learns := get_algorithm(algo).learns) != "on_policy":
         fitting = ", ".join(name for name, row in ALGORITHMS.items() if row.learns == "on_policy")
-        sentence = (
-            f"Cannot train {algo} with workers: it learns from a replay buffer after every few steps, and workers collect "
-            f"whole rollouts. Train it without workers, or choose one of: {fitting}."
-        )
+        why = {
+            "off_policy": "it learns from a replay buffer after every few steps, and workers collect whole rollouts",
+            "imitation": "its teacher acts in the process that learns",
+        }
+        sentence = f"Cannot train {algo} with workers: {why[learns]}. Train it without workers, or choose one of: {fitting}."
         raise InvalidArgumentError("workers", algo, sentence=sentence)
     if vec == "subproc":
         sentence = "vec='subproc' does not go with workers: each worker is a process already. Use batched, dummy or pinned."

@@ -2,8 +2,9 @@
 
 Each row is trained with seeds that were not used to choose the settings (10, 11, 12), one after the other. A result is the
 success rate of the deterministic policy in 500 fresh episodes; a row shows the median of its seeds. Rows that start from the
-policy for one object train that one first. The same command again continues: finished runs are kept in --out. The row "speed"
-prints control steps per CPU-second of a batch of 64 arms.
+policy for one object, or learn from it, train that one first. The same command again continues: finished runs are kept in
+--out. The row "images" also shows the success of the same policies with black pictures. The row "speed" prints control steps
+per CPU-second of a batch of 64 arms.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class Row:
     Attributes:
         settings: Fields of the training; None: no training, only an evaluation of the run that ``start`` names.
         start: Row from whose policy it starts.
+        teacher: Row whose policy teaches it.
         evaluation: Keywords of the environment in the evaluation that differ from the training's.
+        comparison: Keywords of the environment in a second evaluation, with which the first one is compared; None: none.
         measure: "success_rate", or a measure of the task.
         bar, goal: The values to reach.
     """
@@ -42,6 +45,8 @@ class Row:
     settings: dict[str, Any] | None
     start: str | None = None
     evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
+    teacher: str | None = None
+    comparison: dict[str, Any] | None = None
     measure: str = "success_rate"
     bar: float = 0.0
     goal: float = 0.0
@@ -65,6 +70,10 @@ ROWS: dict[str, Row] = {
     "1 object, torque": Row(
         {**SORT, "steps": 1_000_000, "control": "torque", "env_kwargs": {"joints": True}}, bar=0.0, goal=0.50
     ),
+    "images": Row(
+        {"env": "PandaSortCamera-v0", "algo": "dagger", "torch_threads": 2}, teacher="1 object",
+        comparison={"blank_images": True}, bar=0.20, goal=0.80,
+    ),
 }  # fmt: skip
 
 
@@ -82,8 +91,10 @@ def main() -> None:
             continue
         results = [measure(name, seed, args.out) for seed in args.seeds]
         values, row = [result["value"] for result in results], ROWS[name]
-        each = ", ".join(f"{100 * value:.1f}" for value in values)
+        each = _list_percent(values)
         costs = ", ".join(f"{result['steps']:,} steps {result['cpu_s']:.0f} CPU-s" for result in results)
+        if row.comparison is not None:
+            each += f"; with {row.comparison}: {_list_percent([result['compared'] for result in results])}"
         print(
             f"| {name} | {100 * statistics.median(values):.1f} % ({each}) | bar {100 * row.bar:g} %, goal {100 * row.goal:g} % "
             f"| {costs} |",
@@ -91,14 +102,23 @@ def main() -> None:
         )
 
 
+def _list_percent(values: list[float]) -> str:
+    return ", ".join(f"{100 * value:.1f}" for value in values)
+
+
+def _get_folder(name: str, seed: int, out: Path) -> Path:
+    return out / f"{name.replace(', ', '-').replace(' ', '_')}-{seed}"
+
+
 def measure(name: str, seed: int, out: Path) -> dict[str, float]:
-    """Return value, steps and CPU time [s] of a row with a seed."""
-    row, folder = ROWS[name], out / f"{name.replace(', ', '-').replace(' ', '_')}-{seed}"
+    """Return value, steps and CPU time [s] of a row with a seed; and "compared", the value of the second evaluation if any."""
+    row, folder = ROWS[name], _get_folder(name, seed, out)
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "result.json").is_file():
         return dict(json.loads((folder / "result.json").read_text()))
-    start = None if row.start is None else measure(row.start, seed, out)
-    source = None if row.start is None else out / f"{row.start.replace(', ', '-').replace(' ', '_')}-{seed}" / "run"
+    first = row.start or row.teacher
+    start = None if first is None else measure(first, seed, out)
+    source = None if first is None else _get_folder(first, seed, out) / "run"
     began = time.process_time()
     path, steps, begun = folder / "run", 0, False
     if row.settings is not None:
@@ -106,22 +126,35 @@ def measure(name: str, seed: int, out: Path) -> dict[str, float]:
         run = (
             resume(path)
             if begun
-            else train(TrainConfig(**row.settings, seed=seed, out=path, start_from=source, progress="plain"))
+            else train(TrainConfig(**row.settings, **_use(row, source), seed=seed, out=path, progress="plain"))
         )
         steps = run.read_json("training.json")["train_steps"]
     elif source is not None:
         path = source
     cpu_s = float("nan") if begun else time.process_time() - began  # unknown where another process did the first part
-    evaluation = EvaluateConfig(runs=EPISODES, seed=FIRST_EPISODE + 1000 * seed, out=str(folder), env_kwargs=row.evaluation)
-    result = evaluate(path, evaluation)
-    value = result.success_rate if row.measure == "success_rate" else result.measures[row.measure]
     total = {
-        "value": value,
+        "value": _evaluate(row, path, seed, folder, row.evaluation),
         "steps": steps + (start or {"steps": 0})["steps"],
         "cpu_s": cpu_s + (start or {"cpu_s": 0.0})["cpu_s"],
     }
+    if row.comparison is not None:
+        total["compared"] = _evaluate(row, path, seed, folder / "compared", row.comparison)
     (folder / "result.json").write_text(json.dumps(total))
     return total
+
+
+def _use(row: Row, source: Path | None) -> dict[str, Any]:
+    """Return the fields of the training that name the run of another row."""
+    return {"start_from": source} if row.teacher is None else {"hyperparameters": {"teacher": str(source)}}
+
+
+def _evaluate(row: Row, run: Path, seed: int, out: Path, env_kwargs: dict[str, Any]) -> float:
+    """Return the value of a policy in fresh episodes."""
+    out.mkdir(exist_ok=True)
+    settings = EvaluateConfig(runs=EPISODES, seed=FIRST_EPISODE + 1000 * seed, out=str(out), env_kwargs=env_kwargs)
+    result = evaluate(run, settings)
+    value = result.success_rate if row.measure == "success_rate" else result.measures[row.measure]
+    return float("nan") if value is None else value
 
 
 def measure_speed(num_envs: int = 64, steps: int = 200) -> float:

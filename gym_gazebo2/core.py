@@ -87,6 +87,7 @@ class ArmCore:
         state: The newest state of the arms, after a step or a reset; None before the first reset.
         ended: State and goals at the end of the last step; None before the first step. A reset does not change it: where an
             episode ends and the next begins in the same step, evaluations read the last state of the old one here.
+        flat_observation_space: Space of ``compute_flat_observation``.
         randomizer: Draws what varies between episodes; None without the keyword ``randomize``.
     """
 
@@ -106,6 +107,9 @@ class ArmCore:
             UnsupportedError: The backend cannot change what ``randomize`` asks for.
         """
         self.task = make_task(task).with_options(options.task_options or {})
+        if options.blank_images and self.task.layout not in CAMERAS:
+            sentence = "blank_images=True needs an environment whose observations hold pictures. Leave it out."
+            raise InvalidArgumentError("blank_images", True, sentence=sentence)
         self.options, self.robot = options, make_env_robot(robot, options, self.task.uses_gripper)
         self._has_continuous = bool(self.robot.is_continuous.any())
         self.kinematics = Kinematics(self.robot)
@@ -132,6 +136,7 @@ class ArmCore:
         self.ended: tuple[TaskState, Array] | None = None
         self.observation_space, self.action_space = self._make_observation_space(), self._make_action_space()
         self._no_action = np.zeros((self.num_envs, *self.action_space.shape))
+        self._pictures: NDArray[np.uint8] | None = None  # of the last observation
         self._park: NDArray[np.bool_] | None = None  # objects that the task takes away before the next period
         self._no_reward, self._not_terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
         self.randomizer = self._make_randomizer()
@@ -283,7 +288,7 @@ class ArmCore:
         # the count that this step compares with is not updated here.
         if mask.all():
             self._known_restarts = self.backend.num_restarts
-        return self._start_from(arm, restarts)
+        return self._start_from(arm, restarts, mask)
 
     def _draw_objects(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
         """Return the members (k,) and poses (k, 7) that the task draws for one arm."""
@@ -398,17 +403,23 @@ class ArmCore:
         self._show_goal()
         return self._start_from(self.backend.set_state(_take(state, BACKEND_PREFIX)))
 
-    def _start_from(self, arm: ArmState, restarts: int | None = None) -> Outcome:
-        """Return the outcome of a reset. ``restarts`` is the number of the simulator's restarts before it."""
+    def _start_from(self, arm: ArmState, restarts: int | None = None, mask: NDArray[np.bool_] | None = None) -> Outcome:
+        """Return the outcome of a reset.
+
+        Args:
+            arm: State after the reset.
+            restarts: Number of the simulator's restarts before it; None: not known.
+            mask: (n,) arms that were reset; None: all.
+        """
         self.state = self._observe_arm(arm, self._no_action)
         measures = self.task.measure(self.state, self.goal)
         start = Advance(self._memory, measures, self._no_reward.copy(), self._not_terminated.copy())
-        return self._make_outcome(start, restarts)
+        return self._make_outcome(start, restarts, mask)
 
     def _observe_arm(self, arm: ArmState, action: Array) -> TaskState:
         return TaskState(arm, self.kinematics.compute_tcp_state(arm.q, arm.dq), action, self._memory)
 
-    def _make_outcome(self, after: Advance, restarts: int | None) -> Outcome:
+    def _make_outcome(self, after: Advance, restarts: int | None, moved: NDArray[np.bool_] | None = None) -> Outcome:
         state = self.require_state()
         # One simulator holds all arms, so a restart concerns all of them.
         restarted = np.full(self.num_envs, restarts not in (None, self.backend.num_restarts))
@@ -420,7 +431,8 @@ class ArmCore:
             "simulator_restarted": restarted,
         }
         # A restart truncates the episode. The state is the last one before the failure, and the task has judged it already.
-        return Outcome(self._observe(state), after.reward, after.terminated & ~restarted, info)
+        observation = self._observe(state, None if restarted.any() else moved)
+        return Outcome(observation, after.reward, after.terminated & ~restarted, info)
 
     def require_state(self) -> TaskState:
         """Return the newest state.
@@ -452,19 +464,51 @@ class ArmCore:
             return state
         return state._replace(arm=dataclasses.replace(state.arm, q=self.robot.wrap(state.arm.q)))
 
-    def _observe(self, state: TaskState) -> Observation:
-        """Return the observation, clipped to its space.
+    def compute_flat_observation(self) -> NDArray[np.float32]:
+        """Return the flat observation (n, size) of the newest state, whatever the layout of the observations.
 
-        It can lie outside after a violent contact, or with a goal from ``reset(options=…)`` that is out of the task's range.
+        It has no noise. A teacher of a policy that sees pictures sees it.
+
+        Raises:
+            UsageError: The arms were never reset.
         """
-        layout = self.task.layout
-        image = self.backend.camera(CAMERAS[layout], IMAGE_SIZE, IMAGE_SIZE) if layout in CAMERAS else None
+        return self._clip(self._compute_flat(self.require_state()))
+
+    def _compute_flat(self, state: TaskState) -> NDArray[np.float32]:
+        return self.task.compute_observation(self._wrap(state), self.goal).astype(np.float32)
+
+    def _clip(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return flat observations, clipped to their space.
+
+        They can lie outside after a violent contact, or with a goal from ``reset(options=…)`` that is out of the task's range.
+        """
+        # np.clip does the same, slower on small arrays.
+        return np.minimum(np.maximum(flat, self._low), self._high)
+
+    def _take_pictures(self, moved: NDArray[np.bool_] | None) -> NDArray[np.uint8] | None:
+        """Return the pictures (n, height, width, 3) of a layout with a camera; None for other layouts.
+
+        Args:
+            moved: (n,) arms that are not where they were in the last pictures; None: all. Drawing is what takes the time.
+        """
+        if self.task.layout not in CAMERAS:
+            return None
+        if self.options.blank_images:
+            return np.zeros((self.num_envs, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+        view = CAMERAS[self.task.layout], IMAGE_SIZE, IMAGE_SIZE
+        if self._pictures is None or moved is None:
+            self._pictures = self.backend.camera(*view)
+        else:
+            self._pictures[moved] = self.backend.camera(*view, np.flatnonzero(moved))
+        return self._pictures.copy()  # observations belong to the caller
+
+    def _observe(self, state: TaskState, moved: NDArray[np.bool_] | None = None) -> Observation:
+        """Return the observation, clipped to its space; see ``_take_pictures`` for ``moved``."""
+        layout, image = self.task.layout, self._take_pictures(moved)
         if image is not None and layout == "image":
             return image
-        flat = self.task.compute_observation(self._wrap(state), self.goal).astype(np.float32)
-        if self.randomizer is not None:
-            flat = self.randomizer.add_noise(flat)
-        flat = np.minimum(np.maximum(flat, self._low), self._high)  # np.clip does the same, slower on small arrays
+        flat = self._compute_flat(state)
+        flat = self._clip(flat if self.randomizer is None else self.randomizer.add_noise(flat))
         if layout == "vector":
             return flat
         if image is not None:
@@ -476,7 +520,7 @@ class ArmCore:
     def _make_observation_space(self) -> spaces.Space[Any]:
         low, high = self.task.compute_bounds(self.kinematics)
         self._low, self._high = low.astype(np.float32), high.astype(np.float32)
-        flat = spaces.Box(self._low, self._high, dtype=np.float32)
+        self.flat_observation_space = flat = spaces.Box(self._low, self._high, dtype=np.float32)
         if self.task.layout == "vector":
             return flat
         if self.task.layout in CAMERAS:

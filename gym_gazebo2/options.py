@@ -49,6 +49,7 @@ class EnvOptions:
             "gripper" may be a dictionary of the fields of ``GripperRow`` that change.
         backend_options: Further keywords of the backend, such as ``physics_dt`` or ``on_failure``.
         randomize: What each episode draws from ranges: a ``Randomize``, or a dictionary of its fields. None: nothing.
+        blank_images: Whether the pictures in observations are black. It measures how much a policy depends on them.
         task_options: Fields of the task that its ``OPTIONS`` name. ``gym.make`` also takes each of them as a keyword.
     """
 
@@ -64,6 +65,7 @@ class EnvOptions:
     robot_options: Mapping[str, Any] | None = None
     backend_options: Mapping[str, Any] | None = None
     randomize: Randomize | Mapping[str, Any] | None = None
+    blank_images: bool = False
     task_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -71,13 +73,15 @@ class EnvOptions:
 
         Raises:
             UnknownNameError: ``CONTROLS`` has no such row, or ``Randomize`` no such field.
-            InvalidArgumentError: ``start_noise``, ``robot_options``, ``backend_options`` or ``randomize`` has an invalid value;
-                or ``goal`` and ``goal_box`` are both given.
+            InvalidArgumentError: ``start_noise``, ``robot_options``, ``backend_options``, ``randomize`` or ``blank_images`` has
+                an invalid value; or ``goal`` and ``goal_box`` are both given.
         """
         get_control(self.control)
         if self.goal is not None and self.goal_box is not None:
             sentence = "goal and goal_box are both given. Give a fixed goal, or a box from which goals are drawn."
             raise InvalidArgumentError("goal_box", self.goal_box, sentence=sentence)
+        if not isinstance(self.blank_images, bool):
+            raise InvalidArgumentError("blank_images", self.blank_images, "true or false")
         noise = read_number("start_noise", self.start_noise, "a finite half-width of at least 0 rad", lambda x: x >= 0)
         object.__setattr__(self, "start_noise", noise)
         object.__setattr__(self, "robot_options", _check_mapping("robot_options", self.robot_options, "fields of RobotRow"))

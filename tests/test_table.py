@@ -40,6 +40,7 @@ ON_POLICY = [name for name, row in ALGORITHMS.items() if row.learns == "on_polic
 OFF_POLICY = [name for name, row in ALGORITHMS.items() if row.learns == "off_policy"]
 SMALL = {
     **{key: {"n_steps": 20} for key in ON_POLICY},
+    "dagger": {"n_steps": 20, "batch_size": 40, "n_epochs": 2, "buffer_size": 200},
     **{key: {"learning_starts": 200, "batch_size": 16, "gradient_steps": 1, "buffer_size": 2000} for key in OFF_POLICY},
 }
 SMALL |= {name: {**SMALL[name], "batch_size": 40, "n_epochs": 2} for name in ("ppo", "ppo_kl", "recurrent_ppo")}
@@ -115,7 +116,11 @@ def check_row(algo, tmp_path, monkeypatch, **kwargs):
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_row_trains_resumes_and_is_evaluated(algo, tmp_path, monkeypatch):
-    run = check_row(algo, tmp_path, monkeypatch)
+    given = {}
+    if get_algorithm(algo).learns == "imitation":
+        teacher = train(make_config("a2c", tmp_path / "teacher"))
+        given = {"hyperparameters": {**SMALL[algo], "teacher": str(teacher.path)}}
+    run = check_row(algo, tmp_path, monkeypatch, **given)
     result = evaluate(run.path, EvaluateConfig(runs=2))
     assert result.algo == algo and 0 < result.accuracy_rms_mm < 2000
     loaded, built = get_algorithm(algo).load_class().load(run.model), read_model_file(run.model).build()
@@ -156,7 +161,7 @@ def test_only_off_policy_rows_have_hindsight():
 
 def test_the_table_and_the_presets_are_whole():
     assert set(ALGORITHMS) == {
-        "ppo", "ppo_kl", "recurrent_ppo", "trpo", "acktr", "a2c", "sac", "td3", "ddpg", "tqc", "dqn"
+        "ppo", "ppo_kl", "recurrent_ppo", "trpo", "acktr", "a2c", "sac", "td3", "ddpg", "tqc", "dqn", "dagger",
     }  # fmt: skip
     assert all(set(rows) == set(ALGORITHMS) for rows in PRESETS.values())
 
@@ -167,7 +172,7 @@ def test_presets_for_an_unknown_id_or_algorithm():
     assert get_preset("CartPole-v1", "ppo").hyperparameters == {} and get_preset("CartPole-v1", "ppo").steps == 100_000
     with pytest.raises(UnknownNameError, match="no preset 'best'.*Available: default, paper, tuned"):
         get_preset("MARA-v0", "ppo", "best")
-    with pytest.raises(UnknownNameError, match="Did you mean 'acktr'.*Available: a2c, acktr, ddpg, dqn, ppo, ppo_kl"):
+    with pytest.raises(UnknownNameError, match="Did you mean 'acktr'.*Available: a2c, acktr, dagger, ddpg, dqn, ppo, ppo_kl"):
         TrainConfig(algo="actkr")
 
 

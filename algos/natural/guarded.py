@@ -19,7 +19,15 @@ from stable_baselines3.common.vec_env import VecEnv
 from gym_gazebo2.algos.finite import is_finite
 from gym_gazebo2.errors import InvalidArgumentError, NonFiniteError
 
-__all__ = ["GuardedAlgorithm", "check_finite", "check_rollout", "get_actions", "log_training", "normalize"]
+__all__ = [
+    "GuardedAlgorithm",
+    "check_finite",
+    "check_rollout",
+    "get_actions",
+    "log_training",
+    "normalize",
+    "take_gradient_step",
+]
 
 SelfGuarded = TypeVar("SelfGuarded", bound="GuardedAlgorithm")
 
@@ -92,6 +100,15 @@ def get_actions(batch: RolloutBufferSamples, action_space: spaces.Space[Any]) ->
 def normalize(advantages: torch.Tensor) -> torch.Tensor:
     """Return advantages (n,) shifted to mean zero and scaled to deviation one."""
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+def take_gradient_step(model: OnPolicyAlgorithm, loss: torch.Tensor) -> None:
+    """Move the policy one step of its optimizer down the gradient of a loss, whose norm is clipped."""
+    model.policy.optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_(model.policy.parameters(), model.max_grad_norm)
+    model.policy.optimizer.step()
+    model.logger.record("train/loss", loss.item())
 
 
 def check_finite(model: OnPolicyAlgorithm, name: str, values: Any) -> None:

@@ -21,6 +21,8 @@ INTERNALS = {
     "policy_objective": "Policy objective",
     "actor_loss": "Actor loss",
     "value_loss": "Value loss",
+    "imitation_loss": "Squared distance from the teacher's actions",
+    "teacher_share": "Share of steps in which the teacher acts",
     "critic_loss": "Critic loss",
     "entropy_loss": "Entropy loss",
     "approx_kl": "KL divergence",

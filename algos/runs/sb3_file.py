@@ -25,6 +25,7 @@ from gym_gazebo2.errors import RunError, UnsupportedError
 __all__ = ["guess_algorithm", "read_policy_kwargs", "read_weights", "save_normalization"]
 
 MARKS = {
+    "handover": "dagger",
     "top_quantiles_to_drop_per_net": "tqc",  # before target_entropy, which it has too
     "target_entropy": "sac",
     "policy_delay": "td3",  # also DDPG, which is TD3 with one critic

@@ -92,7 +92,7 @@ COUNTS = (
     "sub_sampling_factor",
 )
 POSITIVES = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl")
-SHARES = ("gamma", "gae_lambda", "tau")
+SHARES = ("gamma", "gae_lambda", "tau", "handover")
 COEFFICIENTS = ("vf_coef", "ent_coef", "noise_std")
 RULES: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(COUNTS, read_whole),

@@ -68,6 +68,8 @@ def report_schedules(config: ResolvedConfig, model: BaseAlgorithm) -> None:
     values = {name: start * rest for name, start in starts.items()}
     if hasattr(model, "exploration_schedule"):  # of DQN
         values["exploration_rate"] = model.exploration_schedule(rest)
+    if hasattr(model, "compute_teacher_share"):  # of DAgger
+        values["teacher_share"] = model.compute_teacher_share(1.0 - rest)
     if values:
         shown = ", ".join(f"{name} continues at {value:.4g}" for name, value in values.items())
         place = f"the value for step {model.num_timesteps:,} of {config.steps:,}"

@@ -19,7 +19,7 @@ from gym_gazebo2.algos.runs.writing import write_atomically
 from gym_gazebo2.algos.training.widen import find_model_inputs, widen_statistics, widen_weights
 from gym_gazebo2.errors import InvalidArgumentError, RunError
 
-__all__ = ["adopt_network", "describe_start", "keep_start", "load_start"]
+__all__ = ["adopt_network", "describe_start", "find_model", "keep_start", "load_start"]
 
 COPY = "start_model.zip"
 """Copy of the model in the run's folder: an interrupted training must not depend on another folder. Its statistics are in
@@ -40,7 +40,7 @@ def describe_start(path: str, env: str | None = None) -> dict[str, Any]:
     Raises:
         RunError: The run is not finished, or the file is corrupt. A path that does not exist is refused by ``train``.
     """
-    arguments = _read_arguments(_find_model(path)) if Path(path).exists() else {}
+    arguments = _read_arguments(find_model(path)) if Path(path).exists() else {}
     if not arguments:  # a file of stable-baselines3's own save: its environment must be given
         return {"start_from": path}
     is_same = env in (None, arguments["env"])
@@ -56,7 +56,7 @@ def adopt_network(config: TrainConfig) -> TrainConfig:
     """
     if config.start_from is None or isinstance(config, ResolvedConfig):
         return config
-    path = _find_model(config.start_from)
+    path = find_model(config.start_from)
     arguments, (_, statistics) = _read_arguments(path), read_weights(path)
     has_observations = any(name.startswith("mean.") for name in statistics)
     changes: dict[str, Any] = {"start_from": str(path.absolute())}
@@ -85,7 +85,7 @@ def keep_start(run: RunFolder, config: ResolvedConfig) -> None:
     """
     if config.start_from is None:
         return
-    source, target = _find_model(config.start_from), run.path / COPY
+    source, target = find_model(config.start_from), run.path / COPY
     if (beside := source.with_suffix(".npz")).is_file():
         write_atomically(target.with_suffix(".npz"), beside.read_bytes())
     write_atomically(target, source.read_bytes())
@@ -103,7 +103,7 @@ def load_start(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm) -> 
     if config.start_from is None:
         return
     copy = run.path / COPY
-    path = copy if copy.is_file() else _find_model(config.start_from)  # killed before the copy was made
+    path = copy if copy.is_file() else find_model(config.start_from)  # killed before the copy was made
     weights, statistics = read_weights(path)
     inputs = find_model_inputs(_read_arguments(path), config.env, config.make_kwargs)
     if inputs is not None and isinstance(space := model.observation_space, spaces.Box):
@@ -119,7 +119,7 @@ def load_start(run: RunFolder, config: ResolvedConfig, model: BaseAlgorithm) -> 
         raise RunError(f"{sentence} Both need equal spaces and networks.") from error
 
 
-def _find_model(path: str | Path) -> Path:
+def find_model(path: str | Path) -> Path:
     """Return the model file of a run's folder, or the path itself.
 
     Raises:

@@ -184,8 +184,8 @@ class Backend(ABC):
         """
         self._refuse("restore a state")
 
-    def camera(self, name: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Return the pictures of one camera, one per arm, (n, height, width, 3).
+    def camera(self, name: str, width: int, height: int, arms: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+        """Return the pictures of one camera, one per arm, (n, height, width, 3), or those of the given arms only.
 
         Raises:
             UnsupportedError: The backend has no cameras; the default.

@@ -116,9 +116,9 @@ class RestartingBackend(Backend):
         self._state = self.inner.set_state(state)
         return self._state
 
-    def camera(self, name: str, width: int, height: int) -> NDArray[np.uint8]:
+    def camera(self, name: str, width: int, height: int, arms: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
         """Return the inner backend's pictures."""
-        return self.inner.camera(name, width, height)
+        return self.inner.camera(name, width, height, arms)
 
     def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
         """Draw the inner backend's first arm."""

@@ -88,7 +88,7 @@ class MujocoBackend(Backend):
         self._recorded = ("sensordata",) if self._bodies else ("ncon", "sensordata") if measure_forces else ("ncon",)
         self.contact_force = np.zeros(self.num_envs)
         self._p_goal = np.tile(_BELOW_THE_FLOOR - [0.0, 0.0, robot.mount_height], (self.num_envs, 1))
-        self._painters: dict[tuple[int, int], Painter] = {}
+        self._painters: dict[tuple[int, int, bool], Painter] = {}
         self._window: Window | None = None
 
     def _make_batch(self, model: mujoco.MjModel) -> tuple[Batch, ObjectBodies | None]:
@@ -285,22 +285,26 @@ class MujocoBackend(Backend):
         self._was_reset[:] = self._is_ready = True
         return self._make_state()
 
-    def camera(self, name: str, width: int, height: int) -> NDArray[np.uint8]:
+    def camera(self, name: str, width: int, height: int, arms: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
         """Return the pictures of a camera, one per arm, (n, height, width, 3).
+
+        Pictures of a scene are simple: without shadows and reflections, and with coarse round shapes.
 
         Args:
             name: "overview" or "wrist".
             width: Width [px].
             height: Height [px].
+            arms: Indices of the arms to draw; None: all.
 
         Raises:
             UnknownNameError: There is no such camera.
             RenderError: This machine has no off-screen OpenGL.
         """
         check_camera(name)
-        painter = self._get_painter(width, height)
-        objects = self._get_objects()
-        return np.stack([painter.draw(self._q[i], self._p_goal[i], name, objects, i) for i in range(self.num_envs)])
+        # Arms without a scene keep the full pictures: policies were trained with them.
+        painter, objects = self._get_painter(width, height, self.scene is not None), self._get_objects()
+        chosen = range(self.num_envs) if arms is None else arms
+        return np.stack([painter.draw(self._q[i], self._p_goal[i], name, objects, i) for i in chosen])
 
     def render(self, mode: str, width: int, height: int) -> NDArray[np.uint8] | None:
         """Draw the first arm: "rgb_array" returns a picture (height, width, 3), "human" shows a window.
@@ -386,11 +390,12 @@ class MujocoBackend(Backend):
         if park is not None and self._bodies is not None:
             self._bodies.park(park)
 
-    def _get_painter(self, width: int, height: int) -> Painter:
+    def _get_painter(self, width: int, height: int, is_simple: bool = False) -> Painter:
         self._check_open()
-        if (width, height) not in self._painters:
-            self._painters[width, height] = Painter(self.robot, width, height, self.scene)
-        return self._painters[width, height]
+        key = width, height, is_simple
+        if key not in self._painters:
+            self._painters[key] = Painter(self.robot, width, height, self.scene, is_simple)
+        return self._painters[key]
 
     def _make_state(self) -> ArmState:
         q, dq, objects = self._q.copy(), self._dq.copy(), self._get_objects()
