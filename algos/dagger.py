@@ -267,7 +267,12 @@ class LabelBuffer(BaseBuffer):
     Attributes:
         observations: Observations by key; "" where they are one array.
         labels: (buffer_size, size) actions of the teacher.
+        pos: Place of the next observation.
+        full: Whether each place holds one.
     """
+
+    pos: int
+    full: bool
 
     def __init__(
         self, buffer_size: int, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], device: torch.device

@@ -231,8 +231,8 @@ def test_keys_of_every_row_are_known(algo):
     check_hyperparameters(algo, ["learning_rate", "policy_kwargs", "noise_std", "policy"])
     if ALGORITHMS[algo].learns != "imitation":  # which has no use for rewards
         check_hyperparameters(algo, ["gamma"])
-    with pytest.raises(UnknownNameError, match=f"hyperparameter of {algo} 'stats_window'. Did you mean 'stats_window_size'"):
-        check_hyperparameters(algo, ["stats_window"])
+    with pytest.raises(UnknownNameError, match=f"hyperparameter of {algo} 'learning_rat'. Did you mean 'learning_rate'"):
+        check_hyperparameters(algo, ["learning_rat"])
 
 
 def test_words_of_a_command_line():
