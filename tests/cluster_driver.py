@@ -32,6 +32,11 @@ def make_config():
     return dataclasses.replace(configure(env="MARA-v0", normalize=True), missing_workers="go-on")
 
 
+def count_machines():
+    """Return the number of machines with CPUs that Ray takes for alive. It also lists those that have left."""
+    return sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes())
+
+
 def show(fleet):
     """Print the workers after a word of their own: Ray prints to the same stream."""
     print(WORKERS, json.dumps([dataclasses.asdict(worker) for worker in fleet.workers]), flush=True)
@@ -49,7 +54,7 @@ class Steps(BaseCallback):
             if word == "all":
                 self.fleet.wait_ready()
             elif word == "lost":
-                wait_until(lambda: not all(node["Alive"] for node in ray.nodes()))
+                wait_until(lambda: count_machines() < len(self.fleet.workers))
         self.iteration += 1
 
     def _on_step(self):
