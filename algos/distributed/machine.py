@@ -23,7 +23,7 @@ __all__ = [
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # else Ray reports its use over the internet
     "RAY_raylet_start_wait_time_s": "120",  # the default is too short for a busy machine
-    "RAY_worker_niceness": "0",  # with the default, 15, a worker hardly runs beside any other program
+    "RAY_worker_niceness": "0",  # with the default, 15, other programs take processor time from the workers
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # else its notes on dead workers, which the fleet reports, mix with our output
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default, without the warning
     "SPT_NOENV": "1",  # else the titles of Ray's processes overwrite their environment, and with it the watchdog's mark

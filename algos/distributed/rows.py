@@ -1,10 +1,12 @@
-"""The policy of a shard computes with the rows of *all* arms, so that its results do not depend on the number of shards.
+"""The policy of a shard runs on a batch of *all* arms, so that its results do not depend on the number of shards.
 
-Two things depend on the number of rows. The random numbers of actions are drawn in one block for all rows. And the kernels of
-matrix products add up in an order that depends on the number of rows, differently on each processor: a product of 4 or 8 rows
-differs from the same rows of 64 by 1e-7 on some. So the shard's rows are put in their places among the rows of all arms, the
-others are zero, and only the shard's rows of the result are used. Every shard then ends with the same random state, that of
-plain training. The additional rows cost microseconds for networks of the usual size.
+Two things depend on the number of rows of a batch. The random numbers of actions are drawn in one block for all rows. And the
+kernels of matrix products add numbers up in an order that depends on the number of rows and on the processor. For example,
+PyTorch's layer with 64 inputs and 3 outputs gives other last bits for 4 or 8 rows than for 64 rows on a Xeon with AVX-512.
+
+So the observations of the shard are put into the rows of its arms, in a batch with one row per arm of the training. The other
+rows are zero, and their results are not used. Every shard then ends with the same random state, that of plain training. With
+two layers of 64 units, 64 rows in place of 16 take 10 µs more per step.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ __all__ = ["ArmRows"]
 
 
 class ArmRows:
-    """The rows of a shard's arms among those of all arms.
+    """Which rows of a batch of all arms belong to the shard, and a policy that computes with the whole batch.
 
     Attributes:
         first: Index of the shard's first arm; set before each rollout.
@@ -49,7 +51,7 @@ class ArmRows:
 
         def extended(observation: Any, *others: Any, **options: Any) -> Any:
             tensor = next(iter(observation.values())) if isinstance(observation, dict) else observation
-            if len(tensor) != self.size:  # the last observation of one arm's episode, which plain training evaluates alone, too
+            if len(tensor) != self.size:  # the end of one arm's episode: plain training computes its value alone, too
                 return function(observation, *others, **options)
             result = function(*(self._embed(value) for value in (observation, *others)), **options)
             return self._select(result) if isinstance(result, th.Tensor) else tuple(self._select(value) for value in result)
