@@ -109,7 +109,7 @@ def test_observations_choose_the_policy(tmp_path: Path, env: str, policy: str) -
     ("env", "algo", "message"),
     [
         ("CartPole-v1", "sac", r"^sac cannot act in Discrete\(2\). Algorithms that can: ppo, .*, a2c, dqn\.$"),
-        ("Pendulum-v1", "dqn", r"^dqn cannot act in Box.*Algorithms that can: ppo, .*, tqc\.$"),
+        ("Pendulum-v1", "dqn", r"^dqn cannot act in Box.*Algorithms that can: ppo, .*, tqc, dagger\.$"),
         ("Tuple-v0", "ppo", "^No algorithm can observe Tuple"),
     ],
 )
