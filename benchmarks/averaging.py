@@ -1,6 +1,6 @@
 """Compare two ways to learn with several workers: averaging local models, and one learner with the workers' fragments.
 
-``python -m benchmarks.averaging`` trains MARA-v0 with 1, 4 and 16 workers and three seeds in both ways, in about five minutes
+``python -m benchmarks.averaging`` trains MARA-v0 with 1, 4 and 16 workers and three seeds in both ways, in about ten minutes
 on two cores. It draws docs/distributed_averaging.png, and writes its table into docs/distributed.md.
 
 - Averaging is the 2019 paper's way. Each worker has a model of its own, which learns from the worker's own rollout. After every
