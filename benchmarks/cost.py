@@ -128,7 +128,7 @@ def list_cells(env: str, runs: Sequence[RunData]) -> Iterator[Cell]:
 def make_table(runs: Sequence[RunData], price: float) -> str:
     """Return the table as Markdown."""
     lines = [
-        "| | workers | trainings | machine-hours per training | | machine-hours | cost [€] |",
+        "| | workers | trainings | machine-hours per training | source | machine-hours | cost [€] |",
         "|---|---|---|---|---|---|---|",
     ]
     cells = [cell for env in TRAININGS for cell in list_cells(env, runs)]
@@ -138,15 +138,15 @@ def make_table(runs: Sequence[RunData], price: float) -> str:
         lines.append(f"| `{cell.env}` | {cell.workers} | {cell.count:.0f} | {figures} |")
     hours = sum(cell.count * cell.hours for cell in cells)
     share = sum(cell.count * cell.hours for cell in cells if cell.source.startswith("measured")) / hours
-    steps = ", ".join(sorted({f"{run.steps:,}" for run in runs}))
+    steps = ", ".join(sorted({f"`{run.config.env}` {run.steps:,}" for run in runs}))
+    backends = "`, `".join(sorted({run.config.backend or "" for run in runs}))
     own = f"{share:.0%} of the hours measured"
     lines += [
         f"| all, here, at {price:g} € per hour | | {sum(TRAININGS.values()):,} | | {own} | {hours:.3g} | {price * hours:.3g} |",
         f"| all, 2019 paper, at {PAPER_PRICE:g} € per hour | | more than 1,040 | | | {PAPER_HOURS:,.0f} | {PAPER_COST:.2f} |",
     ]
-    return "\n".join(
-        [*lines, "", f"Trainings have {steps} steps, on `{'`, `'.join(sorted({run.config.backend or '' for run in runs}))}`."]
-    )
+    machines = f"A machine holds up to {WORKERS_PER_MACHINE} workers."
+    return "\n".join([*lines, "", f"Steps of a training: {steps}, on `{backends}`. {machines}"])
 
 
 def main() -> None:

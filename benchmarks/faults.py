@@ -98,7 +98,7 @@ def _fault(fleet: Fleet, signum: int, after_s: float) -> Iterator[int]:
 
 def make_table(rows: list[Delays]) -> str:
     """Return the delays as Markdown."""
-    lines = ["| two workers, one of them | median iteration | largest delay of an iteration | bar |", "|---|---|---|---|"]
+    lines = ["| two workers, one of them | median iteration | largest delay of an iteration | limit |", "|---|---|---|---|"]
     for row in rows:
         figures = f"{row.median_s:.2g} s | {max(row.delays_s):.2g} s | {row.bar_s:.3g} s"
         lines.append(f"| {row.fault}, {row.task} | {figures} |")

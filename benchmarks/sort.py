@@ -1,10 +1,11 @@
 """Train the sorting tasks, and print how many objects the policies sort: ``python -m benchmarks.sort [ROW …]``.
 
 Each row is trained with seeds that were not used to choose the settings (10, 11, 12), one after the other. A result is the
-success rate of the deterministic policy in 500 fresh episodes; a row shows the median of its seeds. Rows that start from the
-policy for one object, or learn from it, train that one first. The same command again continues: finished runs are kept in
---out. The row "images" also shows the success of the same policies with black pictures. The row "speed" prints control steps
-per CPU-second of a batch of 64 arms.
+success rate of the deterministic policy in 500 fresh episodes, 100 in Gazebo; a row shows the median of its seeds. Rows that
+start from the policy for one object, or learn from it, train that one first. The same command again continues: finished runs
+are kept in --out. Some rows also show the success of the same policies in other conditions: "images" with black pictures, "in
+Gazebo" in MuJoCo, "randomize" with nothing that varies. The row "speed" prints control steps per CPU-second of a batch of 64
+arms.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, train
 from gym_gazebo2.algos.train import resume
 
 BAR = {"blocker": 0.05}
-EPISODES, FIRST_EPISODE = 500, 100_000
+VARIED = {"friction": (0.5, 1.5), "mass": (0.5, 2.0), "size": (0.8, 1.2), "latency": (0, 1), "noise": 0.002}
+"""What varies between episodes: factors, control periods, and metres or the unit of the component."""
+FIRST_EPISODE = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Row:
         start: Row from whose policy it starts.
         teacher: Row whose policy teaches it.
         evaluation: Keywords of the environment in the evaluation that differ from the training's.
+        backend: Where it is evaluated; None: where it was trained. The comparison always is where it was trained.
+        episodes: Episodes of each evaluation.
         comparison: Keywords of the environment in a second evaluation, with which the first one is compared; None: none.
         measure: "success_rate", or a measure of the task.
         bar, goal: The values to reach.
@@ -47,6 +52,8 @@ class Row:
     evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
     teacher: str | None = None
     comparison: dict[str, Any] | None = None
+    backend: str | None = None
+    episodes: int = 500
     measure: str = "success_rate"
     bar: float = 0.0
     goal: float = 0.0
@@ -64,7 +71,13 @@ ROWS: dict[str, Row] = {
         "1 object, bar", bar=0.90, goal=0.95,
     ),
     "5 objects, bar, policy for one": Row(
-        None, "1 object, bar", {"num_objects": 5, "slots": 1, "max_episode_steps": 250}, "sorted_right", 0.93, 0.97
+        None, "1 object, bar", {"num_objects": 5, "slots": 1, "max_episode_steps": 250},
+        measure="sorted_right", bar=0.93, goal=0.97,
+    ),
+    "1 object, bar, in Gazebo": Row(None, "1 object, bar", comparison={}, backend="gazebo", episodes=100, bar=0.93, goal=0.98),
+    "1 object, bar, randomize": Row(
+        {**SORT, "steps": 1_000_000, "env_kwargs": {**BAR, "randomize": VARIED}},
+        comparison={"randomize": None}, bar=0.93, goal=0.98,
     ),
     "toss": Row({**TOSS, "steps": 3_000_000}, bar=0.70, goal=0.85),
     "1 object, torque": Row(
@@ -80,12 +93,15 @@ ROWS: dict[str, Row] = {
 def main() -> None:
     """Train and evaluate the rows, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", choices=[[], *ROWS, "speed"], help="rows of the table; all without any")
+    names = [*ROWS, "speed"]
+    listed = "Rows: " + "; ".join(names)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all without any. {listed}")
     parser.add_argument("--out", type=Path, default=Path("runs/sort"))
     parser.add_argument("--seeds", type=int, nargs="*", default=[10, 11, 12])
     args = parser.parse_args()
-    chosen = args.rows or [*ROWS, "speed"]
-    for name in chosen:
+    if unknown := set(args.rows) - set(names):
+        parser.error(f"there is no row {unknown.pop()!r}. {listed}")
+    for name in args.rows or names:
         if name == "speed":
             print(f"| control steps per CPU-s, batch of 64 | {measure_speed():,.0f} |", flush=True)
             continue
@@ -94,7 +110,8 @@ def main() -> None:
         each = _list_percent(values)
         costs = ", ".join(f"{result['steps']:,} steps {result['cpu_s']:.0f} CPU-s" for result in results)
         if row.comparison is not None:
-            each += f"; with {row.comparison}: {_list_percent([result['compared'] for result in results])}"
+            others = _list_percent([result["compared"] for result in results])
+            each += f"; with {row.comparison or 'the backend of the training'}: {others}"
         print(
             f"| {name} | {100 * statistics.median(values):.1f} % ({each}) | bar {100 * row.bar:g} %, goal {100 * row.goal:g} % "
             f"| {costs} |",
@@ -133,7 +150,7 @@ def measure(name: str, seed: int, out: Path) -> dict[str, float]:
         path = source
     cpu_s = float("nan") if begun else time.process_time() - began  # unknown where another process did the first part
     total = {
-        "value": _evaluate(row, path, seed, folder, row.evaluation),
+        "value": _evaluate(row, path, seed, folder, row.evaluation, row.backend),
         "steps": steps + (start or {"steps": 0})["steps"],
         "cpu_s": cpu_s + (start or {"cpu_s": 0.0})["cpu_s"],
     }
@@ -148,10 +165,12 @@ def _use(row: Row, source: Path | None) -> dict[str, Any]:
     return {"start_from": source} if row.teacher is None else {"hyperparameters": {"teacher": str(source)}}
 
 
-def _evaluate(row: Row, run: Path, seed: int, out: Path, env_kwargs: dict[str, Any]) -> float:
+def _evaluate(row: Row, run: Path, seed: int, out: Path, env_kwargs: dict[str, Any], backend: str | None = None) -> float:
     """Return the value of a policy in fresh episodes."""
     out.mkdir(exist_ok=True)
-    settings = EvaluateConfig(runs=EPISODES, seed=FIRST_EPISODE + 1000 * seed, out=str(out), env_kwargs=env_kwargs)
+    settings = EvaluateConfig(
+        runs=row.episodes, seed=FIRST_EPISODE + 1000 * seed, out=str(out), env_kwargs=env_kwargs, backend=backend
+    )
     result = evaluate(run, settings)
     value = result.success_rate if row.measure == "success_rate" else result.measures[row.measure]
     return float("nan") if value is None else value

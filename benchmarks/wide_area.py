@@ -112,7 +112,7 @@ def merge(links: list[Link]) -> Link:
 def make_table(near: Link, far: Link) -> str:
     """Return both as Markdown, with the bars."""
     lines = [
-        "| two workers, 6,400 steps per iteration of `MARA-v0` | in one network | 50 ms, 100 Mbit/s | bar |",
+        "| two workers, 6,400 steps per iteration of `MARA-v0` | in one network | 50 ms, 100 Mbit/s | limit |",
         "|---|---|---|---|",
     ]
     times = [statistics.median(link.seconds) for link in (near, far)]
