@@ -10,6 +10,7 @@ from gym_gazebo2.gazebo.build import build_plugin, find_plugin
 from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.ros import find_ros
+from gym_gazebo2.scene import Scene, describe_scene
 
 from .gazebo_client import start_world
 
@@ -50,15 +51,21 @@ def make_servo_world(
     control_dt: float = 0.05,
     physics_dt: float = 0.001,
     places_at_once: bool = False,
+    takes_effort: bool = False,
     wall: float | None = None,
+    scene: Scene | None = None,
 ) -> str:
     """Return the servo's world; ``wall`` is a position of the first joint [rad]."""
     rows = [f"namespace /{namespace or robot.name}", f"lock_step {int(real_time_factor is None)}", f"physics_dt {physics_dt!r}"]
     rows += [f"report_every {round(control_dt / physics_dt)}", f"places_at_once {int(places_at_once)}"]
     rows += [f"factor {real_time_factor or 0.0}", *([] if wall is None else [f"wall {wall!r}"])]
-    fields = ("lower", "upper", "velocity_limit", "effort_limit", "drive_inertia", "rotor_inertia", "home")
+    rows += [f"takes_effort {int(takes_effort)}"]
+    if scene is not None:
+        rows += [f"scene {describe_scene(scene, scene.num_objects)}", *(f"object {name}" for name in scene.pool.names)]
+    fields = ("lower", "upper", "velocity_limit", "effort_limit", "drive_inertia", "rotor_inertia", "home", "effort_damping")
     for index, name in enumerate(robot.joint_names):
-        rows.append(f"joint {name} " + " ".join(repr(float(getattr(robot, field)[index])) for field in fields))
+        numbers = " ".join(repr(float(getattr(robot, field)[index])) for field in fields)
+        rows.append(f"joint {name} {numbers} {int(index >= robot.chain_dof)}")
     return "\n".join(rows) + "\n"
 
 

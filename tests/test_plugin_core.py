@@ -21,20 +21,24 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
 
-from sensor_msgs.msg import JointState
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState, MultiDOFJointState
 from trajectory_msgs.msg import JointTrajectory
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.fake import FakeBackend
+from gym_gazebo2.contract import OBJECTS_MARK, PLACE_OBJECTS_TOPIC
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.gazebo.server import GazeboServer
 from gym_gazebo2.robots import RobotSpec, make_robot
 from gym_gazebo2.ros import Domain
-from gym_gazebo2.testing import CHECKS
+from gym_gazebo2.scene import Scene
+from gym_gazebo2.testing import CHECKS, OBJECT_CHECKS
 
 from .conftest import ROOT
 from .gazebo_client import Client, contact_force, get_q, serve, start_server, start_world, to_ns, walk
 from .processes import wait_gone
+from .scenes import SCENE, make_panda
 from .servo import Servo, start_servo
 from .simulator import PLACE_STEPS, SIMULATOR
 
@@ -49,11 +53,13 @@ class Provider:
     Attributes:
         kind: Its kind in the provider topic.
         place_steps: Physics steps that a placement takes.
+        takes_effort: Whether it carries out commands of efforts.
         start: Starts a server of a robot in a domain.
     """
 
     kind: str
     place_steps: int
+    takes_effort: bool
     start: Callable[..., GazeboServer]
 
     def serve(self, robot: RobotSpec, **options: Any) -> AbstractContextManager[tuple[GazeboServer, Client]]:
@@ -61,9 +67,11 @@ class Provider:
 
 
 PROVIDERS = {
-    "servo": Provider("servo", 1, start_servo),
-    "servo that places at once": Provider("servo", 0, functools.partial(start_servo, places_at_once=True)),
-    SIMULATOR: Provider(SIMULATOR, PLACE_STEPS, start_server),
+    "servo": Provider("servo", 1, False, start_servo),
+    "servo that places at once": Provider(
+        "servo", 0, True, functools.partial(start_servo, places_at_once=True, takes_effort=True)
+    ),
+    SIMULATOR: Provider(SIMULATOR, PLACE_STEPS, SIMULATOR == "gazebo", start_server),
 }
 
 
@@ -100,7 +108,7 @@ def test_provider_says_what_it_is(client: Client, mara: RobotSpec, provider: Pro
     told = client.provider
     assert (told["kind"], told["lock_step"], told["physics_dt"]) == (provider.kind, True, 0.001)
     assert tuple(told["joints"]) == mara.joint_names and len(told["version"]) == 16
-    assert told["fingers"] == [] and told["takes_effort"] == (provider.kind == "gazebo") and "scene" not in told
+    assert told["fingers"] == [] and told["takes_effort"] == provider.takes_effort and "scene" not in told
 
 
 def test_stamps_are_exact(client: Client, mara: RobotSpec) -> None:
@@ -326,18 +334,44 @@ def test_contacts_of_a_pose_and_of_a_period(mara: RobotSpec, places_at_once: boo
         assert forces[0] == 0 and forces[-1] > 1
 
 
+def start_backend(stack: ExitStack, robot: RobotSpec, num_envs: int, scene: Scene | None = None) -> Any:
+    """Return a backend with a servo of its own: a check may have two backends at a time."""
+    domain = Domain()
+    stack.callback(domain.release)
+    stack.enter_context(closing(start_servo(robot, domain.id, scene=scene, takes_effort=True)))
+    return make_backend("ros2", robot, num_envs=num_envs, domain_id=domain.id, lock_step=True, scene=scene)
+
+
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_core_keeps_the_contract(check: str) -> None:
-    robot = make_robot("mara")
     with ExitStack() as stack:
+        CHECKS[check](functools.partial(start_backend, stack, make_robot("mara")), 1)
 
-        def start(num_envs: int) -> Any:
-            domain = Domain()  # a check may have two backends at a time
-            stack.callback(domain.release)
-            stack.enter_context(start_servo(robot, domain.id))
-            return make_backend("ros2", robot, num_envs=num_envs, domain_id=domain.id, lock_step=True)
 
-        CHECKS[check](start, 1)
+@pytest.mark.parametrize("check", OBJECT_CHECKS)
+def test_the_core_keeps_the_contract_of_objects_where_a_placement_takes_a_step(check: str) -> None:
+    with ExitStack() as stack:
+        OBJECT_CHECKS[check](functools.partial(start_backend, stack, make_panda(), scene=SCENE), 1)
+
+
+def test_a_command_that_waits_for_objects_goes_on_after_a_placement() -> None:
+    """The objects of a command and a placement of the arm come in any order: both are carried out, without a second message."""
+    robot = make_panda()
+    with serve(robot, start_servo, scene=SCENE) as (_, client):
+        topic = f"/{robot.name}/{PLACE_OBJECTS_TOPIC}"
+        objects = client.node.create_publisher(MultiDOFJointState, topic, QoSProfile(depth=1))
+        assert client.spin_until_found(objects.get_subscription_count)
+        now = to_ns(client.place(robot.home).header.stamp)
+        for trial in range(50):
+            command = client.make_command(robot.home)
+            command.header.frame_id = f"{trial}:command{OBJECTS_MARK}"
+            message, place = MultiDOFJointState(), JointState(name=client.joints, position=robot.home.tolist())
+            message.header.frame_id, place.header.frame_id = command.header.frame_id, f"{trial}:place"
+            client.commands.publish(command)
+            for publisher, sent in ((client.places, place), (objects, message))[:: -1 if trial % 2 else 1]:
+                publisher.publish(sent)
+            now += PERIOD + STEP  # the first of the two answers may be overwritten by the second
+            assert client.spin_until(lambda now=now: client.states and to_ns(client.states[-1].header.stamp) == now, 5.0), trial
 
 
 @pytest.mark.parametrize("factor", [None, 0.0], ids=["waiting", "running"])

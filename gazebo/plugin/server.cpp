@@ -32,7 +32,7 @@ bool Server::BeginStep() {
   if (!settings_.lock_step) Serve();
   // A message may be refused, or be a placement: then the server waits for the next one.
   while (settings_.lock_step && ramp_.IsOver() && !is_placing_ && !IsEnding()) {
-    ros_.Wait();
+    if (!CanServe()) ros_.Wait();
     Serve();
   }
   if (IsEnding()) return false;
@@ -150,6 +150,10 @@ bool Server::IsStaged(const rosidl_runtime_c__String& token) const {
   const bool has_mark = text.size() >= mark.size() && text.substr(text.size() - mark.size()) == mark;
   return !settings_.lock_step || !has_mark || text == staged_token_ || text == token_;
 }
+
+/// Returns whether a kept command can be carried out without a further message. Its objects may have come with a placement
+/// that took a physics step.
+bool Server::CanServe() const { return command_waits_ && IsStaged(ros_.command.value.header.frame_id); }
 
 void Server::MoveObjects(const rosidl_runtime_c__String& token) {
   if (!is_staged_ || std::string_view(token.data, token.size) != staged_token_) return;

@@ -62,6 +62,7 @@ class Server {
   void Place();
   void Stage();
   bool IsStaged(const rosidl_runtime_c__String& token) const;
+  bool CanServe() const;
   void MoveObjects(const rosidl_runtime_c__String& token);
   void ResetWorld();
   void PlaceHome();

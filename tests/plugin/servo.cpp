@@ -4,7 +4,8 @@
 //   gym_gazebo2_servo FILE
 //
 // Rows of the file: "namespace mara", "lock_step 1", "physics_dt 0.001", "report_every 50", "places_at_once 0", "wall 2.0",
-// "joint NAME LOWER UPPER VELOCITY EFFORT DRIVE_INERTIA ROTOR_INERTIA HOME".
+// "joint NAME LOWER UPPER VELOCITY EFFORT DRIVE_INERTIA ROTOR_INERTIA HOME EFFORT_DAMPING IS_FINGER", "takes_effort 1",
+// "scene JSON", "object NAME".
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,7 +24,8 @@
 namespace gym_gazebo2 {
 namespace {
 
-/// Each joint turns a mass of its drive's inertia. The first joint touches a wall at `wall`, which pushes it back.
+/// Each joint turns a mass of its drive's inertia. The first joint touches a wall at `wall`, which pushes it back. Objects stay
+/// where they are put.
 class Servo : public Simulator {
  public:
   void Read() override {}
@@ -34,7 +36,8 @@ class Servo : public Simulator {
     for (size_t i = 0; i < joints.size(); ++i) {
       Joint& joint = joints[i];
       const double effort = joint.effort - (i == 0 ? force_ : 0);
-      joint.dq += dt * effort / joint.drive_inertia;
+      const double step = dt / joint.drive_inertia;
+      joint.dq = (joint.dq + step * effort) / (1 + step * joint.damping);  // damping acts at the end of the step
       joint.q += dt * joint.dq;
     }
   }
@@ -51,11 +54,21 @@ class Servo : public Simulator {
   }
 
   void FinishPlace() override { Place(placed_); }
-  void ResetModels() override {}
+  void ResetModels() override { MoveObjects(std::vector<ObjectMove>(objects.size(), {ObjectMove::Kind::kPark})); }
+  bool TakesEffort() const override { return takes_effort; }
+
+  void MoveObjects(const std::vector<ObjectMove>& moves) override {
+    for (size_t i = 0; i < objects.size(); ++i) {
+      if (moves[i].kind == ObjectMove::Kind::kStay) continue;
+      objects[i].is_parked = moves[i].kind == ObjectMove::Kind::kPark;
+      objects[i].pose = moves[i].pose;
+    }
+  }
+
   double ContactForce() const override { return is_touching_ ? std::max(force_, kTouchForce) : 0; }
   void Warn(const std::string& text) const override { std::cerr << text << std::endl; }
 
-  bool places_at_once{false};
+  bool places_at_once{false}, takes_effort{false};
   double wall{INFINITY};
 
  private:
@@ -82,10 +95,13 @@ void ReadRow(std::istringstream& row, World& world) {
   if (key == "factor") row >> world.factor;
   if (key == "places_at_once") row >> world.servo.places_at_once;
   if (key == "wall") row >> world.servo.wall;
+  if (key == "takes_effort") row >> world.servo.takes_effort;
+  if (key == "scene") std::getline(row >> std::ws, world.settings.scene);
+  if (key == "object") row >> key, world.servo.objects.push_back({key});
   if (key != "joint") return;
   Joint joint{};
   row >> joint.name >> joint.lower >> joint.upper >> joint.velocity_limit >> joint.effort_limit >> joint.drive_inertia >>
-      joint.rotor_inertia >> joint.home;
+      joint.rotor_inertia >> joint.home >> joint.effort_damping >> joint.is_finger;
   world.servo.joints.push_back(joint);
 }
 
