@@ -64,7 +64,9 @@ ROWS: dict[str, Row] = {
     "1 object": Row({**SORT, "steps": 1_000_000}, bar=0.95, goal=0.98),
     "1 object, bar": Row({**SORT, "steps": 700_000, "env_kwargs": BAR}, bar=0.98, goal=0.99),
     "2 objects": Row(
-        {**SORT, "steps": 500_000, "max_episode_steps": 150, "env_kwargs": {"num_objects": 2}}, "1 object", bar=0.85, goal=0.95
+        # From the policy that learned with the bar: it carries objects, and does not drag them over each other and into bins.
+        {**SORT, "steps": 500_000, "max_episode_steps": 150, "env_kwargs": {"num_objects": 2}},
+        "1 object, bar", bar=0.85, goal=0.95,
     ),
     "2 objects, bar": Row(
         {**SORT, "steps": 500_000, "max_episode_steps": 150, "env_kwargs": {**BAR, "num_objects": 2}},
