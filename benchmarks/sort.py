@@ -76,6 +76,10 @@ ROWS: dict[str, Row] = {
         None, "1 object, bar", {"num_objects": 5, "slots": 1, "max_episode_steps": 250},
         measure="sorted_right", bar=0.93, goal=0.97,
     ),
+    "5 objects, bar, policy for two": Row(
+        None, "2 objects, bar", {"num_objects": 5, "slots": 2, "max_episode_steps": 250},
+        measure="sorted_right", bar=0.93, goal=0.97,
+    ),
     "1 object, bar, in Gazebo": Row(None, "1 object, bar", comparison={}, backend="gazebo", episodes=100, bar=0.93, goal=0.98),
     "1 object, bar, randomize": Row(
         {**SORT, "steps": 1_000_000, "env_kwargs": {**BAR, "randomize": VARIED}},
