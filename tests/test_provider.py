@@ -56,7 +56,7 @@ def sim() -> Iterator[Sim]:
 
 @pytest.fixture(scope="module")
 def provider() -> Provider:
-    return Provider("mujoco", 0, run_sim)
+    return Provider("mujoco", 0, True, run_sim)
 
 
 @pytest.fixture(scope="module")
