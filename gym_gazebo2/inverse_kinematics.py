@@ -85,12 +85,8 @@ def compute_joint_step(
         raise InvalidArgumentError("shape of displacement", displacement.shape, f"({len(q)}, 3) or ({len(q)}, 6)")
     if not damping > 0.0:
         raise InvalidArgumentError("damping", damping, "a positive number: zero divides by zero at a singularity")
-    robot = kinematics.robot
-    J = kinematics.compute_jacobian(q)[:, : displacement.shape[1]]
-    h = np.zeros_like(q) if posture is None else np.asarray(posture, dtype=float)
-    # A measured q can be slightly outside soft limits. Such a joint may move inwards only.
-    low, high = np.minimum(robot.lower - q, 0.0), np.maximum(robot.upper - q, 0.0)
-    return _solve_within(J, displacement, h, damping, low, high)
+    h = None if posture is None else np.asarray(posture, dtype=float)
+    return _step_linearly(kinematics, q, kinematics.compute_joint_poses(q), displacement, h, damping)
 
 
 def compute_tool_step(
@@ -123,17 +119,19 @@ def compute_tool_step(
         (n, dof) new joint positions [rad].
     """
     robot = kinematics.robot
+    T = kinematics.compute_joint_poses(q)
     rest = robot.home if q_rest is None else np.asarray(q_rest, dtype=float)
     posture = np.clip(POSTURE_GAIN * (rest - q), -POSTURE_SHARE * travel, POSTURE_SHARE * travel)
     wanted = np.concatenate([displacement, np.zeros_like(displacement) if turn is None else turn], axis=1)
-    step = compute_joint_step(kinematics, q, wanted, posture)
+    step = _step_linearly(kinematics, q, T, wanted, posture, DAMPING)
     # One factor for all joints of an arm keeps the direction of the tool; clipping each joint singly would turn and tilt it.
     share = HEADROOM / np.maximum(np.max(np.abs(step) / travel, axis=1, keepdims=True), HEADROOM)
-    moved, left = q.copy(), np.arange(len(q))
+    moved, left, T_tcp = q.copy(), np.arange(len(q)), kinematics.compute_tcp_pose_at(T)
     for part in ATTEMPTS:
         p = part * share[left]
         turned = None if turn is None else p * turn[left]
-        moved[left], tilted = _attempt(kinematics, q[left], p * step[left], p * displacement[left], travel, turned)
+        goal = _move(T_tcp[left], p * displacement[left], turned)
+        moved[left], tilted = _attempt(kinematics, q[left], p * step[left], goal, travel)
         left = left[tilted]
         if not len(left):
             return moved
@@ -141,43 +139,77 @@ def compute_tool_step(
     return moved
 
 
-def _attempt(
-    kinematics: Kinematics, q: Array, step: Array, displacement: Array, travel: Array, turn: Array | None
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Return poses (n, dof) after a step and its corrections, and which of them tilt the tool too far (n,)."""
+def _step_linearly(
+    kinematics: Kinematics, q: Array, T: Array, displacement: Array, posture: Array | None, damping: float
+) -> Array:
+    """Return the joint motions (n, dof) of one linear step, where the joints' poses T (dof, n, 4, 4) are known."""
+    robot = kinematics.robot
+    J = kinematics.compute_jacobian_at(T)[:, : displacement.shape[1]]
+    # A measured q can be slightly outside soft limits. Such a joint may move inwards only.
+    low, high = np.minimum(robot.lower - q, 0.0), np.maximum(robot.upper - q, 0.0)
+    return _solve_within(J, displacement, posture, damping, low, high)
+
+
+def _move(T: Array, displacement: Array, turn: Array | None) -> Array:
+    """Return poses (n, 4, 4), moved by (n, 3) displacements [m] and turned by (n, 3) rotation vectors [rad]."""
+    moved = T.copy()
+    moved[:, :3, 3] += displacement
+    if turn is not None:
+        moved[:, :3, :3] = compute_rotation(turn) @ moved[:, :3, :3]
+    return moved
+
+
+def _attempt(kinematics: Kinematics, q: Array, step: Array, T_goal: Array, travel: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Return poses (n, dof) after a step and its corrections, and which of them tilt the tool too far (n,).
+
+    The poses of the joints are computed once for each pose of the arm: they are half of the time of a step.
+    """
     robot = kinematics.robot
     low, high = np.maximum(robot.lower, q - travel), np.minimum(robot.upper, q + travel)
-    goal = kinematics.compute_tcp_pose(q)
-    goal[:, :3, 3] += displacement
-    if turn is not None:
-        goal[:, :3, :3] = compute_rotation(turn) @ goal[:, :3, :3]
     moved = np.clip(q + step, low, high)
-    error = _compute_error(kinematics, moved, goal)
+    T = kinematics.compute_joint_poses(moved)
+    error = _compute_error(kinematics, T, T_goal)
     # Position and orientation are corrected together first. Where the arm cannot do both, as beyond its reach, the orientation
     # alone is corrected afterwards: three rows are far better conditioned than six.
     for rows in (slice(0, 6),) * CORRECTIONS + (slice(3, 6),) * TURNS:
-        tilted = np.linalg.norm(error[:, 3:], axis=1) > TILT_TOLERANCE
-        off = np.linalg.norm(error[:, :3], axis=1) > POSITION_TOLERANCE
+        tilted, off = _is_longer(error[:, 3:], TILT_TOLERANCE), _is_longer(error[:, :3], POSITION_TOLERANCE)
         # Only arms that need it are corrected: an arm must move in the same way whatever the others of its batch do.
         i = np.flatnonzero(tilted | off) if rows.start == 0 else np.flatnonzero(tilted)
         if not len(i):
-            continue
-        J = kinematics.compute_jacobian(moved[i])[:, rows]
-        free = np.zeros((len(i), robot.dof))
-        moved[i] += _solve_within(J, error[i][:, rows], free, CORRECTION_DAMPING, low[i] - moved[i], high[i] - moved[i])
-        error[i] = _compute_error(kinematics, moved[i], goal[i])
-    return moved, np.linalg.norm(error[:, 3:], axis=1) > TILT_TOLERANCE
+            break  # the tools are there; where none tilts, the turns that follow have nothing to do
+        J = kinematics.compute_jacobian_at(T[:, i])[:, rows]
+        moved[i] += _solve_within(J, error[i, rows], None, CORRECTION_DAMPING, low[i] - moved[i], high[i] - moved[i])
+        T[:, i] = kinematics.compute_joint_poses(moved[i])
+        error[i] = _compute_error(kinematics, T[:, i], T_goal[i])
+    return moved, _is_longer(error[:, 3:], TILT_TOLERANCE)
 
 
-def _compute_error(kinematics: Kinematics, q: Array, T_goal: Array) -> Array:
+def _is_longer(vectors: Array, length: float) -> NDArray[np.bool_]:
+    """Return which vectors (n, m) are longer than a length; np.linalg.norm takes twice as long on small arrays."""
+    longer: NDArray[np.bool_] = np.sqrt(np.add.reduce(vectors * vectors, axis=1)) > length
+    return longer
+
+
+def _compute_error(kinematics: Kinematics, T_joints: Array, T_goal: Array) -> Array:
     """Return the motions (n, 6) from tools to goals: translation [m], rotation vector [rad], in the base frame."""
-    T = kinematics.compute_tcp_pose(q)
+    T = kinematics.compute_tcp_pose_at(T_joints)
     turn = compute_rotation_vector(T_goal[:, :3, :3] @ T[:, :3, :3].swapaxes(1, 2))
     return np.concatenate([T_goal[:, :3, 3] - T[:, :3, 3], turn], axis=1)
 
 
-def _solve_within(J: Array, d: Array, h: Array, damping: float, low: Array, high: Array) -> Array:
-    """Minimise ‖J dq − d‖² + λ² ‖dq − h‖² with low ≤ dq ≤ high, where low ≤ 0 ≤ high.
+def _solve_within(J: Array, d: Array, h: Array | None, damping: float, low: Array, high: Array) -> Array:
+    """Minimise ‖J dq − d‖² + λ² ‖dq − h‖² with low ≤ dq ≤ high, where low ≤ 0 ≤ high. None: h is zero."""
+    dq = _solve_damped(J, d, h, damping)
+    leaves = (dq < low) | (dq > high)
+    if leaves.any():
+        i = np.flatnonzero(leaves.any(axis=1))
+        none = np.zeros((len(i), dq.shape[1]))
+        dq[i] = _solve_at_bounds(J[i], d[i], none if h is None else h[i], damping, low[i], high[i])
+    return dq
+
+
+def _solve_at_bounds(J: Array, d: Array, h: Array, damping: float, low: Array, high: Array) -> Array:
+    """Return the minimum of ``_solve_within`` where it has joints at their bounds.
 
     The primal active-set method of Stark and Parker, for n arms at once. dq is inside the bounds after every round, also when
     the rounds are used up.
@@ -213,8 +245,10 @@ def _multiply(matrix: Array, vector: Array) -> Array:
     return (matrix @ vector[..., None])[..., 0]
 
 
-def _solve_damped(J: Array, d: Array, h: Array, damping: float) -> Array:
+def _solve_damped(J: Array, d: Array, h: Array | None, damping: float) -> Array:
     """Return h + Jᵀ (J Jᵀ + λ² I)⁻¹ (d − J h)."""
-    J_T = J.swapaxes(1, 2)
-    rest = np.linalg.solve(J @ J_T + damping**2 * np.eye(J.shape[1]), (d - _multiply(J, h))[..., None])
-    return h + (J_T @ rest)[..., 0]
+    J_T, size = J.swapaxes(1, 2), J.shape[1]
+    rest, A = d if h is None else d - _multiply(J, h), J @ J_T
+    A.reshape(len(A), size * size)[:, :: size + 1] += damping**2  # the diagonal
+    dq: Array = (J_T @ np.linalg.solve(A, rest[..., None]))[..., 0]
+    return dq if h is None else h + dq

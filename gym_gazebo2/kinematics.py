@@ -91,7 +91,11 @@ class Kinematics:
         Returns:
             (n, 4, 4) homogeneous transforms.
         """
-        return self.compute_joint_poses(q)[-1] @ self.robot.T_tcp_to_last
+        return self.compute_tcp_pose_at(self.compute_joint_poses(q))
+
+    def compute_tcp_pose_at(self, T: Array) -> Array:
+        """Return the pose of the tool (n, 4, 4) where the joints' poses (chain_dof, n, 4, 4) are known."""
+        return T[-1] @ self.robot.T_tcp_to_last
 
     def compute_jacobian(self, q: ArrayLike) -> Array:
         """Return the geometric Jacobian of the tool, in the base frame.
@@ -105,6 +109,10 @@ class Kinematics:
         """
         return self._motion.compute_jacobian(np.asarray(q, dtype=float)[..., : self._size])
 
+    def compute_jacobian_at(self, T: Array) -> Array:
+        """Return the Jacobian (n, 6, chain_dof) where the joints' poses (chain_dof, n, 4, 4) are known."""
+        return self._motion.compute_jacobian_at(T)
+
     def compute_tcp_state(self, q: ArrayLike, dq: ArrayLike) -> TcpState:
         """Return pose and velocity of the tool.
 
@@ -116,7 +124,7 @@ class Kinematics:
             The tools' states.
         """
         T = self.compute_joint_poses(q)
-        T_tcp = T[-1] @ self.robot.T_tcp_to_last
+        T_tcp = self.compute_tcp_pose_at(T)
         axes, levers = self._motion.compute_axes_and_levers(T, T_tcp)
         spins = axes * np.asarray(dq, dtype=float)[..., : self._size].T[..., None]
         slide = None
@@ -196,9 +204,12 @@ def compute_rotation_vector(R: Array) -> Array:
         (n, 3) vectors [rad], shorter than π. At an angle of exactly π, where the axis has no unique sign, the result is zero.
     """
     # The skew part of a rotation matrix is sin(angle) · axis, its trace 1 + 2 cos(angle).
-    sine = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], axis=1)
-    norm = np.linalg.norm(sine, axis=1)
-    angle = np.arctan2(norm, 0.5 * (np.trace(R, axis1=1, axis2=2) - 1.0))
+    # Element by element: this is called several times per control period, and np.stack and np.trace take longer than the sums.
+    sine = np.empty((len(R), 3))
+    sine[:, 0], sine[:, 1], sine[:, 2] = R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]
+    sine *= 0.5
+    norm = np.sqrt(np.add.reduce(sine * sine, axis=1))
+    angle = np.arctan2(norm, 0.5 * (R[:, 0, 0] + R[:, 1, 1] + R[:, 2, 2] - 1.0))
     return sine * (angle / np.maximum(norm, 1e-12))[:, None]
 
 

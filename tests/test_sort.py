@@ -318,7 +318,7 @@ def test_bounding_boxes_hold_every_point_and_are_tight(sorting):
     rng, pool = np.random.default_rng(1), sorting().scene.pool
     quat = rng.normal(size=(1, len(pool), 4))
     quat /= np.linalg.norm(quat, axis=-1, keepdims=True)
-    extent = compute_extent(pool, np.arange(len(pool))[None], quat)[0]
+    extent = compute_extent(pool, np.arange(len(pool))[None], make_rotation(quat))[0]
     for i in range(len(pool)):
         points = rng.normal(size=(20_000, 3))
         if SHAPES[pool.shape[i]] == "box":

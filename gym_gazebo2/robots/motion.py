@@ -78,8 +78,11 @@ class JointMotion:
         Returns:
             (n, 6, dof): rows 0–2 linear velocity per joint velocity [m/rad, or m/m], rows 3–5 angular velocity [rad/rad, or 0].
         """
+        return self.compute_jacobian_at(self.compute_joint_poses(q))
+
+    def compute_jacobian_at(self, T: Array) -> Array:
+        """Return the Jacobian (n, 6, dof) where the joints' poses (dof, n, 4, 4) are known, as ``compute_jacobian`` does."""
         # Column i of a revolute joint with axis zᵢ through pᵢ: (zᵢ × (p_tcp − pᵢ), zᵢ). Of a prismatic joint: (zᵢ, 0).
-        T = self.compute_joint_poses(q)
         T_tcp = T[-1] @ self.robot.T_tcp_to_last
         axes, levers = self.compute_axes_and_levers(T, T_tcp)
         linear, angular = _cross(axes, levers), axes

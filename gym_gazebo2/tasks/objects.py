@@ -1,4 +1,4 @@
-"""Geometry of a scene's objects, batched: bounding boxes, angles, contact with zones. Quaternions are wxyz."""
+"""Geometry of a scene's objects, batched: bounding boxes, angles, contact with zones."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.scene import SHAPES, Pool
-from gym_gazebo2.tasks.rotations import make_rotation
 
 __all__ = ["compute_extent", "compute_rpy", "overlaps_box"]
 
 Array = NDArray[np.float64]
 
 
-def compute_extent(pool: Pool, index: NDArray[np.int64], quat: Array) -> Array:
+def compute_extent(pool: Pool, index: NDArray[np.int64], R: Array) -> Array:
     """Return the half sizes of the objects' bounding boxes along the base's axes.
 
     Args:
         pool: The pool.
         index: (n, k) members.
-        quat: (n, k, 4) orientations.
+        R: (n, k, 3, 3) rotations.
 
     Returns:
         (n, k, 3) half sizes [m].
     """
-    half, R = pool.half_size[index], make_rotation(quat)
+    half = pool.half_size[index]
     box = (np.abs(R) @ half[..., None])[..., 0]
     # A disc of radius r whose normal is a has the half size r √(1 − aᵢ²) along axis i.
     axis = R[..., :, 2]
@@ -46,14 +45,14 @@ def overlaps_box(start: Array, end: Array, extent: Array, center: ArrayLike, hal
     The way counts because a thrown object can be past a flat zone at the end of a period.
 
     Args:
-        start: (n, k, 3) positions at the start of the period [m].
-        end: (n, k, 3) positions at its end [m].
-        extent: (n, k, 3) half sizes of the bounding boxes [m].
-        center: (..., 3) centre of the fixed box [m], which is broadcast against ``end``.
+        start: (..., 3) positions at the start of the period [m].
+        end: (..., 3) positions at its end [m].
+        extent: (..., 3) half sizes of the bounding boxes [m].
+        center: (..., 3) centre of the fixed box [m]. All of these are broadcast against each other.
         half_size: (3,) its half sizes [m].
 
     Returns:
-        (n, k) bool.
+        (...) bool.
     """
     # The slab method: the share of the way during which the boxes overlap along each axis, and along all of them.
     away, way, reach = start - np.asarray(center), end - start, extent + np.asarray(half_size)

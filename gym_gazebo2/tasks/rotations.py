@@ -19,13 +19,14 @@ def make_rotation(quat: Array) -> Array:
     Returns:
         (..., 3, 3) rotation matrices.
     """
-    w, x, y, z = np.moveaxis(np.asarray(quat, dtype=float), -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    quat = np.asarray(quat, dtype=float)
+    w, x, y, z = (quat[..., i] for i in range(4))
+    # Written in place: np.stack of nine small arrays takes as long as all the products.
+    R = np.empty((*quat.shape[:-1], 3, 3))
+    R[..., 0, 0], R[..., 0, 1], R[..., 0, 2] = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
+    R[..., 1, 0], R[..., 1, 1], R[..., 1, 2] = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
+    R[..., 2, 0], R[..., 2, 1], R[..., 2, 2] = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
+    return R
 
 
 def compute_quat_error(R_tcp: Array, R_goal: Array) -> Array:

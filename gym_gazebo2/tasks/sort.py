@@ -26,7 +26,7 @@ from gym_gazebo2.tasks.sort_options import check_layout, read_options
 from gym_gazebo2.tasks.sort_reach import check_reach, find_pose_above
 from gym_gazebo2.tasks.sort_shaping import EDGE, MOTIONS, compute_worth
 from gym_gazebo2.tasks.sort_table import AREA, BIN_HALF_SIZE, Table, make_bins, make_sort_scene
-from gym_gazebo2.tasks.sort_view import SortView, make_view
+from gym_gazebo2.tasks.sort_view import LatestView, SortView, make_view
 
 __all__ = ["REWARDS", "EventRewards", "SortTask"]
 
@@ -214,7 +214,7 @@ class SortTask(Task):
     def measure(self, state: TaskState, goal: Array) -> Measures:
         """Return the shares of objects by what became of them, the steps for each of them, and the sum of event rewards."""
         status, steps = state.memory["status"], state.memory["steps"]
-        share = [np.mean(status == kind, axis=1) for kind in range(4)]
+        share = [np.add.reduce(status == kind, axis=1) / self.num_objects for kind in range(4)]
         return {
             "sorted_right": share[RIGHT],
             "sorted_wrong": share[WRONG],
@@ -259,8 +259,15 @@ class SortTask(Task):
         Raises:
             UsageError: The task was not bound to an arm with a gripper, or the state has no objects.
         """
-        kinematics = self._require_arm()
-        return make_view(state, remains, self.frame, self.scene.pool, kinematics, self._R_home)
+        view = self._latest.recall(state)
+        if view is not None:
+            return dataclasses.replace(view, remains=remains)
+        view = make_view(state, remains, self.frame, self.scene.pool, self._require_arm(), self._R_home)
+        return self._latest.keep(state, view)
+
+    @functools.cached_property
+    def _latest(self) -> LatestView:
+        return LatestView()
 
     @functools.cached_property
     def _R_home(self) -> Array:
@@ -275,8 +282,8 @@ class SortTask(Task):
 
     def _judge(self, view: SortView, last: Array, status: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the status (n, k) of the objects at the end of a period."""
-        touched = [overlaps_box(last, view.position, view.extent, center, BIN_HALF_SIZE) for center in self.bins]
-        touches = np.stack(touched, axis=-1)
+        last, position, extent = (value[:, :, None] for value in (last, view.position, view.extent))
+        touches = overlaps_box(last, position, extent, self.bins, BIN_HALF_SIZE)  # (n, k, bins)
         # An object at the border of two bins goes to the nearer one.
         away = np.where(touches, np.abs(view.position[..., 1:2] - self.bins[:, 1]), np.inf)
         is_right = np.argmin(away, axis=-1) == view.shape

@@ -15,7 +15,7 @@ from gym_gazebo2.tasks.objects import compute_extent, compute_rpy
 from gym_gazebo2.tasks.rotations import make_rotation
 from gym_gazebo2.tasks.sort_table import Table
 
-__all__ = ["FULL_LAG", "SortView", "compute_squeeze", "make_view"]
+__all__ = ["FULL_LAG", "LatestView", "SortView", "compute_squeeze", "make_view"]
 
 Array = NDArray[np.float64]
 
@@ -80,6 +80,27 @@ class SortView:
         return self.remains & (np.cumsum(self.remains, axis=1) == 1)
 
 
+class LatestView:
+    """The view of the newest state. The rewards and the observation of a period see the same state, so it is made once."""
+
+    def __init__(self) -> None:
+        """Begin without a view."""
+        self._seen: tuple[TaskState, SortView] | None = None
+
+    def recall(self, state: TaskState) -> SortView | None:
+        """Return the view, if it was made from the same arrays as this state has; None otherwise."""
+        if self._seen is None:
+            return None
+        seen, view = self._seen
+        is_same = seen.arm is state.arm and seen.tcp is state.tcp and seen.action is state.action
+        return view if is_same else None
+
+    def keep(self, state: TaskState, view: SortView) -> SortView:
+        """Keep the view of a state, and return it."""
+        self._seen = state, view
+        return view
+
+
 def compute_squeeze(opening: Array, setpoint: Array, action: Array) -> Array:
     """Return (n,) how hard the fingers close on something, from 0 to 1.
 
@@ -119,16 +140,16 @@ def make_view(
     # An engine that diverged may report NaN. The task ends such an episode; its last observation must be finite.
     pose = np.where(is_finite[..., None], objects.pose, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
     twist = np.where(is_finite[..., None], objects.twist, 0.0)
-    quat, first = pose[..., 3:], kinematics.robot.chain_dof
+    R, first = make_rotation(pose[..., 3:]), kinematics.robot.chain_dof
     opening = gripper.compute_opening(state.arm.q[:, first:])
     setpoint = gripper.compute_opening(state.arm.q_setpoint[:, first:])
     return SortView(
         position=table.from_base(pose[..., :3]),
-        rpy=compute_rpy(make_rotation(quat)),
+        rpy=compute_rpy(R),
         velocity=twist[..., :3] / table.scale,
         spin=twist[..., 3:],
         half_size=pool.half_size[objects.index] / table.scale,
-        extent=compute_extent(pool, objects.index, quat) / table.scale,
+        extent=compute_extent(pool, objects.index, R) / table.scale,
         shape=pool.shape[objects.index],
         is_finite=is_finite,
         remains=remains,
