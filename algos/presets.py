@@ -209,7 +209,7 @@ _TUNED: dict[tuple[str, str], Preset] = {
     ("PandaSort-v0", "ppo"): Preset(1_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=50, reward_scale=0.05),
     ("PandaToss-v0", "ppo"): Preset(3_000_000, _SORT, num_envs=128, start_noise=0.0, eval_runs=50, reward_scale=0.05),
     ("SCARA4-v0", "ppo"): Preset(300_000, _PPO_PLANAR, num_envs=32, normalize=True),
-    ("PandaSortCamera-v0", "dagger"): Preset(150_000, _FROM_PICTURES, num_envs=32, start_noise=0.0, eval_runs=8),
+    ("PandaSortCamera-v0", "dagger"): Preset(120_000, _FROM_PICTURES, num_envs=32, start_noise=0.0, eval_runs=8),
 }
 """Rows found by ``python -m benchmarks.tune``; they replace the composed ones."""
 
