@@ -24,7 +24,7 @@ from gym_gazebo2.algos.report import write_report
 from gym_gazebo2.algos.report.workers import make_workers
 from gym_gazebo2.algos.runs.model_file import read_model_file
 from gym_gazebo2.algos.worker_plan import choose_shards, list_shards
-from gym_gazebo2.errors import InvalidArgumentError, RunError, UnknownEnvError, WorkerError
+from gym_gazebo2.errors import InvalidArgumentError, NonFiniteError, RunError, UnknownEnvError, WorkerError
 
 from .conftest import ROOT
 from .processes import read_until, run_process
@@ -78,6 +78,13 @@ def test_without_normalisation_it_is_the_run_without_workers(session, tmp_path):
     assert run.read_config().shards == 2
     assert_same_run(plain, run)
     assert read_sessions(plain) == []
+
+
+@pytest.mark.parametrize("learning_rate", [10.0, 1e12])  # too large to act; not finite
+def test_a_policy_that_diverges_on_workers_is_named(session, tmp_path, learning_rate):
+    own = {**TINY["hyperparameters"], "learning_rate": learning_rate}
+    with pytest.raises(NonFiniteError, match=r"finite (parameters|actions).*update step was too large.*checkpoint"):
+        train(TrainConfig(**{**TINY, "hyperparameters": own}, workers=2, out=str(tmp_path / "run")))
 
 
 @pytest.mark.parametrize("rule", ["reward>=-1e9", "position_error<=1e9"])  # met after a rollout; by the first evaluation

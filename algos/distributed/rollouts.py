@@ -113,7 +113,8 @@ class ShardedRollouts(OnPolicyAlgorithm):
             )
             if not callback.on_step():
                 return False
-            self._update_info_buffer(infos[step], dones)
+            if dones.any():
+                self._update_info_buffer(infos[step], dones)
         return True
 
 

@@ -36,6 +36,7 @@ class ArmRows:
             total: All arms.
         """
         self.first, self.size, self.total = 0, size, total
+        self._blocks: dict[tuple[Any, ...], th.Tensor] = {}
 
     def install(self, policy: Any) -> None:
         """Let a policy of stable-baselines3 act with the rows of all arms. One shard of all arms needs nothing."""
@@ -53,6 +54,7 @@ class ArmRows:
             tensor = next(iter(observation.values())) if isinstance(observation, dict) else observation
             if len(tensor) != self.size:  # the end of one arm's episode: plain training computes its value alone, too
                 return function(observation, *others, **options)
+            self._count = 0
             result = function(*(self._embed(value) for value in (observation, *others)), **options)
             return self._select(result) if isinstance(result, th.Tensor) else tuple(self._select(value) for value in result)
 
@@ -64,7 +66,12 @@ class ArmRows:
             shape = [*value.shape[:axis], self.total, *value.shape[axis + 1 :]]
             # In the same order in memory: convolutions of images with the colours last use other kernels.
             order = sorted(range(value.dim()), key=value.stride, reverse=True)
-            block = th.empty_permuted(shape, order, dtype=value.dtype).zero_()
+            # Each tensor of a call has a block of its own, which later calls use again: the other rows stay zero.
+            self._count += 1
+            key = self._count, self.first, value.dtype, *shape, *order
+            block = self._blocks.get(key)
+            if block is None:
+                block = self._blocks[key] = th.empty_permuted(shape, order, dtype=value.dtype).zero_()
             block.narrow(axis, self.first, self.size).copy_(value)
             return block
         return self._map(value, self._embed)

@@ -33,6 +33,7 @@ from gym_gazebo2.algos.finite import is_finite
 from gym_gazebo2.algos.runs.checkpoint import Resumable
 from gym_gazebo2.algos.runs.model_state import Arrays, get_arrays, iterate_arrays, set_arrays
 from gym_gazebo2.algos.table import make_model
+from gym_gazebo2.algos.vec_env import BatchedVecEnv
 from gym_gazebo2.errors import NonFiniteError, UnsupportedError
 
 __all__ = ["CollectTask", "Collector", "EnvState", "Fragment", "LocalShards", "ResetTask", "Shard", "Start", "get_rollout"]
@@ -192,6 +193,8 @@ class Shard:
         self.model.set_logger(Logger(None, []))
         self.model.ep_info_buffer, self.model.ep_success_buffer = deque(maxlen=1), deque(maxlen=1)
         self.env = self.model.env.unwrapped
+        if isinstance(self.env, BatchedVecEnv):
+            self.env.has_all_infos = False
         self._rows = ArmRows(size, config.num_envs)
         self._rows.install(self.model.policy)
         self._state_id = ""
