@@ -37,7 +37,7 @@ demo: system $(STAMP)  ## Train MARA-v0 with PPO, evaluate it, write the report
 
 test: system $(STAMP)  ## Run every test, Gazebo and ROS 2 ones included
 	$(BIN)/gym-gazebo2 install-gazebo
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 30 --durations-min 10 $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --durations 30 --durations-min 10 $(TESTS)
 
 test-gz-sim: $(STAMP)  ## Run the tests of Gazebo 11 on gz-sim, where it is installed
 	$(BIN)/gym-gazebo2 install-gazebo --simulator gz_sim

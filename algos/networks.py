@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, NatureCNN
 from torch import nn
 
 from gym_gazebo2.errors import InvalidArgumentError, UnknownNameError
@@ -18,6 +19,7 @@ __all__ = [
     "ACTIVATIONS",
     "EXTRACTORS",
     "OPTIMIZERS",
+    "CenteredCNN",
     "GoalExtractor",
     "NormalizedActivation",
     "ObjectGoalExtractor",
@@ -116,7 +118,58 @@ class ObjectGoalExtractor(GoalExtractor):
         return torch.cat([super().forward(observations), way / self.FAR, torch.tanh(way / self.NEAR)], dim=1)
 
 
-EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {"goal": GoalExtractor, "object_goal": ObjectGoalExtractor}
+class CenteredCNN(NatureCNN):
+    """The convolutional network of ``CnnPolicy``, on pictures from which their mean is subtracted.
+
+    A camera that stands still sees the same in most pixels. Without the mean, a small object changes the input by a percent,
+    and with a learning rate of 1e-3 the network soon gives the same features for all pictures.
+
+    Attributes:
+        mean: (channels, height, width) running mean of the pictures in training, between 0 and 1.
+        count: Number of batches that it has seen.
+    """
+
+    CONTRAST = 4.0
+    """Factor on the differences from the mean."""
+    MEMORY = 1000.0
+    """Batches over which the running mean averages."""
+
+    mean: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, observation_space: spaces.Box, features_dim: int = 512, normalized_image: bool = False) -> None:
+        """Build the network.
+
+        Args:
+            observation_space: Space of the pictures, channels first.
+            features_dim: Number of features.
+            normalized_image: Whether the space is from 0 to 1, in place of bytes.
+
+        Raises:
+            InvalidArgumentError: The observations are no pictures.
+        """
+        if not is_image_space(observation_space, check_channels=False, normalized_image=normalized_image):
+            sentence = "The features extractor 'centered_image' needs an environment whose observations are pictures alone."
+            raise InvalidArgumentError("features_extractor_class", "centered_image", sentence=sentence)
+        super().__init__(observation_space, features_dim, normalized_image)
+        self.register_buffer("mean", torch.zeros(observation_space.shape))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Return the features (n, features_dim) of pictures (n, channels, height, width) between 0 and 1."""
+        if self.training:
+            with torch.no_grad():
+                self.count += 1.0
+                self.mean += (observations.mean(dim=0) - self.mean) / self.count.clamp(max=self.MEMORY)
+        features: torch.Tensor = super().forward(self.CONTRAST * (observations - self.mean))
+        return features
+
+
+EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
+    "goal": GoalExtractor,
+    "object_goal": ObjectGoalExtractor,
+    "centered_image": CenteredCNN,
+}
 """Name of a features extractor → class."""
 
 

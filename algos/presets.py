@@ -168,7 +168,13 @@ _SORT: Values = {
 
 # Without a graphics card, drawing a picture takes as long as about eight passes of the network forth and back. So each one is
 # used several times.
-_FROM_PICTURES: Values = {**_IMITATION, "batch_size": 128, "n_epochs": 8, "buffer_size": 30_000}
+_FROM_PICTURES: Values = {
+    **_IMITATION,
+    "batch_size": 128,
+    "n_epochs": 8,
+    "buffer_size": 30_000,
+    "policy_kwargs": {"net_arch": [128, 128], "features_extractor_class": "centered_image"},
+}
 
 _IDS: dict[str, _Difficulty] = {
     "MARA-v0": _Difficulty(0.8),
