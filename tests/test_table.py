@@ -13,13 +13,14 @@ import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
+from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.vec_env import VecNormalize
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, make_vec_env, presets, register_preset, resume, train
 from gym_gazebo2.algos.config import resolve
 from gym_gazebo2.algos.discrete import DiscreteActions, make_action_table
 from gym_gazebo2.algos.evaluation.rollout import ModelPolicy
-from gym_gazebo2.algos.networks import GoalExtractor
+from gym_gazebo2.algos.networks import CenteredCNN, GoalExtractor
 from gym_gazebo2.algos.presets import PRESETS, Preset, get_preset
 from gym_gazebo2.algos.report.run_data import read_run
 from gym_gazebo2.algos.runs.folder import RunFolder
@@ -145,11 +146,28 @@ def test_a_network_sees_the_way_to_the_goal():
         torch.testing.assert_close(features, expected)
         assert features.shape[1] == extractor.features_dim
         assert set(normalize(env).obs_rms) == {"observation"}  # points stay in metres
-        with pytest.raises(UnknownNameError, match="Available: goal"):
+        with pytest.raises(UnknownNameError, match="Available: centered_image, goal"):
             make_model("sac", env, {"policy_kwargs": {"features_extractor_class": "gaol"}}, 0)
     env = make_vec_env("MARA-v0", 1, backend="fake")
     with contextlib.closing(env), pytest.raises(InvalidArgumentError, match="achieved_goal"):
         make_model("sac", env, {"policy_kwargs": {"features_extractor_class": "goal"}}, 0)
+
+
+def test_a_network_of_pictures_sees_what_differs_from_their_mean():
+    pictures = torch.rand(40, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    space = spaces.Box(0, 255, (3, 64, 64), np.uint8)
+    extractor = CenteredCNN(space)
+    for batch in pictures.split(10):
+        extractor(batch)
+    torch.testing.assert_close(extractor.mean, pictures.mean(dim=0))
+    extractor.eval()
+    plain = NatureCNN(space)
+    plain.load_state_dict({name: value for name, value in extractor.state_dict().items() if name not in ("mean", "count")})
+    torch.testing.assert_close(extractor(pictures), plain(4.0 * (pictures - pictures.mean(dim=0))))
+    torch.testing.assert_close(extractor.mean, pictures.mean(dim=0))  # acting changes nothing
+    env = make_vec_env("MARA-v0", 1, backend="fake")
+    with contextlib.closing(env), pytest.raises(InvalidArgumentError, match="pictures alone"):
+        make_model("ppo", env, {"policy_kwargs": {"features_extractor_class": "centered_image"}}, 0)
 
 
 def test_only_off_policy_rows_have_hindsight():
