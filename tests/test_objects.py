@@ -71,6 +71,11 @@ class _Careless(FakeBackend):
             return None
 
 
+class _Lenient(FakeBackend):
+    def _check_factors(self, objects):
+        """Take factors that it cannot use."""
+
+
 BROKEN = {
     "placement": _change_objects(pose=lambda o: o.pose + 0.01),
     "bad_placement": _Careless,
@@ -78,6 +83,7 @@ BROKEN = {
     "objects_determinism": _change_objects(pose=lambda o: o.pose + np.random.default_rng().normal(0, 1e-6, o.pose.shape)),
     "saved_objects": _Forgetful,
     "object_contacts": _Touchy,
+    "object_factors": _Lenient,
 }
 
 

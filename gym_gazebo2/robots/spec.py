@@ -189,10 +189,12 @@ class RobotSpec:
         """
         return self.effort_limit / self.control_speed
 
-    @property
+    @functools.cached_property
     def scale(self) -> Array:
         """(dof,) 1 rad, or the stroke of a prismatic joint [m]: tolerances are written in rad and multiplied by this."""
-        return np.where(self.is_prismatic, self.upper - self.lower, 1.0)
+        scale = np.where(self.is_prismatic, self.upper - self.lower, 1.0)
+        scale.setflags(write=False)
+        return scale
 
     @property
     def range_lower(self) -> Array:

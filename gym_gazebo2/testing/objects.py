@@ -152,6 +152,26 @@ def check_object_contacts(factory: Factory, arms: int) -> None:
             state = backend.step(state.q_setpoint)
 
 
+def check_object_factors(factory: Factory, arms: int) -> None:
+    """Factors on properties that ``object_factors`` names are taken, and those of 1 change nothing. Others are refused."""
+    with open_backend(factory, arms) as backend:
+        everyone, q, placement = np.ones(arms, dtype=bool), np.tile(backend.robot.home, (arms, 1)), place_beside(backend)
+
+        def reset(name: str, value: float) -> ArmState:
+            factors = {name: np.full(placement.index.shape, value)}
+            return backend.reset(everyone, q, dataclasses.replace(placement, factors=factors))
+
+        for name in ("friction", "mass"):
+            if name not in backend.object_factors:
+                expect_error(UnsupportedError, functools.partial(reset, name, 1.0), f"a factor on {name}")
+                continue
+            for bad in (0.0, -1.0, np.nan):
+                expect_error(InvalidArgumentError, functools.partial(reset, name, bad), f"a factor of {bad} on {name}")
+            with_factor = _wait(backend, reset(name, 1.0))
+            without = _wait(backend, backend.reset(everyone, q, placement))
+            expect(np.array_equal(with_factor.pose, without.pose), f"objects with a factor of 1 on {name} move differently")
+
+
 OBJECT_CHECKS: dict[str, Callable[[Factory, int], None]] = {
     check.__name__.removeprefix("check_"): check
     for check in (
@@ -161,6 +181,7 @@ OBJECT_CHECKS: dict[str, Callable[[Factory, int], None]] = {
         check_objects_determinism,
         check_saved_objects,
         check_object_contacts,
+        check_object_factors,
     )
 }
 """The checks of objects, by name, in the order in which they run."""
@@ -185,6 +206,13 @@ def _drop(backend: Backend, arms: int, arm: int | None = None) -> list[ArmState]
     for _ in range(PERIODS):
         states.append(backend.step(states[-1].q_setpoint))
     return states
+
+
+def _wait(backend: Backend, state: ArmState) -> ObjectState:
+    """Return the objects after some periods in which the arms stay where they are."""
+    for _ in range(PERIODS):
+        state = backend.step(state.q_setpoint)
+    return _get(state)
 
 
 def _invalidate(placement: Placement, rows: NDArray[np.bool_]) -> Placement:
