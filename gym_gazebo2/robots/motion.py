@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gym_gazebo2.robots.spec import RobotSpec
 
-__all__ = ["LEVI_CIVITA", "JointMotion"]
+__all__ = ["LEVI_CIVITA", "JointMotion", "cross"]
 
 Array = NDArray[np.float64]
 
@@ -85,7 +85,7 @@ class JointMotion:
         # Column i of a revolute joint with axis zᵢ through pᵢ: (zᵢ × (p_tcp − pᵢ), zᵢ). Of a prismatic joint: (zᵢ, 0).
         T_tcp = T[-1] @ self.robot.T_tcp_to_last
         axes, levers = self.compute_axes_and_levers(T, T_tcp)
-        linear, angular = _cross(axes, levers), axes
+        linear, angular = cross(axes, levers), axes
         if len(self._slides):
             slides = self.robot.is_prismatic[:, None, None]
             linear, angular = np.where(slides, axes, linear), np.where(slides, 0.0, axes)
@@ -103,7 +103,9 @@ def _make_cross_matrix(v: Array) -> Array:
     return K - K.swapaxes(1, 2)
 
 
-def _cross(a: Array, b: Array) -> Array:
-    """Return a × b over the last axis. On small batches this is ten times as fast as ``np.cross``."""
-    outer = a[..., :, None] * b[..., None, :]
-    return outer.reshape(*outer.shape[:-2], 9) @ LEVI_CIVITA
+def cross(a: Array, b: Array) -> Array:
+    """Return a × b over the last axis of arrays of one shape (…, 3). ``np.cross`` takes several times as long."""
+    product = np.empty(a.shape)
+    (a0, a1, a2), (b0, b1, b2) = ((v[..., 0], v[..., 1], v[..., 2]) for v in (a, b))
+    product[..., 0], product[..., 1], product[..., 2] = a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0
+    return product

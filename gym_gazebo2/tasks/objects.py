@@ -11,6 +11,9 @@ __all__ = ["compute_extent", "compute_rpy", "overlaps_box"]
 
 Array = NDArray[np.float64]
 
+SLACK = 1e-9
+"""Distance within which boxes are tested exactly [m]."""
+
 
 def compute_extent(pool: Pool, index: NDArray[np.int64], R: Array) -> Array:
     """Return the half sizes of the objects' bounding boxes along the base's axes.
@@ -54,8 +57,18 @@ def overlaps_box(start: Array, end: Array, extent: Array, center: ArrayLike, hal
     Returns:
         (...) bool.
     """
+    start, end, reach, center = np.broadcast_arrays(start, end, extent + np.asarray(half_size), center)
+    # Most objects are nowhere near. The slack covers rounding, so that the exact test alone decides.
+    low, high = np.minimum(start, end) - reach - SLACK, np.maximum(start, end) + reach + SLACK
+    hit: NDArray[np.bool_] = ((low <= center) & (center <= high)).all(axis=-1)
+    if hit.any():
+        hit[hit] = _passes(start[hit] - center[hit], end[hit] - start[hit], reach[hit])
+    return hit
+
+
+def _passes(away: Array, way: Array, reach: Array) -> NDArray[np.bool_]:
+    """Return (m,) whether points at ``away`` that go ``way`` (m, 3) pass boxes of half size ``reach`` around zero."""
     # The slab method: the share of the way during which the boxes overlap along each axis, and along all of them.
-    away, way, reach = start - np.asarray(center), end - start, extent + np.asarray(half_size)
     with np.errstate(divide="ignore", invalid="ignore"):
         first, last = (-np.sign(way) * reach - away) / way, (np.sign(way) * reach - away) / way
     inside = np.abs(away) <= reach

@@ -137,9 +137,11 @@ def make_view(
         raise UsageError("Sorting needs a scene with objects and a robot with a gripper. Make the environment with gym.make.")
     numbers = np.concatenate([objects.pose, objects.twist], axis=-1)
     is_finite = np.isfinite(numbers).all(axis=-1)
-    # An engine that diverged may report NaN. The task ends such an episode; its last observation must be finite.
-    pose = np.where(is_finite[..., None], objects.pose, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
-    twist = np.where(is_finite[..., None], objects.twist, 0.0)
+    pose, twist = objects.pose, objects.twist
+    if not is_finite.all():
+        # An engine that diverged may report NaN. The task ends such an episode; its last observation must be finite.
+        pose = np.where(is_finite[..., None], pose, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+        twist = np.where(is_finite[..., None], twist, 0.0)
     R, first = make_rotation(pose[..., 3:]), kinematics.robot.chain_dof
     opening = gripper.compute_opening(state.arm.q[:, first:])
     setpoint = gripper.compute_opening(state.arm.q_setpoint[:, first:])
