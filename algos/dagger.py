@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from torch.nn import functional as F
 
 from gym_gazebo2.algos.natural.guarded import GuardedAlgorithm, check_rollout, take_gradient_step
+from gym_gazebo2.algos.networks import CenteredCNN
 from gym_gazebo2.algos.runs.any_model import open_model
 from gym_gazebo2.algos.runs.model_file import ModelFile
 from gym_gazebo2.algos.teacher import Teacher
@@ -137,6 +138,9 @@ class DAgger(GuardedAlgorithm):
             expected = f"at least {self.n_envs}, one step of each environment"
             raise InvalidArgumentError("buffer_size", self.buffer_size, expected)
         super()._setup_model()
+        for module in self.policy.modules():
+            if isinstance(module, CenteredCNN):
+                module.is_tracking = True
         self.replay_buffer = LabelBuffer(self.buffer_size, self.observation_space, self.action_space, self.device)
 
     def learn_from(self, file: ModelFile) -> None:

@@ -119,14 +119,18 @@ class ObjectGoalExtractor(GoalExtractor):
 
 
 class CenteredCNN(NatureCNN):
-    """The convolutional network of ``CnnPolicy``, on pictures from which their mean is subtracted.
+    """The convolutional network of ``CnnPolicy``, on images from which a mean image is subtracted.
 
-    A camera that stands still sees the same in most pixels. Without the mean, a small object changes the input by a percent,
-    and with a learning rate of 1e-3 the network soon gives the same features for all pictures.
+    In most pixels, the images of a fixed camera are equal. Without the mean, a small object changes the input by a percent,
+    and with a learning rate of 1e-3 the network soon gives the same features for all images.
+
+    DAgger learns the mean while it trains. Other algorithms leave it as it is: they compare policies before and after an
+    update, which must see the same input. So they get a mean only from a run of DAgger (``--from``), and zero otherwise.
 
     Attributes:
-        mean: (channels, height, width) running mean of the pictures in training, between 0 and 1.
-        count: Number of batches that it has seen.
+        is_tracking: Whether the mean follows the images in training. It is not stored.
+        running_mean: (channels, height, width) mean of the images, between 0 and 1.
+        running_count: Number of batches that it has seen.
     """
 
     CONTRAST = 4.0
@@ -134,34 +138,37 @@ class CenteredCNN(NatureCNN):
     MEMORY = 1000.0
     """Batches over which the running mean averages."""
 
-    mean: torch.Tensor
-    count: torch.Tensor
+    # stable-baselines3 copies buffers to target networks if their names begin with "running_".
+    running_mean: torch.Tensor
+    running_count: torch.Tensor
 
     def __init__(self, observation_space: spaces.Box, features_dim: int = 512, normalized_image: bool = False) -> None:
         """Build the network.
 
         Args:
-            observation_space: Space of the pictures, channels first.
+            observation_space: Space of the images, channels first.
             features_dim: Number of features.
             normalized_image: Whether the space is from 0 to 1, in place of bytes.
 
         Raises:
-            InvalidArgumentError: The observations are no pictures.
+            InvalidArgumentError: The observation is not a single image.
         """
         if not is_image_space(observation_space, check_channels=False, normalized_image=normalized_image):
-            sentence = "The features extractor 'centered_image' needs an environment whose observations are pictures alone."
+            sentence = "The features extractor 'centered_image' needs an environment whose observation is a single image."
             raise InvalidArgumentError("features_extractor_class", "centered_image", sentence=sentence)
         super().__init__(observation_space, features_dim, normalized_image)
-        self.register_buffer("mean", torch.zeros(observation_space.shape))
-        self.register_buffer("count", torch.zeros(()))
+        self.is_tracking = False
+        self.register_buffer("running_mean", torch.zeros(observation_space.shape))
+        self.register_buffer("running_count", torch.zeros(()))
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """Return the features (n, features_dim) of pictures (n, channels, height, width) between 0 and 1."""
-        if self.training:
+        """Return the features (n, features_dim) of images (n, channels, height, width) between 0 and 1."""
+        if self.training and self.is_tracking:
             with torch.no_grad():
-                self.count += 1.0
-                self.mean += (observations.mean(dim=0) - self.mean) / self.count.clamp(max=self.MEMORY)
-        features: torch.Tensor = super().forward(self.CONTRAST * (observations - self.mean))
+                self.running_count += 1.0
+                difference = observations.mean(dim=0) - self.running_mean
+                self.running_mean += difference / self.running_count.clamp(max=self.MEMORY)
+        features: torch.Tensor = super().forward(self.CONTRAST * (observations - self.running_mean))
         return features
 
 

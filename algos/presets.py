@@ -173,7 +173,7 @@ _FROM_PICTURES: Values = {
     "batch_size": 128,
     "n_epochs": 8,
     "buffer_size": 30_000,
-    "policy_kwargs": {"net_arch": [128, 128], "features_extractor_class": "centered_image"},
+    "policy_kwargs": {**_IMITATION["policy_kwargs"], "features_extractor_class": "centered_image"},
 }
 
 _IDS: dict[str, _Difficulty] = {

@@ -182,8 +182,8 @@ class BatchedVecEnv(VecEnv):
         last_info: The info of the last step as arrays (n,). Where an episode ended, it is the info of its last state.
         returns: (n,) sum of rewards of each arm's episode so far.
         lengths: (n,) number of steps of each arm's episode so far.
-        has_all_infos: Whether a step returns the info of every arm. False: it is empty where no episode ended, which saves 1 %
-            of the time of workers.
+        splits_infos: Setting: whether a step returns the info of every arm. False: infos are empty where no episode ended, and
+            so are all ``reset_infos``. That saves 1 % of the time of workers.
     """
 
     env: ArmVectorEnv
@@ -205,7 +205,7 @@ class BatchedVecEnv(VecEnv):
         self.metadata = env.metadata
         self.returns, self.lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.int64)
         self.last_info: dict[str, NDArray[Any]] = {}
-        self.has_all_infos = True
+        self.splits_infos = True
         self._start = time.monotonic()
 
     @property
@@ -243,7 +243,7 @@ class BatchedVecEnv(VecEnv):
         done = terminated | truncated
         self.returns += reward
         self.lengths += 1
-        rows = _split(infos, self.num_envs) if self.has_all_infos else [{} for _ in range(self.num_envs)]
+        rows = _split(infos, self.num_envs) if self.splits_infos else [{} for _ in range(self.num_envs)]
         # "final_info" holds rows for all arms, from before the automatic resets, so it serves whichever arms ended.
         ended_info = infos.get("final_info", infos)
         self.last_info = {name: value for name, value in ended_info.items() if not name.startswith(("_", "final_"))}

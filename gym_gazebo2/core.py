@@ -283,12 +283,12 @@ class ArmCore:
         if self._park is not None:
             self._park = self._park & ~mask[:, None]
         self._show_goal()
-        self._begin(arm, mask)
+        state = self._begin(arm, mask)
         # A restart during a partial reset also ended the episodes of the other arms. Their next step must report it, so
         # the count that this step compares with is not updated here.
         if mask.all():
             self._known_restarts = self.backend.num_restarts
-        return self._start_from(arm, restarts, mask)
+        return self._start_from(state, restarts, mask)
 
     def _draw_objects(self, rng: np.random.Generator, goal: Array) -> tuple[NDArray[np.int64], Array]:
         """Return the members (k,) and poses (k, 7) that the task draws for one arm."""
@@ -305,10 +305,12 @@ class ArmCore:
         n, k = self.num_envs, self.backend.num_objects
         return Placement(np.zeros((n, k), dtype=np.int64), np.zeros((n, k, 7))) if k else None
 
-    def _begin(self, arm: ArmState, mask: NDArray[np.bool_]) -> None:
-        """Let the task complete the memory of the masked arms, whose start is known now."""
-        for name, value in self.task.begin(self._observe_arm(arm, self._no_action), self.goal).items():
+    def _begin(self, arm: ArmState, mask: NDArray[np.bool_]) -> TaskState:
+        """Let the task complete the memory of the masked arms, whose start is known now, and return the state."""
+        state = self._observe_arm(arm, self._no_action)
+        for name, value in self.task.begin(state, self.goal).items():
             self._memory[name][mask] = value[mask]
+        return state
 
     def step(self, action: ArrayLike) -> Outcome:
         """Advance every arm by one control period.
@@ -401,17 +403,18 @@ class ArmCore:
         self.goal, self._memory = np.array(state["goal"]), _take(state, MEMORY_PREFIX)
         self._park = np.array(state["park"]) if "park" in state else None
         self._show_goal()
-        return self._start_from(self.backend.set_state(_take(state, BACKEND_PREFIX)))
+        arm = self.backend.set_state(_take(state, BACKEND_PREFIX))
+        return self._start_from(self._observe_arm(arm, self._no_action))
 
-    def _start_from(self, arm: ArmState, restarts: int | None = None, mask: NDArray[np.bool_] | None = None) -> Outcome:
+    def _start_from(self, state: TaskState, restarts: int | None = None, mask: NDArray[np.bool_] | None = None) -> Outcome:
         """Return the outcome of a reset.
 
         Args:
-            arm: State after the reset.
+            state: State after the reset.
             restarts: Number of the simulator's restarts before it; None: not known.
             mask: (n,) arms that were reset; None: all.
         """
-        self.state = self._observe_arm(arm, self._no_action)
+        self.state = state
         measures = self.task.measure(self.state, self.goal)
         start = Advance(self._memory, measures, self._no_reward.copy(), self._not_terminated.copy())
         return self._make_outcome(start, restarts, mask)

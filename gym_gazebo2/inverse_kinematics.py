@@ -119,14 +119,14 @@ def compute_tool_step(
         (n, dof) new joint positions [rad].
     """
     robot = kinematics.robot
-    T = kinematics.compute_joint_poses(q)
+    T_joints = kinematics.compute_joint_poses(q)
     rest = robot.home if q_rest is None else np.asarray(q_rest, dtype=float)
     posture = np.clip(POSTURE_GAIN * (rest - q), -POSTURE_SHARE * travel, POSTURE_SHARE * travel)
     wanted = np.concatenate([displacement, np.zeros_like(displacement) if turn is None else turn], axis=1)
-    step = _step_linearly(kinematics, q, T, wanted, posture, DAMPING)
+    step = _step_linearly(kinematics, q, T_joints, wanted, posture, DAMPING)
     # One factor for all joints of an arm keeps the direction of the tool; clipping each joint singly would turn and tilt it.
     share = HEADROOM / np.maximum(np.max(np.abs(step) / travel, axis=1, keepdims=True), HEADROOM)
-    moved, left, T_tcp = q.copy(), np.arange(len(q)), kinematics.compute_tcp_pose_at(T)
+    moved, left, T_tcp = q.copy(), np.arange(len(q)), kinematics.compute_tcp_pose_at(T_joints)
     for part in ATTEMPTS:
         p = part * share[left]
         turned = None if turn is None else p * turn[left]
@@ -140,11 +140,11 @@ def compute_tool_step(
 
 
 def _step_linearly(
-    kinematics: Kinematics, q: Array, T: Array, displacement: Array, posture: Array | None, damping: float
+    kinematics: Kinematics, q: Array, T_joints: Array, displacement: Array, posture: Array | None, damping: float
 ) -> Array:
-    """Return the joint motions (n, dof) of one linear step, where the joints' poses T (dof, n, 4, 4) are known."""
+    """Return the joint motions (n, dof) of one linear step, where the joints' poses (dof, n, 4, 4) are known."""
     robot = kinematics.robot
-    J = kinematics.compute_jacobian_at(T)[:, : displacement.shape[1]]
+    J = kinematics.compute_jacobian_at(T_joints)[:, : displacement.shape[1]]
     # A measured q can be slightly outside soft limits. Such a joint may move inwards only.
     low, high = np.minimum(robot.lower - q, 0.0), np.maximum(robot.upper - q, 0.0)
     return _solve_within(J, displacement, posture, damping, low, high)
@@ -162,13 +162,13 @@ def _move(T: Array, displacement: Array, turn: Array | None) -> Array:
 def _attempt(kinematics: Kinematics, q: Array, step: Array, T_goal: Array, travel: Array) -> tuple[Array, NDArray[np.bool_]]:
     """Return poses (n, dof) after a step and its corrections, and which of them tilt the tool too far (n,).
 
-    The poses of the joints are computed once for each pose of the arm: they are half of the time of a step.
+    The joints' poses take half of the time of a step, so error and Jacobian share them.
     """
     robot = kinematics.robot
     low, high = np.maximum(robot.lower, q - travel), np.minimum(robot.upper, q + travel)
     moved = np.clip(q + step, low, high)
-    T = kinematics.compute_joint_poses(moved)
-    error = _compute_error(kinematics, T, T_goal)
+    T_joints = kinematics.compute_joint_poses(moved)
+    error = _compute_error(kinematics, T_joints, T_goal)
     # Position and orientation are corrected together first. Where the arm cannot do both, as beyond its reach, the orientation
     # alone is corrected afterwards: three rows are far better conditioned than six.
     for rows in (slice(0, 6),) * CORRECTIONS + (slice(3, 6),) * TURNS:
@@ -176,11 +176,11 @@ def _attempt(kinematics: Kinematics, q: Array, step: Array, T_goal: Array, trave
         # Only arms that need it are corrected: an arm must move in the same way whatever the others of its batch do.
         i = np.flatnonzero(tilted | off) if rows.start == 0 else np.flatnonzero(tilted)
         if not len(i):
-            break  # the tools are there; where none tilts, the turns that follow have nothing to do
-        J = kinematics.compute_jacobian_at(T[:, i])[:, rows]
+            break  # no arm needs this correction, so none needs the later ones
+        J = kinematics.compute_jacobian_at(T_joints[:, i])[:, rows]
         moved[i] += _solve_within(J, error[i, rows], None, CORRECTION_DAMPING, low[i] - moved[i], high[i] - moved[i])
-        T[:, i] = kinematics.compute_joint_poses(moved[i])
-        error[i] = _compute_error(kinematics, T[:, i], T_goal[i])
+        T_joints[:, i] = kinematics.compute_joint_poses(moved[i])
+        error[i] = _compute_error(kinematics, T_joints[:, i], T_goal[i])
     return moved, _is_longer(error[:, 3:], TILT_TOLERANCE)
 
 
@@ -203,8 +203,8 @@ def _solve_within(J: Array, d: Array, h: Array | None, damping: float, low: Arra
     leaves = (dq < low) | (dq > high)
     if leaves.any():
         i = np.flatnonzero(leaves.any(axis=1))
-        none = np.zeros((len(i), dq.shape[1]))
-        dq[i] = _solve_at_bounds(J[i], d[i], none if h is None else h[i], damping, low[i], high[i])
+        h_i = np.zeros_like(dq[i]) if h is None else h[i]
+        dq[i] = _solve_at_bounds(J[i], d[i], h_i, damping, low[i], high[i])
     return dq
 
 
@@ -247,8 +247,9 @@ def _multiply(matrix: Array, vector: Array) -> Array:
 
 def _solve_damped(J: Array, d: Array, h: Array | None, damping: float) -> Array:
     """Return h + Jᵀ (J Jᵀ + λ² I)⁻¹ (d − J h)."""
-    J_T, size = J.swapaxes(1, 2), J.shape[1]
+    J_T = J.swapaxes(1, 2)
     rest, A = d if h is None else d - _multiply(J, h), J @ J_T
-    A.reshape(len(A), size * size)[:, :: size + 1] += damping**2  # the diagonal
+    diagonal = np.einsum("nii->ni", A)  # a view
+    diagonal += damping**2
     dq: Array = (J_T @ np.linalg.solve(A, rest[..., None]))[..., 0]
     return dq if h is None else h + dq

@@ -93,9 +93,9 @@ class Kinematics:
         """
         return self.compute_tcp_pose_at(self.compute_joint_poses(q))
 
-    def compute_tcp_pose_at(self, T: Array) -> Array:
+    def compute_tcp_pose_at(self, T_joints: Array) -> Array:
         """Return the pose of the tool (n, 4, 4) where the joints' poses (chain_dof, n, 4, 4) are known."""
-        return T[-1] @ self.robot.T_tcp_to_last
+        return T_joints[-1] @ self.robot.T_tcp_to_last
 
     def compute_jacobian(self, q: ArrayLike) -> Array:
         """Return the geometric Jacobian of the tool, in the base frame.
@@ -109,9 +109,9 @@ class Kinematics:
         """
         return self._motion.compute_jacobian(np.asarray(q, dtype=float)[..., : self._size])
 
-    def compute_jacobian_at(self, T: Array) -> Array:
+    def compute_jacobian_at(self, T_joints: Array) -> Array:
         """Return the Jacobian (n, 6, chain_dof) where the joints' poses (chain_dof, n, 4, 4) are known."""
-        return self._motion.compute_jacobian_at(T)
+        return self._motion.compute_jacobian_at(T_joints)
 
     def compute_tcp_state(self, q: ArrayLike, dq: ArrayLike) -> TcpState:
         """Return pose and velocity of the tool.

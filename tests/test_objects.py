@@ -11,6 +11,7 @@ import pytest
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.fake import FakeBackend
+from gym_gazebo2.backends.mujoco import MujocoBackend
 from gym_gazebo2.backends.objects import PARK_POSE
 from gym_gazebo2.env import ArmEnv
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
@@ -91,6 +92,31 @@ BROKEN = {
 def test_check_finds_a_backend_that_breaks_it(check):
     with pytest.raises(AssertionError):
         OBJECT_CHECKS[check](lambda n: BROKEN[check](make_panda(), n, scene=SCENE), 3)
+
+
+@pytest.mark.parametrize("fault", ["ignores factors", "takes bad factors", "changes objects by a factor of 1"])
+def test_the_check_of_factors_finds_each_fault(fault):
+    class Faulty(MujocoBackend):
+        def reset(self, mask, q, objects=None):
+            try:
+                return super().reset(mask, q, objects)
+            except InvalidArgumentError:
+                if fault != "takes bad factors":
+                    raise
+                return super().reset(mask, q, dataclasses.replace(objects, factors=None))
+
+        def _place(self, mask, objects):
+            placed = super()._place(mask, objects)
+            if placed is None or not objects.factors:
+                return placed
+            if fault == "ignores factors":
+                self._objects.factors = {name: np.ones_like(value) for name, value in self._objects.factors.items()}
+            elif fault == "changes objects by a factor of 1":
+                placed.pose[..., 2] += 1e-3
+            return placed
+
+    with pytest.raises(AssertionError):
+        OBJECT_CHECKS["object_factors"](lambda n: Faulty(make_panda(), n, scene=SCENE), 3)
 
 
 def test_constants_of_each_simulation_are_those_that_mujoco_computes():

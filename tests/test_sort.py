@@ -1,3 +1,6 @@
+import contextlib
+import copy
+import dataclasses
 import warnings
 
 import gymnasium as gym
@@ -11,13 +14,13 @@ from gym_gazebo2.robots import make_robot
 from gym_gazebo2.scene import SHAPES
 from gym_gazebo2.state import ArmState, ObjectState
 from gym_gazebo2.tasks import SortTask, TaskState
-from gym_gazebo2.tasks.objects import compute_extent, compute_rpy, overlaps_box
+from gym_gazebo2.tasks.objects import _passes, compute_extent, compute_rpy, overlaps_box
 from gym_gazebo2.tasks.placement import count_places, place_apart
 from gym_gazebo2.tasks.rotations import make_rotation
 from gym_gazebo2.tasks.sort import FLOOR, LEFT, REWARDS, RIGHT, WRONG
 from gym_gazebo2.tasks.sort_observations import OBSERVATIONS, arrange
 from gym_gazebo2.tasks.sort_table import AREA, Table
-from gym_gazebo2.tasks.sort_view import compute_squeeze
+from gym_gazebo2.tasks.sort_view import compute_squeeze, make_view
 
 BOX, CYLINDER, SPHERE = range(3)
 ON_TABLE = (0.55, 0.0, 0.025)
@@ -342,6 +345,52 @@ def test_a_flat_zone_is_hit_by_a_fast_object():
     start, end, extent = np.array([[[0.8, 0, 0.5]]]), np.array([[[1.0, 0, -0.2]]]), np.full((1, 1, 3), 0.02)
     assert overlaps_box(start, end, extent, (0.95, 0, 0.01), (0.05, 0.1, 0.01)).all()
     assert not overlaps_box(start, end, extent, (0.75, 0, 0.01), (0.05, 0.1, 0.01)).any()
+
+
+def test_the_kept_view_is_that_of_the_state():
+    """After steps, resets of some arms, a restored state and a copy."""
+
+    def check(core):
+        state, task = core.require_state(), core.task
+        remains = state.memory["status"] == LEFT
+        arguments = task.frame, task.scene.pool, core.kinematics, task._R_home
+        kept, fresh = task.make_view(state, remains), make_view(state, remains, *arguments)
+        for field in dataclasses.fields(fresh):
+            np.testing.assert_array_equal(getattr(kept, field.name), getattr(fresh, field.name), field.name)
+
+    with contextlib.closing(gym.make_vec("PandaSort-v0", num_envs=3, num_objects=2, max_episode_steps=7)) as env:
+        env.reset(seed=0)
+        env.action_space.seed(0)
+        saved = env.core.get_state()
+        for i in range(20):
+            env.step(env.action_space.sample())
+            check(env.core)
+            if i == 10:
+                env.core.set_state(saved)
+                check(env.core)
+        with contextlib.closing(copy.deepcopy(env)) as other:
+            other.step(env.action_space.sample())
+            check(other.core)
+
+
+def test_the_coarse_test_of_boxes_changes_nothing():
+    """Objects far away and near, at rest and moving along one axis or all, some of them exactly at the border."""
+    rng = np.random.default_rng(0)
+    start = rng.uniform(-0.3, 0.3, (4000, 2, 1, 3))
+    end = start + rng.choice([0.0, 0.1, 0.5], (4000, 2, 1, 3)) * rng.normal(size=(4000, 2, 1, 3))
+    extent, centers, half = (
+        np.full((4000, 2, 1, 3), 0.0625),
+        np.array([[0.0, -0.25, 0.0], [0.0, 0.0, 0.0], [0.0, 0.25, 0.0]]),
+        0.125,
+    )
+    start[:400, ..., 0], end[:400, ..., 0] = 0.1875, 0.1875  # touching: these numbers have no rounding
+    found = overlaps_box(start, end, extent, centers, (half, half, half))
+    start, end, extent, centers = np.broadcast_arrays(start, end, extent, centers)
+    exact = _passes(start - centers, end - start, extent + half)
+    np.testing.assert_array_equal(found, exact)
+    assert 0.05 < found.mean() < 0.5 and found[:400].any()
+    for i in range(20):  # also a single object and a single box
+        assert overlaps_box(start[i, 0, 0], end[i, 0, 0], extent[i, 0, 0], centers[i, 0, 0], half) == exact[i, 0, 0]
 
 
 def test_places_do_not_overlap_and_fill_the_area():

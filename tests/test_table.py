@@ -153,20 +153,20 @@ def test_a_network_sees_the_way_to_the_goal():
         make_model("sac", env, {"policy_kwargs": {"features_extractor_class": "goal"}}, 0)
 
 
-def test_a_network_of_pictures_sees_what_differs_from_their_mean():
-    pictures = torch.rand(40, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+def test_a_network_of_images_sees_what_differs_from_their_mean():
+    images = torch.rand(40, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     space = spaces.Box(0, 255, (3, 64, 64), np.uint8)
-    extractor = CenteredCNN(space)
-    for batch in pictures.split(10):
+    extractor, plain = CenteredCNN(space), NatureCNN(space)
+    plain.load_state_dict({name: value for name, value in extractor.state_dict().items() if not name.startswith("running_")})
+    torch.testing.assert_close(extractor(images), plain(4.0 * images))  # nobody asked it to learn the mean
+    extractor.is_tracking = True
+    for batch in images.split(10):
         extractor(batch)
-    torch.testing.assert_close(extractor.mean, pictures.mean(dim=0))
     extractor.eval()
-    plain = NatureCNN(space)
-    plain.load_state_dict({name: value for name, value in extractor.state_dict().items() if name not in ("mean", "count")})
-    torch.testing.assert_close(extractor(pictures), plain(4.0 * (pictures - pictures.mean(dim=0))))
-    torch.testing.assert_close(extractor.mean, pictures.mean(dim=0))  # acting changes nothing
+    torch.testing.assert_close(extractor(images), plain(4.0 * (images - images.mean(dim=0))))
+    torch.testing.assert_close(extractor.running_mean, images.mean(dim=0))  # acting changes nothing
     env = make_vec_env("MARA-v0", 1, backend="fake")
-    with contextlib.closing(env), pytest.raises(InvalidArgumentError, match="pictures alone"):
+    with contextlib.closing(env), pytest.raises(InvalidArgumentError, match="a single image"):
         make_model("ppo", env, {"policy_kwargs": {"features_extractor_class": "centered_image"}}, 0)
 
 

@@ -80,11 +80,12 @@ def test_without_normalisation_it_is_the_run_without_workers(session, tmp_path):
     assert read_sessions(plain) == []
 
 
-@pytest.mark.parametrize("learning_rate", [10.0, 1e12])  # too large to act; not finite
-def test_a_policy_that_diverges_on_workers_is_named(session, tmp_path, learning_rate):
-    own = {**TINY["hyperparameters"], "learning_rate": learning_rate}
+@pytest.mark.parametrize("env", ["SCARA-v0", "CartPole-v1"])  # continuous actions; discrete ones
+def test_a_policy_that_diverges_on_workers_is_named(session, tmp_path, env):
+    hyperparameters = {**TINY["hyperparameters"], "learning_rate": 1e12}
+    config = TrainConfig(**{**TINY, "env": env, "hyperparameters": hyperparameters}, workers=2, out=str(tmp_path / "run"))
     with pytest.raises(NonFiniteError, match=r"finite (parameters|actions).*update step was too large.*checkpoint"):
-        train(TrainConfig(**{**TINY, "hyperparameters": own}, workers=2, out=str(tmp_path / "run")))
+        train(config)
 
 
 @pytest.mark.parametrize("rule", ["reward>=-1e9", "position_error<=1e9"])  # met after a rollout; by the first evaluation

@@ -23,7 +23,7 @@ class ArmRows:
     """Which rows of a batch of all arms belong to the shard, and a policy that computes with the whole batch.
 
     Attributes:
-        first: Index of the shard's first arm; set before each rollout.
+        first: Index of the shard's first arm.
         size: Arms of the shard.
         total: All arms.
     """
@@ -37,6 +37,13 @@ class ArmRows:
         """
         self.first, self.size, self.total = 0, size, total
         self._blocks: dict[tuple[Any, ...], th.Tensor] = {}
+        self._count = 0  # tensors of this call so far
+
+    def move_to(self, first: int) -> None:
+        """Go on with the shard that begins at another arm."""
+        if first != self.first:
+            self._blocks.clear()  # their rows are those of the other shard
+        self.first = first
 
     def install(self, policy: Any) -> None:
         """Let a policy of stable-baselines3 act with the rows of all arms. One shard of all arms needs nothing."""
@@ -68,7 +75,7 @@ class ArmRows:
             order = sorted(range(value.dim()), key=value.stride, reverse=True)
             # Each tensor of a call has a block of its own, which later calls use again: the other rows stay zero.
             self._count += 1
-            key = self._count, self.first, value.dtype, *shape, *order
+            key = self._count, value.dtype, *shape, *order
             block = self._blocks.get(key)
             if block is None:
                 block = self._blocks[key] = th.empty_permuted(shape, order, dtype=value.dtype).zero_()

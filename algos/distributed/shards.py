@@ -194,7 +194,7 @@ class Shard:
         self.model.ep_info_buffer, self.model.ep_success_buffer = deque(maxlen=1), deque(maxlen=1)
         self.env = self.model.env.unwrapped
         if isinstance(self.env, BatchedVecEnv):
-            self.env.has_all_infos = False
+            self.env.splits_infos = False
         self._rows = ArmRows(size, config.num_envs)
         self._rows.install(self.model.policy)
         self._state_id = ""
@@ -226,7 +226,8 @@ class Shard:
         started = time.perf_counter()
         model, normalizer = self.model, self.model.get_vec_normalize_env()
         model.policy.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
-        model.num_timesteps, self._rows.first = task.num_timesteps, task.first
+        model.num_timesteps = task.num_timesteps
+        self._rows.move_to(task.first)
         set_arrays(model, {name: np.array(value) for name, value in task.arrays.items()})
         if normalizer is not None:
             set_moments(normalizer, task.moments)

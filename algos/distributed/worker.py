@@ -64,8 +64,8 @@ class Worker:
             signal.signal(signum, lambda signum, frame: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         config = from_json({**arguments, "stored_robot": None if robot is None else str(unpack_robot(robot))})
-        # A policy that has diverged is still noticed: the environments refuse its actions. The checks of distributions take a
-        # seventh of the time of a forward pass.
+        # The checks of distributions take a seventh of the time of a forward pass. A policy that has diverged is still noticed:
+        # environments refuse actions that are not finite, and torch cannot draw discrete ones.
         torch.distributions.Distribution.set_default_validate_args(False)
         torch.set_num_threads(config.torch_threads)  # Ray sets OMP_NUM_THREADS, and bits are equal for equal numbers only
         use_share(share, is_pinned=config.vec == "pinned")

@@ -232,7 +232,8 @@ class RunCallback(BaseCallback):
     def explain_divergence(self) -> Iterator[None]:
         """Replace errors whose cause is NaN or infinity, as after too large an update step, by one that names the cause.
 
-        torch reports a diverged policy as a ValueError about the parameters of a distribution, some updates after its cause.
+        torch reports a diverged policy as a ValueError about the parameters of a distribution, some updates after its cause. On
+        workers, which do not check them, drawing a discrete action fails with a RuntimeError.
 
         Raises:
             NonFiniteError: In place of an error whose cause is NaN or infinity. Other errors pass unchanged.
@@ -243,7 +244,7 @@ class RunCallback(BaseCallback):
             raise
         except FloatingPointError as error:  # from K-FAC, which knows the quantity but not the step of the training
             raise self._make_error(self._find_fault() or "numbers in an update", f"{error} ") from error
-        except (ValueError, ArithmeticError) as error:
+        except (ValueError, ArithmeticError, RuntimeError) as error:
             if fault := self._find_fault():
                 raise self._make_error(fault) from error
             raise

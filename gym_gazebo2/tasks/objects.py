@@ -11,8 +11,8 @@ __all__ = ["compute_extent", "compute_rpy", "overlaps_box"]
 
 Array = NDArray[np.float64]
 
-SLACK = 1e-9
-"""Distance within which boxes are tested exactly [m]."""
+ROUNDING_MARGIN = 1e-9
+"""Margin of the coarse test of boxes, larger than its rounding [m]."""
 
 
 def compute_extent(pool: Pool, index: NDArray[np.int64], R: Array) -> Array:
@@ -58,9 +58,9 @@ def overlaps_box(start: Array, end: Array, extent: Array, center: ArrayLike, hal
         (...) bool.
     """
     start, end, reach, center = np.broadcast_arrays(start, end, extent + np.asarray(half_size), center)
-    # Most objects are nowhere near. The slack covers rounding, so that the exact test alone decides.
-    low, high = np.minimum(start, end) - reach - SLACK, np.maximum(start, end) + reach + SLACK
-    hit: NDArray[np.bool_] = ((low <= center) & (center <= high)).all(axis=-1)
+    # Most objects are nowhere near. Where they might be, the exact test decides.
+    low, high = np.minimum(start, end) - reach - ROUNDING_MARGIN, np.maximum(start, end) + reach + ROUNDING_MARGIN
+    hit = np.asarray(((low <= center) & (center <= high)).all(axis=-1))
     if hit.any():
         hit[hit] = _passes(start[hit] - center[hit], end[hit] - start[hit], reach[hit])
     return hit

@@ -259,11 +259,8 @@ class SortTask(Task):
         Raises:
             UsageError: The task was not bound to an arm with a gripper, or the state has no objects.
         """
-        view = self._latest.recall(state)
-        if view is not None:
-            return dataclasses.replace(view, remains=remains)
-        view = make_view(state, remains, self.frame, self.scene.pool, self._require_arm(), self._R_home)
-        return self._latest.keep(state, view)
+        arguments = self.frame, self.scene.pool, self._require_arm(), self._R_home
+        return self._latest.get(state, remains, lambda: make_view(state, remains, *arguments))
 
     @functools.cached_property
     def _latest(self) -> LatestView:

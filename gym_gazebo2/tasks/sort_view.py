@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,22 +82,26 @@ class SortView:
 
 
 class LatestView:
-    """The view of the newest state. The rewards and the observation of a period see the same state, so it is made once."""
+    """The view of the newest state. The rewards and the observation of a period see the same state, so it is made once.
+
+    A state is recognised by its parts, which nobody changes in place. Of its memory a view has ``remains`` alone.
+    """
 
     def __init__(self) -> None:
         """Begin without a view."""
         self._seen: tuple[TaskState, SortView] | None = None
 
-    def recall(self, state: TaskState) -> SortView | None:
-        """Return the view, if it was made from the same arrays as this state has; None otherwise."""
-        if self._seen is None:
-            return None
-        seen, view = self._seen
-        is_same = seen.arm is state.arm and seen.tcp is state.tcp and seen.action is state.action
-        return view if is_same else None
+    def __getstate__(self) -> dict[str, None]:
+        """Return what a copy or a pickle holds: no view."""
+        return {"_seen": None}
 
-    def keep(self, state: TaskState, view: SortView) -> SortView:
-        """Keep the view of a state, and return it."""
+    def get(self, state: TaskState, remains: NDArray[np.bool_], make: Callable[[], SortView]) -> SortView:
+        """Return the view of a state, with the objects (n, k) that remain; ``make`` makes it."""
+        if self._seen is not None:
+            seen, view = self._seen
+            if seen.arm is state.arm and seen.tcp is state.tcp and seen.action is state.action:
+                return dataclasses.replace(view, remains=remains)
+        view = make()
         self._seen = state, view
         return view
 
