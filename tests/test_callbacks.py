@@ -6,6 +6,7 @@ import zipfile
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from stable_baselines3.common.logger import Logger
 
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, train
@@ -143,12 +144,25 @@ def test_an_error_after_too_large_a_step_names_that_cause(tmp_path, case):
     assert find_fault(model) is None, "the saved model must be able to act"
 
 
-def test_an_error_of_another_kind_passes(faulty, monkeypatch):
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_an_error_of_another_kind_passes(faulty, monkeypatch, kind):
     def fail(self):
-        raise ValueError("of another kind")
+        raise kind("of another kind")
 
     monkeypatch.setattr(RunCallback, "_on_rollout_end", fail)
-    with pytest.raises(ValueError, match="^of another kind$"):
+    with pytest.raises(kind, match="^of another kind$"):
+        faulty("", "ppo")
+
+
+def test_a_worker_that_cannot_draw_actions_is_an_error_of_the_policy(faulty, monkeypatch):
+    """Workers do not check distributions: torch then fails to draw discrete actions."""
+
+    def fail(self):
+        self.model.policy.log_std.data.fill_(np.nan)
+        torch.multinomial(torch.tensor([np.nan, 1.0]), 1)
+
+    monkeypatch.setattr(RunCallback, "_on_rollout_end", fail)
+    with pytest.raises(NonFiniteError, match="finite parameters log_std"):
         faulty("", "ppo")
 
 
