@@ -33,6 +33,7 @@ class JointMotion:
         """
         self.robot, self._slides = robot, np.flatnonzero(robot.is_prismatic)
         self._axis = robot.axis[:, None, :, None]
+        self._is_about_z = bool((robot.axis == (0.0, 0.0, 1.0)).all())
         K = np.zeros((robot.dof, 4, 4))
         K[:, :3, :3] = _make_cross_matrix(robot.axis)
         F = robot.T_joint_to_parent
@@ -93,7 +94,8 @@ class JointMotion:
 
     def compute_axes_and_levers(self, T: Array, T_tcp: Array) -> tuple[Array, Array]:
         """Return joint axes and the vectors from joint to tool [m], both (dof, n, 3) in the base frame."""
-        return (T[..., :3, :3] @ self._axis)[..., 0], T_tcp[:, :3, 3] - T[..., :3, 3]
+        axes = T[..., :3, 2] if self._is_about_z else (T[..., :3, :3] @ self._axis)[..., 0]
+        return axes, T_tcp[:, :3, 3] - T[..., :3, 3]
 
 
 def _make_cross_matrix(v: Array) -> Array:
