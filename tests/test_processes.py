@@ -167,3 +167,21 @@ def test_an_environment_that_draws_nothing_needs_no_graphics(library):
     done = run(code, MUJOCO_GL=library, DISPLAY="")
     drawn = "(480, 640, 3)" if library in ("", "egl") else f"MUJOCO_GL is {library!r}: unset MUJOCO_GL. Install an EGL driver"
     assert done.returncode == 0 and done.stdout.startswith("stepped") and drawn in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("mode", ["rgb_array", "human"])
+def test_triton_is_loaded_before_opengl(mode, tmp_path, display):
+    """Where triton comes second, torch ends the process with a segmentation fault. This one only notes when it is loaded."""
+    (tmp_path / "triton.py").write_text(
+        "import sys\n"
+        "egl, glfw = sys.modules.get('mujoco.egl'), sys.modules.get('glfw')\n"
+        "is_used = (egl and egl.EGL_DISPLAY) or (glfw and glfw.get_primary_monitor())\n"
+        "print('OpenGL' if is_used else 'nothing', 'before triton')\n"
+    )
+    code = (
+        "import sys, gymnasium as gym\n"
+        f"env = gym.make('MARA-v0', render_mode={mode!r}); print('made', 'triton' in sys.modules)\n"
+        "env.reset(); env.render(); env.close()"
+    )
+    done = run(code, PYTHONPATH=str(tmp_path), DISPLAY=display, PYTHONWARNINGS="ignore")
+    assert done.returncode == 0 and done.stdout == "made False\nnothing before triton\n", done.stdout + done.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
+import importlib.util
 import os
 import sys
 import threading
@@ -150,8 +152,19 @@ def _explain(error: Exception) -> str:
     return NO_DRIVER.format(error=str(error).rstrip(".") or type(error).__name__, unset=unset)
 
 
+def _load_triton() -> None:
+    """Import triton, the compiler of torch's builds for CUDA, where it is installed.
+
+    torch imports it when a training begins. Triton and Mesa's software renderer both contain LLVM, and a process in which
+    triton comes second ends with a segmentation fault (triton 3.7.1, Mesa 22.3.6).
+    """
+    if importlib.util.find_spec("triton") is not None:
+        importlib.import_module("triton")
+
+
 def _make_gl_context(width: int, height: int) -> Any:
     """Return an OpenGL context: EGL on Linux, which needs no display, unless MUJOCO_GL names another library."""
+    _load_triton()
     name = os.environ.get("MUJOCO_GL", "").lower().strip()
     # MuJoCo's own choice (gl_context) hides why a library cannot be loaded, so it is asked only for the rest.
     if sys.platform == "linux" and name in ("", "egl"):
@@ -200,6 +213,7 @@ class Window:
         except ImportError as error:
             raise MissingDependencyError(error.name or "glfw", "mujoco") from error
 
+        _load_triton()
         if not glfw.init():  # without a display the viewer would end the process instead of raising an error
             raise RenderError(NO_DISPLAY.format(error=f"DISPLAY is {os.environ.get('DISPLAY', 'not set')!r}"))
         self.model = make_visual_model(robot, 640, 480, scene)
