@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_run_folder_holds_what_is_promised(run):
     assert names >= {"config.json", "progress.csv", "model.zip", "best_model.zip", "training.json"}
     assert any(name.startswith("events.out.tfevents") for name in names)
     config = run.read_json("config.json")
-    assert config["arguments"]["seed"] == 0 and config["versions"]["torch"] == torch.__version__
+    assert config["arguments"]["seed"] == 0 and config["versions"]["torch"] == metadata.version("torch")
     rows = run.read_progress()
     assert [row["time/total_timesteps"] for row in rows] == [800 * k for k in range(1, 7)]
     assert {"rollout/ep_rew_mean", "train/approx_kl", "eval/position_error"} <= set(rows[-1])
