@@ -90,7 +90,7 @@ ROWS: dict[str, Row] = {
         {**SORT, "steps": 1_000_000, "control": "torque", "env_kwargs": {"joints": True}}, bar=0.0, goal=0.50
     ),
     "images": Row(
-        {"env": "PandaSortCamera-v0", "algo": "dagger", "torch_threads": 2}, teacher="1 object",
+        {"env": "PandaSortCamera-v0", "algo": "dagger"}, teacher="1 object",
         comparison={"blank_images": True}, bar=0.20, goal=0.80,
     ),
 }  # fmt: skip
