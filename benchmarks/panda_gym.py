@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from benchmarks import panda_cases
 from benchmarks.panda_cases import TASKS, VARIANTS
 
 ROOT = Path(__file__).parent.parent
-SPEED_ID, SPEED_ENVS = "PandaGymPickAndPlace-v0", 64
+SPEED_IDS, SPEED_ENVS = ("PandaGymPickAndPlace-v0", "PandaSort-v0"), 64
 ROUNDS = 3
-"""Turns that the two packages take in the measurement of speed; the best one counts."""
+"""Turns that the ids and panda-gym take in the measurement of speed; the best one counts."""
 LEAST_SUCCESS = 0.6
 """Success rate of a scripted policy below which the comparison fails."""
 EQUAL = 1e-5
@@ -56,9 +57,9 @@ def set_goal(env: gym.Env[Any, Any], seed: int, goal: Any) -> dict[str, Any]:
     return observation
 
 
-def make_steps() -> Any:
-    """Return a function that makes some steps of a batch with random actions, and returns their number."""
-    env = gym.make_vec(SPEED_ID, num_envs=SPEED_ENVS, backend_options={"num_threads": 1})
+def make_steps(env_id: str) -> Callable[[], int]:
+    """Return a function that makes some steps of a batch with random actions on one thread, and returns their number."""
+    env = gym.make_vec(env_id, num_envs=SPEED_ENVS, backend_options={"num_threads": 1})
     env.reset(seed=0)
     actions = np.random.default_rng(0).uniform(-1, 1, (20, *env.action_space.shape)).astype(np.float32)
 
@@ -121,15 +122,18 @@ def compare(peers: str | None, episodes: int, write: str | None) -> bool:
 
 
 def compare_speed(peers: str | None, seconds: float) -> None:
-    """Print the control steps per CPU-second of both, measured in turns."""
-    run, own, other = make_steps(), [], []
+    """Print the control steps per CPU-second of this package's ids and of panda-gym, measured in turns."""
+    runs, best, other = {env_id: make_steps(env_id) for env_id in SPEED_IDS}, dict.fromkeys(SPEED_IDS, 0.0), 0.0
     for _ in range(ROUNDS):
-        own.append(panda_cases.measure_speed(run, seconds))
+        for env_id, run in runs.items():
+            best[env_id] = max(best[env_id], panda_cases.measure_speed(run, seconds))
         if peers:
-            other.append(ask_peer(peers, "speed", seconds, 120.0 + 10 * seconds)["panda-gym"])
-    print(f"{SPEED_ID}, batch of {SPEED_ENVS}: {max(own):,.0f} control steps per CPU-second")
+            other = max(other, ask_peer(peers, "speed", seconds, 120.0 + 10 * seconds)["panda-gym"])
+    for env_id, speed in best.items():
+        ratio = f", {speed / other:.1f} times as fast as panda-gym" if peers else ""
+        print(f"{env_id}, batch of {SPEED_ENVS}: {speed:,.0f} control steps per CPU-second{ratio}")
     if peers:
-        print(f"panda-gym's PandaPickAndPlace-v3: {max(other):,.0f}; {max(own) / max(other):.1f} times as fast")
+        print(f"panda-gym's PandaPickAndPlace-v3: {other:,.0f} control steps per CPU-second")
 
 
 def main() -> None:

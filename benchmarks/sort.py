@@ -4,8 +4,8 @@ Each row is trained with seeds that were not used to choose the settings (10, 11
 success rate of the deterministic policy in 500 fresh episodes, 100 in Gazebo; a row shows the median of its seeds. Rows that
 start from the policy for one object, or learn from it, train that one first. The same command again continues: finished runs
 are kept in --out. Some rows also show the success of the same policies in other conditions: "images" with black pictures, "in
-Gazebo" in MuJoCo, "randomize" with nothing that varies. The row "speed" prints control steps per CPU-second of a batch of 64
-arms on one thread.
+Gazebo" in MuJoCo, "randomize" with nothing that varies. The row "speed" prints control steps per CPU-second of a batch;
+``python -m benchmarks.panda_gym`` compares them with panda-gym's.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-import numpy as np
-
 import gym_gazebo2  # noqa: F401
+from benchmarks.panda_cases import measure_speed
+from benchmarks.panda_gym import SPEED_ENVS, make_steps
 from gym_gazebo2.algos import EvaluateConfig, TrainConfig, evaluate, train
 from gym_gazebo2.algos.train import resume
 
@@ -29,6 +28,8 @@ BAR = {"blocker": 0.05}
 VARIED = {"friction": (0.5, 1.5), "mass": (0.5, 2.0), "size": (0.8, 1.2), "latency": (0, 1), "noise": 0.002}
 """What varies between episodes: factors, control periods, and metres or the unit of the component."""
 FIRST_EPISODE = 100_000
+SPEED_S = 3.0
+"""Time of the measurement of speed [CPU-s]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +110,8 @@ def main() -> None:
         parser.error(f"there is no row {unknown.pop()!r}. {listed}")
     for name in args.rows or names:
         if name == "speed":
-            print(f"| control steps per CPU-s, batch of 64, one thread | {measure_speed():,.0f} |", flush=True)
+            speed = measure_speed(make_steps("PandaSort-v0"), SPEED_S)
+            print(f"| control steps per CPU-s, batch of {SPEED_ENVS}, one thread | {speed:,.0f} |", flush=True)
             continue
         results = [measure(name, seed, args.out) for seed in args.seeds]
         values, row = [result["value"] for result in results], ROWS[name]
@@ -180,21 +182,6 @@ def _evaluate(row: Row, run: Path, seed: int, out: Path, env_kwargs: dict[str, A
     result = evaluate(run, settings)
     value = result.success_rate if row.measure == "success_rate" else result.measures[row.measure]
     return float("nan") if value is None else value
-
-
-def measure_speed(num_envs: int = 64, steps: int = 200) -> float:
-    """Return control steps per CPU-second on one thread, with random actions, as the other benchmarks of speed measure it."""
-    env = gym.make_vec("PandaSort-v0", num_envs=num_envs, max_episode_steps=100, backend_options={"num_threads": 1})
-    env.reset(seed=0)
-    actions = np.random.default_rng(0).uniform(-1.0, 1.0, (steps, num_envs, 4))
-    for action in actions[:20]:
-        env.step(action)
-    began = time.process_time()
-    for action in actions:
-        env.step(action)
-    speed = num_envs * steps / (time.process_time() - began)
-    env.close()
-    return speed
 
 
 if __name__ == "__main__":

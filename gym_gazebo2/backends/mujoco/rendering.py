@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
-import importlib.util
 import os
 import sys
 import threading
@@ -156,9 +155,10 @@ def _load_triton() -> None:
     """Import triton, the compiler of torch's builds for CUDA, where it is installed.
 
     torch imports it when a training begins. Triton and Mesa's software renderer both contain LLVM, and a process in which
-    triton comes second ends with a segmentation fault (triton 3.7.1, Mesa 22.3.6).
+    triton comes second ends with a segmentation fault (triton 3.7.1, Mesa 22.3.6). Where triton cannot be imported, torch goes
+    on without it, and so does this.
     """
-    if importlib.util.find_spec("triton") is not None:
+    with contextlib.suppress(ImportError):
         importlib.import_module("triton")
 
 
