@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 DEMO := runs/demo
-GAZEBO_TESTS := tests/test_plugin_core.py tests/test_sim.py $(addprefix tests/test_gazebo_,plugin.py server.py backend.py arms.py)
+GAZEBO_TESTS := tests/test_plugin_core.py tests/test_sim.py $(addprefix tests/test_gazebo_,plugin.py server.py backend.py arms.py objects.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system demo test test-gz-sim cluster-test check docs bench peers images clean

@@ -1,11 +1,11 @@
 """Train the sorting tasks, and print how many objects the policies sort: ``python -m benchmarks.sort [ROW …]``.
 
 Each row is trained with seeds that were not used to choose the settings (10, 11, 12), one after the other. A result is the
-success rate of the deterministic policy in 500 fresh episodes, 100 in Gazebo; a row shows the median of its seeds. Rows that
-start from the policy for one object, or learn from it, train that one first. The same command again continues: finished runs
-are kept in --out. Some rows also show the success of the same policies in other conditions: "images" with black pictures, "in
-Gazebo" in MuJoCo, "randomize" with nothing that varies. The row "speed" prints control steps per CPU-second of a batch;
-``python -m benchmarks.panda_gym`` compares them with panda-gym's.
+success rate of the deterministic policy in 500 fresh episodes, 100 in a Gazebo server; a row shows the median of its seeds.
+Rows that start from the policy for one object, or learn from it, train that one first. The same command again continues:
+finished runs are kept in --out. Some rows also show the success of the same policies in other conditions: "images" with black
+pictures, "in Gazebo" and "in gz-sim" in MuJoCo, "randomize" with nothing that varies. The row "speed" prints control steps per
+CPU-second of a batch; ``python -m benchmarks.panda_gym`` compares them with panda-gym's.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ ROWS: dict[str, Row] = {
         measure="sorted_right", bar=0.93, goal=0.97,
     ),
     "1 object, bar, in Gazebo": Row(None, "1 object, bar", comparison={}, backend="gazebo", episodes=100, bar=0.93, goal=0.98),
+    "1 object, bar, in gz-sim": Row(None, "1 object, bar", comparison={}, backend="gz_sim", episodes=100, bar=0.93, goal=0.98),
     "1 object, bar, randomize": Row(
         {**SORT, "steps": 1_000_000, "env_kwargs": {**BAR, "randomize": VARIED}},
         comparison={"randomize": None}, bar=0.93, goal=0.98,

@@ -11,7 +11,7 @@ import numpy as np
 
 from gym_gazebo2.gazebo.links import Inertial, ModelLink, RobotModel
 from gym_gazebo2.gazebo.rigid_bodies import MergedModel
-from gym_gazebo2.gazebo.scene_sdf import ARM_BIT, FLOOR_BIT, add_object_surface
+from gym_gazebo2.gazebo.scene_sdf import ARM_BIT, FIRM, FLOOR_BIT, add_object_surface
 from gym_gazebo2.gazebo.sdf import add, fill, format_bool, format_numbers, format_pose
 from gym_gazebo2.robots import RobotSpec
 
@@ -78,7 +78,7 @@ def _add_link(element: ET.Element, link: ModelLink, robot: RobotSpec, ignores_fl
     for collision in element.findall("collision"):
         if has_objects:
             firm = copy.deepcopy(collision)
-            firm.set("name", f"{collision.get('name')}_firm")
+            firm.set("name", f"{collision.get('name')}{FIRM}")
             element.append(firm)
             add_object_surface(firm)
             if collision.find("max_contacts") is None:

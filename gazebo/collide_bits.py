@@ -18,7 +18,9 @@ NUM_BITS = 16
 Pair = frozenset[str]
 
 
-def find_masks(names: Sequence[str], excluded: Collection[Pair], free: Collection[Pair] = ()) -> dict[str, int]:
+def find_masks(
+    names: Sequence[str], excluded: Collection[Pair], free: Collection[Pair] = (), num_bits: int = NUM_BITS
+) -> dict[str, int]:
     """Return name → bit mask. Two names have a bit in common if they may collide, and none if their pair is excluded.
 
     The groups are found greedily. To find the smallest number of groups is a hard problem, and arms need only three to nine.
@@ -28,9 +30,10 @@ def find_masks(names: Sequence[str], excluded: Collection[Pair], free: Collectio
         excluded: Pairs that must not collide.
         free: Pairs for which it does not matter, because the engine itself never collides them, or their contacts are not
             reported. They may be among the excluded ones.
+        num_bits: Number of bits that may be used, the lowest ones.
 
     Raises:
-        GazeboError: More than 16 groups are needed.
+        GazeboError: More groups are needed than there are bits.
     """
     never, ignored = set(excluded) - set(free), set(free)
     pairs = [frozenset((a, b)) for i, a in enumerate(names) for b in names[i + 1 :]]
@@ -42,10 +45,10 @@ def find_masks(names: Sequence[str], excluded: Collection[Pair], free: Collectio
         uncovered = [pair for pair in uncovered if not pair <= set(group)]
     # Links that collide with no other link of the arm get bits, too: they must still collide with other models.
     groups += _gather([name for name in names if not any(name in group for group in groups)], never)
-    if len(groups) > NUM_BITS:
+    if len(groups) > num_bits:
         raise GazeboError(
-            f"The excluded pairs of links need {len(groups)} bits, and gz-sim has {NUM_BITS}. Exclude other pairs of links, or "
-            "use the backend gazebo."
+            f"The excluded pairs of links need {len(groups)} bits, and gz-sim has {num_bits} for them. Exclude other pairs of "
+            "links, or use the backend gazebo."
         )
     return {name: sum(1 << bit for bit, group in enumerate(groups) if name in group) for name in names}
 

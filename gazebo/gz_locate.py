@@ -11,11 +11,15 @@ from typing import ClassVar
 from gym_gazebo2.gazebo.installation import LIBRARY
 from gym_gazebo2.gazebo.locate import ask
 
-__all__ = ["GENERATIONS", "GzSim", "INSTALL_GZ_SIM", "find_gz_sim"]
+__all__ = ["GzSim", "INSTALL_GZ_SIM", "find_gz_sim"]
 
-GENERATIONS = {8: "Harmonic", 9: "Ionic", 10: "Jetty"}
-"""Major versions of gz-sim that the plug-in is written for, and their names. Only Jetty was run."""
-COMMAND = "gz"
+FORTRESS = 6
+GENERATIONS = {FORTRESS: "Fortress", 8: "Harmonic", 9: "Ionic", 10: "Jetty"}
+"""Major versions of gz-sim that the plug-in is written for, and their names. Fortress still calls itself ign-gazebo."""
+TESTED = (10,)
+"""Major versions on which the tests were run."""
+COMMANDS = {"gz": "sim", "ign": "gazebo"}
+"""Programs that start gz-sim, and their command for it. Fortress has the second one."""
 APT = "https://packages.osrfoundation.org/gazebo"
 INSTALL_GZ_SIM = (
     f"sudo curl {APT}.gpg -o /usr/share/keyrings/gazebo.gpg && "
@@ -31,7 +35,7 @@ class GzSim:
     """An installation of gz-sim.
 
     Attributes:
-        program: Path of the program ``gz``.
+        program: Path of the program ``gz``, or ``ign`` of Fortress.
         version: Version of gz-sim, such as "10.4.0".
     """
 
@@ -46,13 +50,20 @@ class GzSim:
         """Major version, a key of ``GENERATIONS``."""
         return int(self.version.partition(".")[0])
 
+    @property
+    def description(self) -> str:
+        """Version, name of the generation, and whether it was tested."""
+        untested = "" if self.major in TESTED else ", not tested"
+        return f"{self.version} ({GENERATIONS[self.major]}{untested})"
+
     def make_environment(self) -> dict[str, str]:
-        """Return no variables: ``gz`` finds its own files, or the caller's environment names them."""
+        """Return no variables: the program finds its own files, or the caller's environment names them."""
         return {}
 
     def make_server_environment(self, name: str) -> dict[str, str]:
         """Return the variables that keep a server's own topics on this machine and apart from other servers."""
-        return {"GZ_PARTITION": name, "GZ_IP": "127.0.0.1"}
+        prefix = "IGN" if self.major == FORTRESS else "GZ"
+        return {f"{prefix}_PARTITION": name, f"{prefix}_IP": "127.0.0.1"}
 
     def make_command(self, world: Path) -> list[str]:
         """Return the command that starts a server, running from the first physics step, with warnings in its log."""
@@ -68,7 +79,7 @@ class GzSim:
 
     @property
     def _run(self) -> list[str]:
-        return [str(self.program), "sim", "--force-version", self.version]
+        return [str(self.program), COMMANDS[self.program.name], "--force-version", self.version]
 
 
 def find_gz_sim() -> GzSim | None:
@@ -77,11 +88,14 @@ def find_gz_sim() -> GzSim | None:
     Gazebo 11 has a program ``gz``, too. It does not know ``gz sim``.
 
     Raises:
-        GazeboError: ``gz`` cannot be started, or does not end in time.
+        GazeboError: A program cannot be started, or does not end in time.
     """
-    program = shutil.which(COMMAND)
-    if program is None:
-        return None
-    numbers = re.findall(r"^(\d+)\.(\d+)\.(\d+)\S*$", ask(program, "sim", "--versions"), re.MULTILINE)
-    versions = sorted((int(major), int(minor), int(patch)) for major, minor, patch in numbers if int(major) in GENERATIONS)
-    return GzSim(Path(program), ".".join(map(str, versions[-1]))) if versions else None
+    found = [GzSim(Path(program), version) for program in map(shutil.which, COMMANDS) if program for version in _ask(program)]
+    return max(found, key=lambda one: [int(number) for number in one.version.split(".")], default=None)
+
+
+def _ask(program: str) -> list[str]:
+    """Return the supported versions that a program can start."""
+    printed = ask(program, COMMANDS[Path(program).name], "--versions")
+    versions = re.findall(r"^(\d+\.\d+\.\d+)\S*$", printed, re.MULTILINE)
+    return [version for version in versions if int(version.partition(".")[0]) in GENERATIONS]

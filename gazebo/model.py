@@ -15,7 +15,7 @@ from gym_gazebo2.gazebo.links import RobotModel
 from gym_gazebo2.gazebo.scene_sdf import FLOOR_BIT, MAX_CONTACTS, add_floor_surface, add_scene
 from gym_gazebo2.gazebo.sdf import add, fill, format_bool, format_numbers
 from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.scene import Scene, describe_scene
+from gym_gazebo2.scene import Scene
 from gym_gazebo2.scene.physics import GRAVITY
 
 __all__ = ["add_drives", "add_surroundings", "make_world"]
@@ -72,7 +72,6 @@ def make_world(
     add_drives(served, robot)
     if scene is not None:
         add_scene(world, served, scene)
-        fill(served, scene=describe_scene(scene, len(scene.pool)))
     for link1, link2 in model.excluded:
         fill(add(served, "excluded"), link1=make_name(link1), link2=make_name(link2))
     ET.indent(root)

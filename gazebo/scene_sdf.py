@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_gazebo2.gazebo.sdf import add, fill, format_numbers
-from gym_gazebo2.scene import SHAPES, Pool, Scene
-from gym_gazebo2.scene.physics import LINK_FRICTION, SPIN_DAMPING, TORSION
+from gym_gazebo2.scene import SHAPES, Pool, Scene, describe_scene
+from gym_gazebo2.scene.physics import GRAVITY, LINK_FRICTION, SPIN_DAMPING, TORSION
 
-__all__ = ["ARM_BIT", "FLOOR_BIT", "MAX_CONTACTS", "add_floor_surface", "add_object_surface", "add_scene"]
+__all__ = ["ARM_BIT", "FIRM", "FLOOR_BIT", "MAX_CONTACTS", "PREFIX", "add_floor_surface", "add_object_surface", "add_scene"]
 
 FLOOR_BIT, ARM_BIT, GRIP_BIT, OBJECT_BIT = 1, 2, 4, 8
 """Bits of SDF's collide_bitmask: two shapes collide if they have a bit in common. Each bit is one sort of contact: arm with
@@ -22,7 +22,7 @@ STIFFNESS, DAMPING = "1e5", "4e2"
 """Contact parameters of objects [N/m], [N·s/m]. Two fingers that press with 50 N enter an object by 1 mm each."""
 CREEP = "1e-4"
 """Speed at which a contact slips, per newton of friction force [m/(s·N)]. Without any, ODE's direct solver finds its equations
-singular."""
+singular, and DART lets fingers rub against each other through an object that they hold, which then turns."""
 PATCH_RADIUS = TORSION * 16.0 / (3.0 * math.pi)
 """Radius of a contact's area for which Gazebo's torsional friction, 3π/16 · radius · force, is that of the contract [m]."""
 MAX_CONTACTS = "8"
@@ -30,17 +30,20 @@ MAX_CONTACTS = "8"
 rim. If only 4 were kept, all of them could be on one side."""
 PREFIX = "scene_"
 """Beginning of the names of a scene's models, which must differ from the robot's."""
+FIRM = "_firm"
+"""End of the names of an arm's collision shapes that only objects feel."""
 SHELF_HEIGHT, SHELF_SPACING = -10.0, 1.0
 """Height at which parked objects are kept, and the distance between them [m]. They do not take part in the simulation."""
 
 
-def add_scene(world: ET.Element, served: ET.Element, scene: Scene) -> None:
+def add_scene(world: ET.Element, served: ET.Element, scene: Scene, shelf_height: float = SHELF_HEIGHT) -> None:
     """Add a scene to a world.
 
     Args:
         world: The world.
         served: The element of the plug-in, which gets the names of the objects.
         scene: The scene.
+        shelf_height: Height at which parked objects are kept [m].
     """
     for box in scene.boxes:
         shape = _add_fixed(world, f"{PREFIX}{box.name}", box.center, box.half_size, (*box.color, 1.0))
@@ -52,8 +55,10 @@ def add_scene(world: ET.Element, served: ET.Element, scene: Scene) -> None:
     if scene.num_objects:
         for i, name in enumerate(scene.pool.names):
             model = f"{PREFIX}{name}"
-            _add_object(add(world, "model", name=model), scene.pool, i)
-            fill(add(served, "object"), name=name, model=model, angular_damping=repr(SPIN_DAMPING))
+            _add_object(add(world, "model", name=model), scene.pool, i, shelf_height)
+            weight = GRAVITY * float(scene.pool.mass[i])  # for simulators whose world has no gravity
+            fill(add(served, "object"), name=name, model=model, angular_damping=repr(SPIN_DAMPING), weight=repr(weight))
+    fill(served, scene=describe_scene(scene, len(scene.pool)))
 
 
 def add_object_surface(collision: ET.Element) -> None:
@@ -81,8 +86,8 @@ def _add_fixed(
     return link
 
 
-def _add_object(model: ET.Element, pool: Pool, i: int) -> None:
-    fill(model, pose=format_numbers(np.array([SHELF_SPACING * i, 0.0, SHELF_HEIGHT, 0.0, 0.0, 0.0])))
+def _add_object(model: ET.Element, pool: Pool, i: int, shelf_height: float) -> None:
+    fill(model, pose=format_numbers(np.array([SHELF_SPACING * i, 0.0, shelf_height, 0.0, 0.0, 0.0])))
     # An object that falls asleep would have to be woken, and then a run would depend on when that happens.
     fill(model, allow_auto_disable="false")
     link = add(model, "link", name="link")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gym_gazebo2.errors import UnsupportedError
 from gym_gazebo2.gazebo.build import build_plugin
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.gz_locate import INSTALL_GZ_SIM, find_gz_sim
@@ -32,13 +31,11 @@ class Simulator:
         find: Returns the installation, or None.
         missing: Error message where there is no installation.
         make_world: Returns the world of a robot, given the plug-in's path.
-        has_scenes: Whether its worlds hold a scene around the robot.
     """
 
     find: Callable[[], Installation | None]
     missing: str
     make_world: Callable[..., str]
-    has_scenes: bool
 
 
 SIMULATORS = {
@@ -46,13 +43,11 @@ SIMULATORS = {
         find_gazebo,
         "Gazebo 11 is not installed. Install it, without root, with: gym-gazebo2 install-gazebo",
         make_world,
-        has_scenes=True,
     ),
     "gz_sim": Simulator(
         find_gz_sim,
-        f"gz-sim (Harmonic, Ionic or Jetty) is not installed, or not on the PATH. Install it with: {INSTALL_GZ_SIM}",
+        f"gz-sim (Fortress, Harmonic, Ionic or Jetty) is not installed, or not on the PATH. Install it with: {INSTALL_GZ_SIM}",
         make_gz_world,
-        has_scenes=False,
     ),
 }
 """The simulators that the plug-in is built for, by the name of their backend and provider."""
@@ -94,17 +89,10 @@ def start_robot(
 
     Raises:
         InvalidArgumentError: A number is out of range.
-        UnsupportedError: A scene is given, and the simulator has none.
         GazeboError: The simulator is missing, or the plug-in cannot be built.
         RosError: ROS 2 is missing.
         BackendError: The server cannot be started.
     """
-    row = SIMULATORS[simulator]
-    if scene is not None:
-        if not row.has_scenes:
-            sentence = f"{simulator} does not support scenes (objects and boxes around the arm)."
-            raise UnsupportedError(f"{sentence} Use mujoco or gazebo.")
-        world["scene"] = scene
     installation, ros = find_simulator(simulator), find_ros()
-    text = row.make_world(robot, build_plugin(installation, ros), **world)
+    text = SIMULATORS[simulator].make_world(robot, build_plugin(installation, ros), scene=scene, **world)
     return GazeboServer(installation, text, {**ros.make_environment(), **make_default(), "ROS_DOMAIN_ID": str(domain_id)}, log)

@@ -39,7 +39,7 @@ SERVER_DEADLINE_S = DEADLINE_S / 2
 """Longest wait for a Gazebo server inside a check [s]: shorter than the check's own deadline, so that its error is reported."""
 MESSAGE_DEADLINE_S = 10.0
 """Longest wait for a message between two participants of this machine [s]."""
-DISCOVERY_S = 1.5
+DISCOVERY_S = 5.0
 """Time in which other nodes of the ROS domain are discovered [s]; without others it passes in full."""
 PARALLEL_CHECKS = 4
 """Checks that run at the same time."""
@@ -224,12 +224,12 @@ def check_plugin() -> Finding:
 
 def check_gz_sim() -> Finding:
     """gz-sim is installed, and its plug-in is built and serves an arm, or can be built."""
-    from gym_gazebo2.gazebo.gz_locate import GENERATIONS, INSTALL_GZ_SIM, find_gz_sim
+    from gym_gazebo2.gazebo.gz_locate import INSTALL_GZ_SIM, find_gz_sim
 
     gz_sim = find_gz_sim()
     if gz_sim is None:
         return Finding("gz-sim", "optional", "no supported gz-sim on the PATH", INSTALL_GZ_SIM)
-    found = f"{gz_sim.version} ({GENERATIONS[gz_sim.major]}), {gz_sim.program}"
+    found = f"{gz_sim.description}, {gz_sim.program}"
     if importlib.util.find_spec("rclpy") is None:
         return Finding("gz-sim", "optional", f"{found}; its plug-in needs ROS 2", INSTALL_ROS)
     return Finding("gz-sim", "ok", f"{found}; plug-in {_try_plugin('gz_sim', gz_sim)}")

@@ -55,8 +55,8 @@ class SimConfig:
         domain: ROS domain. Default: ROS_DOMAIN_ID, or 0.
         control_dt: Control period; in real time also the period of joint states [s].
         physics_dt: Physics step [s]. Default: the provider's.
-        scene: Name of a task with a scene, such as sort: its objects, boxes and zones are around the arm (not with gz_sim).
-            The task's options are given like keywords, as in --env.num_objects 2. The gripper is driven if the task uses it.
+        scene: Name of a task with a scene, such as sort: its objects, boxes and zones are around the arm. The
+            task's options are given like keywords, as in --env.num_objects 2. The gripper is driven if the task uses it.
         gripper: Drive the robot's gripper, as tasks that use it need. Otherwise its fingers are held.
         tool_frame: Link whose origin is the tool centre point. The joints on the way to it are driven. Default: the robot's.
         mount_height: Height of the base above the floor [m]. Default: the robot's.

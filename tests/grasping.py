@@ -55,8 +55,11 @@ class Hand:
         return T[:3, :3].T @ make_rotation(self.state.objects.pose[0, 0, 3:])
 
 
-def measure_slip(hand: Hand, member: int) -> float:
-    """Return the largest distance [m] that an object moves in the hand while it is shaken for 2 s, after lift and carry."""
+def measure_slip(hand: Hand, member: int, max_turn: float = 2.0) -> float:
+    """Return the largest distance [m] that an object moves in the hand while it is shaken for 2 s, after lift and carry.
+
+    At the end the object may be turned by ``max_turn`` [°].
+    """
     height = max(0.016, hand.backend.scene.pool.half_size[member, 2] - 0.005)
     low = np.array([*START, height])
     hand.start(member)
@@ -72,5 +75,5 @@ def measure_slip(hand: Hand, member: int) -> float:
         slips.append(np.linalg.norm(hand.locate() - held))
     assert hand.state.objects.pose[0, 0, 2] > 0.2, "the object was dropped"
     angle = np.arccos(np.clip((np.trace(turned.T @ hand.get_turn()) - 1.0) / 2.0, -1.0, 1.0))
-    assert angle < np.radians(2.0), "the object turned in the hand"
+    assert angle < np.radians(max_turn), "the object turned in the hand"
     return float(max(slips))

@@ -1,4 +1,4 @@
-"""Objects in a real gzserver over real ROS 2: the contract, exact placements, agreement with MuJoCo, grasping, faults."""
+"""Objects in a real Gazebo server over real ROS 2: the contract, exact placements, agreement with MuJoCo, grasping, faults."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ from .gazebo_client import serve, to_ns
 from .grasping import Hand, measure_slip
 from .scenes import KINDS, SCENE, TABLE, make, make_panda, place, reset
 from .sim_process import run_sim
+from .simulator import PLACE_STEPS, SIMULATOR
 from .test_gazebo_arms import GANTRY
 
-PERIOD = 50_000_000
+PERIOD, PHYSICS_DT = 50_000_000, 1_000_000
 ONE = np.ones(1, dtype=bool)
 CONTRACT = CHECKS | OBJECT_CHECKS
 # A finger that is driven into its limit stops there. The fake backend's goes 0.9 mm farther: more than 2 % of its stroke.
@@ -44,7 +45,7 @@ del CONTRACT["fidelity"]
 
 @pytest.fixture(scope="module")
 def gazebo() -> Iterator[Backend]:
-    with closing(make(backend="gazebo", timeout=10.0)) as made:
+    with closing(make(backend=SIMULATOR, timeout=10.0)) as made:
         yield made
 
 
@@ -56,7 +57,7 @@ def mujoco() -> Iterator[Backend]:
 
 @pytest.mark.parametrize("check", CONTRACT)
 def test_gazebo_with_objects_keeps_the_contract(check: str) -> None:
-    CONTRACT[check](lambda num_envs: make(num_envs, backend="gazebo"), 1)
+    CONTRACT[check](lambda num_envs: make(num_envs, backend=SIMULATOR), 1)
 
 
 def follow(backend: Backend, placement: Placement, periods: int) -> list[ArmState]:
@@ -119,7 +120,7 @@ def test_an_object_slides_as_in_mujoco() -> None:
     # The upper edge touches the wall, the lower edge the ground.
     x = 0.55 - 0.01 * np.cos(tilt) - 0.1 * np.sin(tilt) - 1e-3
     pose = np.array([x, 0.0, 0.1 * np.cos(tilt) + 0.01 * np.sin(tilt) + 1e-3, *turn])[None, None]
-    for name, options in (("gazebo", {}), ("mujoco", {"physics_dt": 0.001})):
+    for name, options in ((SIMULATOR, {}), ("mujoco", {"physics_dt": 0.001})):
         with closing(make(backend=name, scene=scene, **options)) as backend:
             ways.append(get_poses(follow(backend, Placement(np.zeros((1, 1), dtype=np.int64), pose), 8))[:, 0])
     moved = np.linalg.norm(ways[1][-1, :3] - ways[1][0, :3])
@@ -131,8 +132,9 @@ def test_a_run_with_objects_repeats_to_the_bit(gazebo: Backend) -> None:
     placement = place(gazebo, [0, 6], [[0.45, -0.1], [0.5, 0.2]], 0.1)
     placement.pose[..., 3:] = [0.9, 0.3, 0.1, 0.3]
     runs = [get_poses(follow(gazebo, placement, 20)) for _ in range(3)]
-    np.testing.assert_array_equal(runs[0], runs[1])
-    np.testing.assert_array_equal(runs[0], runs[2])
+    # gz-sim places a body relative to where it is, with rounding. A collision makes 1e-9 m of it.
+    difference = {"gazebo": 0.0, "gz_sim": 1e-7}[SIMULATOR]
+    np.testing.assert_allclose(runs[1:], [runs[0]] * 2, rtol=0, atol=difference)
 
 
 def test_an_object_is_parked_while_the_arm_moves(gazebo: Backend) -> None:
@@ -151,7 +153,7 @@ def test_objects_do_not_disturb_the_arm(gazebo: Backend) -> None:
     """The same motion with and without a scene: parked and lying objects change nothing but rounding."""
     rng, runs = np.random.default_rng(2), []
     actions = rng.uniform(-0.3, 0.3, (20, gazebo.robot.dof)) * gazebo.robot.control_speed * gazebo.control_dt
-    with closing(make_backend("gazebo", make_panda())) as alone:
+    with closing(make_backend(SIMULATOR, make_panda())) as alone:
         for backend, placement in ((gazebo, place(gazebo, [0, 4], [[0.7, -0.3], [0.7, 0.3]])), (alone, None)):
             state, qs = reset(backend, placement), []
             for action in actions:
@@ -164,28 +166,34 @@ def test_objects_do_not_disturb_the_arm(gazebo: Backend) -> None:
 
 @pytest.mark.parametrize("member", range(len(SCENE.pool)))
 def test_the_gripper_holds_what_it_shakes(grasper: Hand, member: int) -> None:
-    """Lifted, carried, shaken for 2 s: at most 1 mm of slip. 0.66 mm were measured for the heaviest cube."""
-    assert measure_slip(grasper, member) < 1e-3
+    """Lifted, carried, shaken for 2 s: at most 1 mm of slip, in gz-sim 2 mm.
+
+    0.66 mm were measured for the heaviest cube in Gazebo 11, 1.2 mm and 3.5° in gz-sim, where the fingers' rotors do not keep
+    the object from moving sideways.
+    """
+    slip, turn = {"gazebo": (1e-3, 2.0), "gz_sim": (2e-3, 5.0)}[SIMULATOR]
+    assert measure_slip(grasper, member, turn) < slip
 
 
 @pytest.fixture(scope="module")
 def grasper() -> Iterator[Hand]:
-    with closing(make(backend="gazebo", scene=Scene(KINDS, 1, (TABLE,)))) as backend:
+    with closing(make(backend=SIMULATOR, scene=Scene(KINDS, 1, (TABLE,)))) as backend:
         yield Hand(backend)
 
 
 @pytest.mark.parametrize("name", ["panda", "mara", "ur5e"])
 def test_torques_move_an_arm_as_in_mujoco(name: str) -> None:
-    """Within 1e-3 rad; fingers within a tenth of their stroke, because their limits give way differently."""
+    """Within 1e-3 rad, in gz-sim 2e-3; fingers within a tenth of their stroke, because their limits give way differently."""
+    bound = {"gazebo": 1e-3, "gz_sim": 2e-3}[SIMULATOR]
     robot = make_robot(name, gripper=name == "panda")
-    with closing(make_backend("gazebo", robot)) as real, closing(make_backend("mujoco", robot, physics_dt=0.001)) as embedded:
+    with closing(make_backend(SIMULATOR, robot)) as real, closing(make_backend("mujoco", robot, physics_dt=0.001)) as embedded:
         states, rng = [backend.reset(ONE, robot.home[None]) for backend in (real, embedded)], np.random.default_rng(0)
         for _ in range(20):
             effort = rng.uniform(-1, 1, (1, robot.dof)) * robot.effort_limit
             states = [backend.step_effort(effort) for backend in (real, embedded)]
             difference = np.abs(states[0].q - states[1].q)[0] / robot.scale
             n = robot.chain_dof
-            assert difference[:n].max() < (1e-3 if n == robot.dof else 0.02) and difference[n:].max(initial=0.0) < 0.1
+            assert difference[:n].max() < (bound if n == robot.dof else 0.02) and difference[n:].max(initial=0.0) < 0.1
         assert np.abs(states[0].dq[0, :n]).max() > 0.3
         state = real.step(real.q_setpoint)
         assert np.abs(state.q - states[0].q)[0, :n].max() < 0.05, "the drives take over where the efforts ended"
@@ -193,7 +201,7 @@ def test_torques_move_an_arm_as_in_mujoco(name: str) -> None:
 
 def test_an_arm_without_rotors_is_damped_too() -> None:
     row = dataclasses.replace(GANTRY, rotor_inertia=0.0)
-    CHECKS["effort"](lambda num_envs: make_backend("gazebo", make_robot(row)), 1)
+    CHECKS["effort"](lambda num_envs: make_backend(SIMULATOR, make_robot(row)), 1)
 
 
 @contextmanager
@@ -234,13 +242,15 @@ def test_the_two_messages_of_a_placement_may_come_in_either_order() -> None:
                 assert sender is messages[-is_first][0] or not client.spin_until(lambda: client.states, timeout=0.1)
             assert client.spin_until(lambda token=token: client.states and any(m.header.frame_id == token for m in objects))
             assert (client.states[0].header, objects[-1].joint_names) == (objects[-1].header, ["can1"])
-            assert objects[-1].transforms[0].translation.z == z and to_ns(client.states[0].header.stamp) == start
+            assert objects[-1].transforms[0].translation.z == z
+            assert to_ns(client.states[0].header.stamp) == start + (k + 1) * PLACE_STEPS * PHYSICS_DT
         # A command takes objects away; time advances by its period alone.
         token = f"t:9{OBJECTS_MARK}"
         publisher.publish(make_placement(token))
         state = client.step(home, token=token)
         assert client.spin_until(lambda: any(m.header == state.header for m in objects))
-        assert objects[-1].joint_names == [] and to_ns(state.header.stamp) == start + PERIOD
+        assert objects[-1].joint_names == []
+        assert to_ns(state.header.stamp) == start + 4 * PLACE_STEPS * PHYSICS_DT + PERIOD
         # The same again is answered, not carried out again.
         assert client.step(home, token=token).header == state.header
         server.check_alive()
@@ -292,7 +302,7 @@ def test_real_time_and_reset_world() -> None:
 
 def test_a_lost_object_is_parked_and_the_run_goes_on() -> None:
     """A ball that falls past the table for ever, where the floor is far below, is taken away; the others stay."""
-    with closing(make(backend="gazebo")) as backend:
+    with closing(make(backend=SIMULATOR)) as backend:
         placement = place(backend, [8, 0], [[0.5, 0.2], [0.5, -0.2]])
         placement.pose[0, 0, :3] = [19.9, 0.0, 5.0]
         state = reset(backend, placement)
@@ -307,7 +317,7 @@ def test_a_lost_object_is_parked_and_the_run_goes_on() -> None:
 
 def test_a_simulator_that_dies_while_objects_fly_ends_one_episode() -> None:
     options = {"on_failure": "restart", "timeout": 10.0}
-    with closing(gym.make("PandaSort-v0", backend="gazebo", num_objects=2, backend_options=options)) as env:
+    with closing(gym.make("PandaSort-v0", backend=SIMULATOR, num_objects=2, backend_options=options)) as env:
         start, _ = env.reset(seed=0)
         action = np.zeros(env.action_space.shape)
         env.step(action)
@@ -324,7 +334,7 @@ def test_an_episode_of_sorting_begins_as_embedded() -> None:
     """The same seed has the same members at the same places. The observation stays the same while nothing is touched."""
     options = {"num_objects": 5, "blocker": 0.05}
     with (
-        closing(gym.make("PandaSort-v0", backend="gazebo", **options)) as real,
+        closing(gym.make("PandaSort-v0", backend=SIMULATOR, **options)) as real,
         closing(gym.make("PandaSort-v0", **options)) as near,
     ):
         starts = [env.reset(seed=3)[0] for env in (real, near)]
@@ -338,7 +348,7 @@ def test_an_episode_of_sorting_begins_as_embedded() -> None:
 
 
 def test_sim_serves_the_scene_of_a_task_from_gazebo() -> None:
-    with run_sim("--scene", "sort", "--provider", "gazebo", "--env.num_objects", "2") as sim:
+    with run_sim("--scene", "sort", "--provider", SIMULATOR, "--env.num_objects", "2") as sim:
         assert "/panda/place_objects" in sim.shown
         options = {"domain_id": sim.domain, "timeout": 10.0}
         with closing(gym.make("PandaSort-v0", num_objects=2, backend="ros2", backend_options=options)) as env:
@@ -350,6 +360,7 @@ def test_sim_serves_the_scene_of_a_task_from_gazebo() -> None:
                 assert not env.unwrapped.core.arm.objects.is_parked.any()
 
 
+@pytest.mark.gazebo11
 def test_the_world_has_the_parts_of_the_scene(tmp_path: Path) -> None:
     """Zones are only drawn. A part touches what it should: no more bits of the masks are in common."""
     library = tmp_path / "plugin.so"

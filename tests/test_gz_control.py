@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 
 from gym_gazebo2.backends import make_backend
-from gym_gazebo2.errors import BackendError, UnsupportedError
+from gym_gazebo2.errors import BackendError
 from gym_gazebo2.robots import make_robot
 
 ONE = np.ones(1, dtype=bool)
@@ -57,13 +56,6 @@ def test_a_pause_is_an_error_until_it_ends(backend: Any) -> None:
         backend.step(backend.robot.home[None])
     control(backend, "pause: false")
     check_steps(backend)
-
-
-def test_torque_control_is_refused() -> None:
-    with closing(gym.make("SCARA-v0", backend="gz_sim", control="torque")) as env:
-        env.reset(seed=0)
-        with pytest.raises(UnsupportedError, match="gz_sim has no torque control. Use the backend mujoco or gazebo"):
-            env.step(env.action_space.sample())
 
 
 def test_fingers_that_are_driven_are_told() -> None:

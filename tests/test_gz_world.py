@@ -9,21 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gym_gazebo2.backends import make_backend
 from gym_gazebo2.cli import main
-from gym_gazebo2.errors import InvalidArgumentError, UnsupportedError
+from gym_gazebo2.errors import InvalidArgumentError
 from gym_gazebo2.gazebo.build import try_build
 from gym_gazebo2.gazebo.collide_bits import NUM_BITS, find_masks
 from gym_gazebo2.gazebo.errors import GazeboError
-from gym_gazebo2.gazebo.gz_locate import GzSim, find_gz_sim
-from gym_gazebo2.gazebo.gz_world import BEYOND_LIMIT, make_gz_world
+from gym_gazebo2.gazebo.gz_locate import COMMANDS, GzSim, find_gz_sim
+from gym_gazebo2.gazebo.gz_world import BEYOND_LIMIT, GRIP_BIT, OBJECT_BIT, make_gz_world
 from gym_gazebo2.gazebo.links import RobotModel
 from gym_gazebo2.gazebo.rigid_bodies import merge_rigid
 from gym_gazebo2.robots import ROBOTS, RobotRow, RobotSpec, make_robot
-from gym_gazebo2.scene import Scene
 
 from .arms import ARMS, make_row
 from .conftest import ROOT
+from .scenes import SCENE, make_panda
 from .sdf_masses import find_top, sum_embedded, sum_link
 
 GANTRY = RobotRow(str(ROOT / "tests" / "data" / "gantry.urdf"), home=(0.0,) * 4)
@@ -158,6 +157,34 @@ def test_joints_end_beyond_the_soft_stops(arm: RobotSpec, plugin: Path) -> None:
     np.testing.assert_allclose((arm.lower - limits[:, 0]) / arm.scale, BEYOND_LIMIT, rtol=1e-9)
 
 
+def test_the_world_has_the_parts_of_the_scene(plugin: Path) -> None:
+    """A part touches what it should; contacts with objects have shapes of their own, whose contacts are not reported."""
+    robot = make_panda()
+    world = read_world(robot, plugin, scene=SCENE)
+    models = {model.get("name"): model for model in world.findall("model")}
+    assert {f"scene_{name}" for name in (*SCENE.pool.names, "table", "bin")} | {"panda", "floor"} == set(models)
+    assert not list(models["scene_bin"].iter("collision")) and list(models["scene_bin"].iter("visual"))
+    masks = {name: {read_mask(shape) for shape in model.iter("collision")} for name, model in models.items() if name != "panda"}
+    (floor,), (table,), (cube,) = masks["floor"], masks["scene_table"], masks["scene_cube0"]
+    assert cube == GRIP_BIT | OBJECT_BIT and floor & table & OBJECT_BIT
+    moving = [link for link in models["panda"].findall("link") if link.get("name") != robot.base_link]
+    for shape in (shape for link in moving for shape in link.findall("collision")):
+        is_firm = str(shape.get("name")).endswith("_firm")
+        mask = read_mask(shape)
+        assert bool(mask & cube) == is_firm and bool(mask & table) == (not is_firm) and not (is_firm and mask & floor)
+    assert world.findtext("gravity") == "0 0 0", "the plug-in adds the weight"
+    rows = {row.findtext("name"): row for row in world.findall("plugin")[-1].findall("object")}
+    weights = [float(rows[name].findtext("weight") or "nan") for name in SCENE.pool.names]
+    np.testing.assert_allclose(weights, 9.81 * SCENE.pool.mass)
+
+
+def test_a_finger_is_not_damped(plugin: Path) -> None:
+    robot = make_robot("panda", gripper=True)
+    model = find_model(read_world(robot, plugin), robot.name)
+    damped = [model.find(f"joint[@name='{name}']/axis/dynamics") is not None for name in robot.joint_names]
+    assert damped == [True] * robot.chain_dof + [False] * (robot.dof - robot.chain_dof)
+
+
 def test_modes(plugin: Path) -> None:
     robot = make_robot("mara")
     lock_step = read_world(robot, plugin)
@@ -178,29 +205,32 @@ def test_a_period_must_be_whole_physics_steps_and_the_plugin_must_exist(plugin: 
         make_gz_world(make_robot("mara"), tmp_path / "libnothing.so")
 
 
-def put_gz(folder: Path, printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a program ``gz`` that prints a list of versions come first on the PATH."""
-    program = folder / "gz"
-    program.write_text(f"#!/bin/sh\n[ \"$*\" = 'sim --versions' ] || exit 1\nprintf '{printed}'\n")
+def put_gz(folder: Path, name: str, printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a program that prints a list of versions be the only one on the PATH, besides the shell's."""
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n[ \"$*\" = '{COMMANDS[name]} --versions' ] || exit 1\nprintf '{printed}'\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    monkeypatch.setenv("PATH", str(folder))
 
 
 @pytest.mark.parametrize(
-    ("printed", "version"),
+    ("printed", "program", "version"),
     [
-        ("10.4.0\\n", "10.4.0"),
-        ("8.10.0\\n8.9.0\\n", "8.10.0"),
-        ("9.1.0~pre1\\n", "9.1.0"),
-        ("6.17.1\\n12.0.0\\n", None),
-        ("", None),
+        ({"gz": "10.4.0\\n"}, "gz", "10.4.0"),
+        ({"gz": "8.10.0\\n8.9.0\\n"}, "gz", "8.10.0"),
+        ({"gz": "9.1.0~pre1\\n"}, "gz", "9.1.0"),
+        ({"ign": "6.17.1\\n"}, "ign", "6.17.1"),
+        ({"gz": "8.10.0\\n", "ign": "6.17.1\\n"}, "gz", "8.10.0"),
+        ({"gz": "7.9.0\\n12.0.0\\n", "ign": "5.4.0\\n"}, "", None),
+        ({"gz": ""}, "", None),
     ],
 )
 def test_the_newest_supported_version_is_found(
-    printed: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    printed: dict[str, str], program: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_gz(tmp_path, printed, monkeypatch)
-    assert find_gz_sim() == (None if version is None else GzSim(tmp_path / "gz", version))
+    for name, text in printed.items():
+        put_gz(tmp_path, name, text, monkeypatch)
+    assert find_gz_sim() == (None if version is None else GzSim(tmp_path / program, version))
 
 
 def test_command_and_environment_keep_a_server_apart() -> None:
@@ -211,6 +241,10 @@ def test_command_and_environment_keep_a_server_apart() -> None:
     assert gz.make_client() == ([*run, "-g"], {})
     assert gz.make_server_environment("one") == {"GZ_PARTITION": "one", "GZ_IP": "127.0.0.1"}
     assert gz.make_build_options() == {"GZ_SIM_MAJOR": "10", "GZ_SIM_PREFIX": "/opt/gz"}
+    fortress = GzSim(Path("/usr/bin/ign"), "6.17.1")
+    assert fortress.make_command(Path("/w.sdf"))[:4] == ["/usr/bin/ign", "gazebo", "--force-version", "6.17.1"]
+    assert fortress.make_server_environment("one") == {"IGN_PARTITION": "one", "IGN_IP": "127.0.0.1"}
+    assert gz.description == "10.4.0 (Jetty)" and fortress.description == "6.17.1 (Fortress, not tested)"
 
 
 def test_no_gz_sim_names_the_commands(
@@ -223,23 +257,16 @@ def test_no_gz_sim_names_the_commands(
     assert "not installed" in error and "apt-get install gz-jetty" in error and "conda-forge" in error
 
 
-def test_scenes_are_refused_before_anything_is_built(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
-    with pytest.raises(UnsupportedError, match=r"gz_sim does not support scenes.*Use mujoco or gazebo"):
-        make_backend("gz_sim", make_robot("scara"), scene=Scene((), 0))
-    assert main(["sim", "--scene", "sort", "--provider", "gz_sim"]) != 0
-    assert "gz_sim does not support scenes (objects and boxes around the arm). Use mujoco or gazebo." in capsys.readouterr().err
-
-
 def test_missing_headers_name_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install 'gym_gazebo2[ros2]'")
     from gym_gazebo2.ros import find_ros
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "gz").touch()
-    # A version that no system has, so that the headers of an installed gz-sim are not found.
-    with pytest.raises(
-        GazeboError, match=r"(?s)CMake does not find gz-sim 77.*Install the headers of gz-sim\s+\(libgz-sim77-dev"
-    ):
+    for name in COMMANDS:
+        (tmp_path / "bin" / name).touch()
+    match = r"(?s)CMake does not find ignition-gazebo6 \.\s+Install the headers.*libignition-gazebo6-dev of Fortress"
+    with pytest.raises(GazeboError, match=match):
+        try_build(GzSim(tmp_path / "bin" / "ign", "6.17.1"), find_ros())
+    with pytest.raises(GazeboError, match=r"(?s)not written for\s+gz-sim 77.\s+It knows 6, 8, 9 and 10"):
         try_build(GzSim(tmp_path / "bin" / "gz", "77.0.0"), find_ros())

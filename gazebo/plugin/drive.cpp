@@ -23,6 +23,11 @@ double ComputeStop(const Joint& j) {
   return beyond == 0 ? 0.0 : -j.drive_inertia * (kStopOmega * kStopOmega * beyond + 2 * kStopOmega * j.dq);
 }
 
+double PredictSpeed(const Joint& j, double dt) {
+  const double step = dt / j.drive_inertia;
+  return (j.dq + step * j.effort) / (1 + step * j.damping);
+}
+
 double Ramp::Reach(const Joint& joint, int64_t steps) const {
   const double seconds = 1e-9 * steps * physics_dt_;
   return joint.velocity_limit * seconds * (1 + kSpeedTolerance) + kSpeedTolerance * joint.Scale();

@@ -32,6 +32,10 @@ double ComputeEffort(const Joint& joint, double ramp_speed);
 /// Returns the torque of the soft stop beyond the joint's limits. It is a part of the arm's body, not of the drive.
 double ComputeStop(const Joint& joint);
 
+/// Returns the joint's speed after a physics step of `dt` seconds without contacts, by the inertia M̂ that the drive assumes:
+/// v⁺ = v⁻ + (h/M̂)(τ_effort − D·v⁺). The damping D acts on the speed after the step, so it is stable however large it is.
+double PredictSpeed(const Joint& joint, double dt);
+
 /// Leads the set-points of all joints in a straight line, or applies efforts, over a whole number of physics steps.
 class Ramp {
  public:

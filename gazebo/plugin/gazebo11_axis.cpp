@@ -106,11 +106,7 @@ void Gazebo11Axis::Apply(const Joint& joint, double dt) const {
     set(rotor_, dParamVel, cfm * (inertia * joint.dq + joint.effort));
     return;
   }
-  // Without a rotor, the speed after the step is computed with the inertia M̂ that the drive assumes:
-  // v⁺ = v⁻ + (h/M̂)(τ_effort − D·v⁺).
-  const double step = dt / joint.drive_inertia;
-  const double speed = (joint.dq + step * joint.effort) / (1 + step * joint.damping);
-  const double effort = joint.effort - joint.damping * speed;
+  const double effort = joint.effort - joint.damping * PredictSpeed(joint, dt);
   if (is_prismatic_) {
     ApplyForce(effort);
   } else {

@@ -7,11 +7,13 @@
 #include <gz/sim/components/Collision.hh>
 #include <gz/sim/components/ContactSensorData.hh>
 #include <gz/sim/components/Joint.hh>
+#include <gz/sim/components/JointEffortLimitsCmd.hh>
 #include <gz/sim/components/JointForceCmd.hh>
 #include <gz/sim/components/JointPosition.hh>
 #include <gz/sim/components/JointPositionReset.hh>
 #include <gz/sim/components/JointType.hh>
 #include <gz/sim/components/JointVelocity.hh>
+#include <gz/sim/components/JointVelocityCmd.hh>
 #include <gz/sim/components/JointVelocityReset.hh>
 #include <gz/sim/components/Link.hh>
 #include <gz/sim/components/Model.hh>
@@ -20,14 +22,10 @@
 #include <gz/sim/components/ParentLinkName.hh>
 #include <gz/sim/components/ChildLinkName.hh>
 #include <gz/sim/components/Pose.hh>
-#include <gz/sim/components/PoseCmd.hh>
 #include <gz/sim/components/Static.hh>
-#if __has_include(<gz/sim/components/LinearVelocityReset.hh>)  // from Ionic on
-#include <gz/sim/components/AngularVelocityReset.hh>
-#include <gz/sim/components/LinearVelocityReset.hh>
-#define GYM_GAZEBO2_CAN_STOP_MODELS
-#endif
 #include <stdexcept>
+#include <string_view>
+#include <utility>
 
 #include "contract.hpp"
 
@@ -36,20 +34,33 @@ namespace {
 
 namespace sim = gz::sim;
 namespace components = gz::sim::components;
+using gz::math::Vector2d;
 using gz::math::Vector3d;
+
+constexpr char kFirm[] = "_firm";      // end of the names of shapes that only objects feel
+constexpr double kServoMargin = 0.05; // of a finger's effort limit
+
+bool IsFirm(const std::string& name) {
+  const std::string_view end(kFirm);
+  return name.size() >= end.size() && std::string_view(name).substr(name.size() - end.size()) == end;
+}
 
 }  // namespace
 
-GzSimArm::GzSimArm(sim::EntityComponentManager& ecm, const sdf::Element& sdf)
-    : ecm_(ecm), model_name_(sdf.Get<std::string>("model")) {
-  for (auto row = sdf.FindElement("joint"); row; row = row->GetNextElement("joint")) {
+GzSimArm::GzSimArm(sim::EntityComponentManager& ecm, std::shared_ptr<const sdf::Element> sdf)
+    : ecm_(ecm), sdf_(std::move(sdf)), model_name_(sdf_->Get<std::string>("model")) {
+  for (auto row = sdf_->FindElement("joint"); row; row = row->GetNextElement("joint")) {
     const auto number = [&row](const char* key) { return row->Get<double>(key); };
     Joint joint{row->Get<std::string>("name"), number("lower"), number("upper"), number("velocity"),
                 number("effort"), number("drive_inertia"), number("rotor_inertia"), number("home")};
+    joint.effort_damping = number("effort_damping");
     joint.is_finger = row->HasElement("finger") && row->Get<bool>("finger");
     joints.push_back(joint);
   }
   if (joints.empty()) throw std::runtime_error("the plug-in's SDF names no joint");
+  for (auto row = sdf_->FindElement("object"); row; row = row->GetNextElement("object")) {
+    objects.push_back({row->Get<std::string>("name")});
+  }
   Bind();
 }
 
@@ -58,6 +69,7 @@ void GzSimArm::Bind() {
   if (model == sim::kNullEntity) throw std::runtime_error("the world has no model '" + model_name_ + "'");
   BindJoints(model);
   BindContacts(model);
+  objects_.Bind(ecm_, *sdf_);
   FindFreeModels(model);
 }
 
@@ -73,7 +85,7 @@ void GzSimArm::BindJoints(sim::Entity model) {
     // The physics system fills these in, where they exist.
     ecm_.SetComponentData<components::JointPosition>(entity, {joint.q});
     ecm_.SetComponentData<components::JointVelocity>(entity, {joint.dq});
-    ecm_.SetComponentData<components::JointForceCmd>(entity, {0.0});
+    if (!joint.is_finger) ecm_.SetComponentData<components::JointForceCmd>(entity, {0.0});
     entities_.push_back(entity);
   }
 }
@@ -88,6 +100,7 @@ void GzSimArm::BindContacts(sim::Entity model) {
                                                  components::ChildLinkName(name));
     if (!fixed.empty()) continue;
     for (const auto collision : ecm_.ChildrenByComponents(link, components::Collision())) {
+      if (IsFirm(ecm_.Component<components::Name>(collision)->Data())) continue;  // fingers may touch objects
       ecm_.SetComponentData<components::ContactSensorData>(collision, {});
       collisions_.push_back(collision);
     }
@@ -96,13 +109,10 @@ void GzSimArm::BindContacts(sim::Entity model) {
 
 void GzSimArm::FindFreeModels(sim::Entity arm) {
   free_models_.clear();
-  ecm_.Each<components::Model, components::Pose, components::Static>(
-      [&](sim::Entity model, components::Model*, components::Pose* pose, components::Static* is_static) {
-        if (model != arm && !is_static->Data()) {
-          free_models_.push_back({model, sim::Model(model).CanonicalLink(ecm_), pose->Data()});
-        }
-        return true;
-      });
+  ecm_.Each<components::Model, components::Static>([&](sim::Entity model, components::Model*, components::Static* is_static) {
+    if (model != arm && !is_static->Data() && !objects_.Has(model)) free_models_.emplace_back(ecm_, model);
+    return true;
+  });
 }
 
 void GzSimArm::Read() {
@@ -123,34 +133,66 @@ void GzSimArm::Read() {
 void GzSimArm::Apply(double dt) {
   dt_ = dt;
   for (size_t i = 0; i < joints.size(); ++i) {
-    // The world's SDF gives the joint its rotor's inertia A as the damping A/dt, which DART takes at the end of the step. The
-    // rotor's momentum at the beginning of the step is added here, and only A times the acceleration is left.
-    const double damping = joints[i].rotor_inertia / dt;
-    ecm_.Component<components::JointForceCmd>(entities_[i])->Data()[0] = joints[i].effort + damping * rotor_speeds_[i];
+    if (!joints[i].is_finger) {
+      Push(i, dt);
+    } else if (!is_placing_) {
+      Servo(i, dt);
+    }
   }
+  for (auto& body : free_models_) body.BeginStep(ecm_);
+  objects_.Apply(ecm_, objects);
+}
+
+/// Drives a joint of the arm by its torque.
+void GzSimArm::Push(size_t i, double dt) {
+  // The world's SDF gives the joint its rotor's inertia A as the damping A/dt, which DART takes at the end of the step. The
+  // rotor's momentum at the beginning of the step is added here, and only A times the acceleration is left.
+  const auto& joint = joints[i];
+  const double effort = joint.effort - joint.damping * PredictSpeed(joint, dt);
+  ecm_.Component<components::JointForceCmd>(entities_[i])->Data()[0] = effort + joint.rotor_inertia / dt * rotor_speeds_[i];
+}
+
+/// Drives a finger by its speed, with a limited force. A finger is light and its rotor is heavy: a contact, which does not feel
+/// the rotor, would get no more than the share of the link's mass in the drive's force (1.5 % with a Panda's fingers). DART
+/// finds the force of this speed together with those of the contacts. So a free finger moves as its drive and its rotor say,
+/// and one that holds an object presses with the drive's force.
+void GzSimArm::Servo(size_t i, double dt) {
+  const auto& joint = joints[i];
+  const double speed = PredictSpeed(joint, dt), effort = joint.effort - joint.damping * speed;
+  const double margin = kServoMargin * joint.effort_limit;  // for the acceleration of the hand
+  const Vector2d limits(std::min(0.0, effort) - margin, std::max(0.0, effort) + margin);
+  ecm_.SetComponentData<components::JointVelocityCmd>(entities_[i], {speed});
+  ecm_.SetComponentData<components::JointEffortLimitsCmd>(entities_[i], {limits});
 }
 
 bool GzSimArm::Place(const std::vector<double>& q) {
   placed_ = q;
-  for (size_t i = 0; i < joints.size(); ++i) {
-    ecm_.SetComponentData<components::JointPositionReset>(entities_[i], {q[i]});
-    ecm_.SetComponentData<components::JointVelocityReset>(entities_[i], {0.0});
-    joints[i].q = joints[i].setpoint = joints[i].ramp_start = joints[i].ramp_end = q[i];
-    joints[i].dq = joints[i].effort = rotor_speeds_[i] = 0;
-  }
+  is_placing_ = true;
+  PutJoints();
   return false;  // the physics system carries it out in its next step
 }
 
-void GzSimArm::FinishPlace() { Place(placed_); }
+void GzSimArm::FinishPlace() {
+  is_placing_ = false;
+  PutJoints();
+  objects_.FinishMove(ecm_);
+}
+
+void GzSimArm::PutJoints() {
+  for (size_t i = 0; i < joints.size(); ++i) {
+    auto& joint = joints[i];
+    ecm_.SetComponentData<components::JointPositionReset>(entities_[i], {placed_[i]});
+    // gz-sim ignores a finger's command in a step that resets its speed. In the first step of a placement it gets none. In the
+    // step after that, its command sets the speed.
+    if (is_placing_ || !joint.is_finger) ecm_.SetComponentData<components::JointVelocityReset>(entities_[i], {0.0});
+    joint.q = joint.setpoint = joint.ramp_start = joint.ramp_end = placed_[i];
+    joint.dq = joint.effort = rotor_speeds_[i] = 0;
+  }
+}
 
 void GzSimArm::ResetModels() {
-  for (const auto& free : free_models_) {
-    ecm_.SetComponentData<components::WorldPoseCmd>(free.model, free.start);
-#ifdef GYM_GAZEBO2_CAN_STOP_MODELS  // a pose alone keeps the velocity
-    ecm_.SetComponentData<components::WorldLinearVelocityReset>(free.root_link, Vector3d::Zero);
-    ecm_.SetComponentData<components::WorldAngularVelocityReset>(free.root_link, Vector3d::Zero);
-#endif
-  }
+  for (auto& body : free_models_) body.Put(ecm_, body.Start());
+  objects_.Move(ecm_, std::vector<ObjectMove>(objects.size(), {ObjectMove::Kind::kPark}), objects);
 }
 
 double GzSimArm::ContactForce() const {

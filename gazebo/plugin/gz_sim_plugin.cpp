@@ -57,12 +57,13 @@ void GzSimPlugin::Start(gz::sim::EntityComponentManager& ecm) try {
   // The signals stay blocked in this thread, because it may hold the locks that Wake() needs, and so may the threads that DDS
   // starts here. Another thread takes the signals.
   BlockEndingSignals(true);
-  arm_ = std::make_unique<GzSimArm>(ecm, *sdf_);
+  arm_ = std::make_unique<GzSimArm>(ecm, sdf_);
   const auto number = [this](const char* key) { return std::llround(sdf_->Get<double>(key) * kNanoseconds); };
   const int64_t physics_dt = number("physics_dt"), period = number("control_dt");
   server_ = std::make_unique<Server>(
       *arm_, Server::Settings{"/" + sdf_->Get<std::string>("namespace"), "gz_sim", GYM_GAZEBO2_VERSION,
-                              sdf_->Get<bool>("lock_step"), physics_dt, std::max<int64_t>(1, period / physics_dt)});
+                              sdf_->Get<bool>("lock_step"), physics_dt, std::max<int64_t>(1, period / physics_dt),
+                              sdf_->HasElement("scene") ? sdf_->Get<std::string>("scene") : ""});
   HandleEndingSignals([this] { server_->Wake(); });
   server_->Start();
   ReportReady();

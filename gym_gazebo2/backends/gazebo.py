@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,6 @@ class GazeboBackend(Ros2Backend):
         Raises:
             InvalidArgumentError: A number is out of range.
             GazeboError: Gazebo is missing, or the plug-in cannot be built.
-            UnsupportedError: A scene is given, and the simulator has none.
             RosError: ROS 2 is missing, or this machine has no free domain.
             BackendError: The server does not start; the message quotes its log.
             RenderError: A window is asked for, but there is no display.
@@ -136,14 +135,6 @@ class GazeboBackend(Ros2Backend):
 
 
 class GzSimBackend(GazeboBackend):
-    """One arm in a server of gz-sim, today's Gazebo. It has no scenes and no torque control; all else is as with Gazebo 11."""
+    """One arm in a server of gz-sim, today's Gazebo; all else is as with Gazebo 11."""
 
     simulator = "gz_sim"
-
-    def step_effort(self, effort: NDArray[np.float64], park: NDArray[np.bool_] | None = None) -> NoReturn:
-        """Refuse.
-
-        Raises:
-            UnsupportedError: Always: the plug-in for gz-sim takes no efforts.
-        """
-        raise UnsupportedError("The backend gz_sim has no torque control. Use the backend mujoco or gazebo.")
