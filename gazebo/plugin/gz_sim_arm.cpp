@@ -38,7 +38,7 @@ using gz::math::Vector2d;
 using gz::math::Vector3d;
 
 constexpr char kFirm[] = "_firm";      // end of the names of shapes that only objects feel
-constexpr double kServoMargin = 0.05; // of a finger's effort limit
+constexpr double kTouchingMargin = 0.05;  // of a finger's effort limit
 
 bool IsFirm(const std::string& name) {
   const std::string_view end(kFirm);
@@ -76,6 +76,7 @@ void GzSimArm::Bind() {
 void GzSimArm::BindJoints(sim::Entity model) {
   entities_.clear();
   rotor_speeds_.assign(joints.size(), 0.0);
+  finger_shapes_.assign(joints.size(), {});
   for (auto& joint : joints) {
     const auto entity = sim::Model(model).JointByName(ecm_, joint.name);
     if (entity == sim::kNullEntity) {
@@ -86,7 +87,16 @@ void GzSimArm::BindJoints(sim::Entity model) {
     ecm_.SetComponentData<components::JointPosition>(entity, {joint.q});
     ecm_.SetComponentData<components::JointVelocity>(entity, {joint.dq});
     if (!joint.is_finger) ecm_.SetComponentData<components::JointForceCmd>(entity, {0.0});
+    if (joint.is_finger) BindFinger(model, entity, finger_shapes_[entities_.size()]);
     entities_.push_back(entity);
+  }
+}
+
+void GzSimArm::BindFinger(sim::Entity model, sim::Entity joint, std::vector<sim::Entity>& shapes) {
+  const auto& name = ecm_.Component<components::ChildLinkName>(joint)->Data();
+  for (const auto collision : ecm_.ChildrenByComponents(sim::Model(model).LinkByName(ecm_, name), components::Collision())) {
+    ecm_.SetComponentData<components::ContactSensorData>(collision, {});
+    shapes.push_back(collision);
   }
 }
 
@@ -154,15 +164,22 @@ void GzSimArm::Push(size_t i, double dt) {
 
 /// Drives a finger by its speed, with a limited force. A finger is light and its rotor is heavy: a contact, which does not feel
 /// the rotor, would get no more than the share of the link's mass in the drive's force (1.5 % with a Panda's fingers). DART
-/// finds the force of this speed together with those of the contacts. So a free finger moves as its drive and its rotor say,
-/// and one that holds an object presses with the drive's force.
+/// finds the force of this speed together with those of the contacts. So a free finger moves as its drive and its rotor say.
+/// Where it hits something, the rotor's momentum pushes: the force may be large. While it touches something, it presses with
+/// the drive's force.
 void GzSimArm::Servo(size_t i, double dt) {
   const auto& joint = joints[i];
   const double speed = PredictSpeed(joint, dt), effort = joint.effort - joint.damping * speed;
-  const double margin = kServoMargin * joint.effort_limit;  // for the acceleration of the hand
+  const double margin = joint.effort_limit * (IsTouching(finger_shapes_[i]) ? kTouchingMargin : 1.0);
   const Vector2d limits(std::min(0.0, effort) - margin, std::max(0.0, effort) + margin);
   ecm_.SetComponentData<components::JointVelocityCmd>(entities_[i], {speed});
   ecm_.SetComponentData<components::JointEffortLimitsCmd>(entities_[i], {limits});
+}
+
+bool GzSimArm::IsTouching(const std::vector<sim::Entity>& shapes) const {
+  return std::any_of(shapes.begin(), shapes.end(), [this](sim::Entity shape) {
+    return ecm_.Component<components::ContactSensorData>(shape)->Data().contact_size() > 0;
+  });
 }
 
 bool GzSimArm::Place(const std::vector<double>& q) {

@@ -35,10 +35,12 @@ class GzSimArm : public Simulator {
  private:
   void BindJoints(gz::sim::Entity model);
   void BindContacts(gz::sim::Entity model);
+  void BindFinger(gz::sim::Entity model, gz::sim::Entity joint, std::vector<gz::sim::Entity>& shapes);
   void FindFreeModels(gz::sim::Entity arm);
   void PutJoints();
   void Push(size_t i, double dt);
   void Servo(size_t i, double dt);
+  bool IsTouching(const std::vector<gz::sim::Entity>& shapes) const;
 
   gz::sim::EntityComponentManager& ecm_;
   const std::shared_ptr<const sdf::Element> sdf_;
@@ -46,6 +48,7 @@ class GzSimArm : public Simulator {
   GzSimObjects objects_;
   std::vector<gz::sim::Entity> entities_;    // entities_[i] belongs to joints[i]
   std::vector<gz::sim::Entity> collisions_;  // of the arm's moving links, but for those that only objects feel
+  std::vector<std::vector<gz::sim::Entity>> finger_shapes_;  // of the link that joints[i] moves, if it is a finger
   std::vector<GzSimBody> free_models_;       // besides the arm and the objects
   std::vector<double> placed_;               // q of the newest placement
   bool is_placing_{false};                   // the next physics step puts the joints there
