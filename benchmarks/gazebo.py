@@ -407,23 +407,19 @@ def measure_transfer(args: Arguments) -> Figures:
 
 
 def measure_objects(args: Arguments) -> Figures:
-    """Measure the processor time of gzserver per physics step with the scene of PandaSort-v0: parked and lying objects.
-
-    There are no figures for gz-sim, which has no scenes.
-    """
-    if args.simulator != "gazebo":
-        return {}
+    """Measure the processor time of the server per physics step with the scene of PandaSort-v0: parked and lying objects."""
     robot, name = make_robot("panda", gripper=True), "objects: {} [us of processor time per physics step]"
-    figures = {name.format("no scene"): time_objects(robot, None)[0]}
+    figures = {name.format("no scene"): time_objects(robot, None, args.simulator)[0]}
     for count in (1, 2, 5):
         scene = make_task("sort").with_options({"num_objects": count}).scene
-        figures[name.format(f"{count} on the table")], figures[name.format("pool parked")] = time_objects(robot, scene)
+        lying, parked = time_objects(robot, scene, args.simulator)
+        figures |= {name.format(f"{count} on the table"): lying, name.format("pool parked"): parked}
     return figures
 
 
-def time_objects(robot: RobotSpec, scene: Scene | None, steps: int = 100) -> tuple[float, float]:
+def time_objects(robot: RobotSpec, scene: Scene | None, simulator: str, steps: int = 100) -> tuple[float, float]:
     """Return the processor time of a physics step with objects that lie on the table, and with all of them parked [µs]."""
-    with contextlib.closing(make_backend("gazebo", robot, scene=scene)) as backend:
+    with contextlib.closing(make_backend(simulator, robot, scene=scene)) as backend:
         placement = None if scene is None else lay_out(scene)
         state, times = backend.reset(ONE, robot.home[None], placement), list[float]()
         process = psutil.Process(backend.server.process.pid)

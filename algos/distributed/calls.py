@@ -34,8 +34,8 @@ LOOK_TIMEOUT_S = 120.0
 """Longest time without a report [s]. A machine that is cut off is known to be lost after about a minute."""
 ROOM_TIMEOUT_S = 600.0
 """Longest wait for CPUs if the cluster has become too small for the next call [s]."""
-CLOSE_TIMEOUT_S = 5.0
-"""Longest wait for a machine to remove the files of a call [s]. The next call there removes what is left."""
+CLOSE_TIMEOUT_S = 20.0
+"""Longest wait for a machine, which may be busy, to remove the files of a call [s]. The next call there removes what is left."""
 END_TIMEOUT_S = 60.0
 """Longest wait for calls to save, when they are asked to end [s]."""
 OF_MACHINE = (UnknownEnvError, WriteError, MissingDependencyError, BackendError, OSError)
