@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import struct
@@ -172,5 +173,6 @@ def _run(command: list[str]) -> None:
 def _find_reason(output: str) -> str:
     """Return twenty lines of a build's output from the first error on, or the last twenty."""
     lines = output.splitlines()
-    first = next((i for i, line in enumerate(lines) if "error" in line.lower()), max(0, len(lines) - 20))
+    # The linker's own lines come before the one that says "error".
+    first = next((i for i, line in enumerate(lines) if re.search(r"(?i)error|\bld: ", line)), max(0, len(lines) - 20))
     return "\n".join(lines[first : first + 20])

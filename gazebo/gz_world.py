@@ -16,7 +16,7 @@ from gym_gazebo2.gazebo.gz_sim import SYSTEMS
 from gym_gazebo2.gazebo.links import RobotModel
 from gym_gazebo2.gazebo.model import add_drives, add_surroundings
 from gym_gazebo2.gazebo.rigid_bodies import MergedModel, merge_rigid
-from gym_gazebo2.gazebo.scene_sdf import FIRM, PREFIX, add_floor_surface, add_scene
+from gym_gazebo2.gazebo.scene_sdf import FIRM, MAX_CONTACTS, PREFIX, add_floor_surface, add_scene
 from gym_gazebo2.gazebo.sdf import add, fill, format_bool
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.robots.spec import FLOOR
@@ -32,6 +32,8 @@ BOXES = "a fixed box"
 """Stands for the boxes of a scene where links and the floor are named."""
 GRIP_BIT, OBJECT_BIT = 1 << NUM_BITS - 1, 1 << NUM_BITS - 2
 """Bits of collide_bitmask in a world with objects: arm with object; object with object, box or floor."""
+MAX_ARM_CONTACTS = "4"
+"""Number of contacts between two shapes in a world without objects."""
 SHELF_HEIGHT = 10.0
 """Height at which parked objects are kept [m]. Below the floor, DART would push them out of it."""
 
@@ -74,6 +76,8 @@ def make_gz_world(
     # gz-sim holds simulated time back to this multiple of real time; 0 is no limit. In lock-step the plug-in paces it.
     factor = 0.0 if real_time_factor is None else read_factor("real_time_factor", real_time_factor)
     fill(physics, max_step_size=repr(physics_dt), real_time_factor=repr(factor))
+    has_objects = scene is not None and scene.num_objects > 0
+    fill(physics, max_contacts=MAX_CONTACTS if has_objects else MAX_ARM_CONTACTS)
     # A real drive compensates gravity, and before gz-physics 7.4 links cannot be freed from it one by one. So the world has
     # none, and the plug-in adds the weight of objects.
     fill(world, gravity="0 0 0")
@@ -82,7 +86,6 @@ def make_gz_world(
             add(world, "plugin", filename=filename, name=name)
     model = RobotModel(robot)
     merged = merge_rigid(model)
-    has_objects = scene is not None and scene.num_objects > 0
     floor = add_surroundings(world, robot.mount_height)
     if scene is not None and has_objects:
         add_floor_surface(floor, scene.floor_friction)

@@ -71,7 +71,7 @@ PROVIDERS = {
     "servo that places at once": Provider(
         "servo", 0, True, functools.partial(start_servo, places_at_once=True, takes_effort=True)
     ),
-    SIMULATOR: Provider(SIMULATOR, PLACE_STEPS, SIMULATOR == "gazebo", start_server),
+    SIMULATOR: Provider(SIMULATOR, PLACE_STEPS, True, start_server),
 }
 
 

@@ -35,7 +35,7 @@ LOOK_TIMEOUT_S = 120.0
 ROOM_TIMEOUT_S = 600.0
 """Longest wait for CPUs if the cluster has become too small for the next call [s]."""
 CLOSE_TIMEOUT_S = 20.0
-"""Longest wait for a machine, which may be busy, to remove the files of a call [s]. The next call there removes what is left."""
+"""Longest wait for a busy machine to remove the files of a call [s]. The next call there removes what is left."""
 END_TIMEOUT_S = 60.0
 """Longest wait for calls to save, when they are asked to end [s]."""
 OF_MACHINE = (UnknownEnvError, WriteError, MissingDependencyError, BackendError, OSError)

@@ -26,5 +26,8 @@ list(GET targets 0 sim)
 list(GET targets 1 plugin)
 
 add_library(gym_gazebo2_plugin SHARED gz_sim_plugin.cpp gz_sim_arm.cpp gz_sim_body.cpp gz_sim_objects.cpp)
+if(GZ_SIM_MAJOR EQUAL 6)
+  target_compile_options(gym_gazebo2_plugin PRIVATE -include gz_sim_fortress.hpp)
+endif()
 target_link_libraries(gym_gazebo2_plugin PRIVATE
   gym_gazebo2_core "${sim}::core" "${plugin}::register" ${CMAKE_DL_LIBS})

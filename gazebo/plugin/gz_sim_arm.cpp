@@ -190,6 +190,10 @@ bool GzSimArm::Place(const std::vector<double>& q) {
 }
 
 void GzSimArm::FinishPlace() {
+  // The physics system removes what it has carried out. gz-sim goes on without it where it cannot load it.
+  if (ecm_.Component<components::JointPositionReset>(entities_.front()) != nullptr) {
+    throw std::runtime_error("gz-sim runs without physics: the lines above say why");
+  }
   is_placing_ = false;
   PutJoints();
   objects_.FinishMove(ecm_);

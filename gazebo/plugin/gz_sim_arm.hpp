@@ -25,6 +25,8 @@ class GzSimArm : public Simulator {
   bool TakesEffort() const override { return true; }
   void Apply(double dt) override;
   bool Place(const std::vector<double>& q) override;
+
+  /// Throws std::runtime_error if gz-sim runs without its physics system.
   void FinishPlace() override;
   void ResetModels() override;
   void ReadObjects() override { objects_.Read(ecm_, objects); }

@@ -53,7 +53,7 @@ void GzSimPlugin::Configure(const gz::sim::Entity&, const std::shared_ptr<const 
 
 /// Runs in the first update: before it, the world may have no models, and gz-sim's own signal handlers, which must be
 /// replaced, may not be in place.
-void GzSimPlugin::Start(gz::sim::EntityComponentManager& ecm) try {
+void GzSimPlugin::Start(gz::sim::EntityComponentManager& ecm) {
   // The signals stay blocked in this thread, because it may hold the locks that Wake() needs, and so may the threads that DDS
   // starts here. Another thread takes the signals.
   BlockEndingSignals(true);
@@ -67,13 +67,9 @@ void GzSimPlugin::Start(gz::sim::EntityComponentManager& ecm) try {
   HandleEndingSignals([this] { server_->Wake(); });
   server_->Start();
   ReportReady();
-} catch (const std::exception& error) {
-  // gz-sim would go on without the plug-in.
-  gzerr << std::string("gym_gazebo2: the plug-in cannot serve this world: ") + error.what() + "\n";
-  std::_Exit(3);
 }
 
-void GzSimPlugin::PreUpdate(const gz::sim::UpdateInfo& info, gz::sim::EntityComponentManager& ecm) {
+void GzSimPlugin::PreUpdate(const gz::sim::UpdateInfo& info, gz::sim::EntityComponentManager& ecm) try {
   if (!server_) Start(ecm);
   // simTime is the time at the end of this update. While gz-sim is paused, dt is zero.
   const auto now = std::chrono::duration_cast<std::chrono::nanoseconds>(info.simTime - info.dt);
@@ -83,6 +79,10 @@ void GzSimPlugin::PreUpdate(const gz::sim::UpdateInfo& info, gz::sim::EntityComp
   if (info.paused) return;
   if (!server_->BeginStep()) End();
   is_stepping_ = true;
+} catch (const std::exception& error) {
+  // gz-sim would go on without the plug-in.
+  gzerr << std::string("gym_gazebo2: the plug-in cannot serve this world: ") + error.what() + "\n";
+  std::_Exit(3);
 }
 
 void GzSimPlugin::Reset(const gz::sim::UpdateInfo&, gz::sim::EntityComponentManager&) {

@@ -1,0 +1,20 @@
+// Names that Fortress (ign-gazebo 6) lacks. gz_sim.cmake includes this header before all others, in Fortress alone.
+#pragma once
+
+#include <gz/sim/System.hh>
+#include <ignition/common/Console.hh>
+
+#define gzerr ignerr
+#define gzwarn ignwarn
+#define GZ_ADD_PLUGIN IGNITION_ADD_PLUGIN
+
+namespace ignition::gazebo {
+
+/// Fortress never calls it: when its world is reset, it ends the plug-in and loads it again.
+class ISystemReset {
+ public:
+  virtual ~ISystemReset() = default;
+  virtual void Reset(const UpdateInfo& info, EntityComponentManager& ecm) = 0;
+};
+
+}  // namespace ignition::gazebo
