@@ -16,8 +16,10 @@ __all__ = ["GzSim", "INSTALL_GZ_SIM", "find_gz_sim"]
 FORTRESS = 6
 GENERATIONS = {FORTRESS: "Fortress", 8: "Harmonic", 9: "Ionic", 10: "Jetty"}
 """Major versions of gz-sim that the plug-in is written for, and their names. Fortress still calls itself ign-gazebo."""
+OLDEST_FORTRESS = 16
+"""Oldest minor version of Fortress that has gz-sim's headers and names."""
 TESTED = (10,)
-"""Major versions on which the tests were run."""
+"""Major versions on which all tests pass."""
 COMMANDS = {"gz": "sim", "ign": "gazebo"}
 """Programs that start gz-sim, and their command for it. Fortress has the second one."""
 APT = "https://packages.osrfoundation.org/gazebo"
@@ -98,4 +100,8 @@ def _ask(program: str) -> list[str]:
     """Return the supported versions that a program can start."""
     printed = ask(program, COMMANDS[Path(program).name], "--versions")
     versions = re.findall(r"^(\d+\.\d+\.\d+)\S*$", printed, re.MULTILINE)
-    return [version for version in versions if int(version.partition(".")[0]) in GENERATIONS]
+    return [version for version in versions if _is_supported(*map(int, version.split(".")[:2]))]
+
+
+def _is_supported(major: int, minor: int) -> bool:
+    return major in GENERATIONS and (major != FORTRESS or minor >= OLDEST_FORTRESS)

@@ -1,5 +1,5 @@
 # The adapter for gz-sim: Fortress (6), Harmonic (8), Ionic (9) or Jetty (10), whose packages are named ignition-gazebo6,
-# gz-sim8, gz-sim9 and gz-sim. Fortress has the headers and the namespace gz::sim from 6.12 on.
+# gz-sim8, gz-sim9 and gz-sim. Fortress has the headers gz/sim from 6.15 on, and the names gz-sim in worlds from 6.16 on.
 set(GZ_SIM_MAJOR "10" CACHE STRING "Major version of gz-sim")
 set(GZ_SIM_PREFIX "" CACHE PATH "Prefix that it is installed in, where CMake does not search by itself")
 list(APPEND CMAKE_PREFIX_PATH "${GZ_SIM_PREFIX}")
