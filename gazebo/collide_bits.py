@@ -7,11 +7,12 @@ that must collide has to be in one of the groups.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 
 from gym_gazebo2.gazebo.errors import GazeboError
 
-__all__ = ["NUM_BITS", "Pair", "find_masks"]
+__all__ = ["NUM_BITS", "Pair", "color_apart", "find_masks"]
 
 NUM_BITS = 16
 """Bits of a mask in gz-sim."""
@@ -47,10 +48,22 @@ def find_masks(
     groups += _gather([name for name in names if not any(name in group for group in groups)], never)
     if len(groups) > num_bits:
         raise GazeboError(
-            f"The excluded pairs of links need {len(groups)} bits, and gz-sim has {num_bits} for them. Exclude other pairs of "
-            "links, or use the backend gazebo."
+            f"The excluded pairs of links need {len(groups)} bits of gz-sim's collision masks, but only {num_bits} are free. "
+            "Exclude fewer pairs of links, or use the backend gazebo."
         )
     return {name: sum(1 << bit for bit, group in enumerate(groups) if name in group) for name in names}
+
+
+def color_apart(names: Sequence[str], apart: Collection[Pair]) -> dict[str, int]:
+    """Return name → number of a color, from 0, so that the names of no pair in ``apart`` have the same color.
+
+    Each name gets the lowest color that is free, in the order of the names.
+    """
+    colors: dict[str, int] = {}
+    for name in names:
+        taken = {color for other, color in colors.items() if frozenset((name, other)) in apart}
+        colors[name] = next(color for color in itertools.count() if color not in taken)
+    return colors
 
 
 def _grow(group: list[str], names: Sequence[str], uncovered: Sequence[Pair], excluded: Collection[Pair]) -> list[str]:

@@ -18,8 +18,8 @@ GENERATIONS = {FORTRESS: "Fortress", 8: "Harmonic", 9: "Ionic", 10: "Jetty"}
 """Major versions of gz-sim that the plug-in is written for, and their names. Fortress still calls itself ign-gazebo."""
 OLDEST_FORTRESS = 16
 """Oldest minor version of Fortress that has gz-sim's headers and names."""
-TESTED = (10,)
-"""Major versions on which all tests pass."""
+TESTED = {FORTRESS: "tested, with exceptions", 10: "tested"}
+"""Major version → how far it was tested. docs/modern_gazebo.md names the exceptions."""
 COMMANDS = {"gz": "sim", "ign": "gazebo"}
 """Programs that start gz-sim, and their command for it. Fortress has the second one."""
 APT = "https://packages.osrfoundation.org/gazebo"
@@ -54,9 +54,8 @@ class GzSim:
 
     @property
     def description(self) -> str:
-        """Version, name of the generation, and whether it was tested."""
-        untested = "" if self.major in TESTED else ", not tested"
-        return f"{self.version} ({GENERATIONS[self.major]}{untested})"
+        """Version, name of the generation, and how far it was tested."""
+        return f"{self.version} ({GENERATIONS[self.major]}, {TESTED.get(self.major, 'not tested')})"
 
     def make_environment(self) -> dict[str, str]:
         """Return no variables: the program finds its own files, or the caller's environment names them."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from gym_gazebo2.backends.base import count_substeps
 from gym_gazebo2.checks import read_factor
 from gym_gazebo2.gazebo.arm_sdf import add_arm, make_name
-from gym_gazebo2.gazebo.collide_bits import NUM_BITS, Pair, find_masks
+from gym_gazebo2.gazebo.collide_bits import NUM_BITS, Pair, color_apart, find_masks
 from gym_gazebo2.gazebo.errors import GazeboError
 from gym_gazebo2.gazebo.gz_sim import SYSTEMS
 from gym_gazebo2.gazebo.links import RobotModel
@@ -28,14 +28,16 @@ PLUGIN_CLASS = "gym_gazebo2::GzSimPlugin"
 PHYSICS_SYSTEM = "gz-sim-physics-system"
 BEYOND_LIMIT = 0.1
 """How far beyond its limits DART stops a joint [rad, or strokes]. Up to there, only the soft stop of the drive acts."""
+MAX_COLORS = 8
+"""Most bits of collide_bitmask that are taken for arm with object, where fewer would do."""
 BOXES = "a fixed box"
 """Stands for the boxes of a scene where links and the floor are named."""
-GRIP_BIT, OBJECT_BIT = 1 << NUM_BITS - 1, 1 << NUM_BITS - 2
-"""Bits of collide_bitmask in a world with objects: arm with object; object with object, box or floor."""
+OBJECT = 1 << NUM_BITS - 1
+"""Bit of collide_bitmask in a world with objects: object with object, box or floor. The next lower bits: arm with object."""
 MAX_ARM_CONTACTS = "4"
 """Number of contacts between two shapes in a world without objects. Meshes that touch have many: without a limit, one physics
 step took more than 20 s. With 8, a UR5 that was placed in contact was pushed far beyond a limit."""
-SHELF_HEIGHT = 10.0
+SHELF_IN_AIR = 10.0
 """Height at which parked objects are kept [m]. Below the floor, DART would push them out of it."""
 
 
@@ -99,7 +101,7 @@ def make_gz_world(
     fill(served, physics_dt=repr(physics_dt), lock_step=format_bool(real_time_factor is None))
     add_drives(served, robot)
     if scene is not None:
-        add_scene(world, served, scene, SHELF_HEIGHT)
+        add_scene(world, served, scene, SHELF_IN_AIR)
     _set_masks(world, robot, model, merged, scene)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
@@ -137,28 +139,37 @@ def _add_axes(arm: ET.Element, robot: RobotSpec, physics_dt: float) -> None:
 
 def _set_masks(world: ET.Element, robot: RobotSpec, model: RobotModel, merged: MergedModel, scene: Scene | None) -> None:
     """Let exactly the pairs of links collide that are not excluded, and objects with everything."""
-    has_objects = scene is not None and scene.num_objects > 0
     static = {FLOOR: ["floor"], BOXES: [f"{PREFIX}{box.name}" for box in scene.boxes] if scene is not None else []}
     fixed = {link.name for link in model.links if link.is_fixed} | set(static)
+    ignored = set(_list_ignored(merged.body_of, fixed, merged.jointed))
+    excluded = {frozenset(pair) for pair in model.excluded}
+    objects = scene.pool.names if scene is not None and scene.num_objects else ()
+    # Firm shapes are for objects alone: no two of them should collide. If bits are few, those of excluded pairs do not.
+    apart = [frozenset(pair) for pair in itertools.combinations(merged.body_of, 2)]
+    colors = color_apart(list(merged.body_of), set(apart) - ignored)
+    if max(colors.values(), default=0) >= MAX_COLORS:
+        colors = color_apart(list(merged.body_of), excluded - ignored)
+    num_colors = 1 + max(colors.values(), default=0) if objects else 0
     masks = find_masks(
         [*merged.body_of, *(name for name, models in static.items() if models)],
-        {frozenset(pair) for pair in model.excluded} | {frozenset((FLOOR, name)) for name in model.ignoring_floor},
-        set(_list_ignored(merged.body_of, fixed, merged.jointed)),
-        NUM_BITS - 2 if has_objects else NUM_BITS,
+        excluded | {frozenset((FLOOR, name)) for name in model.ignoring_floor},
+        ignored,
+        NUM_BITS - 1 - num_colors if objects else NUM_BITS,
     )
+    grips = {name: OBJECT >> 1 + color for name, color in colors.items()}
     for body, owners in merged.owners.items():
         shapes = _find_shapes(world, robot.name, make_name(body))
         soft = [shape for shape in shapes if not str(shape.get("name")).endswith(FIRM)]
-        for shape in shapes:
-            _set_mask(shape, GRIP_BIT)
-        for shape, owner in zip(soft, owners, strict=True):
-            _set_mask(shape, masks[owner])
+        firm = [shape for shape in shapes if str(shape.get("name")).endswith(FIRM)]
+        for kind, bits in ((soft, masks), (firm, grips)):
+            for shape, owner in zip(kind, owners, strict=bool(kind)):
+                _set_mask(shape, bits[owner])
     for name, models in static.items():
-        for shape in (shape for one in models for shape in _find_shapes(world, one)):
-            _set_mask(shape, masks[name] | (OBJECT_BIT if has_objects else 0))
-    for name in scene.pool.names if scene is not None and has_objects else ():
+        for shape in (shape for static_model in models for shape in _find_shapes(world, static_model)):
+            _set_mask(shape, masks[name] | (OBJECT if objects else 0))
+    for name in objects:
         for shape in _find_shapes(world, f"{PREFIX}{name}"):
-            _set_mask(shape, GRIP_BIT | OBJECT_BIT)
+            _set_mask(shape, OBJECT | sum(set(grips.values())))
 
 
 def _find_shapes(world: ET.Element, model: str, link: str | None = None) -> list[ET.Element]:

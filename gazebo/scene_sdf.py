@@ -22,7 +22,7 @@ STIFFNESS, DAMPING = "1e5", "4e2"
 """Contact parameters of objects [N/m], [N·s/m]. Two fingers that press with 50 N enter an object by 1 mm each."""
 CREEP = "1e-4"
 """Speed at which a contact slips, per newton of friction force [m/(s·N)]. Without any, ODE's direct solver finds its equations
-singular, and DART lets fingers rub against each other through an object that they hold, which then turns."""
+singular. In DART the friction forces of two fingers would work against each other, and turn an object that they hold."""
 PATCH_RADIUS = TORSION * 16.0 / (3.0 * math.pi)
 """Radius of a contact's area for which Gazebo's torsional friction, 3π/16 · radius · force, is that of the contract [m]."""
 MAX_CONTACTS = "8"
@@ -33,7 +33,7 @@ PREFIX = "scene_"
 FIRM = "_firm"
 """End of the names of an arm's collision shapes that only objects feel."""
 SHELF_HEIGHT, SHELF_SPACING = -10.0, 1.0
-"""Height at which parked objects are kept, and the distance between them [m]. They do not take part in the simulation."""
+"""Height at which parked objects are kept, and the distance between them [m]. Gazebo 11 does not simulate them there."""
 
 
 def add_scene(world: ET.Element, served: ET.Element, scene: Scene, shelf_height: float = SHELF_HEIGHT) -> None:

@@ -48,7 +48,7 @@ def check_steps(backend: Any) -> None:
 
 def test_a_reset_of_the_world_interrupts_the_episode_only(backend: Any) -> None:
     control(backend, "reset: {all: true}")
-    with pytest.raises(BackendError, match="no answer|advanced time"):  # the second where Fortress loads the plug-in again
+    with pytest.raises(BackendError, match="no answer|advanced time"):  # the second in Fortress, where time alone is reset
         backend.step(backend.robot.home[None])
     check_steps(backend)
 

@@ -70,6 +70,7 @@ void GzSimArm::Bind() {
   BindJoints(model);
   BindContacts(model);
   objects_.Bind(ecm_, *sdf_);
+  for (auto& object : objects) object.is_parked = true;
   FindFreeModels(model);
 }
 
@@ -144,9 +145,9 @@ void GzSimArm::Apply(double dt) {
   dt_ = dt;
   for (size_t i = 0; i < joints.size(); ++i) {
     if (!joints[i].is_finger) {
-      Push(i, dt);
+      DriveByForce(i, dt);
     } else if (!is_placing_) {
-      Servo(i, dt);
+      DriveBySpeed(i, dt);
     }
   }
   for (auto& body : free_models_) body.BeginStep(ecm_);
@@ -154,7 +155,7 @@ void GzSimArm::Apply(double dt) {
 }
 
 /// Drives a joint of the arm by its torque.
-void GzSimArm::Push(size_t i, double dt) {
+void GzSimArm::DriveByForce(size_t i, double dt) {
   // The world's SDF gives the joint its rotor's inertia A as the damping A/dt, which DART takes at the end of the step. The
   // rotor's momentum at the beginning of the step is added here, and only A times the acceleration is left.
   const auto& joint = joints[i];
@@ -167,7 +168,7 @@ void GzSimArm::Push(size_t i, double dt) {
 /// finds the force of this speed together with those of the contacts. So a free finger moves as its drive and its rotor say.
 /// Where it hits something, the rotor's momentum pushes: the force may be large. While it touches something, it presses with
 /// the drive's force.
-void GzSimArm::Servo(size_t i, double dt) {
+void GzSimArm::DriveBySpeed(size_t i, double dt) {
   const auto& joint = joints[i];
   const double speed = PredictSpeed(joint, dt), effort = joint.effort - joint.damping * speed;
   const double margin = joint.effort_limit * (IsTouching(finger_shapes_[i]) ? kTouchingMargin : 1.0);
@@ -192,19 +193,20 @@ bool GzSimArm::Place(const std::vector<double>& q) {
 void GzSimArm::FinishPlace() {
   // The physics system removes what it has carried out. gz-sim goes on without it where it cannot load it.
   if (ecm_.Component<components::JointPositionReset>(entities_.front()) != nullptr) {
-    throw std::runtime_error("gz-sim runs without physics: the lines above say why");
+    throw std::runtime_error("gz-sim did not load its physics system. See the errors above.");
   }
   is_placing_ = false;
   PutJoints();
-  objects_.FinishMove(ecm_);
+  objects_.RepeatMoves(ecm_);
 }
 
 void GzSimArm::PutJoints() {
   for (size_t i = 0; i < joints.size(); ++i) {
     auto& joint = joints[i];
     ecm_.SetComponentData<components::JointPositionReset>(entities_[i], {placed_[i]});
-    // gz-sim ignores a finger's command in a step that resets its speed. In the first step of a placement it gets none. In the
-    // step after that, its command sets the speed.
+    // gz-sim ignores a finger's command in a step that resets its speed, with a warning. In the first step of a placement it
+    // gets none. In the step after that, its command sets the speed.
+    if (joint.is_finger) ecm_.RemoveComponent<components::JointVelocityCmd>(entities_[i]);
     if (is_placing_ || !joint.is_finger) ecm_.SetComponentData<components::JointVelocityReset>(entities_[i], {0.0});
     joint.q = joint.setpoint = joint.ramp_start = joint.ramp_end = placed_[i];
     joint.dq = joint.effort = rotor_speeds_[i] = 0;
@@ -212,7 +214,7 @@ void GzSimArm::PutJoints() {
 }
 
 void GzSimArm::ResetModels() {
-  for (auto& body : free_models_) body.Put(ecm_, body.Start());
+  for (auto& body : free_models_) body.Move(ecm_, body.Start());
   objects_.Move(ecm_, std::vector<ObjectMove>(objects.size(), {ObjectMove::Kind::kPark}), objects);
 }
 

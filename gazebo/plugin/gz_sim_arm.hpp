@@ -40,8 +40,8 @@ class GzSimArm : public Simulator {
   void BindFinger(gz::sim::Entity model, gz::sim::Entity joint, std::vector<gz::sim::Entity>& shapes);
   void FindFreeModels(gz::sim::Entity arm);
   void PutJoints();
-  void Push(size_t i, double dt);
-  void Servo(size_t i, double dt);
+  void DriveByForce(size_t i, double dt);
+  void DriveBySpeed(size_t i, double dt);
   bool IsTouching(const std::vector<gz::sim::Entity>& shapes) const;
 
   gz::sim::EntityComponentManager& ecm_;
@@ -49,7 +49,7 @@ class GzSimArm : public Simulator {
   const std::string model_name_;
   GzSimObjects objects_;
   std::vector<gz::sim::Entity> entities_;    // entities_[i] belongs to joints[i]
-  std::vector<gz::sim::Entity> collisions_;  // of the arm's moving links, but for those that only objects feel
+  std::vector<gz::sim::Entity> collisions_;  // of the arm's moving links, without the firm shapes
   std::vector<std::vector<gz::sim::Entity>> finger_shapes_;  // of the link that joints[i] moves, if it is a finger
   std::vector<GzSimBody> free_models_;       // besides the arm and the objects
   std::vector<double> placed_;               // q of the newest placement

@@ -12,16 +12,16 @@ class GzSimBody {
   GzSimBody(gz::sim::EntityComponentManager& ecm, gz::sim::Entity model);
 
   /// Puts the model at a pose in the world, at rest, in the next physics step.
-  void Put(gz::sim::EntityComponentManager& ecm, const gz::math::Pose3d& pose);
+  void Move(gz::sim::EntityComponentManager& ecm, const gz::math::Pose3d& pose);
 
-  /// Puts the model there again if the last physics step has put it: in that step forces acted on it, too.
-  void PutAgain(gz::sim::EntityComponentManager& ecm);
+  /// Repeats a move that the last physics step carried out: contacts acted in that step.
+  void RepeatMove(gz::sim::EntityComponentManager& ecm);
 
-  /// Is called before each physics step, after Put().
+  /// Is called before each physics step, after Move().
   void BeginStep(gz::sim::EntityComponentManager& ecm);
 
-  /// Returns whether the next physics step puts the model at Wanted().
-  bool IsPut() const { return command_ == Command::kNew; }
+  /// Returns whether the next physics step moves the model to Wanted().
+  bool IsMovePending() const { return command_ == Command::kPending; }
 
   gz::sim::Entity Model() const { return model_; }
   gz::sim::Entity RootLink() const { return root_link_; }
@@ -30,7 +30,7 @@ class GzSimBody {
 
  private:
   /// gz-sim carries out commands for pose and speed in more than one physics step, unless they are withdrawn after the first.
-  enum class Command { kNone, kNew, kDone };
+  enum class Command { kNone, kPending, kApplied };
 
   gz::sim::Entity model_, root_link_;
   gz::math::Pose3d start_, wanted_;

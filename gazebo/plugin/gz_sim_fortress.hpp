@@ -10,7 +10,7 @@
 
 namespace ignition::gazebo {
 
-/// Fortress never calls it: when its world is reset, it ends the plug-in and loads it again.
+/// Fortress never calls it: when its world is reset, only time goes back to zero.
 class ISystemReset {
  public:
   virtual ~ISystemReset() = default;

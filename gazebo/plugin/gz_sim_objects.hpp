@@ -14,17 +14,17 @@ class GzSimObjects {
  public:
   /// Finds the models that the plug-in's SDF names, and makes the components that the physics system fills. A reset of the
   /// world removes components.
-  /// Throws std::runtime_error if the world has no such model.
+  /// Throws std::runtime_error if the world has no such model, or its model has more than one shape.
   void Bind(gz::sim::EntityComponentManager& ecm, const sdf::Element& sdf);
 
-  /// Measures the objects that are not parked. One that was put somewhere since the last physics step is there.
+  /// Measures the objects that are not parked. One whose move is pending is at its target pose, at rest.
   void Read(const gz::sim::EntityComponentManager& ecm, std::vector<Object>& objects) const;
 
   /// Moves objects[i] as moves[i] says, in the next physics step.
   void Move(gz::sim::EntityComponentManager& ecm, const std::vector<ObjectMove>& moves, std::vector<Object>& objects);
 
-  /// Puts the objects again where the last physics step has put them.
-  void FinishMove(gz::sim::EntityComponentManager& ecm);
+  /// Repeats the moves that the last physics step carried out.
+  void RepeatMoves(gz::sim::EntityComponentManager& ecm);
 
   /// Sets the forces of the next physics step: the weight of the objects that are not parked, and what slows their turning.
   void Apply(gz::sim::EntityComponentManager& ecm, const std::vector<Object>& objects);
@@ -34,7 +34,8 @@ class GzSimObjects {
 
  private:
   struct Member {
-    GzSimBody body;          // its only link is at the model's origin, and so is its centre of mass
+    GzSimBody body;
+    gz::sim::Entity shape;   // its only one, at the origin of model and link, where the centre of mass is, too
     double weight;           // [N]
     double angular_damping;  // [N·m·s/rad]
   };

@@ -9,7 +9,7 @@ namespace gym_gazebo2 {
 using Pose = std::array<double, 7>;   // position, quaternion wxyz
 using Twist = std::array<double, 6>;  // linear and angular velocity along the axes of the base frame [m/s], [rad/s]
 
-/// A member of the scene's pool. A parked one is out of reach, at rest, and costs the simulator no time.
+/// A member of the scene's pool. A parked one is out of reach and at rest.
 struct Object {
   std::string name;
   bool is_parked{true};

@@ -135,6 +135,6 @@ class GazeboBackend(Ros2Backend):
 
 
 class GzSimBackend(GazeboBackend):
-    """One arm in a server of gz-sim, today's Gazebo. All else is as with Gazebo 11."""
+    """One arm in a server of gz-sim, today's Gazebo. docs/modern_gazebo.md lists the differences from Gazebo 11."""
 
     simulator = "gz_sim"
