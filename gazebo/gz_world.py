@@ -28,8 +28,6 @@ PLUGIN_CLASS = "gym_gazebo2::GzSimPlugin"
 PHYSICS_SYSTEM = "gz-sim-physics-system"
 BEYOND_LIMIT = 0.1
 """How far beyond its limits DART stops a joint [rad, or strokes]. Up to there, only the soft stop of the drive acts."""
-MAX_COLORS = 8
-"""Most bits of collide_bitmask that are taken for arm with object, where fewer would do."""
 BOXES = "a fixed box"
 """Stands for the boxes of a scene where links and the floor are named."""
 OBJECT = 1 << NUM_BITS - 1
@@ -144,18 +142,17 @@ def _set_masks(world: ET.Element, robot: RobotSpec, model: RobotModel, merged: M
     ignored = set(_list_ignored(merged.body_of, fixed, merged.jointed))
     excluded = {frozenset(pair) for pair in model.excluded}
     objects = scene.pool.names if scene is not None and scene.num_objects else ()
-    # Firm shapes are for objects alone: no two of them should collide. If bits are few, those of excluded pairs do not.
-    apart = [frozenset(pair) for pair in itertools.combinations(merged.body_of, 2)]
-    colors = color_apart(list(merged.body_of), set(apart) - ignored)
-    if max(colors.values(), default=0) >= MAX_COLORS:
-        colors = color_apart(list(merged.body_of), excluded - ignored)
-    num_colors = 1 + max(colors.values(), default=0) if objects else 0
+    few = color_apart(list(merged.body_of), excluded - ignored)
     masks = find_masks(
         [*merged.body_of, *(name for name, models in static.items() if models)],
         excluded | {frozenset((FLOOR, name)) for name in model.ignoring_floor},
         ignored,
-        NUM_BITS - 1 - num_colors if objects else NUM_BITS,
+        NUM_BITS - 1 - len(set(few.values())) if objects else NUM_BITS,
     )
+    # Firm shapes are for objects alone: no two of them should collide. If bits are few, those of excluded pairs do not.
+    many = color_apart(list(merged.body_of), {frozenset(pair) for pair in itertools.combinations(merged.body_of, 2)} - ignored)
+    num_free = NUM_BITS - 1 - max(masks.values()).bit_length()
+    colors = many if len(set(many.values())) <= num_free else few
     grips = {name: OBJECT >> 1 + color for name, color in colors.items()}
     for body, owners in merged.owners.items():
         shapes = _find_shapes(world, robot.name, make_name(body))

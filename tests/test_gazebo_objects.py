@@ -168,7 +168,7 @@ def test_objects_do_not_disturb_the_arm(gazebo: Backend) -> None:
 def test_the_gripper_holds_what_it_shakes(grasper: Hand, member: int) -> None:
     """Lifted, carried, shaken for 2 s: at most 1 mm of slip, in gz-sim 2 mm.
 
-    0.66 mm were measured for the heaviest cube in Gazebo 11, 1.2 mm and 3.5° in gz-sim, where the fingers' rotors do not keep
+    0.66 mm were measured for the heaviest cube in Gazebo 11, 1.1 mm and 3.1° in gz-sim, where the fingers' rotors do not keep
     the object from moving sideways.
     """
     slip, turn = {"gazebo": (1e-3, 2.0), "gz_sim": (2e-3, 5.0)}[SIMULATOR]
