@@ -12,11 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import MultiDOFJointState
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.errors import BackendError
 from gym_gazebo2.gazebo.gz_locate import FORTRESS
 from gym_gazebo2.robots import make_robot
+
+from .gazebo_client import serve
+from .scenes import SCENE, make_panda
+from .test_gazebo_objects import make_placement
 
 ONE = np.ones(1, dtype=bool)
 
@@ -28,12 +34,12 @@ def backend() -> Iterator[Any]:
         yield made
 
 
-def control(backend: Any, request: str) -> None:
-    gz = backend.server.simulator
+def control(server: Any, request: str) -> None:
+    gz = server.simulator
     package = "ignition.msgs" if gz.major == FORTRESS else "gz.msgs"
     service = ["-s", "/world/gym_gazebo2/control", "--reqtype", f"{package}.WorldControl", "--reptype", f"{package}.Boolean"]
     command = [str(gz.program), "service", *service, "--timeout", "5000", "--req", request]
-    done = subprocess.run(command, env=backend.server.environment, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=30, check=True)
     assert "data: true" in done.stdout, "it answers at once, also while the plug-in waits for a command"
 
 
@@ -47,18 +53,32 @@ def check_steps(backend: Any) -> None:
 
 
 def test_a_reset_of_the_world_interrupts_the_episode_only(backend: Any) -> None:
-    control(backend, "reset: {all: true}")
+    control(backend.server, "reset: {all: true}")
     with pytest.raises(BackendError, match="no answer|advanced time"):  # the second in Fortress, where time alone is reset
         backend.step(backend.robot.home[None])
     check_steps(backend)
 
 
 def test_a_pause_is_an_error_until_it_ends(backend: Any) -> None:
-    control(backend, "pause: true")
+    control(backend.server, "pause: true")
     with pytest.raises(BackendError, match="no answer"):
         backend.step(backend.robot.home[None])
-    control(backend, "pause: false")
+    control(backend.server, "pause: false")
     check_steps(backend)
+
+
+def test_a_reset_of_the_world_parks_the_objects() -> None:
+    """Otherwise they would fall from their shelf onto the arm. In Fortress time alone is reset."""
+    with serve(make_panda(), scene=SCENE, real_time_factor=1.0) as (server, client):
+        seen: list[MultiDOFJointState] = []
+        publisher = client.node.create_publisher(MultiDOFJointState, "/panda/place_objects", QoSProfile(depth=1))
+        client.node.create_subscription(MultiDOFJointState, "/panda/objects", seen.append, QoSProfile(depth=1))
+        assert client.spin_until_found(publisher.get_subscription_count)
+        publisher.publish(make_placement("base_link", ball0=(0.6, 0.0, 0.5)))
+        assert client.spin_until(lambda: seen and seen[-1].joint_names == ["ball0"])
+        control(server, "reset: {all: true}")
+        left = ["ball0"] if server.simulator.major == FORTRESS else []
+        assert client.spin_until(lambda: seen[-1].joint_names == left)
 
 
 def test_fingers_that_are_driven_are_told() -> None:
