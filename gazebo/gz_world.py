@@ -16,7 +16,7 @@ from gym_gazebo2.gazebo.gz_sim import SYSTEMS
 from gym_gazebo2.gazebo.links import RobotModel
 from gym_gazebo2.gazebo.model import add_drives, add_surroundings
 from gym_gazebo2.gazebo.rigid_bodies import MergedModel, merge_rigid
-from gym_gazebo2.gazebo.scene_sdf import FIRM, MAX_CONTACTS, PREFIX, add_floor_surface, add_scene
+from gym_gazebo2.gazebo.scene_sdf import FIRM, PREFIX, add_floor_surface, add_scene
 from gym_gazebo2.gazebo.sdf import add, fill, format_bool
 from gym_gazebo2.robots import RobotSpec
 from gym_gazebo2.robots.spec import FLOOR
@@ -32,9 +32,9 @@ BOXES = "a fixed box"
 """Stands for the boxes of a scene where links and the floor are named."""
 OBJECT = 1 << NUM_BITS - 1
 """Bit of collide_bitmask in a world with objects: object with object, box or floor. The next lower bits: arm with object."""
-MAX_ARM_CONTACTS = "4"
-"""Number of contacts between two shapes in a world without objects. Meshes that touch have many: without a limit, one physics
-step took more than 20 s. With 8, a UR5 that was placed in contact was pushed far beyond a limit."""
+MAX_PAIR_CONTACTS = "12"
+"""Number of contacts between two shapes. Meshes that touch have many: with gz-sim's own limit of 20, one physics step took more
+than 20 s. With 4 to 8, arms that were placed in contact were pushed out faster."""
 SHELF_IN_AIR = 10.0
 """Height at which parked objects are kept [m]. Below the floor, DART would push them out of it."""
 
@@ -77,8 +77,7 @@ def make_gz_world(
     # gz-sim holds simulated time back to this multiple of real time; 0 is no limit. In lock-step the plug-in paces it.
     factor = 0.0 if real_time_factor is None else read_factor("real_time_factor", real_time_factor)
     fill(physics, max_step_size=repr(physics_dt), real_time_factor=repr(factor))
-    has_objects = scene is not None and scene.num_objects > 0
-    fill(physics, max_contacts=MAX_CONTACTS if has_objects else MAX_ARM_CONTACTS)
+    fill(physics, max_contacts=MAX_PAIR_CONTACTS)
     # A real drive compensates gravity, and before gz-physics 7.4 links cannot be freed from it one by one. So the world has
     # none, and the plug-in adds the weight of objects.
     fill(world, gravity="0 0 0")
@@ -87,6 +86,7 @@ def make_gz_world(
             add(world, "plugin", filename=filename, name=name)
     model = RobotModel(robot)
     merged = merge_rigid(model)
+    has_objects = scene is not None and scene.num_objects > 0
     floor = add_surroundings(world, robot.mount_height)
     if scene is not None and has_objects:
         add_floor_surface(floor, scene.floor_friction)
@@ -158,9 +158,10 @@ def _set_masks(world: ET.Element, robot: RobotSpec, model: RobotModel, merged: M
         shapes = _find_shapes(world, robot.name, make_name(body))
         soft = [shape for shape in shapes if not str(shape.get("name")).endswith(FIRM)]
         firm = [shape for shape in shapes if str(shape.get("name")).endswith(FIRM)]
-        for kind, bits in ((soft, masks), (firm, grips)):
-            for shape, owner in zip(kind, owners, strict=bool(kind)):
-                _set_mask(shape, bits[owner])
+        for shape, owner in zip(soft, owners, strict=True):
+            _set_mask(shape, masks[owner])
+        for shape, owner in zip(firm, owners if objects else (), strict=True):
+            _set_mask(shape, grips[owner])
     for name, models in static.items():
         for shape in (shape for static_model in models for shape in _find_shapes(world, static_model)):
             _set_mask(shape, masks[name] | (OBJECT if objects else 0))

@@ -204,18 +204,24 @@ def test_an_arm_without_rotors_is_damped_too() -> None:
     CHECKS["effort"](lambda num_envs: make_backend(SIMULATOR, make_robot(row)), 1)
 
 
+def connect_objects(client: Any) -> tuple[Any, list[MultiDOFJointState]]:
+    """Return a publisher of placements of objects, and the list of messages about objects, once the provider is found."""
+    objects: list[MultiDOFJointState] = []
+    once = QoSProfile(depth=1)
+    publisher = client.node.create_publisher(MultiDOFJointState, "/panda/place_objects", once)
+    client.node.create_subscription(MultiDOFJointState, "/panda/objects", objects.append, once)
+    assert client.spin_until_found(
+        lambda: publisher.get_subscription_count() and client.node.count_publishers("/panda/objects")
+    )
+    return publisher, objects
+
+
 @contextmanager
 def plain_client() -> Iterator[tuple[Any, Any, Any, list[MultiDOFJointState]]]:
     """Serve the scene, and yield server, client, a publisher of placements, and the list of messages about objects."""
     robot = make_panda()
     with serve(robot, scene=SCENE) as (server, client):
-        objects: list[MultiDOFJointState] = []
-        once = QoSProfile(depth=1)
-        publisher = client.node.create_publisher(MultiDOFJointState, "/panda/place_objects", once)
-        client.node.create_subscription(MultiDOFJointState, "/panda/objects", objects.append, once)
-        assert client.spin_until_found(
-            lambda: publisher.get_subscription_count() and client.node.count_publishers("/panda/objects")
-        )
+        publisher, objects = connect_objects(client)
         yield server, client, publisher, objects
 
 
@@ -288,10 +294,7 @@ def test_real_time_and_reset_world() -> None:
     """In real time objects are placed on arrival; reset_world parks them."""
     robot = make_panda()
     with serve(robot, scene=SCENE, real_time_factor=1.0) as (_, client):
-        objects: list[MultiDOFJointState] = []
-        publisher = client.node.create_publisher(MultiDOFJointState, "/panda/place_objects", QoSProfile(depth=1))
-        client.node.create_subscription(MultiDOFJointState, "/panda/objects", objects.append, QoSProfile(depth=1))
-        assert client.spin_until_found(publisher.get_subscription_count)
+        publisher, objects = connect_objects(client)
         publisher.publish(make_placement("base_link", ball0=(0.6, 0.0, 0.5)))
         assert client.spin_until(lambda: objects and objects[-1].joint_names == ["ball0"])
         radius = SCENE.pool.half_size[8, 2]

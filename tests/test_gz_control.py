@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import MultiDOFJointState
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.errors import BackendError
@@ -22,7 +20,7 @@ from gym_gazebo2.robots import make_robot
 
 from .gazebo_client import serve
 from .scenes import SCENE, make_panda
-from .test_gazebo_objects import make_placement
+from .test_gazebo_objects import connect_objects, make_placement
 
 ONE = np.ones(1, dtype=bool)
 
@@ -70,10 +68,7 @@ def test_a_pause_is_an_error_until_it_ends(backend: Any) -> None:
 def test_a_reset_of_the_world_parks_the_objects() -> None:
     """Otherwise they would fall from their shelf onto the arm. In Fortress time alone is reset."""
     with serve(make_panda(), scene=SCENE, real_time_factor=1.0) as (server, client):
-        seen: list[MultiDOFJointState] = []
-        publisher = client.node.create_publisher(MultiDOFJointState, "/panda/place_objects", QoSProfile(depth=1))
-        client.node.create_subscription(MultiDOFJointState, "/panda/objects", seen.append, QoSProfile(depth=1))
-        assert client.spin_until_found(publisher.get_subscription_count)
+        publisher, seen = connect_objects(client)
         publisher.publish(make_placement("base_link", ball0=(0.6, 0.0, 0.5)))
         assert client.spin_until(lambda: seen and seen[-1].joint_names == ["ball0"])
         control(server, "reset: {all: true}")

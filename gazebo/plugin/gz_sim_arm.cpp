@@ -127,7 +127,7 @@ void GzSimArm::FindFreeModels(sim::Entity arm) {
 }
 
 void GzSimArm::Read() {
-  const bool is_touching = ContactForce() > 0;
+  const bool is_touching = IsTouching(collisions_);
   for (size_t i = 0; i < joints.size(); ++i) {
     joints[i].q = ecm_.Component<components::JointPosition>(entities_[i])->Data().at(0);
     joints[i].dq = ecm_.Component<components::JointVelocity>(entities_[i])->Data().at(0);
