@@ -4,14 +4,17 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from contextlib import closing
 
+import mujoco
 import numpy as np
 import pytest
 import yourdfpy
 
 from gym_gazebo2.backends import make_backend
 from gym_gazebo2.backends.mujoco import PHYSICS_DT, rendering
+from gym_gazebo2.backends.mujoco.clock import stop_clock
 from gym_gazebo2.backends.mujoco.scene import list_collision_pairs, make_visual_model
 from gym_gazebo2.errors import BackendError, MissingDependencyError, RenderError, UnknownNameError
 from gym_gazebo2.kinematics import Kinematics
@@ -23,6 +26,28 @@ REFERENCE_DT = 0.001
 OWN_TOLERANCE = 0.002
 FAST = 2.0
 """A joint that runs into its limit faster than this goes up to 6 mrad farther with steps of 5 ms than with 1 ms [rad/s]."""
+
+
+def measure_step():
+    """Return the time that the engine says one physics step of an empty model took [s]."""
+    model = mujoco.MjModel.from_xml_string("<mujoco/>")
+    data = mujoco.MjData(model)
+    mujoco.mj_step(model, data)
+    return data.timer[mujoco.mjtTimer.mjTIMER_STEP].duration
+
+
+def test_the_clock_of_the_engine_stands_still_and_can_be_started():
+    assert measure_step() == 0.0
+    try:
+        mujoco.set_mjcb_time(None)
+        assert measure_step() > 0.0
+        mujoco.set_mjcb_time(time.perf_counter)
+        stop_clock()
+        assert measure_step() > 0.0  # a clock of the program's own is left alone
+    finally:
+        mujoco.set_mjcb_time(None)
+        stop_clock()
+    assert measure_step() == 0.0
 
 
 def make(robot, num_envs=1, **options):

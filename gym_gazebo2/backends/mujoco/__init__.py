@@ -36,5 +36,8 @@ except ImportError as error:
     raise MissingDependencyError("mujoco", "mujoco") from error
 
 from gym_gazebo2.backends.mujoco.backend import PHYSICS_DT, MujocoBackend  # noqa: E402
+from gym_gazebo2.backends.mujoco.clock import stop_clock  # noqa: E402
+
+stop_clock()
 
 __all__ = ["PHYSICS_DT", "MujocoBackend"]
