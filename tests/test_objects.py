@@ -16,6 +16,7 @@ from gym_gazebo2.backends.objects import PARK_POSE
 from gym_gazebo2.env import ArmEnv
 from gym_gazebo2.errors import BackendError, InvalidArgumentError, UnsupportedError, UsageError
 from gym_gazebo2.robots import make_robot
+from gym_gazebo2.robots.spec import FLOOR, ExcludedPair
 from gym_gazebo2.scene import FixedBox, ObjectKind, Scene
 from gym_gazebo2.scene.physics import GRAVITY
 from gym_gazebo2.state import Placement
@@ -213,10 +214,18 @@ def test_a_stack_stands():
         np.testing.assert_allclose(state.objects.pose[..., :3], placement.pose[..., :3], atol=5e-4)
 
 
-def test_arm_and_boxes_collide_and_objects_are_carried_by_them():
+def _make_low_panda():
+    """Return a Panda whose links may touch the floor."""
+    robot = make_panda()
+    pairs = [ExcludedPair(FLOOR, link, "test") for link in (*robot.link_names[1:], "panda_hand")]
+    return dataclasses.replace(robot, excluded_pairs=(*robot.excluded_pairs, *pairs))
+
+
+@pytest.mark.parametrize("make_arm", [make_panda, _make_low_panda])
+def test_arm_and_boxes_collide_and_objects_are_carried_by_them(make_arm):
     wall = FixedBox("wall", (0.42, 0.0, 0.5), (0.02, 0.5, 0.5))
     for scene in (Scene((), 0, (wall,)), Scene(SCENE.kinds, 2, (TABLE, wall))):
-        with closing(make(1, scene)) as backend:
+        with closing(make_backend("mujoco", make_arm(), scene=scene)) as backend:
             placement = place(backend, [0, 1], [[0.5, -0.3], [0.5, 0.3]]) if scene.num_objects else None
             state, periods = reset(backend, placement), 0
             assert not state.in_collision.any()

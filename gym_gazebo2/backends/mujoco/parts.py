@@ -8,6 +8,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_gazebo2.robots import RobotSpec
+from gym_gazebo2.robots.spec import FLOOR
 from gym_gazebo2.scene import SHAPES, Pool, Scene
 from gym_gazebo2.scene.physics import LINK_FRICTION, SPIN_DAMPING, TORSION
 
@@ -35,7 +37,8 @@ PARK_HEIGHT, PARK_SPACING = 100.0, 5.0
 """Height at which parked objects wait, without weight, and the distance between them [m]. Nothing else is up there, and a floor
 would be in the way below."""
 BOX, OBJECT_CONTYPE, ARM_CONAFFINITY = "scene/boxes", 2, 3
-"""Name of the body of the fixed boxes, and bits of the collision masks: objects collide with arm links by them."""
+"""Name of the body of the fixed boxes, if they have one, and bits of the collision masks: objects collide with arm links by
+them."""
 SENSOR_SIZE = 4
 """Numbers per contact sensor: how many contacts there are, and the largest force in the frame of its contact (3,) [N]."""
 GEOM_TYPES = {
@@ -55,7 +58,7 @@ def get_park_position(num_objects: int) -> Array:
     return np.array([[0.0, 0.0, PARK_HEIGHT + PARK_SPACING * slot] for slot in range(num_objects)]).reshape(-1, 3)
 
 
-def add_parts(spec: mujoco.MjSpec, scene: Scene) -> None:
+def add_parts(spec: mujoco.MjSpec, scene: Scene, robot: RobotSpec) -> None:
     """Add the fixed boxes and k free bodies to the physics model of an arm with a floor.
 
     Objects collide with the arm by MuJoCo's collision masks, and with boxes, the floor and each other by listed pairs: only
@@ -65,7 +68,10 @@ def add_parts(spec: mujoco.MjSpec, scene: Scene) -> None:
     for geom in arm:
         geom.conaffinity = ARM_CONAFFINITY
     if scene.boxes:
-        body = spec.worldbody.add_body(name=BOX)
+        # With boxes in the world's body, as the floor is, a physics step takes a tenth less. But MuJoCo excludes pairs of
+        # bodies: a link that may touch the floor would then pass through the boxes, too.
+        may_touch_floor = any(FLOOR in (pair.link1, pair.link2) for pair in robot.excluded_pairs)
+        body = spec.worldbody.add_body(name=BOX) if may_touch_floor else spec.worldbody
         for box in scene.boxes:
             name = f"scene/{box.name}"
             # The box's friction counts where an arm link touches it: MuJoCo alone would take the larger one, that of the link.
@@ -103,7 +109,7 @@ def list_pairs(scene: Scene) -> list[tuple[str, str]]:
     return [(name, other) for i, name in enumerate(names) for other in (*fixed, *names[i + 1 :])]
 
 
-def add_sensors(spec: mujoco.MjSpec, root: str, scene: Scene) -> None:
+def add_sensors(spec: mujoco.MjSpec, root: str) -> None:
     """Add sensors of the contacts that count as collisions: within the arm, and of the arm with floor and boxes.
 
     Each one gives ``SENSOR_SIZE`` numbers.
@@ -111,7 +117,7 @@ def add_sensors(spec: mujoco.MjSpec, root: str, scene: Scene) -> None:
     # intprm: the fields to report as bits, how contacts are reduced (2: the largest force), and how many.
     field, subtree, body = mujoco.mjtConDataField, mujoco.mjtObj.mjOBJ_XBODY, mujoco.mjtObj.mjOBJ_BODY
     bits = (1 << int(field.mjCONDATA_FOUND)) | (1 << int(field.mjCONDATA_FORCE))
-    others = [(subtree, root), (body, "world"), *([(body, BOX)] if scene.boxes else [])]
+    others = [(subtree, root), (body, "world"), *([(body, BOX)] if spec.body(BOX) else [])]
     for i, (kind, other) in enumerate(others):
         spec.add_sensor(
             name=f"scene/contact {i}", type=mujoco.mjtSensor.mjSENS_CONTACT, intprm=[bits, 2, 1],

@@ -75,9 +75,9 @@ def make_physics_model(
     if not robot.default_contacts:
         _set_contacts(spec, robot)
     if scene is not None:
-        add_parts(spec, scene)
+        add_parts(spec, scene, robot)
     if scene is not None and scene.num_objects:
-        add_sensors(spec, _find_root(spec, robot), scene)
+        add_sensors(spec, _find_root(spec, robot))
     elif measure_forces:
         _add_force_sensor(spec)
     model = _compile(spec, robot)
