@@ -24,6 +24,8 @@ from benchmarks.panda_cases import TASKS, VARIANTS
 
 ROOT = Path(__file__).parent.parent
 SPEED_IDS, SPEED_ENVS = ("PandaGymPickAndPlace-v0", "PandaSort-v0"), 64
+NUM_ACTIONS = 100
+"""Different random actions per arm, as for panda-gym. With fewer, an episode repeats them, and arms drift onto the table."""
 ROUNDS = 3
 """Turns that the ids and panda-gym take in the measurement of speed; the best one counts."""
 LEAST_SUCCESS = 0.6
@@ -61,7 +63,7 @@ def make_steps(env_id: str) -> Callable[[], int]:
     """Return a function that makes some steps of a batch with random actions on one thread, and returns their number."""
     env = gym.make_vec(env_id, num_envs=SPEED_ENVS, backend_options={"num_threads": 1})
     env.reset(seed=0)
-    actions = np.random.default_rng(0).uniform(-1, 1, (20, *env.action_space.shape)).astype(np.float32)
+    actions = np.random.default_rng(0).uniform(-1, 1, (NUM_ACTIONS, *env.action_space.shape)).astype(np.float32)
 
     def run() -> int:
         for action in actions:
