@@ -8,8 +8,6 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_gazebo2.robots import RobotSpec
-from gym_gazebo2.robots.spec import FLOOR
 from gym_gazebo2.scene import SHAPES, Pool, Scene
 from gym_gazebo2.scene.physics import LINK_FRICTION, SPIN_DAMPING, TORSION
 
@@ -58,7 +56,7 @@ def get_park_position(num_objects: int) -> Array:
     return np.array([[0.0, 0.0, PARK_HEIGHT + PARK_SPACING * slot] for slot in range(num_objects)]).reshape(-1, 3)
 
 
-def add_parts(spec: mujoco.MjSpec, scene: Scene, robot: RobotSpec) -> None:
+def add_parts(spec: mujoco.MjSpec, scene: Scene) -> None:
     """Add the fixed boxes and k free bodies to the physics model of an arm with a floor.
 
     Objects collide with the arm by MuJoCo's collision masks, and with boxes, the floor and each other by listed pairs: only
@@ -70,7 +68,7 @@ def add_parts(spec: mujoco.MjSpec, scene: Scene, robot: RobotSpec) -> None:
     if scene.boxes:
         # With boxes in the world's body, as the floor is, a physics step takes a tenth less. But MuJoCo excludes pairs of
         # bodies: a link that may touch the floor would then pass through the boxes, too.
-        may_touch_floor = any(FLOOR in (pair.link1, pair.link2) for pair in robot.excluded_pairs)
+        may_touch_floor = any("world" in (pair.bodyname1, pair.bodyname2) for pair in spec.excludes)
         body = spec.worldbody.add_body(name=BOX) if may_touch_floor else spec.worldbody
         for box in scene.boxes:
             name = f"scene/{box.name}"

@@ -75,7 +75,7 @@ def make_physics_model(
     if not robot.default_contacts:
         _set_contacts(spec, robot)
     if scene is not None:
-        add_parts(spec, scene, robot)
+        add_parts(spec, scene)
     if scene is not None and scene.num_objects:
         add_sensors(spec, _find_root(spec, robot))
     elif measure_forces:
