@@ -24,7 +24,8 @@ import gym_gazebo2  # noqa: F401
 ENV_ID = "MARA-v0"
 SLICES = 5
 RAW = "raw mj_step, one control period each"
-PEERS = {"panda-gym": "peer_panda.py", "EnvPool": "peer_envpool.py"}
+PEERS = {"panda-gym": "peer_panda", "EnvPool": "peer_envpool"}
+ROOT = Path(__file__).parent.parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,11 +102,12 @@ def measure(rows: dict[str, Callable[[], int]], seconds: float, clock: Callable[
 
 
 def measure_peers(python: str, seconds: float) -> dict[str, float]:
-    """Run the peers' scripts in their own environment. A peer that is not installed there is left out, with its error."""
+    """Run the peers' modules in their own environment. A peer that is not installed there is left out, with its error."""
     figures: dict[str, float] = {}
-    for name, script in PEERS.items():
-        command = [python, str(Path(__file__).with_name(script)), str(seconds)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600 + 10 * seconds, check=False)
+    for name, module in PEERS.items():
+        # As modules: beside a script, Python would find this folder's panda_gym.py in place of the package.
+        command = [python, "-m", f"benchmarks.{module}", str(seconds)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600 + 10 * seconds, check=False)
         if done.returncode == 0:
             figures |= json.loads(done.stdout.splitlines()[-1])
         else:
